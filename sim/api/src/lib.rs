@@ -1,0 +1,37 @@
+//! Kubernetes nouns, quantities and simulated time as slim plain data.
+//!
+//! Every room speaks these types; nothing here knows a file format, a clock or a store. Names are
+//! the official ones in Rust spelling; a field that a real manifest has and a simulator never looks
+//! at is left out (`sim/manifests` tells the user so).
+//!
+//! Invariants:
+//! - No floating point: cpu is whole millicpu, memory whole bytes, time whole nanoseconds.
+//! - Maps are ordered, so that iterating them is deterministic.
+//! - Specs are immutable once made and shared by `Arc`; a change makes a new one.
+//!
+//! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
+
+mod labels;
+mod meta;
+mod node;
+mod pod;
+mod quantity;
+mod resources;
+mod service;
+mod storage;
+mod time;
+mod workload;
+
+pub use labels::{LabelSelector, Labels, Operator, Requirement};
+pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Uid};
+pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};
+pub use pod::*;
+pub use quantity::{Quantity, QuantityError};
+pub use resources::{Bytes, Millicpu, ResourceList, ResourceName, Resources};
+pub use service::*;
+pub use storage::*;
+pub use time::{DurationError, SimDuration, SimTime};
+pub use workload::*;
+
+/// A shared immutable string. Cloning costs a counter, comparing two clones of one costs nothing more.
+pub type Str = std::sync::Arc<str>;

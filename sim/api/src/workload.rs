@@ -1,0 +1,302 @@
+//! Objects that make pods, scale them, or limit how they are disturbed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{LabelSelector, Labels, ObjectMeta, PodSpec, PreemptionPolicy, ResourceName, SimDuration, SimTime, Str};
+
+/// A pod template.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct PodTemplate {
+    /// Labels of its pods.
+    pub labels: Arc<Labels>,
+    /// Annotations of its pods.
+    pub annotations: Arc<Labels>,
+    /// What its pods ask for.
+    pub spec: Arc<PodSpec>,
+}
+
+/// A count, or a percentage of some total.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum IntOrPercent {
+    /// A count.
+    Count(i32),
+    /// A percentage.
+    Percent(i32),
+}
+
+impl IntOrPercent {
+    /// The count out of `total`, rounding a fraction up.
+    #[must_use]
+    pub fn scaled_up(self, total: i32) -> i32 {
+        self.scaled(total, 99)
+    }
+    /// The count out of `total`, rounding a fraction down.
+    #[must_use]
+    pub fn scaled_down(self, total: i32) -> i32 {
+        self.scaled(total, 0)
+    }
+    fn scaled(self, total: i32, bias: i64) -> i32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => ((i64::from(percent) * i64::from(total) + bias).div_euclid(100)) as i32,
+        }
+    }
+}
+
+/// How a Deployment replaces pods.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DeploymentStrategy {
+    /// All old pods go before new ones come.
+    Recreate,
+    /// Step by step.
+    RollingUpdate {
+        /// How many more than wanted there may be.
+        max_surge: IntOrPercent,
+        /// How many fewer than wanted may be available.
+        max_unavailable: IntOrPercent,
+    },
+}
+
+impl Default for DeploymentStrategy {
+    fn default() -> Self {
+        Self::RollingUpdate { max_surge: IntOrPercent::Percent(25), max_unavailable: IntOrPercent::Percent(25) }
+    }
+}
+
+/// A condition of a workload.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct WorkloadCondition {
+    /// True, False or Unknown.
+    pub status: crate::ConditionStatus,
+    /// Reason.
+    pub reason: Str,
+    /// Last change of status.
+    pub since: SimTime,
+    /// Last update (Progressing is refreshed without changing).
+    pub updated: SimTime,
+}
+
+/// What is observed of a Deployment.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct DeploymentStatus {
+    /// Generation acted on.
+    pub observed_generation: u64,
+    /// Pods there are.
+    pub replicas: i32,
+    /// Of the newest template.
+    pub updated: i32,
+    /// Ready.
+    pub ready: i32,
+    /// Ready for minReadySeconds.
+    pub available: i32,
+    /// Condition Available.
+    pub available_condition: Option<WorkloadCondition>,
+    /// Condition Progressing.
+    pub progressing: Option<WorkloadCondition>,
+}
+
+/// A Deployment.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Deployment {
+    /// Name, labels.
+    pub meta: ObjectMeta,
+    /// Wanted pods.
+    pub replicas: i32,
+    /// Which pods are its own.
+    pub selector: Arc<LabelSelector>,
+    /// What its pods look like.
+    pub template: Arc<PodTemplate>,
+    /// How pods are replaced.
+    pub strategy: DeploymentStrategy,
+    /// How long a pod must be ready to count as available.
+    pub min_ready: SimDuration,
+    /// How many old ReplicaSets are kept.
+    pub revision_history_limit: i32,
+    /// How long without progress until that is reported.
+    pub progress_deadline: SimDuration,
+    /// Holds rollouts.
+    pub paused: bool,
+    /// Hash collisions met.
+    pub collision_count: u32,
+    /// What is observed.
+    pub status: DeploymentStatus,
+}
+
+/// What is observed of a ReplicaSet.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ReplicaSetStatus {
+    /// Generation acted on.
+    pub observed_generation: u64,
+    /// Active pods.
+    pub replicas: i32,
+    /// Ready.
+    pub ready: i32,
+    /// Available.
+    pub available: i32,
+}
+
+/// A ReplicaSet.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ReplicaSet {
+    /// Name, labels, owner.
+    pub meta: ObjectMeta,
+    /// Wanted pods.
+    pub replicas: i32,
+    /// Which pods are its own.
+    pub selector: Arc<LabelSelector>,
+    /// What its pods look like.
+    pub template: Arc<PodTemplate>,
+    /// How long a pod must be ready to count as available.
+    pub min_ready: SimDuration,
+    /// The Deployment's revision this one stands for (annotation `deployment.kubernetes.io/revision`).
+    pub revision: u64,
+    /// Annotation `deployment.kubernetes.io/desired-replicas`.
+    pub desired_annotation: Option<i32>,
+    /// Annotation `deployment.kubernetes.io/max-replicas`.
+    pub max_annotation: Option<i32>,
+    /// What is observed.
+    pub status: ReplicaSetStatus,
+}
+
+/// A workload kind that is kept for its place in scheduling (spread defaults) and named as not simulated.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct OtherWorkload {
+    /// Name, labels.
+    pub meta: ObjectMeta,
+    /// Which pods are its own, when it has a selector.
+    pub selector: Option<Arc<LabelSelector>>,
+    /// Wanted pods, where the kind has such a field.
+    pub replicas: i32,
+    /// What its pods look like.
+    pub template: Arc<PodTemplate>,
+}
+
+/// What a HorizontalPodAutoscaler holds a metric against.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetricTarget {
+    /// Per cent of the request.
+    AverageUtilization(i32),
+    /// Per pod, in the metric's milli-units (millicpu; thousandths of a byte).
+    AverageValueMillis(i64),
+    /// In all, in milli-units.
+    ValueMillis(i64),
+}
+
+/// Where a HorizontalPodAutoscaler's metric comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetricSource {
+    /// A resource of the whole pod.
+    Resource(ResourceName),
+    /// A resource of one container.
+    ContainerResource(ResourceName, Str),
+    /// Any other metric, by type and name; accepted, not simulated yet.
+    Other(Str, Str),
+}
+
+/// One metric of a HorizontalPodAutoscaler.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetricSpec {
+    /// What is measured.
+    pub source: MetricSource,
+    /// What it should be.
+    pub target: MetricTarget,
+}
+
+/// How the limits of several policies combine.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub enum ScalingPolicySelect {
+    #[default]
+    Max,
+    Min,
+    Disabled,
+}
+
+/// A limit on the speed of scaling.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScalingPolicy {
+    /// Pods, or per cent.
+    pub amount: IntOrPercent,
+    /// Within this time.
+    pub period: SimDuration,
+}
+
+/// Rules for one direction of scaling, with upstream's defaults filled in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScalingRules {
+    /// Look-back.
+    pub stabilization_window: Option<SimDuration>,
+    /// How policies combine.
+    pub select: ScalingPolicySelect,
+    /// Limits.
+    pub policies: Vec<ScalingPolicy>,
+    /// Tolerance in millionths; `None` takes the controller's.
+    pub tolerance_micros: Option<i64>,
+}
+
+/// `spec.behavior`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HpaBehavior {
+    /// Up.
+    pub scale_up: ScalingRules,
+    /// Down.
+    pub scale_down: ScalingRules,
+}
+
+/// A HorizontalPodAutoscaler (v2).
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct HorizontalPodAutoscaler {
+    /// Name.
+    pub meta: ObjectMeta,
+    /// Kind of the target.
+    pub target_kind: Str,
+    /// Name of the target.
+    pub target_name: Str,
+    /// Fewest pods.
+    pub min_replicas: i32,
+    /// Most pods.
+    pub max_replicas: i32,
+    /// Metrics; never empty after defaulting.
+    pub metrics: Vec<MetricSpec>,
+    /// Only when the user wrote one.
+    pub behavior: Option<HpaBehavior>,
+    /// `status.currentReplicas`.
+    pub current_replicas: i32,
+    /// `status.desiredReplicas`.
+    pub desired_replicas: i32,
+    /// When it last scaled.
+    pub last_scale: Option<SimTime>,
+}
+
+/// A PodDisruptionBudget.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct PodDisruptionBudget {
+    /// Name.
+    pub meta: ObjectMeta,
+    /// Which pods; absent selects none.
+    pub selector: Option<LabelSelector>,
+    /// Fewest healthy.
+    pub min_available: Option<IntOrPercent>,
+    /// Most unhealthy.
+    pub max_unavailable: Option<IntOrPercent>,
+    /// `unhealthyPodEvictionPolicy: AlwaysAllow`.
+    pub always_allow_unhealthy: bool,
+    /// `status.disruptionsAllowed`.
+    pub disruptions_allowed: i32,
+    /// `status.disruptedPods`: pod name to time.
+    pub disrupted_pods: BTreeMap<Str, SimTime>,
+}
+
+/// A PriorityClass.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct PriorityClass {
+    /// Name.
+    pub meta: ObjectMeta,
+    /// Value.
+    pub value: i32,
+    /// Applies to pods without a class.
+    pub global_default: bool,
+    /// Preemption policy of its pods.
+    pub preemption_policy: PreemptionPolicy,
+}
