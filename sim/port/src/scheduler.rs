@@ -1,0 +1,127 @@
+//! The scheduler's side of the contract: one pod and a snapshot in, one decision out.
+
+use api::{Str, Uid};
+
+use crate::{ClusterSnapshot, NodeIndex, PodInfo};
+
+/// Why a node or a pod was turned down, as upstream codes it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub enum StatusCode {
+    Unschedulable,
+    UnschedulableAndUnresolvable,
+    Error,
+}
+
+/// How much a decision should say about itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Detail {
+    /// The outcome alone: the fast way.
+    Outcome,
+    /// Every node's rejection or score, for people and for parity tests.
+    Full,
+}
+
+/// Why a node was turned down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeRejection {
+    /// The plugin that said no.
+    pub plugin: Str,
+    /// How final it is.
+    pub code: StatusCode,
+    /// Its reasons, sorted.
+    pub reasons: Vec<Str>,
+}
+
+/// Room made for a pod.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Preemption {
+    /// Where.
+    pub node: Str,
+    /// Whose place it takes, most important first.
+    pub victims: Vec<Uid>,
+    /// Pods of lower priority that lose their nomination to this node.
+    pub cleared_nominations: Vec<Uid>,
+}
+
+/// What came of one attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// A node was chosen.
+    Scheduled {
+        /// The node.
+        node: NodeIndex,
+    },
+    /// No node will do.
+    Unschedulable {
+        /// The event's text: `0/5 nodes are available: …`.
+        message: String,
+        /// Plugins that turned nodes or the pod down, sorted; queueing hints ask them.
+        rejected_by: Vec<Str>,
+        /// Room that will be made by preemption.
+        preemption: Option<Preemption>,
+    },
+    /// The attempt itself failed.
+    Error {
+        /// Why.
+        message: String,
+    },
+}
+
+/// One attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Nodes looked at.
+    pub evaluated_nodes: u32,
+    /// Nodes that would do.
+    pub feasible_nodes: u32,
+    /// With [`Detail::Full`]: nodes that would do, each with (plugin, weighted score), by node name.
+    pub scores: Vec<(Str, Vec<(Str, i64)>)>,
+    /// With [`Detail::Full`]: nodes that will not do, by node name.
+    pub rejections: Vec<(Str, NodeRejection)>,
+}
+
+/// A change in the cluster after which a pod that was turned down may be worth another look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClusterEvent<'a> {
+    /// A node came.
+    NodeAdded(NodeIndex),
+    /// A node's labels, taints, cordon or allocatable changed.
+    NodeUpdated(NodeIndex),
+    /// A placed pod went (or became terminal), which was on this node.
+    PodDeleted(&'a PodInfo),
+    /// A pod was placed.
+    PodAdded(&'a PodInfo),
+}
+
+/// What a change means for a waiting pod.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum QueueingHint {
+    /// Try again.
+    Queue,
+    /// It changes nothing for this pod.
+    Skip,
+}
+
+/// A scheduling policy.
+///
+/// Called from one thread, one pod at a time, in the order of the run. It may keep state between calls
+/// (caches, a rotating start), as long as equal histories give equal answers.
+pub trait Scheduler: Send {
+    /// The policy's name in reports.
+    fn name(&self) -> &str;
+
+    /// Whether a profile of this policy answers to `scheduler_name`. Others' pods stay Pending.
+    fn is_responsible_for(&self, scheduler_name: &str) -> bool;
+
+    /// Whether `pod` may enter the queue at all; otherwise the gate that holds it back (PreEnqueue).
+    fn gate(&self, pod: &PodInfo) -> Option<Str>;
+
+    /// Chooses a node for `pod`. The caller then assumes the pod on that node in its snapshot.
+    fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision;
+
+    /// Whether `event` may have made `pod` schedulable, which `rejected_by` turned down.
+    fn hint(&self, pod: &PodInfo, rejected_by: &[Str], event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint;
+}
