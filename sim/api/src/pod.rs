@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::{LabelSelector, Labels, ObjectMeta, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint, TaintEffect};
+use crate::{
+    LabelSelector, Labels, ObjectMeta, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint, TaintEffect,
+};
 
 /// True, False or Unknown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -167,7 +169,8 @@ impl NodeSelectorTerm {
             return false;
         }
         let name_field = || Labels::from([("metadata.name".into(), node_name.clone())]);
-        self.match_expressions.iter().all(|requirement| requirement.matches(labels)) && (self.match_fields.is_empty() || self.match_fields.iter().all(|requirement| requirement.matches(&name_field())))
+        self.match_expressions.iter().all(|requirement| requirement.matches(labels))
+            && (self.match_fields.is_empty() || self.match_fields.iter().all(|requirement| requirement.matches(&name_field())))
     }
 }
 
@@ -272,7 +275,8 @@ impl Toleration {
             return false;
         }
         let compare = |holds: fn(i64, i64) -> bool| {
-            comparison_operators && matches!((taint.value.parse::<i64>(), self.value.parse::<i64>()), (Ok(taint), Ok(own)) if holds(taint, own))
+            comparison_operators
+                && matches!((taint.value.parse::<i64>(), self.value.parse::<i64>()), (Ok(taint), Ok(own)) if holds(taint, own))
         };
         match self.operator {
             TolerationOperator::Equal => self.value == taint.value,

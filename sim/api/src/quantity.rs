@@ -170,7 +170,16 @@ mod tests {
 
     #[test]
     fn quantities_are_exact_and_round_up() {
-        for (text, value, milli) in [("500m", 1, 500), ("1.5", 2, 1500), ("64Gi", 64 << 30, (64i64 << 30) * 1000), ("1e3", 1000, 1_000_000), ("1n", 1, 1), ("0", 0, 0), (".5", 1, 500), ("12E", 12_000_000_000_000_000_000u64 as i64 & i64::MAX, i64::MAX)] {
+        for (text, value, milli) in [
+            ("500m", 1, 500),
+            ("1.5", 2, 1500),
+            ("64Gi", 64 << 30, (64i64 << 30) * 1000),
+            ("1e3", 1000, 1_000_000),
+            ("1n", 1, 1),
+            ("0", 0, 0),
+            (".5", 1, 500),
+            ("12E", 12_000_000_000_000_000_000u64 as i64 & i64::MAX, i64::MAX),
+        ] {
             let Ok(quantity) = text.parse::<Quantity>() else {
                 assert_eq!(text, "12E", "only the oversized one fails");
                 continue;

@@ -278,7 +278,9 @@ mod tests {
 
     #[test]
     fn go_durations_are_read_exactly() {
-        for (text, nanos) in [("1h30m", 5_400_000_000_000), ("1.5h", 5_400_000_000_000), ("300ms", 300_000_000), ("10us", 10_000), ("0", 0), ("0s", 0)] {
+        for (text, nanos) in
+            [("1h30m", 5_400_000_000_000), ("1.5h", 5_400_000_000_000), ("300ms", 300_000_000), ("10us", 10_000), ("0", 0), ("0s", 0)]
+        {
             assert_eq!(text.parse(), Ok(SimDuration::from_nanos(nanos)), "{text}");
         }
         for text in ["", "5", "5 minutes", "-3s", "1x", ".s", "1.2.3s", "99999999999999999999h"] {
@@ -288,7 +290,14 @@ mod tests {
 
     #[test]
     fn durations_read_like_a_person_writes_them() {
-        for (nanos, text) in [(0, "0s"), (350_000_000, "350ms"), (12_500_000_000, "12.5s"), (200_000_000_000, "3m20s"), (3_723_000_000_000, "1h02m03s"), (1_500, "1.5us")] {
+        for (nanos, text) in [
+            (0, "0s"),
+            (350_000_000, "350ms"),
+            (12_500_000_000, "12.5s"),
+            (200_000_000_000, "3m20s"),
+            (3_723_000_000_000, "1h02m03s"),
+            (1_500, "1.5us"),
+        ] {
             assert_eq!(SimDuration::from_nanos(nanos).to_string(), text);
         }
     }
