@@ -10,12 +10,11 @@ pub(crate) enum Exit {
     Expectations = 4,
     Different = 6,
     Nothing = 7,
-    Interrupted = 130,
     Success = 0,
 }
 
 impl Exit {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Success,
         Self::Unexpected,
         Self::Usage,
@@ -24,7 +23,6 @@ impl Exit {
         Self::Different,
         Self::Nothing,
         Self::Limit,
-        Self::Interrupted,
     ];
 
     pub(crate) const fn meaning(self) -> &'static str {
@@ -37,13 +35,13 @@ impl Exit {
             Self::Expectations => "expectations of the scenario failed",
             Self::Different => "difference found (replay --verify)",
             Self::Nothing => "nothing selected",
-            Self::Interrupted => "interrupted",
         }
     }
 
     /// The text of `wavetank help exit-codes` and of `--help`.
     pub(crate) fn table() -> String {
-        Self::ALL.iter().map(|exit| format!("  {:>3}  {}\n", *exit as u8, exit.meaning())).collect()
+        let rows: String = Self::ALL.iter().map(|exit| format!("  {:>3}  {}\n", *exit as u8, exit.meaning())).collect();
+        rows + "  130  interrupted; nothing half-written is left\n"
     }
 }
 
