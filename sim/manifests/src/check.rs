@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Problems};
 use crate::locate::Part;
 use crate::nearest::suggestion;
 use crate::objects::{Options, Origin};
-use crate::source::Step;
+use crate::source::{Pointer, Step};
 
 /// The object being read, and where its problems go.
 pub(crate) struct Cx<'a> {
@@ -24,13 +24,18 @@ pub(crate) struct Cx<'a> {
     pub(crate) who: &'a str,
     pub(crate) options: &'a Options,
     pub(crate) problems: &'a mut Problems,
+    /// Values of the wrong type, which were left out; what follows from that is not said.
+    pub(crate) left_out: Vec<Pointer>,
 }
 
 impl Cx<'_> {
     /// Keeps `diagnostic` at a place below the object.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic, at: &Step<'_>, part: Part) {
         let path = at.pointer();
-        let context = if path.as_str().is_empty() { self.who.to_owned() } else { format!("{path} of {}", self.who) };
+        if self.left_out.iter().any(|left_out| path.strip_prefix(left_out).is_some()) {
+            return;
+        }
+        let context = if matches!(path.as_str(), "" | "/kind") { self.who.to_owned() } else { format!("{path} of {}", self.who) };
         self.problems.push(self.origin.locate(diagnostic, &path, part).context(context));
     }
     /// An error at a value.
@@ -59,7 +64,7 @@ impl Cx<'_> {
         if let Some((_, meaning)) = known.iter().find(|(word, _)| *word == text) {
             return Some(*meaning);
         }
-        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
         let message = format!("unknown value `{text}`");
         let help = suggestion(text, &words).unwrap_or_default();
         self.error_with_help("WT0108", message, "not one of the values known here", help, at);
@@ -71,7 +76,9 @@ impl Cx<'_> {
         if range.contains(&value) {
             return Some(value);
         }
-        self.error("WT0109", format!("{value} is out of range"), format!("expected {} to {}", range.start(), range.end()), at);
+        let (start, end) = (range.start(), range.end().to_string());
+        let expected = if end == i32::MAX.to_string() { format!("expected {start} or more") } else { format!("expected {start} to {end}") };
+        self.error("WT0109", format!("{value} is out of range"), expected, at);
         None
     }
 
@@ -111,8 +118,8 @@ impl Cx<'_> {
         let mut list = ResourceList::new();
         for (name, raw) in raw {
             let name_at = at.key(name);
-            self.resource_name(name, &name_at);
-            if let Some(quantity) = self.quantity(raw, &name_at) {
+            let known = self.is_resource(name, &name_at);
+            if let Some(quantity) = self.quantity(raw, &name_at).filter(|_| known) {
                 let name = ResourceName::new(name);
                 let amount = name.amount(quantity);
                 list.insert(name, amount);
@@ -121,15 +128,16 @@ impl Cx<'_> {
         list
     }
 
-    fn resource_name(&mut self, name: &str, at: &Step<'_>) {
+    fn is_resource(&mut self, name: &str, at: &Step<'_>) -> bool {
         const NATIVE: &[&str] = &["cpu", "memory", "ephemeral-storage", "pods", "storage"];
         let is_extended = name.contains('/') || name.starts_with("hugepages-") || name.starts_with("attachable-volumes-");
         if NATIVE.contains(&name) || is_extended {
-            return;
+            return true;
         }
         let help = suggestion(name, NATIVE).unwrap_or_default();
         let diagnostic = Diagnostic::error("WT0108", format!("unknown resource `{name}`"));
         self.push(diagnostic.label("no standard resource, and no `domain/name`").help(help), at, Part::Key);
+        false
     }
 
     /// A count or a percentage.

@@ -164,14 +164,13 @@ impl Reader<'_> {
         let name = text("name");
         let name = if name.is_empty() { text("generateName") } else { name };
         let who = if name.is_empty() { kind.to_string() } else { format!("{kind}/{name}") };
-        let mut cx = Cx { origin: &item.origin, who: &who, options: self.options, problems: self.problems };
+        let mut cx = Cx { origin: &item.origin, who: &who, options: self.options, problems: self.problems, left_out: Vec::new() };
         let classes = &self.classes;
         let origin = item.origin.clone();
         macro_rules! keep {
-            ($list:ident, $raw:ty, $convert:expr) => {{
+            ($list:ident, $raw:ty, $convert:path $(, $with:expr)?) => {{
                 let Some(raw) = typed::<$raw>(&mut cx, value) else { return };
-                #[expect(clippy::redundant_closure_call, reason = "one shape for all kinds")]
-                let object = $convert(&mut cx, &raw);
+                let object = $convert(&mut cx, &raw $(, $with)?);
                 let key = object.meta.clone();
                 self.objects.$list.push(Found { object, origin });
                 key
@@ -197,8 +196,8 @@ impl Reader<'_> {
                 self.objects.pods.push(Found { object, origin });
                 key
             }
-            Kind::Deployment => keep!(deployments, apps::Deployment, |cx: &mut Cx<'_>, raw: &_| workload::deployment(cx, raw, classes)),
-            Kind::ReplicaSet => keep!(replica_sets, apps::ReplicaSet, |cx: &mut Cx<'_>, raw: &_| workload::replica_set(cx, raw, classes)),
+            Kind::Deployment => keep!(deployments, apps::Deployment, workload::deployment, classes),
+            Kind::ReplicaSet => keep!(replica_sets, apps::ReplicaSet, workload::replica_set, classes),
             Kind::StatefulSet => idle!(apps::StatefulSet, workload::stateful_set),
             Kind::DaemonSet => idle!(apps::DaemonSet, workload::daemon_set),
             Kind::Job => idle!(batch::Job, workload::job),
@@ -260,6 +259,9 @@ fn typed<T: DeserializeOwned>(cx: &mut Cx<'_>, value: &Value) -> Option<T> {
         let Some(mut diagnostic) = mistake.diagnostic(unknown) else { continue };
         if matches!(mistake.what, What::UnknownField { .. }) && diagnostic.severity != Severity::Error {
             diagnostic = diagnostic.grouped(format!("{} {}", cx.who.split('/').next().unwrap_or(""), pattern(&mistake.at)));
+        }
+        if diagnostic.severity == Severity::Error && mistake.at != Pointer::root() {
+            cx.left_out.push(mistake.at.clone());
         }
         let context = format!("{} of {}", mistake.at, cx.who);
         cx.problems.push(cx.origin.locate(diagnostic, &mistake.at, mistake.part()).context(context));

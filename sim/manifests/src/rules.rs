@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn every_code_in_this_crate_has_a_rule() {
-        let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
-        for file in sources {
-            let path = file.unwrap().path();
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = |folder: std::path::PathBuf| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        for path in files(source.clone()).chain(files(source.join("convert"))) {
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
             for (at, _) in text.match_indices("\"WT0") {
                 let code = &text[at + 1..at + 7];

@@ -19,6 +19,7 @@ fn text_of(case: &Path, name: &str) -> Option<String> {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that does nothing says so")]
 fn every_scheduler_case_reads_without_an_error() {
     let Some(shared) = std::env::var_os("WAVETANK_SHARED") else {
         eprintln!("WAVETANK_SHARED is not set: no cases read");

@@ -208,9 +208,9 @@ fn rules(cx: &mut Cx<'_>, from: Option<&v2::HPAScalingRules>, mut rules: Scaling
 }
 
 fn policy(cx: &mut Cx<'_>, from: &v2::HPAScalingPolicy, at: &Step<'_>) -> Option<ScalingPolicy> {
-    let kinds: &[(&str, fn(i32) -> IntOrPercent)] = &[("Pods", IntOrPercent::Count), ("Percent", IntOrPercent::Percent)];
-    let make = cx.word(&from.type_, kinds, &at.key("type"))?;
+    let is_percent = cx.word(&from.type_, &[("Pods", false), ("Percent", true)], &at.key("type"))?;
+    let amount = if is_percent { IntOrPercent::Percent(from.value) } else { IntOrPercent::Count(from.value) };
     cx.ranged(from.value, 1..=i32::MAX, &at.key("value"));
     let period = cx.ranged(from.period_seconds, 1..=1800, &at.key("periodSeconds"))?;
-    Some(ScalingPolicy { amount: make(from.value), period: SimDuration::from_secs(u64::from(period.unsigned_abs())) })
+    Some(ScalingPolicy { amount, period: SimDuration::from_secs(u64::from(period.unsigned_abs())) })
 }
