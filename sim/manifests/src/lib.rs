@@ -13,6 +13,7 @@ mod diagnostic;
 mod fidelity;
 mod kinds;
 mod locate;
+mod locate_json;
 mod nearest;
 mod objects;
 mod read;
