@@ -20,8 +20,9 @@ pub fn render(problems: &Problems, color: bool) -> String {
         text.push_str(&render_one(diagnostic, &renderer));
         text.push_str("\n\n");
     }
-    if all.len() > SHOWN {
-        text.push_str(&format!("… and {} more not shown\n\n", all.len() - SHOWN));
+    let total = (problems.error_count() + problems.warning_count() + problems.info_count()) as usize;
+    if total > SHOWN {
+        text.push_str(&format!("… and {} more not shown\n\n", total - all.len().min(SHOWN)));
     }
     text.push_str(&summary(problems));
     text
