@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api::{Kind, Labels, ObjectKey, PodSpec, Service, Str};
-use engine::spec::NodePool;
 use manifests::{Diagnostic, Found, Origin, Pointer};
 use serde_json::Value;
 
@@ -45,13 +44,12 @@ pub(crate) struct Catalog<'o> {
     pub(crate) services: Vec<&'o Found<Service>>,
     pub(crate) workloads: Vec<Workload<'o>>,
     nodes: Vec<&'o str>,
-    pools: Vec<Str>,
+    pools: Vec<String>,
 }
 
 impl<'o> Catalog<'o> {
     /// Everything in `objects`, which are there from the start or applied later.
-    pub(crate) fn new(objects: impl IntoIterator<Item = &'o manifests::Objects>, pools: &[NodePool]) -> Self {
-        let pools = pools.iter().map(|pool| pool.name.clone()).collect();
+    pub(crate) fn new(objects: impl IntoIterator<Item = &'o manifests::Objects>, pools: Vec<String>) -> Self {
         let mut catalog = Self { services: Vec::new(), workloads: Vec::new(), nodes: Vec::new(), pools };
         for objects in objects {
             catalog.services.extend(&objects.services);
@@ -164,8 +162,8 @@ impl<'o> Catalog<'o> {
 
     /// Reports `name` unless it is a node, or could become one of a pool.
     pub(crate) fn node(&self, cx: &mut Cx<'_>, name: &str, at: &Pointer) {
-        let of_pool = |pool: &Str| {
-            name.strip_prefix(&**pool).and_then(|rest| rest.strip_prefix('-')).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        let of_pool = |pool: &String| {
+            name.strip_prefix(pool.as_str()).and_then(|rest| rest.strip_prefix('-')).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         };
         if !self.nodes.contains(&name) && !self.pools.iter().any(of_pool) {
             let pools = self.pools.iter().map(|pool| format!("{pool}-0"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Quantity, QuantityError, ResourceName, SimDuration, SimTime};
-use manifests::{Budget, Diagnostic, Document, Location, Part as Place, Pointer, Problems, SourceFile, UnknownFields, documents_within, location};
+use manifests::{Budget, Diagnostic, Document, Location, Part as Place, Pointer, Problems, Severity, SourceFile, UnknownFields, documents_within, location};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -25,6 +25,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) clock_start: Option<u64>,
     /// Length of the run; `MAX` while unknown.
     pub(crate) duration: SimDuration,
+    /// Whether a flag set that length: then what lies behind the end is only warned of.
+    pub(crate) shortened: bool,
     /// Known moments by name: faults, marks, steps.
     pub(crate) moments: BTreeMap<String, Pointer>,
 }
@@ -68,6 +70,12 @@ impl Cx<'_> {
     /// An error at a value.
     pub(crate) fn error(&mut self, code: &'static str, message: impl Into<String>, label: impl Into<String>, path: &Pointer) {
         self.push(Diagnostic::error(code, message).label(label), path);
+    }
+    /// Something that lies behind the end of the run.
+    pub(crate) fn too_late(&mut self, code: &'static str, message: impl Into<String>, path: &Pointer) {
+        let severity = if self.shortened { Severity::Warning } else { Severity::Error };
+        let label = format!("the run lasts {}", self.duration);
+        self.push(Diagnostic::new(severity, code, message).label(label), path);
     }
     /// A warning that the field at `path` is accepted and not simulated.
     pub(crate) fn not_simulated(&mut self, path: &Pointer, label: &str) {

@@ -105,3 +105,10 @@ fn warnings_do_not_stop_a_scenario() {
     let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
     insta::assert_snapshot!(format!("{said}\n{}", scenario.notes.join("\n")));
 }
+
+#[test]
+fn a_run_cut_short_by_a_flag_is_only_warned_of_what_lies_behind_its_end() {
+    let (scenario, said) = load("shop.yaml", FINE, &Nothing, &[("spec.duration", "4m")]);
+    assert!(scenario.is_some(), "{said}");
+    insta::assert_snapshot!(said);
+}
