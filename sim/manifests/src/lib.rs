@@ -6,18 +6,28 @@
 //!
 //! Not here: opening files (`cli`), the scenario format (`scenarios`), the rooms that use the objects.
 
+mod admission;
+mod check;
+mod convert;
 mod diagnostic;
+mod fidelity;
+mod kinds;
 mod locate;
 mod nearest;
+mod objects;
+mod read;
 mod render;
 mod rules;
 mod source;
 mod typed;
 mod yaml;
 
+pub use admission::{SYSTEM_PRIORITY_CLASSES, priority_of};
 pub use diagnostic::{Diagnostic, Location, Problems, Severity, location};
 pub use locate::{Part, Span, locate};
 pub use nearest::{did_you_mean, suggestion};
+pub use objects::{Carried, Found, FoundWorkload, Objects, Options, Origin};
+pub use read::{read, read_documents};
 pub use render::{render, summary, to_json};
 pub use rules::{Rule, rule, rules};
 pub use source::{Inclusion, Pointer, SourceFile};

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::locate::Part;
 use crate::nearest::suggestion;
-use crate::source::Pointer;
+use crate::source::{Pointer, Step};
 use crate::yaml::Document;
 
 /// What to make of fields that the type does not know.
@@ -151,23 +151,6 @@ struct State {
     error_at: RefCell<Option<Pointer>>,
     left_out: RefCell<BTreeSet<Pointer>>,
     unknown: RefCell<std::collections::BTreeMap<Pointer, &'static [&'static str]>>,
-}
-
-/// How a value was reached; turned into a pointer only when needed.
-enum Step<'p> {
-    Root,
-    Key(&'p Step<'p>, &'p str),
-    Index(&'p Step<'p>, usize),
-}
-
-impl Step<'_> {
-    fn pointer(&self) -> Pointer {
-        match self {
-            Self::Root => Pointer::root(),
-            Self::Key(parent, key) => parent.pointer().key(key),
-            Self::Index(parent, index) => parent.pointer().index(*index),
-        }
-    }
 }
 
 /// A value at its place.
