@@ -135,6 +135,17 @@ pub(crate) enum OtherObject {
     Namespace(api::Namespace),
 }
 
+/// What a kubelet says of a pod's processes; the world tells the traffic engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProcessChange {
+    /// They answer from now on.
+    Started(PodId),
+    /// SIGTERM: they work on what they have, and on what still comes, until they stop.
+    Terminating(PodId),
+    /// They are gone, and what they were working on with them.
+    Stopped(PodId),
+}
+
 /// What a room wants done.
 #[derive(Default, Debug)]
 pub(crate) struct Effects {
@@ -144,6 +155,8 @@ pub(crate) struct Effects {
     pub(crate) timers: Vec<(SimTime, Event)>,
     /// Facts for the trace.
     pub(crate) records: Vec<Record>,
+    /// What becomes of processes, for the traffic engine.
+    pub(crate) processes: Vec<ProcessChange>,
     /// The key that was synced wants another sync at this time (work-queue AddAfter).
     pub(crate) resync: Option<SimTime>,
 }
@@ -182,6 +195,7 @@ impl Effects {
         self.writes.clear();
         self.timers.clear();
         self.records.clear();
+        self.processes.clear();
         self.resync = None;
     }
 }
