@@ -22,3 +22,5 @@ pub mod spec;
 mod store;
 mod traffic;
 mod world;
+
+pub use clock::{Calendar, EventId};

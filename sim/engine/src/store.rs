@@ -329,7 +329,7 @@ fn remove_from<K: Eq + std::hash::Hash + Clone>(index: &mut FxHashMap<K, Vec<Pod
 
 /// Kinds whose changes watchers hear as "changed" and "deleted".
 macro_rules! plain_kinds {
-    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
+    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $added:expr, |$changed_id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
         impl Store { $(
             #[doc = concat!("Adds to ", stringify!($table), "; a name that is taken gives `None`.")]
             pub(crate) fn $create(&mut self, mut object: $kind, now: SimTime, streams: &Streams) -> Option<Id<$kind>> {
@@ -338,13 +338,13 @@ macro_rules! plain_kinds {
                 }
                 self.stamp(&mut object.meta, now, streams);
                 let $id = self.$table.insert(object);
-                self.changes.push($changed);
+                self.changes.push($added);
                 Some($id)
             }
             #[doc = concat!("Changes one of ", stringify!($table), "; `change` says whether it changed anything.")]
-            pub(crate) fn $update(&mut self, $id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
+            pub(crate) fn $update(&mut self, $changed_id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
                 let version = self.resource_version + 1;
-                let Some(object) = self.$table.get_mut($id) else { return false };
+                let Some(object) = self.$table.get_mut($changed_id) else { return false };
                 if !change(object) {
                     return false;
                 }
@@ -365,12 +365,12 @@ macro_rules! plain_kinds {
 }
 
 plain_kinds! {
-    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id, gone| Change::DeploymentDeleted(id, Box::new(gone));
-    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id, gone| Change::ReplicaSetDeleted(id, Box::new(gone));
-    services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
-    hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
-    pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id, _gone| Change::Other;
-    priority_classes: PriorityClass, create_priority_class, update_priority_class, remove_priority_class, |_id| Change::Other, |_id, _gone| Change::Other;
-    namespaces: Namespace, create_namespace, update_namespace, remove_namespace, |_id| Change::Other, |_id, _gone| Change::Other;
-    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
+    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |id, gone| Change::DeploymentDeleted(id, Box::new(gone));
+    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |id, gone| Change::ReplicaSetDeleted(id, Box::new(gone));
+    services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
+    hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
+    pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    priority_classes: PriorityClass, create_priority_class, update_priority_class, remove_priority_class, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    namespaces: Namespace, create_namespace, update_namespace, remove_namespace, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeAdded(id), |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
 }
