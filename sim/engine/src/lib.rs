@@ -18,6 +18,7 @@ mod faults;
 mod kubelet;
 pub mod random;
 mod scheduling;
+mod select;
 pub mod spec;
 mod store;
 mod traffic;

@@ -85,7 +85,8 @@ objects!(Namespace, Node, Pod, Deployment, ReplicaSet, Service, EndpointSlice, H
 
 /// Objects of one kind.
 pub(crate) struct Table<T> {
-    slots: Vec<Option<T>>,
+    /// Boxed, so that the number of an object that is gone costs one word.
+    slots: Vec<Option<Box<T>>>,
     by_key: BTreeMap<ObjectKey, Id<T>>,
 }
 
@@ -97,14 +98,14 @@ impl<T> Default for Table<T> {
 
 impl<T: Object> Table<T> {
     pub(crate) fn get(&self, id: Id<T>) -> Option<&T> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        self.slots.get(id.0 as usize)?.as_deref()
     }
     pub(crate) fn find(&self, key: &ObjectKey) -> Option<Id<T>> {
         self.by_key.get(key).copied()
     }
     /// All objects, in order of creation.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.slots.iter().enumerate().filter_map(|(number, slot)| slot.as_ref().map(|object| (Id::new(number as u32), object)))
+        self.slots.iter().enumerate().filter_map(|(number, slot)| slot.as_deref().map(|object| (Id::new(number as u32), object)))
     }
     /// All objects of a namespace, by name.
     pub(crate) fn in_namespace<'a>(&'a self, namespace: &Str) -> impl Iterator<Item = (Id<T>, &'a T)> + use<'a, T> {
@@ -118,14 +119,14 @@ impl<T: Object> Table<T> {
     fn insert(&mut self, object: T) -> Id<T> {
         let id = Id::new(self.slots.len() as u32);
         self.by_key.insert(object.meta().key(), id);
-        self.slots.push(Some(object));
+        self.slots.push(Some(Box::new(object)));
         id
     }
     fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
     }
     fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let object = self.slots.get_mut(id.0 as usize)?.take()?;
+        let object = *self.slots.get_mut(id.0 as usize)?.take()?;
         self.by_key.remove(&object.meta().key());
         Some(object)
     }
@@ -193,6 +194,11 @@ impl Store {
     pub(crate) fn pods_of(&self, controller: Uid) -> impl Iterator<Item = (PodId, &Pod)> {
         self.pods_by_controller.get(&controller).into_iter().flatten().filter_map(|id| Some((*id, self.pods.get(*id)?)))
     }
+    /// The node of this name.
+    pub(crate) fn node_by_name(&self, name: &Str) -> Option<(NodeId, &Node)> {
+        let id = self.nodes.find(&ObjectKey { namespace: Str::default(), name: name.clone() })?;
+        Some((id, self.nodes.get(id)?))
+    }
     /// The pod with this uid.
     pub(crate) fn pod_by_uid(&self, uid: Uid) -> Option<(PodId, &Pod)> {
         let id = *self.pods_by_uid.get(&uid)?;
@@ -224,6 +230,11 @@ impl Store {
     /// What changed since this was last asked.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// The same, into a buffer that is kept.
+    pub(crate) fn drain_changes(&mut self) -> std::vec::Drain<'_, Change> {
+        self.changes.drain(..)
     }
 
     fn next_version(&mut self) -> u64 {
