@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use wavetank_reports::render::{TextOptions, text};
+use wavetank_reports::render::{PageOptions, TextOptions, page, text};
 use wavetank_reports::{Measures, judge, testing};
 
 fn main() -> std::io::Result<()> {
@@ -11,6 +11,8 @@ fn main() -> std::io::Result<()> {
         let runs: Vec<Measures> = (1..=5).map(|seed| Measures::of_trace(&make(seed))).collect();
         let verdict = judge(&runs);
         let options = TextOptions { colour: false, utf8: true, wall: Some("6.1 s"), report: Some("out/report.html") };
+        let drawn = make(verdict.worst_seed.unwrap_or(1));
+        std::fs::write(folder.join(format!("{name}.html")), page(&drawn, &runs, &verdict, &PageOptions::default()))?;
         std::fs::write(folder.join(format!("{name}.txt")), text(&runs, &verdict, &options))?;
     }
     Ok(())

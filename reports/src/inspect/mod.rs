@@ -11,6 +11,7 @@ mod why;
 use std::fmt;
 
 pub use get::{KINDS, get};
+pub(crate) use why::reasons_of;
 pub use why::why;
 
 /// Why there is nothing to show. All are the user's to mend.

@@ -157,6 +157,13 @@ fn parts(message: &str) -> Vec<String> {
     parts
 }
 
+/// The reasons in a scheduler's message, without their counts of nodes.
+pub(crate) fn reasons_of(message: &str) -> Vec<String> {
+    let parts = parts(message.split(" preemption: ").next().unwrap_or(message));
+    let reasons = parts.iter().filter_map(|part| part.strip_prefix("  "));
+    reasons.map(|reason| reason.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim().to_owned()).collect()
+}
+
 /// The same on one line, without what preemption said.
 fn reasons(message: &str) -> String {
     let parts = parts(message.split(" preemption: ").next().unwrap_or(message));

@@ -322,7 +322,7 @@ fn restarts(pod: &PodLife<'_>, into: &mut Vec<(SimTime, u64)>) {
 
 /// Who deletes pods that should have stayed: everybody but their own controllers, the scheduler and people.
 pub(crate) fn is_eviction(by: &str) -> bool {
-    ["evict", "taint", "node-lifecycle", "nodelifecycle", "pod-garbage-collector", "drain", "cluster-autoscaler", "kubelet"]
+    ["evict", "node-controller", "node-lifecycle", "pod-garbage-collector", "drain", "cluster-autoscaler", "kubelet"]
         .iter()
         .any(|word| by.contains(word))
 }

@@ -412,7 +412,8 @@ fn has_replicas(workload: &str) -> bool {
 }
 
 fn is_own_controller(by: &str) -> bool {
-    ["replicaset", "replication-controller", "statefulset", "daemon", "job", "deployment"].iter().any(|kind| by.contains(kind))
+    by == "garbage-collector"
+        || ["replicaset", "replication-controller", "statefulset", "daemon", "job", "deployment"].iter().any(|kind| by.contains(kind))
 }
 
 /// The strictest availability that an expectation asks of `service` (or of everything).

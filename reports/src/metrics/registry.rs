@@ -248,7 +248,7 @@ const REGISTRY: &[MetricInfo] = &[
     row("scheduling.failures", Measure::Failures, Count, Lower, PODS, HIGH, "Scheduling attempts that found no node."),
     row("scheduling.queue", Measure::QueueDepth, Count, Lower, TIME, OVER_TIME_HIGH, "Pods in activeQ, backoffQ and unschedulablePods together."),
     row("preemptions", Measure::Preemptions, Count, Lower, PODS, HIGH, "Pods deleted by the scheduler to make room."),
-    row("evictions", Measure::Evictions, Count, Lower, PODS, HIGH, "Pods deleted by taint eviction, node lifecycle, the Eviction API (drain, cluster autoscaler) or the kubelet under pressure."),
+    row("evictions", Measure::Evictions, Count, Lower, PODS, HIGH, "Pods deleted by taint eviction, node lifecycle, pod garbage collection, the cluster autoscaler or the kubelet. What a person deletes or drains is recorded as kubectl's and not counted."),
     row("replicas.desired", Measure::ReplicasDesired, Count, Neither, WORKLOADS, OVER_TIME_HIGH, "Replicas wanted, summed over the top workloads chosen."),
     row("replicas.ready", Measure::ReplicasReady, Count, Higher, WORKLOADS, OVER_TIME_LOW, "Replicas ready, summed over the top workloads chosen."),
     row("replicas.missing", Measure::ReplicasMissing, Count, Lower, WORKLOADS, OVER_TIME_HIGH, "Desired minus ready, never below zero, summed over the top workloads chosen."),
