@@ -455,15 +455,6 @@ impl<'t> Run<'t> {
         self.workloads.keys().copied().filter(move |(kind, name)| *kind != "ReplicaSet" || bare.contains(name))
     }
 
-    /// One of a workload's counts over time.
-    pub(crate) fn workload_steps(&self, key: (&str, &str), of: impl Fn(&Counts) -> i32) -> Steps {
-        let mut steps = Steps::default();
-        for (at, counts) in self.workloads.get(&key).into_iter().flatten() {
-            steps.set(*at, f64::from(of(counts)));
-        }
-        steps
-    }
-
     /// The running number of pods that `deltas` counts, among those `wanted`.
     pub(crate) fn pod_steps(
         &self,
