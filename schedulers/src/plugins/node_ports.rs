@@ -38,9 +38,7 @@ fn conflicts(wanted: &[HostPort], pod: &PodInfo) -> bool {
 
 impl NodePorts {
     fn wanted(pod: &PodInfo) -> Vec<HostPort> {
-        host_ports(pod)
-            .map(|port| HostPort { ip: port.host_ip.clone(), protocol: port.protocol.clone(), port: port.host_port })
-            .collect()
+        host_ports(pod).map(|port| HostPort { ip: port.host_ip.clone(), protocol: port.protocol.clone(), port: port.host_port }).collect()
     }
 }
 

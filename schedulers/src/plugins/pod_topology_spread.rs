@@ -139,11 +139,9 @@ fn default_selector(pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<LabelSe
 fn add_selector(merged: &mut LabelSelector, other: &LabelSelector) {
     for (key, value) in &other.match_labels {
         match merged.match_labels.get(key) {
-            Some(known) if known != value => merged.match_expressions.push(Requirement {
-                key: key.clone(),
-                operator: Operator::In,
-                values: vec![value.clone()],
-            }),
+            Some(known) if known != value => {
+                merged.match_expressions.push(Requirement { key: key.clone(), operator: Operator::In, values: vec![value.clone()] })
+            }
             _ => {
                 merged.match_labels.insert(key.clone(), value.clone());
             }
@@ -336,11 +334,8 @@ impl ScorePlugin for PodTopologySpread {
         let mut score = 0.0;
         for (at, constraint) in soft.constraints.iter().enumerate() {
             let Some(value) = node.labels().get(&constraint.key) else { continue };
-            let count = if &*constraint.key == HOSTNAME {
-                constraint.count(pod, node)
-            } else {
-                soft.counts[at].get(value).copied().unwrap_or(0)
-            };
+            let count =
+                if &*constraint.key == HOSTNAME { constraint.count(pod, node) } else { soft.counts[at].get(value).copied().unwrap_or(0) };
             score += count as f64 * soft.weights[at] + (constraint.max_skew - 1) as f64;
         }
         score.round() as i64
