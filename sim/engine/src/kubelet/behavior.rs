@@ -2,8 +2,6 @@
 //!
 //! Field by field the first behavior holds that selects the pod and gives the field. Pods that the same
 //! behaviors select share one [`ResolvedBehavior`].
-//!
-//! Not here: how a pod answers requests, which the world wires to traffic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +10,7 @@ use api::Pod;
 
 use crate::random::Distribution;
 use crate::select::selects;
-use crate::spec::{Behavior, Crash};
+use crate::spec::{Behavior, Crash, ServiceBehavior};
 use crate::store::Store;
 
 /// What holds for one pod. `None` leaves a component's default.
@@ -23,36 +21,40 @@ pub(crate) struct ResolvedBehavior {
     pub(crate) never_ready: bool,
     pub(crate) stop: Option<Distribution>,
     pub(crate) crash: Option<Crash>,
+    /// How it answers requests; `None` means it takes none.
+    pub(crate) service: Option<Arc<ServiceBehavior>>,
 }
 
 /// All behaviors of a scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Behaviors {
-    behaviors: Vec<Behavior>,
+    behaviors: Vec<(Behavior, Option<Arc<ServiceBehavior>>)>,
     /// By the places of the behaviors that select a pod.
     resolved: BTreeMap<Vec<usize>, Arc<ResolvedBehavior>>,
 }
 
 impl Behaviors {
     pub(crate) fn new(behaviors: &[Behavior]) -> Self {
-        Self { behaviors: behaviors.to_vec(), resolved: BTreeMap::new() }
+        let with_service = |behavior: &Behavior| (behavior.clone(), behavior.service.clone().map(Arc::new));
+        Self { behaviors: behaviors.iter().map(with_service).collect(), resolved: BTreeMap::new() }
     }
 
     /// What holds for `pod`.
     pub(crate) fn resolve(&mut self, pod: &Pod, store: &Store) -> Arc<ResolvedBehavior> {
-        let selecting = |(place, behavior): (usize, &Behavior)| selects(&behavior.selector, pod, store).then_some(place);
+        let selecting = |(place, (behavior, _)): (usize, &(Behavior, _))| selects(&behavior.selector, pod, store).then_some(place);
         let places: Vec<usize> = self.behaviors.iter().enumerate().filter_map(selecting).collect();
         let behaviors = &self.behaviors;
         self.resolved
             .entry(places)
             .or_insert_with_key(|places| {
                 let mut resolved = ResolvedBehavior::default();
-                for behavior in places.iter().map(|place| &behaviors[*place]) {
+                for (behavior, service) in places.iter().map(|place| &behaviors[*place]) {
                     resolved.image_pull = resolved.image_pull.or_else(|| behavior.image_pull.clone());
                     resolved.ready_after = resolved.ready_after.or_else(|| behavior.ready_after.clone());
                     resolved.never_ready |= behavior.never_ready;
                     resolved.stop = resolved.stop.or_else(|| behavior.stop.clone());
                     resolved.crash = resolved.crash.or_else(|| behavior.crash.clone());
+                    resolved.service = resolved.service.or_else(|| service.clone());
                 }
                 Arc::new(resolved)
             })

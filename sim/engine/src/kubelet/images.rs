@@ -5,7 +5,7 @@
 //! Not modelled: pulls that fail, image garbage collection, credentials, layers shared between images, the
 //! size of an image that a pull brings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use api::{ContainerImage, ImagePullPolicy, SimDuration, SimTime, Str};
 
@@ -25,8 +25,6 @@ pub(super) enum Pull {
 pub(super) struct Images {
     /// From when on each is there.
     there: BTreeMap<Str, SimTime>,
-    /// Which of them are on disk for sure.
-    on_disk: BTreeSet<Str>,
     /// When the pulls asked for so far are over.
     free: SimTime,
 }
@@ -34,8 +32,8 @@ pub(super) struct Images {
 impl Images {
     /// Asks for an image. `takes` is how long a pull from nothing takes.
     pub(super) fn ensure(&mut self, ask: &Ask<'_>, takes: impl FnOnce() -> SimDuration) -> Pull {
-        let reported = || ask.reported.iter().any(|image| image.names.contains(ask.image));
-        let known = self.there.get(ask.image).copied().or_else(|| reported().then_some(SimTime::ZERO));
+        let on_disk = || ask.reported.iter().any(|image| image.names.contains(ask.image));
+        let known = self.there.get(ask.image).copied().or_else(|| on_disk().then_some(SimTime::ZERO));
         let present = known.is_some_and(|since| since <= ask.now);
         match ask.policy {
             ImagePullPolicy::Never if !present => return Pull::Never,
@@ -52,15 +50,10 @@ impl Images {
         Pull::Until { end, takes }
     }
 
-    /// A pull is over.
-    pub(super) fn pulled(&mut self, image: &Str) {
-        self.on_disk.insert(image.clone());
-    }
-
     /// The node lost power: what was under way is lost, what is on disk stays.
-    pub(super) fn lose_power(&mut self) {
-        self.there.retain(|image, _| self.on_disk.contains(image));
-        self.free = SimTime::ZERO;
+    pub(super) fn lose_power(&mut self, now: SimTime) {
+        self.there.retain(|_, since| *since <= now);
+        self.free = now;
     }
 }
 
@@ -120,9 +113,7 @@ mod tests {
         assert_eq!(images.ensure(&ask(&a, IfNotPresent, 12, true), three), until(16, 0), "its turn comes, and the image is there");
         assert_eq!(images.ensure(&ask(&a, IfNotPresent, 13, true), three), Pull::Present);
         assert_eq!(images.ensure(&ask(&a, Always, 20, true), three), until(20, 0));
-        images.pulled(&a);
-        images.lose_power();
-        assert_eq!(images.ensure(&ask(&a, IfNotPresent, 20, true), three), Pull::Present);
+        images.lose_power(SimTime::from_secs(15));
         assert_eq!(images.ensure(&ask(&b, IfNotPresent, 20, true), three), until(23, 3));
     }
 

@@ -23,16 +23,19 @@ mod status;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::{Pod, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
 use crate::effects::{Effects, ProcessChange, Write};
-use crate::event::KubeletTimer;
-use crate::spec::WorldSpec;
+use crate::event::{KubeletTimer, ProbeKind};
+use crate::spec::Behavior;
 use crate::store::{Change, NodeId, PodId};
-use crate::traffic::Signal;
+
+pub(crate) use behavior::ResolvedBehavior;
+pub(crate) use probes::shortest_timeout;
 
 use admission::Held;
 use behavior::Behaviors;
@@ -72,8 +75,13 @@ pub(crate) struct Kubelets {
 }
 
 impl Kubelets {
-    pub(crate) fn new(spec: &WorldSpec) -> Self {
-        Self { behaviors: Behaviors::new(&spec.behaviors), ..Self::default() }
+    pub(crate) fn new(behaviors: &[Behavior]) -> Self {
+        Self { behaviors: Behaviors::new(behaviors), ..Self::default() }
+    }
+
+    /// What the scenario says of a pod that a kubelet has; for whoever wires its process to traffic.
+    pub(crate) fn behavior(&self, pod: PodId) -> Option<&Arc<ResolvedBehavior>> {
+        self.workers.get(&pod).map(|worker| &worker.behavior)
     }
 
     /// A watcher's news.
@@ -98,10 +106,10 @@ impl Kubelets {
     }
 
     /// The node loses power. Its processes say nothing any more; the world tells traffic so.
-    pub(crate) fn node_down(&mut self, node: NodeId) {
+    pub(crate) fn node_down(&mut self, node: NodeId, view: View<'_>) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.powered = false;
-            state.images.lose_power();
+            state.images.lose_power(view.now);
         }
     }
 
@@ -137,34 +145,54 @@ impl Kubelets {
         }
     }
 
-    /// A fault ends a container, by its place in the spec's containers, if it runs.
+    /// A fault ends a running container: the one of this name, or the first. False when there is none running.
     pub(crate) fn kill_container(
         &mut self,
         id: PodId,
-        container: u8,
+        container: Option<&Str>,
         exit_code: i32,
         reason: &'static str,
         view: View<'_>,
         out: &mut Effects,
-    ) {
+    ) -> bool {
+        let mut killed = false;
         self.with(id, view, out, |worker, cx| {
-            let place = worker.inits() + container;
-            if cx.node.powered && worker.places().contains(&place) {
+            let mut places = worker.inits()..worker.places().end;
+            let place = match container {
+                None => places.next(),
+                Some(name) => worker.places().find(|place| worker.spec(cx.pod, *place).name == *name),
+            };
+            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_running()) {
                 worker.kill(place, exit_code, reason, cx);
+                killed = true;
+            }
+        });
+        killed
+    }
+
+    /// Signal::Stressed: a probe of this pod could fail from now on.
+    pub(crate) fn stressed(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, Worker::stressed);
+    }
+
+    /// Signal::Relieved: no probe of this pod can fail any more.
+    pub(crate) fn relieved(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, Worker::relieved);
+    }
+
+    /// Signal::ProbeAnswered.
+    pub(crate) fn probe_answered(&mut self, pod: Uid, container: u8, kind: ProbeKind, ok: bool, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, |worker, cx| {
+            if cx.node.kubelet_works() {
+                worker.probe_answered(container, kind, ok, cx);
             }
         });
     }
 
-    /// What the traffic engine says of a pod's process.
-    pub(crate) fn traffic_signal(&mut self, signal: Signal, view: View<'_>, out: &mut Effects) {
-        let (Signal::Stressed(uid) | Signal::Relieved(uid) | Signal::ProbeAnswered { pod: uid, .. }) = signal;
-        let Some((id, _)) = view.store.pod_by_uid(uid) else { return };
-        self.with(id, view, out, |worker, cx| match signal {
-            Signal::Stressed(_) => worker.stressed(cx),
-            Signal::Relieved(_) => worker.relieved(cx),
-            Signal::ProbeAnswered { container, kind, ok, .. } if cx.node.kubelet_works() => worker.probe_answered(container, kind, ok, cx),
-            Signal::ProbeAnswered { .. } => {}
-        });
+    fn with_uid(&mut self, pod: Uid, view: View<'_>, out: &mut Effects, then: impl FnOnce(&mut Worker, &mut Context<'_>)) {
+        if let Some((id, _)) = view.store.pod_by_uid(pod) {
+            self.with(id, view, out, then);
+        }
     }
 
     /// Runs something on a worker whose pod and node are there.

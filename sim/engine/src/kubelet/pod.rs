@@ -319,7 +319,6 @@ impl Worker {
     fn pulled(&mut self, cx: &mut Context<'_>) {
         let Some(making) = self.making.take() else { return };
         let image = &self.spec(cx.pod, self.step).image;
-        cx.node.images.pulled(image);
         let (takes, waited) = (go_duration(making.takes), go_duration(cx.now().since(making.asked)));
         cx.event(false, "Pulled", format!("Successfully pulled image \"{image}\" in {takes} ({waited} including waiting)."));
         self.make(self.step, cx);

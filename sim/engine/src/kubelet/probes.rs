@@ -61,6 +61,12 @@ const fn asks_process(probe: &Probe) -> bool {
     !matches!(probe.handler, ProbeHandler::Exec(_))
 }
 
+/// The shortest time that any probe gives the pod's process to answer; `None` when no probe asks it.
+pub(crate) fn shortest_timeout(pod: &Pod) -> Option<SimDuration> {
+    let probes = pod.spec.containers.iter().flat_map(|container| KINDS.into_iter().filter_map(|kind| probe_of(container, kind)));
+    probes.filter(|probe| asks_process(probe)).map(|probe| probe.timeout).min()
+}
+
 impl Worker {
     fn probe_spec<'a>(&self, pod: &'a Pod, place: u8, kind: ProbeKind) -> Option<&'a Probe> {
         probe_of(self.spec(pod, place), kind)

@@ -13,9 +13,8 @@ use crate::controllers::View;
 use crate::effects::{Effects, ProbeRequest, ProcessChange, Write};
 use crate::event::Event;
 use crate::random::{Distribution, Streams};
-use crate::spec::{Behavior, ControlPlane, Crash, WorldSpec};
+use crate::spec::{Behavior, ControlPlane, Crash};
 use crate::store::{NodeId, PodId, Store};
-use crate::traffic::Signal;
 
 use super::Kubelets;
 
@@ -78,7 +77,7 @@ impl Bench {
         let mut bench = Self {
             store,
             settings,
-            kubelets: Kubelets::new(&WorldSpec { behaviors: vec![behavior], ..WorldSpec::default() }),
+            kubelets: Kubelets::new(&[behavior]),
             calendar: BTreeMap::new(),
             events: 0,
             handled: 0,
@@ -156,7 +155,7 @@ impl Bench {
         for ProbeRequest { pod, container, kind, timeout } in out.probes {
             let (at, ok) = (self.now, self.answer);
             self.now += if ok { SimDuration::ZERO } else { timeout };
-            self.call(&mut |room, view, out| room.traffic_signal(Signal::ProbeAnswered { pod, container, kind, ok }, view, out));
+            self.call(&mut |room, view, out| room.probe_answered(pod, container, kind, ok, view, out));
             self.now = at;
         }
         self.settle();
@@ -505,11 +504,11 @@ fn a_busy_process_loses_readiness_and_gets_it_back() {
     bench.until(95).log();
     let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
     bench.answer = false;
-    bench.with(|room, view, out| room.traffic_signal(Signal::Stressed(uid), view, out));
+    bench.with(|room, view, out| room.stressed(uid, view, out));
     bench.until(145);
     bench.answer = true;
     bench.until(165);
-    bench.with(|room, view, out| room.traffic_signal(Signal::Relieved(uid), view, out));
+    bench.with(|room, view, out| room.relieved(uid, view, out));
     check(
         &bench.until(1000).log(),
         "1m41s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
@@ -526,7 +525,7 @@ fn a_process_too_busy_for_liveness_is_started_again() {
     bench.until(95).log();
     let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
     bench.answer = false;
-    bench.with(|room, view, out| room.traffic_signal(Signal::Stressed(uid), view, out));
+    bench.with(|room, view, out| room.stressed(uid, view, out));
     check(
         &bench.until(1000).log(),
         "1m41s Unhealthy: Liveness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
@@ -544,7 +543,7 @@ fn a_container_killed_by_a_fault_starts_again() {
     let mut bench = Bench::new(Behavior::default());
     let id = bench.pod("a", spec(app()));
     bench.until(10).log();
-    bench.with(|room, view, out| room.kill_container(id, 0, 137, "OOMKilled", view, out));
+    bench.with(|room, view, out| assert!(room.kill_container(id, None, 137, "OOMKilled", view, out)));
     check(
         &bench.until(20).log(),
         "10s process gone
@@ -560,7 +559,7 @@ fn a_node_that_boots_makes_its_pods_anew_and_lets_deleted_ones_go() {
     let (node, _) = (bench.node, bench.pod("stays", spec(app())));
     let goes = bench.pod("goes", spec(app()));
     bench.until(10).log();
-    bench.with(|room, _, _| room.node_down(node));
+    bench.with(|room, view, _| room.node_down(node, view));
     bench.delete(goes, 30);
     assert!(bench.until(100).log().is_empty(), "a node without power says nothing");
     bench.with(|room, view, out| room.node_up(node, view, out));
@@ -622,4 +621,17 @@ fn a_pod_removed_by_force_takes_its_process_along() {
     bench.settle();
     check(&bench.log(), "10s process gone");
     assert!(bench.store.pods.find(&ObjectKey::new("ns", "a")).is_none());
+}
+
+#[test]
+fn probes_of_a_ready_pod_ask_with_the_shortest_timeout() {
+    let exec = Probe { handler: ProbeHandler::Exec(vec!["true".into()]), ..probe(1) };
+    let with = |liveness_probe, readiness_probe| Pod {
+        spec: Arc::new(spec(Container { liveness_probe, readiness_probe, ..app() })),
+        ..Pod::default()
+    };
+    let slow = Probe { timeout: s(5), ..probe(1) };
+    assert_eq!(super::shortest_timeout(&with(Some(exec.clone()), None)), None);
+    assert_eq!(super::shortest_timeout(&with(Some(exec), Some(slow.clone()))), Some(s(5)));
+    assert_eq!(super::shortest_timeout(&with(Some(probe(1)), Some(slow))), Some(s(1)));
 }
