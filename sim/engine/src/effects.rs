@@ -9,7 +9,7 @@
 
 use api::{
     Deployment, DeploymentStatus, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration,
-    SimTime, Str, Taint,
+    SimTime, Str, Taint, TaintEffect,
 };
 use trace::Record;
 
@@ -107,6 +107,9 @@ pub(crate) enum Write {
     CreateNode(Box<Node>),
     /// Replaces a node's taints and cordon.
     NodeSpec { node: NodeId, taints: Vec<Taint>, unschedulable: bool },
+    /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
+    /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
+    PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
     /// Replaces a node's labels.
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
@@ -117,6 +120,8 @@ pub(crate) enum Write {
     CreateOther(Box<OtherObject>),
     /// Deletes an object by name, as kubectl would (background propagation).
     Delete(Kind, ObjectKey),
+    /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
+    Announced(Box<Self>, Box<Record>),
 }
 
 /// Kinds that are only created and deleted.
@@ -130,6 +135,17 @@ pub(crate) enum OtherObject {
     Namespace(api::Namespace),
 }
 
+/// What a kubelet says of a pod's processes; the world tells the traffic engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProcessChange {
+    /// They answer from now on.
+    Started(PodId),
+    /// SIGTERM: they work on what they have, and on what still comes, until they stop.
+    Terminating(PodId),
+    /// They are gone, and what they were working on with them.
+    Stopped(PodId),
+}
+
 /// What a room wants done.
 #[derive(Default, Debug)]
 pub(crate) struct Effects {
@@ -139,6 +155,8 @@ pub(crate) struct Effects {
     pub(crate) timers: Vec<(SimTime, Event)>,
     /// Facts for the trace.
     pub(crate) records: Vec<Record>,
+    /// What becomes of processes, for the traffic engine.
+    pub(crate) processes: Vec<ProcessChange>,
     /// The key that was synced wants another sync at this time (work-queue AddAfter).
     pub(crate) resync: Option<SimTime>,
 }
@@ -162,6 +180,12 @@ impl Effects {
         let (object, message) = (object.into(), message.into());
         self.records.push(Record::Event { kind: kind.into(), reason: reason.into(), object, message, source: by.name().into() });
     }
+    /// Asks for a write whose success is told by a Kubernetes Event, as upstream tells it after the call returned.
+    pub(crate) fn announce(&mut self, by: Component, write: Write, reason: &str, object: String, message: String) {
+        let (object, message) = (object.into(), message.into());
+        let record = Record::Event { kind: "Normal".into(), reason: reason.into(), object, message, source: by.name().into() };
+        self.writes.push((by, Write::Announced(Box::new(write), Box::new(record))));
+    }
     /// Records a fact.
     pub(crate) fn record(&mut self, record: Record) {
         self.records.push(record);
@@ -171,6 +195,7 @@ impl Effects {
         self.writes.clear();
         self.timers.clear();
         self.records.clear();
+        self.processes.clear();
         self.resync = None;
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum Event {
     Sync(Component, Key),
     /// A request reaches the API server.
     Write(WriteId),
+    /// What has landed reaches those who watch.
+    Watch,
     /// The scheduler looks at the head of its queue, if it is not looking already.
     SchedulingCycle,
     /// The back-off queue's whole-second tick.
@@ -45,6 +47,10 @@ pub(crate) enum Event {
     EndpointsVisible(u32),
     /// The traffic engine closes a window.
     TrafficWindow,
+    /// What nodes carry is sampled.
+    UsageSample,
+    /// A drain tries again to evict a pod that its disruption budgets protected.
+    Evict(PodId),
     /// A fault begins; with how often it began before.
     FaultBegins(u32, u32),
     /// A fault is undone.

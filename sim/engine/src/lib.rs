@@ -18,7 +18,10 @@ mod faults;
 mod kubelet;
 pub mod random;
 mod scheduling;
+mod select;
 pub mod spec;
 mod store;
 mod traffic;
 mod world;
+
+pub use clock::{Calendar, EventId};
