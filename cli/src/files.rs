@@ -120,7 +120,7 @@ fn known() -> Known {
         filters: info.filters.iter().map(|filter| (*filter).to_owned()).collect(),
         stats: info.stats.iter().map(|stat| (*stat).to_owned()).collect(),
     };
-    Known { policies: schedulers::names().into_iter().map(str::to_owned).collect(), metrics: metrics::registry().iter().map(metric).collect() }
+    Known { policies: schedulers::names().iter().map(|name| (*name).to_owned()).collect(), metrics: metrics::registry().iter().map(metric).collect() }
 }
 
 /// A scheduling policy, to be made once per run.
@@ -135,13 +135,13 @@ pub(crate) enum Policy {
 impl Policy {
     /// The policy that a flag names: a built-in one, or a KubeSchedulerConfiguration file.
     pub(crate) fn named(name: &str, io: &Io) -> Result<Self, CliError> {
-        if schedulers::names().into_iter().any(|known| known == name) {
+        if schedulers::names().contains(&name) {
             return Ok(Self::Builtin(name.to_owned()));
         }
         let path = Path::new(name);
         if !path.is_file() {
-            let known: Vec<&str> = schedulers::names().into_iter().collect();
-            let help = format!("built in are {}; anything else is the path of a KubeSchedulerConfiguration", known.join(", "));
+            let known = schedulers::names().join(", ");
+            let help = format!("built in are {known}; anything else is the path of a KubeSchedulerConfiguration");
             return Err(CliError::asked(format!("there is no policy `{name}`"), help));
         }
         let text = std::fs::read_to_string(path).map_err(|error| CliError::file("read", path, error))?;
