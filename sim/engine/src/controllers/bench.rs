@@ -161,14 +161,6 @@ impl Bench {
             });
         }
     }
-    pub(super) fn change_pod(&mut self, name: &str, change: impl FnOnce(&mut Pod)) {
-        let id = self.pod_id(name);
-        self.store.update_pod(id, |pod| {
-            change(pod);
-            true
-        });
-    }
-
     /// Runs a controller, lets its writes land, and tells what it did.
     pub(super) fn run(&mut self, act: impl FnOnce(&View<'_>, &mut Effects)) -> Vec<String> {
         let mut out = Effects::default();

@@ -394,7 +394,7 @@ impl ClusterAutoscaler {
         for (id, node) in plan.view.store.nodes.iter() {
             let index = plan.scratch.find(&node.meta.name);
             let Some(info) = index.map(|index| plan.scratch.node(index)).filter(|_| self.is_eligible(id, node)) else { continue };
-            if utilization(info).0 <= settings.scale_down_utilization_threshold {
+            if utilization(info) <= settings.scale_down_utilization_threshold {
                 candidates.push((!is_empty(info), !self.unneeded.contains_key(&id), id));
             }
         }
@@ -828,11 +828,11 @@ fn preferred_cpus(nodes: u32) -> f64 {
 }
 
 /// Requests over allocatable, the larger of cpu and memory.
-fn utilization(info: &NodeInfo) -> (f64, &'static str) {
+fn utilization(info: &NodeInfo) -> f64 {
     let share = |used: i64, all: i64| if all > 0 { used as f64 / all as f64 } else { 0.0 };
     let cpu = share(info.requested.cpu_millis, info.allocatable.cpu_millis);
     let memory = share(info.requested.memory_bytes, info.allocatable.memory_bytes);
-    if cpu >= memory { (cpu, "cpu") } else { (memory, "memory") }
+    cpu.max(memory)
 }
 
 fn unneeded_time(id: NodeId, view: &View<'_>) -> SimDuration {
