@@ -147,9 +147,14 @@ impl Bench {
     pub(super) fn pod_names(&self) -> Vec<String> {
         self.store.pods.iter().map(|(_, pod)| pod.meta.name.to_string()).collect()
     }
-    /// All pods with these labels become running and ready on `node`.
+    /// All pods become running and ready on `node`.
     pub(super) fn ready_all(&mut self, node: &str) {
-        let (ids, now): (Vec<PodId>, _) = (self.store.pods.iter().map(|(id, _)| id).collect(), self.now);
+        self.ready_some(node, usize::MAX);
+    }
+    /// So many pods that are not ready become so.
+    pub(super) fn ready_some(&mut self, node: &str, count: usize) {
+        let unready = self.store.pods.iter().filter(|(_, pod)| !pod.is_ready() && !pod.meta.is_deleting());
+        let (ids, now): (Vec<PodId>, _) = (unready.map(|(id, _)| id).take(count).collect(), self.now);
         for id in ids {
             self.store.update_pod(id, |pod| {
                 if pod.is_ready() || pod.meta.is_deleting() {

@@ -178,7 +178,7 @@ impl ClusterAutoscaler {
         self.forget(view);
         self.go_on_deleting(view, out);
         if is_unhealthy(view.store) {
-            return; // Until nodes change.
+            return self.arm_next(false, false, view, out); // Nothing new is begun until nodes change.
         }
         let mut scratch = snapshot.clone();
         let upcoming = self.add_upcoming(&mut scratch);
