@@ -65,9 +65,12 @@ pub(crate) type Fits<'a> = dyn Fn(&PodInfo, &ClusterSnapshot, NodeIndex) -> bool
 pub(crate) fn pool_node(pool: &NodePool, ordinal: u32) -> Node {
     let name: Str = format!("{}-{ordinal}", pool.name).into();
     let mut labels = (*pool.template.meta.labels).clone();
-    labels.insert("kubernetes.io/hostname".into(), name.clone());
-    if let Some(zone) = (!pool.zones.is_empty()).then(|| &pool.zones[ordinal as usize % pool.zones.len()]) {
-        labels.insert("topology.kubernetes.io/zone".into(), zone.clone());
+    if let Some(place) = (ordinal as usize).checked_rem(pool.zones.len()) {
+        labels.insert("topology.kubernetes.io/zone".into(), pool.zones[place].clone());
+    }
+    // Upstream: pkg/kubelet/kubelet_node_status.go, initialNode.
+    for (key, value) in [("hostname", name.clone()), ("arch", "amd64".into()), ("os", "linux".into())] {
+        labels.entry(format!("kubernetes.io/{key}").into()).or_insert(value);
     }
     let mut node = pool.template.clone();
     node.meta = ObjectMeta { name, labels: Arc::new(labels), ..pool.template.meta.clone() };
@@ -175,7 +178,7 @@ impl ClusterAutoscaler {
         self.forget(view);
         self.go_on_deleting(view, out);
         if is_unhealthy(view.store) {
-            return; // Until nodes change.
+            return self.arm_next(false, false, view, out); // Nothing new is begun until nodes change.
         }
         let mut scratch = snapshot.clone();
         let upcoming = self.add_upcoming(&mut scratch);
@@ -360,7 +363,7 @@ impl ClusterAutoscaler {
         let number = |node: &Node| node.meta.name.strip_prefix(&**pool_name)?.strip_prefix('-')?.parse::<u32>().ok();
         let of_pool = store.nodes.iter().filter(|(_, node)| node.spec.provider_id == *pool_name);
         let used = of_pool.filter_map(|(_, node)| Some(number(node)? + 1)).max().unwrap_or(0);
-        used.max(self.ordinals.get(&pool).copied().unwrap_or(0)).max(1)
+        used.max(self.ordinals.get(&pool).copied().unwrap_or(0))
     }
 
     // --- Expanders ---
@@ -391,7 +394,7 @@ impl ClusterAutoscaler {
         for (id, node) in plan.view.store.nodes.iter() {
             let index = plan.scratch.find(&node.meta.name);
             let Some(info) = index.map(|index| plan.scratch.node(index)).filter(|_| self.is_eligible(id, node)) else { continue };
-            if utilization(info).0 <= settings.scale_down_utilization_threshold {
+            if utilization(info) <= settings.scale_down_utilization_threshold {
                 candidates.push((!is_empty(info), !self.unneeded.contains_key(&id), id));
             }
         }
@@ -825,11 +828,11 @@ fn preferred_cpus(nodes: u32) -> f64 {
 }
 
 /// Requests over allocatable, the larger of cpu and memory.
-fn utilization(info: &NodeInfo) -> (f64, &'static str) {
+fn utilization(info: &NodeInfo) -> f64 {
     let share = |used: i64, all: i64| if all > 0 { used as f64 / all as f64 } else { 0.0 };
     let cpu = share(info.requested.cpu_millis, info.allocatable.cpu_millis);
     let memory = share(info.requested.memory_bytes, info.allocatable.memory_bytes);
-    if cpu >= memory { (cpu, "cpu") } else { (memory, "memory") }
+    cpu.max(memory)
 }
 
 fn unneeded_time(id: NodeId, view: &View<'_>) -> SimDuration {
@@ -1009,7 +1012,8 @@ mod tests {
     #[test]
     fn pods_that_fit_nowhere_get_just_enough_nodes() {
         let small = pool("small", 1000, (0, 10), 0.1);
-        let mut rig = rig(&[small.clone()]).nodes(&small, 1..2).pods(5, |number| pod(&format!("web-{number}")).unschedulable().cpu(400));
+        let mut rig =
+            rig(std::slice::from_ref(&small)).nodes(&small, 1..2).pods(5, |number| pod(&format!("web-{number}")).unschedulable().cpu(400));
         let lines = rig.until(30);
         // Two fit on the node that is there, three need two more; all were new at first.
         assert_eq!(
@@ -1032,7 +1036,7 @@ mod tests {
     #[test]
     fn the_maximum_holds_and_pods_are_told() {
         let small = pool("small", 1000, (0, 2), 0.1);
-        let mut full = rig(&[small.clone()])
+        let mut full = rig(std::slice::from_ref(&small))
             .pods(5, |number| pod(&format!("web-{number}")).unschedulable().cpu(900))
             .pods(1, |_| pod("giant").unschedulable().cpu(5000));
         let lines = full.until(1000);
@@ -1075,7 +1079,8 @@ mod tests {
     #[test]
     fn an_empty_node_goes_after_ten_minutes_but_never_below_the_minimum() {
         let small = pool("small", 1000, (1, 10), 0.1);
-        let mut free = rig(&[small.clone()]).nodes(&small, 1..4).pods(1, |_| pod("web-0").on("small-1").cpu(600).ready_since(0));
+        let mut free =
+            rig(std::slice::from_ref(&small)).nodes(&small, 1..4).pods(1, |_| pod("web-0").on("small-1").cpu(600).ready_since(0));
         assert_eq!(
             free.until(3600),
             [
@@ -1100,7 +1105,7 @@ mod tests {
     #[test]
     fn underused_nodes_are_drained_one_at_a_time() {
         let small = pool("small", 1000, (0, 10), 0.1);
-        let mut rig = rig(&[small.clone()])
+        let mut rig = rig(std::slice::from_ref(&small))
             .nodes(&small, 1..4)
             .pods(3, |number| pod(&format!("web-{number}")).on(&format!("small-{}", number + 1)).cpu(300).ready_since(0));
         let lines = rig.until(616);

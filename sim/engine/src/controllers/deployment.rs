@@ -855,6 +855,28 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+        /// Whatever the limits, and in whatever order pods become ready, a rollout keeps within them and ends.
+        #[test]
+        fn a_rollout_keeps_within_its_limits_and_ends(replicas in 1..12i32, surge in 0..60i32, unavailable in 0..60i32, ready in proptest::collection::vec(1..5usize, 1..8)) {
+            let mut bench = deployed(replicas, &format!("{surge}%"), &format!("{unavailable}%"));
+            let limits = bench.store.deployments.iter().next().map(|(_, deployment)| fenceposts(deployment)).expect("a Deployment");
+            new_image(&mut bench);
+            for round in 0..400 {
+                synced(&mut bench);
+                proptest::prop_assert!(sizes(&bench).iter().sum::<i32>() <= replicas + limits.0, "{:?}", sizes(&bench));
+                replica_sets_settle(&mut bench);
+                let serving = bench.store.pods.iter().filter(|(_, pod)| pod.is_ready() && !pod.meta.is_deleting()).count() as i32;
+                proptest::prop_assert!(serving >= replicas - limits.1, "{serving} of {replicas} serve, {limits:?}");
+                bench.ready_some("n", ready[round % ready.len()]);
+                replica_sets_settle(&mut bench);
+            }
+            proptest::prop_assert_eq!(sizes(&bench), [0, replicas]);
+        }
+    }
+
     #[test]
     fn hashes_spell_nothing_and_follow_template_and_collisions() {
         let (one, other) = (template("web", "web:v1"), template("web", "web:v2"));
