@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{ObjectKey, SimDuration, SimTime, Uid};
+use proptest::prelude::*;
 use trace::{Histogram, Record, TrafficCounts};
 
 use super::{EndpointTarget, ProcessStarted, Signal, Traffic, TrafficProcess};
 use crate::event::ProbeKind;
-use crate::random::{Distribution, Streams};
+use crate::random::{Distribution, Draw, Purpose, Split, Streams, entity};
 use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficSpec};
 
 fn ms(millis: u64) -> SimDuration {
@@ -595,6 +596,79 @@ fn what_happens_in_the_cluster_moves_no_arrival_and_no_demand() {
         (bench.users().arrived, bench.cpu_nanos)
     };
     assert_eq!(run(1), run(7));
+}
+
+/// The same queue, written down plainly: when each request starts and ends, one after the other.
+fn plain_queue(
+    seed: u64,
+    rate: f64,
+    workers: usize,
+    queue_limit: usize,
+    timeout: SimDuration,
+    until: SimTime,
+) -> (TrafficCounts, Histogram) {
+    let streams = Streams::new(seed);
+    let mut arrivals = super::Profile::new(
+        &source("s", &[(0, rate)], patient()).rate,
+        Arrivals::Poisson,
+        streams.stream(Purpose::Arrivals, entity("users")),
+    );
+    let mut requests = streams.stream(Purpose::CpuDemand, entity("users"));
+    let mut free = vec![0u64; workers];
+    let mut starts: Vec<u64> = Vec::new();
+    let (mut counts, mut latency) = (TrafficCounts::default(), Histogram::default());
+    while let Some(now) = arrivals.next().filter(|now| *now <= until.as_nanos()) {
+        let demand = exponential(10).sample(&mut Split::new(requests.bits(), Purpose::CpuDemand, 0)).as_nanos();
+        counts.arrived += 1;
+        counts.attempts += 1;
+        starts.retain(|start| *start > now);
+        free.sort_unstable();
+        if free[0] > now && starts.len() >= queue_limit {
+            counts.shed += 1;
+            continue;
+        }
+        let start = free[0].max(now);
+        free[0] = start + demand;
+        starts.push(start);
+        match (start + demand, now + timeout.as_nanos()) {
+            (end, deadline) if end.min(deadline) > until.as_nanos() => counts.in_flight += 1,
+            (end, deadline) if deadline < end => counts.timed_out += 1,
+            (end, _) => {
+                counts.succeeded += 1;
+                latency.record(end - now);
+            }
+        }
+    }
+    (counts, latency)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_station_does_what_the_plain_queue_does(
+        seed in any::<u64>(), load in 0.2f64..2.0, workers in 1u32..5, queue_limit in 0u32..40, timeout_ms in 5u64..400
+    ) {
+        let (rate, until) = (load * 100.0 * f64::from(workers), SimTime::from_secs(12));
+        let behavior = ServiceBehavior { concurrency: Some(workers), queue_limit, ..behavior(exponential(10)) };
+        let client = Client { timeout: ms(timeout_ms), ..Client::default() };
+        let mut bench = Bench::new(seed, vec![source("s", &[(0, rate)], client)]).service("s", 1, i64::from(workers), &behavior);
+        bench.run(until);
+        let (counts, latency) = plain_queue(seed, rate, workers as usize, queue_limit as usize, ms(timeout_ms), until);
+        prop_assert_eq!(bench.users(), counts);
+        let found = bench.flows.get("users").map(|(_, latency)| latency.buckets().collect::<Vec<_>>()).unwrap_or_default();
+        prop_assert_eq!(found, latency.buckets().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_window_of_no_length_repeats_no_levels() {
+    let slow = behavior(Distribution::Constant(ms(10_000)));
+    let mut bench = Bench::new(13, vec![source("s", &[(0, 50.0), (1_000, 0.0)], patient())]).service("s", 1, 1, &slow);
+    bench.run(SimTime::from_secs(5));
+    assert!(bench.users().in_flight > 0);
+    let mut records = Vec::new();
+    bench.traffic.close_window(bench.now, &mut records);
+    assert_eq!(records, []);
 }
 
 fn started(pod: u64, node: &str, node_cpu_millis: i64, weight: i64, behavior: ServiceBehavior) -> ProcessStarted {
