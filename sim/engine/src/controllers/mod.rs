@@ -16,7 +16,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
 
 #[cfg(test)]
 mod bench;
-//pub(crate) mod cluster_autoscaler;
+pub(crate) mod cluster_autoscaler;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
