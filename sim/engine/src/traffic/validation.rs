@@ -12,7 +12,7 @@ use trace::{Histogram, Record, TrafficCounts};
 
 use super::{EndpointTarget, ProcessStarted, Signal, Traffic, TrafficProcess};
 use crate::event::ProbeKind;
-use crate::random::{Distribution, Draw, Purpose, Split, Streams, entity};
+use crate::random::{Distribution, Purpose, Split, Streams, entity};
 use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficSpec};
 
 fn ms(millis: u64) -> SimDuration {
