@@ -37,7 +37,7 @@ impl Traffic {
         let window = SimDuration::from_nanos(self.now - self.window_start);
         self.window_start = self.now;
         self.close_flows(window, out);
-        self.close_stations(out);
+        self.close_stations(window, out);
     }
 
     /// Whether every request of every flow is accounted for: open before + arrived = over + open now.
@@ -58,7 +58,7 @@ impl Traffic {
         for external in [true, false] {
             for index in self.flow_by_name.values() {
                 let flow = &mut self.flows[*index as usize];
-                if flow.external == external && flow.counts != TrafficCounts::default() {
+                if flow.external == external && flow.has_news(window) {
                     let service = self.services[flow.service as usize].name.clone();
                     out.push(flow.close(service, window));
                 }
@@ -66,7 +66,7 @@ impl Traffic {
         }
     }
 
-    fn close_stations(&mut self, out: &mut Vec<Record>) {
+    fn close_stations(&mut self, window: SimDuration, out: &mut Vec<Record>) {
         let mut behind = vec![Behind::default(); self.services.len()];
         let mut active = std::mem::take(&mut self.active);
         active.retain(|number| {
@@ -90,7 +90,9 @@ impl Traffic {
         for service in self.service_by_key.values() {
             let (Behind { queued, busy, shed, orphaned, cpu_nanos }, state) =
                 (behind[*service as usize], &self.services[*service as usize]);
-            if queued + busy + shed + orphaned + cpu_nanos > 0 {
+            // What only stands there is said once per instant.
+            let levels = if window.is_zero() { 0 } else { queued + busy };
+            if levels + shed + orphaned + cpu_nanos > 0 {
                 let cpu_used = SimDuration::from_nanos(cpu_nanos);
                 out.push(Record::Station { service: state.name.clone(), pods: state.pods, queued, busy, shed, orphaned, cpu_used });
             }
@@ -128,6 +130,13 @@ impl Behind {
 }
 
 impl Flow {
+    /// Whether anything happened, or is open at the end of a window of some length.
+    fn has_news(&self, window: SimDuration) -> bool {
+        let TrafficCounts { in_flight, in_backoff, .. } = self.counts;
+        let standing = TrafficCounts { in_flight, in_backoff, ..TrafficCounts::default() };
+        self.counts != standing || (!window.is_zero() && in_flight + in_backoff > 0)
+    }
+
     fn close(&mut self, service: api::Str, window: SimDuration) -> Record {
         let TrafficCounts { in_flight, in_backoff, .. } = self.counts;
         self.open_before = in_flight + in_backoff;
