@@ -83,8 +83,7 @@ impl<E> Calendar<E> {
             self.slots.len() as u32 - 1
         };
         assert!(slot >> SLOT_BITS == 0, "more than 2^24 pending events");
-        let key =
-            (u128::from(at.as_nanos()) << (SEQUENCE_BITS + SLOT_BITS)) | (u128::from(sequence) << SLOT_BITS) | u128::from(slot);
+        let key = (u128::from(at.as_nanos()) << (SEQUENCE_BITS + SLOT_BITS)) | (u128::from(sequence) << SLOT_BITS) | u128::from(slot);
         if self.open {
             self.open = false;
             self.sift_down(key);

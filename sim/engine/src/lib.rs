@@ -25,3 +25,4 @@ mod traffic;
 mod world;
 
 pub use clock::{Calendar, EventId};
+pub use world::{Limits, Progress, Summary, Violation, World};
