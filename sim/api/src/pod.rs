@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    LabelSelector, Labels, ObjectMeta, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint, TaintEffect,
+    LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
+    TaintEffect,
 };
 
 /// True, False or Unknown.
@@ -494,6 +495,32 @@ impl PodSpec {
         }
         running.add_list(&self.overhead);
         running
+    }
+
+    /// Merges `matchLabelKeys` and `mismatchLabelKeys` into the selectors beside them, with the values that the pod's
+    /// own `labels` have, as the API server does when a pod is created. Keys that the pod lacks, and selectors that
+    /// are absent, are left alone.
+    ///
+    /// Upstream: pkg/registry/core/pod/strategy.go.
+    pub fn merge_match_label_keys(&mut self, labels: &Labels) {
+        let merge = |selector: &mut Option<LabelSelector>, keys: &[Str], operator: Operator| {
+            let Some(selector) = selector else { return };
+            for key in keys {
+                if let Some(value) = labels.get(key) {
+                    selector.match_expressions.push(Requirement { key: key.clone(), operator, values: vec![value.clone()] });
+                }
+            }
+        };
+        for affinity in [&mut self.affinity.pod, &mut self.affinity.pod_anti].into_iter().flatten() {
+            let preferred = affinity.preferred.iter_mut().map(|weighted| &mut weighted.term);
+            for term in affinity.required.iter_mut().chain(preferred) {
+                merge(&mut term.label_selector, &term.match_label_keys, Operator::In);
+                merge(&mut term.label_selector, &term.mismatch_label_keys, Operator::NotIn);
+            }
+        }
+        for constraint in &mut self.topology_spread_constraints {
+            merge(&mut constraint.label_selector, &constraint.match_label_keys, Operator::In);
+        }
     }
 
     /// What the pod asks of its node.

@@ -9,11 +9,11 @@
 
 use api::{
     Deployment, DeploymentStatus, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
-use crate::event::Event;
+use crate::event::{Event, ProbeKind};
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
@@ -146,6 +146,15 @@ pub(crate) enum ProcessChange {
     Stopped(PodId),
 }
 
+/// A probe that the traffic engine is to answer, because the process may be too busy to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ProbeRequest {
+    pub(crate) pod: Uid,
+    pub(crate) container: u8,
+    pub(crate) kind: ProbeKind,
+    pub(crate) timeout: SimDuration,
+}
+
 /// What a room wants done.
 #[derive(Default, Debug)]
 pub(crate) struct Effects {
@@ -157,6 +166,8 @@ pub(crate) struct Effects {
     pub(crate) records: Vec<Record>,
     /// What becomes of processes, for the traffic engine.
     pub(crate) processes: Vec<ProcessChange>,
+    /// Probes of processes that may be too busy to answer.
+    pub(crate) probes: Vec<ProbeRequest>,
     /// The key that was synced wants another sync at this time (work-queue AddAfter).
     pub(crate) resync: Option<SimTime>,
 }
@@ -196,6 +207,7 @@ impl Effects {
         self.timers.clear();
         self.records.clear();
         self.processes.clear();
+        self.probes.clear();
         self.resync = None;
     }
 }

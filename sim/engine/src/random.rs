@@ -72,33 +72,93 @@ pub fn entity(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
+/// A sequence of random numbers.
+pub trait Draw {
+    /// 64 random bits.
+    fn bits(&mut self) -> u64;
+    /// Uniform in [0, 1), 53 bits.
+    fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+    /// Uniform in 0..n; zero when `n` is zero.
+    fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
+    }
+    /// Exponential with mean 1.
+    fn exponential(&mut self) -> f64 {
+        -libm::log1p(-self.unit())
+    }
+    /// Standard normal (Box-Muller, one of the pair).
+    fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(2.0 * self.exponential());
+        radius * libm::cos(2.0 * core::f64::consts::PI * self.unit())
+    }
+}
+
 /// One sequence of draws.
 #[derive(Clone, Debug)]
 pub struct Stream {
     rng: ChaCha8Rng,
 }
 
+impl Draw for Stream {
+    fn bits(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}
+
 impl Stream {
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.rng.next_u64()
+        Draw::bits(self)
     }
     /// Uniform in [0, 1), 53 bits.
     pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        Draw::unit(self)
     }
     /// Uniform in 0..n; zero when `n` is zero.
     pub fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
+        Draw::below(self, n)
     }
     /// Exponential with mean 1.
     pub fn exponential(&mut self) -> f64 {
-        -libm::log1p(-self.unit())
+        Draw::exponential(self)
     }
     /// Standard normal (Box-Muller, one of the pair).
     pub fn normal(&mut self) -> f64 {
-        let radius = libm::sqrt(2.0 * self.exponential());
-        radius * libm::cos(2.0 * core::f64::consts::PI * self.unit())
+        Draw::normal(self)
+    }
+}
+
+/// A short sequence split off from 64 bits that a [`Stream`] gave (SplitMix64): whatever concerns one
+/// request is drawn from that request's own bits, so that no other request can shift it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Split(u64);
+
+/// The golden ratio in 64 bits.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A bijection of 64 bits in which every bit depends on every other (SplitMix64's finalizer).
+#[must_use]
+pub const fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+impl Split {
+    /// The `index`-th sequence for `purpose` under `bits`.
+    #[must_use]
+    pub const fn new(bits: u64, purpose: Purpose, index: u64) -> Self {
+        let place = ((purpose as u64) << 48).wrapping_add(index).wrapping_add(1);
+        Self(mix(bits ^ mix(place.wrapping_mul(GOLDEN))))
+    }
+}
+
+impl Draw for Split {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(GOLDEN);
+        mix(self.0)
     }
 }
 
@@ -174,7 +234,7 @@ impl Distribution {
         }
     }
     /// One draw.
-    pub fn sample(&self, stream: &mut Stream) -> SimDuration {
+    pub fn sample(&self, stream: &mut impl Draw) -> SimDuration {
         match self {
             Self::Constant(value) => *value,
             Self::Exponential { mean } => scaled(*mean, stream.exponential()),

@@ -176,7 +176,7 @@ impl Diagnostic {
 }
 
 /// How many problems are kept one by one; the rest is only counted.
-const KEPT: usize = 1000;
+const KEPT: usize = 200;
 /// How many others of a group are named.
 const NAMED: usize = 3;
 
@@ -207,8 +207,8 @@ impl Problems {
             return;
         }
         let group = diagnostic.group.clone().and_then(|group| self.groups.get(&(diagnostic.code, group)).copied());
-        let comments = can_be_allowed && diagnostic.place.as_ref().is_some_and(|(document, ..)| document.source.text.contains(ALLOW));
-        if group.is_none() || comments {
+        let comments = can_be_allowed && diagnostic.place.as_ref().is_some_and(|(document, ..)| document.has_allowances());
+        if (group.is_none() && self.found.len() < KEPT) || comments {
             resolve(&mut diagnostic);
         }
         if comments && diagnostic.primary.as_ref().is_some_and(|at| is_allowed_at(at, diagnostic.code)) {
@@ -293,7 +293,8 @@ fn resolve(diagnostic: &mut Diagnostic) {
     }
 }
 
-const ALLOW: &str = "wavetank: allow";
+/// What a comment says that allows something.
+pub(crate) const ALLOW: &str = "wavetank: allow";
 
 /// Whether the line, or a comment line above it, says `# wavetank: allow WT0411`.
 fn is_allowed_at(at: &Location, code: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Where a path stands in the text: line, column, length.
 //!
 //! Nothing carries locations around; when there is something to report, the document is read once more into a
-//! tree of spans, and the path is looked up in it. The tree is kept with its document.
+//! tree of spans, and the path is looked up in it. The tree is kept with its document. JSON is scanned instead.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Spanned;
 
+use crate::locate_json;
 use crate::source::Pointer;
 use crate::yaml::{Budget, Document, options};
 
@@ -36,6 +37,9 @@ pub struct Span {
 /// when nothing of it exists, the document's beginning.
 #[must_use]
 pub fn locate(document: &Document, path: &Pointer, part: Part) -> Span {
+    if document.is_json {
+        return locate_json(document, path, part);
+    }
     let start = Span { line: document.lines_before + 1, column: 1, len: 1 };
     let Some(tree) = document.tree.get_or_init(|| Tree::read(document)) else { return start };
     let mut best = tree.own.unwrap_or(start);
@@ -64,6 +68,21 @@ pub fn locate(document: &Document, path: &Pointer, part: Part) -> Span {
         node = child;
     }
     best
+}
+
+fn locate_json(document: &Document, path: &Pointer, part: Part) -> Span {
+    let text = document.text();
+    let body = text.len() - text.strip_prefix("---").unwrap_or(text).trim_start_matches('\u{feff}').len();
+    let segments: Vec<String> = path.segments().collect();
+    let found = locate_json::find(&text[body..], &segments, part);
+    let (before, rest) = text.split_at(body + found.start);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let len = rest.get(..found.len()).map_or(1, |found| found.chars().count());
+    Span {
+        line: document.lines_before + 1 + before.bytes().filter(|byte| *byte == b'\n').count() as u32,
+        column: before[line_start..].chars().count() as u32 + 1,
+        len: len.max(1) as u32,
+    }
 }
 
 /// The spans of one document.
@@ -227,6 +246,6 @@ mod tests {
         assert_eq!(at(1, "/spec/containers/1/name", Part::Value), (8, 12, 1));
         assert_eq!(at(1, "/spec/containers", Part::Value), (5, 3, 10));
         assert_eq!(at(2, "/x/1/z", Part::Value), (11, 18, 4));
-        assert_eq!(at(2, "/nothing/here", Part::Value), (10, 2, 3));
+        assert_eq!(at(2, "/nothing/here", Part::Value), (10, 1, 1));
     }
 }

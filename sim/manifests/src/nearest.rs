@@ -1,14 +1,22 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
 /// The word of `known` nearest to `word`, if one is near enough to be meant.
+///
+/// Near is one edit, one more for every four letters, or a beginning of at least three letters.
 pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > 100 {
         return None;
     }
+    let word = word.to_lowercase();
     let farthest = 1 + word.chars().count() / 4;
+    let far = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let begins = word.len() >= 3 && candidate.starts_with(&word);
+        if begins { farthest } else { distance(&word, &candidate) }
+    };
     known
         .into_iter()
-        .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| (far(candidate), candidate))
         .filter(|(far, _)| *far <= farthest)
         .min_by_key(|(far, _)| *far)
         .map(|(_, candidate)| candidate)

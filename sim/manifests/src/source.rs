@@ -140,6 +140,30 @@ impl fmt::Display for Pointer {
     }
 }
 
+/// How a value was reached, on the stack; turned into a pointer only when there is something to report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'p> {
+    Root,
+    Key(&'p Step<'p>, &'p str),
+    Index(&'p Step<'p>, usize),
+}
+
+impl<'p> Step<'p> {
+    pub(crate) const fn key(&'p self, key: &'p str) -> Self {
+        Self::Key(self, key)
+    }
+    pub(crate) const fn index(&'p self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+    pub(crate) fn pointer(&self) -> Pointer {
+        match self {
+            Self::Root => Pointer::root(),
+            Self::Key(parent, key) => parent.pointer().key(key),
+            Self::Index(parent, index) => parent.pointer().index(*index),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

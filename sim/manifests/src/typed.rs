@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::locate::Part;
 use crate::nearest::suggestion;
-use crate::source::Pointer;
+use crate::source::{Pointer, Step};
 use crate::yaml::Document;
 
 /// What to make of fields that the type does not know.
@@ -153,23 +153,6 @@ struct State {
     unknown: RefCell<std::collections::BTreeMap<Pointer, &'static [&'static str]>>,
 }
 
-/// How a value was reached; turned into a pointer only when needed.
-enum Step<'p> {
-    Root,
-    Key(&'p Step<'p>, &'p str),
-    Index(&'p Step<'p>, usize),
-}
-
-impl Step<'_> {
-    fn pointer(&self) -> Pointer {
-        match self {
-            Self::Root => Pointer::root(),
-            Self::Key(parent, key) => parent.pointer().key(key),
-            Self::Index(parent, index) => parent.pointer().index(*index),
-        }
-    }
-}
-
 /// A value at its place.
 #[derive(Clone, Copy)]
 struct At<'v, 'p> {
@@ -236,6 +219,7 @@ fn expected_words(expected: &str) -> String {
         "a map" => "a mapping",
         "string" => "a string",
         "IntOrString" => "an integer or a string",
+        "Quantity" => "a quantity",
         other if other.starts_with("struct ") => "a mapping",
         other => other,
     }
@@ -314,7 +298,12 @@ impl<'v> serde::Deserializer<'v> for At<'v, '_> {
     fn deserialize_option<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Failure> {
         if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }.map_err(|error| self.fail(error))
     }
-    fn deserialize_newtype_struct<V: Visitor<'v>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_newtype_struct<V: Visitor<'v>>(self, name: &'static str, visitor: V) -> Result<V::Value, Failure> {
+        if name == "Quantity" && self.value.is_null() {
+            // The API server takes a quantity that is null for zero.
+            let zero: serde::de::value::StrDeserializer<'v, Failure> = "0".into_deserializer();
+            return visitor.visit_newtype_struct(zero);
+        }
         visitor.visit_newtype_struct(self).map_err(|error| self.fail(error))
     }
     fn deserialize_struct<V: Visitor<'v>>(

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::diagnostic::{Diagnostic, Location, Problems};
+use crate::diagnostic::{ALLOW, Diagnostic, Location, Problems};
 use crate::locate::Tree;
 use crate::source::SourceFile;
 
@@ -42,13 +42,21 @@ pub struct Document {
     pub value: Value,
     /// Where it stands in the text.
     pub(crate) range: Range<usize>,
+    /// Whether it was read as JSON.
+    pub(crate) is_json: bool,
     /// How many lines come before it.
     pub(crate) lines_before: u32,
     /// Where each part of it stands; made when first asked for.
     pub(crate) tree: OnceLock<Option<Tree>>,
+    /// Whether a comment in it allows something; found out when first asked for.
+    allowances: OnceLock<bool>,
 }
 
 impl Document {
+    /// Whether a comment in it allows something.
+    pub(crate) fn has_allowances(&self) -> bool {
+        *self.allowances.get_or_init(|| self.text().contains(ALLOW))
+    }
     /// Its own text.
     pub(crate) fn text(&self) -> &str {
         &self.source.text[self.range.clone()]
@@ -72,13 +80,15 @@ pub fn documents_within(source: &SourceFile, budget: Budget, problems: &mut Prob
     for chunk in chunks(&source.text) {
         match read_chunk(&source.text[chunk.range.clone()], &source.name, budget) {
             Ok(None) => {}
-            Ok(Some(value)) => found.push(Arc::new(Document {
+            Ok(Some((value, is_json))) => found.push(Arc::new(Document {
                 source: source.clone(),
                 index: found.len(),
                 value,
                 range: chunk.range,
+                is_json,
                 lines_before: chunk.lines_before,
                 tree: OnceLock::new(),
+                allowances: OnceLock::new(),
             })),
             Err(mut error) => {
                 error.line += chunk.lines_before;
@@ -151,18 +161,18 @@ impl SyntaxError {
     }
 }
 
-fn read_chunk(text: &str, file: &str, budget: Budget) -> Result<Option<Value>, SyntaxError> {
+fn read_chunk(text: &str, file: &str, budget: Budget) -> Result<Option<(Value, bool)>, SyntaxError> {
     let body = text.strip_prefix("---").unwrap_or(text).trim_start_matches('\u{feff}');
     if body.trim_start().starts_with(['{', '[']) {
         match read_json(body) {
-            Ok(value) => return Ok(Some(value)),
+            Ok(value) => return Ok(Some((value, true))),
             // Flow YAML looks like JSON; only a file that calls itself JSON is held to it.
             Err(error) if file.ends_with(".json") => return Err(error),
             Err(_) => {}
         }
     }
     let values: Vec<Value> = serde_yaml::from_multiple_with_options(text, options(budget)).map_err(|error| syntax_error(&error, text))?;
-    Ok(values.into_iter().next())
+    Ok(values.into_iter().next().map(|value| (value, false)))
 }
 
 /// The settings with which all YAML is read.

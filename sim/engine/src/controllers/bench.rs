@@ -416,6 +416,15 @@ impl TestPod {
     pub(super) fn ready_since_ms(self, millis: u64) -> Self {
         self.with(|pod| make_ready(pod, SimTime::from_millis(millis)))
     }
+    pub(super) fn start(self, seconds: u64) -> Self {
+        self.with(|pod| pod.status.start_time = Some(SimTime::from_secs(seconds)))
+    }
+    pub(super) fn unready_since(self, seconds: u64) -> Self {
+        self.with(|pod| pod.status.conditions.ready.since = SimTime::from_secs(seconds))
+    }
+    pub(super) fn no_requests(self) -> Self {
+        self.with(|pod| Arc::make_mut(&mut pod.spec).containers[0].requests.clear())
+    }
     pub(super) fn deleting(self) -> Self {
         self.with(|pod| pod.meta.deletion = Some(SimTime::ZERO))
     }

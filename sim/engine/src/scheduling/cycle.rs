@@ -84,7 +84,9 @@ impl Scheduling {
         let key = api::ObjectKey { namespace: "".into(), name: node.clone() };
         if let Some(node_id) = view.store.nodes.find(&key) {
             let bind = Write::BindPod { pod: pod.id, node: node_id, attempts: pod.attempts, feasible_nodes, evaluated_nodes };
-            out.write(Component::Scheduler, bind);
+            let key = &pod.info.key;
+            let message = format!("Successfully assigned {key} to {node}");
+            out.announce(Component::Scheduler, bind, "Scheduled", format!("Pod/{key}"), message);
         }
         self.assumed.insert(pod.id, Assumed { pod, node });
     }
@@ -114,9 +116,9 @@ impl Scheduling {
         for uid in victims {
             let Some((id, victim)) = view.store.pod_by_uid(uid).filter(|(_, victim)| !victim.meta.is_deleting()) else { continue };
             out.write(Component::Scheduler, Write::PodDisruptionTarget(id, "PreemptionByScheduler".into()));
-            out.write(Component::Scheduler, Write::DeletePod { pod: id, grace: None, by: Component::Scheduler });
+            let delete = Write::DeletePod { pod: id, grace: None, by: Component::Scheduler };
             let message = format!("Preempted by pod {} on node {node}", uid_text(pod.info.uid));
-            out.event(Component::Scheduler, false, "Preempted", format!("Pod/{}", victim.meta.key()), message);
+            out.announce(Component::Scheduler, delete, "Preempted", format!("Pod/{}", victim.meta.key()), message);
             asked.insert(id);
         }
         if !asked.is_empty() {
@@ -126,7 +128,7 @@ impl Scheduling {
 }
 
 /// A uid as events show it.
-fn uid_text(uid: api::Uid) -> String {
+pub(crate) fn uid_text(uid: api::Uid) -> String {
     format!("{:016x}", uid.0)
 }
 

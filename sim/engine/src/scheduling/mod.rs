@@ -31,6 +31,8 @@ use crate::store::{Change, NodeId, PodId, ReplicaSetId};
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
 
+pub(crate) use cycle::uid_text;
+
 /// The gate of a pod whose preemption is still being carried out.
 const PREEMPTION_GATE: &str = "DefaultPreemption";
 
@@ -66,7 +68,7 @@ impl Scheduling {
         match change {
             Change::PodAdded(id) => self.pod_added(*id, scheduler, view, out),
             Change::PodModified(id, before) if before.bound => self.placed_pod_modified(*id, scheduler, view),
-            Change::PodModified(id, _) => self.waiting_pod_modified(*id, scheduler, view, out),
+            Change::PodModified(id, _) => self.waiting_pod_modified(*id, scheduler, view),
             Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, scheduler, view),
             Change::NodeAdded(id) | Change::NodeModified(id) => self.node_changed(*id, scheduler, view),
             Change::NodeDeleted(_, node) => {
@@ -145,10 +147,10 @@ impl Scheduling {
         }
     }
 
-    fn waiting_pod_modified(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
+    fn waiting_pod_modified(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>) {
         let Some(pod) = view.store.pods.get(id) else { return };
-        if let Some(node) = &pod.node_name {
-            self.bound(id, pod, node, scheduler, view, out);
+        if pod.node_name.is_some() {
+            self.bound(id, pod, scheduler, view);
             return;
         }
         let Some((place, queued)) = self.queue.get(id) else { return };
@@ -162,16 +164,13 @@ impl Scheduling {
         }
     }
 
-    fn bound(&mut self, id: PodId, pod: &Pod, node: &Str, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
+    fn bound(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
         self.queue.remove(id);
         self.forget_preemptor(id, pod);
         if let Some(assumed) = self.assumed.remove(&id) {
             if let Some(index) = self.snapshot.find(&assumed.node) {
                 self.snapshot.node_mut(index).remove_pod(pod.meta.uid);
             }
-            let key = pod.meta.key();
-            let message = format!("Successfully assigned {key} to {node}");
-            out.event(Component::Scheduler, false, "Scheduled", format!("Pod/{key}"), message);
         }
         if pod.status.phase.is_terminal() {
             return;

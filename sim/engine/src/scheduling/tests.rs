@@ -187,6 +187,10 @@ impl Bench {
                 let name = self.name(pod);
                 self.log.push(format!("{now} {name} asked to go"));
             }
+            Write::Announced(write, record) => {
+                self.land(*write);
+                self.note(&record);
+            }
             other => unreachable!("scheduling does not ask for {other:?}"),
         }
         self.settle();
@@ -375,10 +379,10 @@ fn a_preemptor_is_nominated_and_placed_once_its_victim_is_gone() {
     let log = bench.until(900).log().replace(&format!("{:016x}", uid.map_or(0, |Uid(bits)| bits)), "<high>");
     check(
         &log,
-        "101ms Preempted Pod/ns/low: Preempted by pod <high> on node n
-         101ms high unschedulable (attempt 1): 0/1 nodes are available.
+        "101ms high unschedulable (attempt 1): 0/1 nodes are available.
          101ms high nominated to n
          101ms low asked to go
+         101ms Preempted Pod/ns/low: Preempted by pod <high> on node n
          151ms other unschedulable (attempt 1): 0/1 nodes are available.",
     );
     bench.remove("low");
