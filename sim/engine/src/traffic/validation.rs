@@ -296,12 +296,13 @@ fn t11_an_overload_piles_up_and_drains_as_a_fluid() {
     let mut bench = Bench::new(11, vec![source("s", &[(0, 2400.0), (15_000, 1000.0)], patient())]).service("s", 10, 2, &behavior);
     bench.run(SimTime::from_secs(15));
     near(bench.users().in_flight as f64, 6000.0, 0.06);
-    // The last requests of the spike are answered three seconds after it.
-    bench.run(at_ms(17_900));
+    // A request that came `a` seconds into the spike waits a/5: the last 3 s. Who is answered at 17.4 s
+    // came at 14.5 s; later answers are a mixture, because pods differ by chance.
+    bench.run(at_ms(17_200));
     bench.flows.clear();
-    bench.run(at_ms(18_100));
-    near(bench.mean_ms("users"), 3000.0, 0.07);
-    let drained = (181..300).find(|tenth| {
+    bench.run(at_ms(17_600));
+    near(bench.mean_ms("users"), 2900.0, 0.06);
+    let drained = (176..300).find(|tenth| {
         bench.run(at_ms(tenth * 100));
         bench.users().in_flight < 100
     });
