@@ -339,6 +339,11 @@ impl<'a, 'b> Rollout<'a, 'b> {
         if old.is_empty() || budget <= 0 {
             return false;
         }
+        // Its last reduction is not in its status yet: whom to count on cannot be known, so nothing is
+        // taken off in this sync (upstream: cleanupUnhealthyReplicas fails on it).
+        if old.iter().map(|place| &self.owned[*place].set).any(|set| set.status.available > set.replicas) {
+            return false;
+        }
         let cleaned = self.shrink(&old, budget, |set| set.replicas - set.status.available);
         let spare = old.iter().chain([&newest]).map(|place| self.owned[*place].set.status.available).sum::<i32>() - min_available;
         let scaled_down = if spare > 0 { self.shrink(&old, spare, |set| set.replicas) } else { 0 };
