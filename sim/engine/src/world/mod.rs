@@ -48,7 +48,7 @@ use crate::faults::Faults;
 use crate::kubelet::Kubelets;
 use crate::random::Streams;
 use crate::scheduling::Scheduling;
-use crate::spec::{PodSelector, ServiceBehavior, WorldSpec};
+use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
 use crate::traffic::{Signal, Traffic};
 
@@ -83,8 +83,6 @@ pub struct World {
     metrics: PodMetrics,
     /// `None` when nothing sends requests.
     traffic: Option<Box<Traffic>>,
-    /// How pods answer requests.
-    service_behaviors: Vec<(PodSelector, Arc<ServiceBehavior>)>,
     faults: Faults,
 
     clients: Clients,
@@ -154,15 +152,14 @@ impl World {
             calendar: Calendar::default(),
             scheduler,
             scheduling: Scheduling::default(),
-            kubelets: Kubelets::new(spec.clone()),
+            kubelets: Kubelets::new(&spec.behaviors),
             node_lifecycle: NodeLifecycle::new(&spec.control_plane.node_lifecycle, &streams),
             taint_eviction: TaintEviction::default(),
             pod_gc: PodGc::default(),
             hpa: HpaController::default(),
-            cluster_autoscaler: ClusterAutoscaler::new(&spec),
+            cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             metrics: PodMetrics::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Box::new(Traffic::new(&spec.traffic, streams))),
-            service_behaviors: processes::service_behaviors(&spec),
             faults: Faults::default(),
             clients: Clients::new(&spec.control_plane),
             queues: Queues::default(),
@@ -292,6 +289,9 @@ impl World {
         for change in out.processes.drain(..) {
             self.process_changed(change);
         }
+        for probe in out.probes.drain(..) {
+            self.ask(probe);
+        }
         for (by, write) in out.writes.drain(..) {
             let (at, id) = self.clients.send(self.now, Request { by, write, key });
             self.calendar.schedule(at, Event::Write(id));
@@ -352,6 +352,8 @@ impl World {
             self.taint_eviction.changed(&change, &view!(self), out);
             self.pod_gc.changed(&change, &view!(self), out);
             self.hpa.changed(&change, &view!(self), out);
+            self.metrics.changed(&change, &view!(self), out);
+            self.cluster_autoscaler.changed(&change, &view!(self), out);
             if let Change::EndpointsChanged(service) = change {
                 self.propagate(service);
             }
@@ -370,7 +372,13 @@ impl World {
             self.now = self.now.max(reached);
             let mut out = std::mem::take(&mut self.effects);
             for signal in signals.drain(..) {
-                self.kubelets.traffic_signal(signal, view!(self), &mut out);
+                match signal {
+                    Signal::Stressed(pod) => self.kubelets.stressed(pod, view!(self), &mut out),
+                    Signal::Relieved(pod) => self.kubelets.relieved(pod, view!(self), &mut out),
+                    Signal::ProbeAnswered { pod, container, kind, ok } => {
+                        self.kubelets.probe_answered(pod, container, kind, ok, view!(self), &mut out);
+                    }
+                }
                 self.apply(&mut out, None);
             }
             self.effects = out;
@@ -382,11 +390,8 @@ impl World {
 
     /// metrics-server scrapes the kubelets.
     fn scrape(&mut self, out: &mut Effects) {
-        let Some(traffic) = &self.traffic else { return };
-        let (store, now) = (&self.store, self.now);
-        self.metrics.scrape(now, |pod| store.pods.get(pod).and_then(|pod| traffic.cpu_used(pod.meta.uid, now)));
-        self.usage.touch_all(&self.store);
-        out.at(self.now + self.spec.control_plane.metrics_server.resolution, Event::MetricsScrape);
+        let (traffic, now) = (self.traffic.as_ref(), self.now);
+        self.metrics.scrape(&view!(self), |pod| traffic.and_then(|traffic| traffic.cpu_used(pod, now)), out);
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {

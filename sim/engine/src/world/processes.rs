@@ -1,15 +1,12 @@
 //! What the traffic engine must know of pods: which processes answer, how, and with what cpu.
 
-use std::sync::Arc;
-
-use api::{ObjectKey, Pod, ProbeHandler, Resources, Service, SimDuration};
+use api::{ObjectKey, Pod, Resources, Service};
 
 use super::World;
 use super::apply::workload_of;
-use crate::effects::ProcessChange;
-use crate::select::selects;
-use crate::spec::{Behavior, PodSelector, ServiceBehavior, WorldSpec};
-use crate::store::NodeId;
+use crate::effects::{ProbeRequest, ProcessChange};
+use crate::kubelet::shortest_timeout;
+use crate::store::{NodeId, PodId};
 use crate::traffic::{ProcessStarted, TrafficProcess};
 
 impl World {
@@ -22,12 +19,14 @@ impl World {
         let Some(pod) = self.store.pods.get(id) else { return };
         let uid = pod.meta.uid;
         let told = match change {
-            ProcessChange::Started(_) => self.started(pod),
+            ProcessChange::Started(_) => self.started(id, pod),
             ProcessChange::Terminating(_) => Some(TrafficProcess::Terminating { pod: uid }),
             ProcessChange::Stopped(_) => Some(TrafficProcess::Stopped { pod: uid }),
         };
+        let node = pod.node_name.as_ref().and_then(|name| self.store.node_by_name(name)).map(|(node, _)| node);
         if let (Some(told), Some(traffic)) = (told, &mut self.traffic) {
             traffic.process(&told, self.now);
+            node.into_iter().for_each(|node| self.usage.touch(node));
         }
     }
 
@@ -40,8 +39,8 @@ impl World {
     }
 
     /// Only pods with a service behavior answer requests.
-    fn started(&self, pod: &Pod) -> Option<TrafficProcess> {
-        let behavior = self.service_behavior(pod)?;
+    fn started(&self, id: PodId, pod: &Pod) -> Option<TrafficProcess> {
+        let behavior = self.kubelets.behavior(id)?.service.clone()?;
         let (_, node) = self.store.node_by_name(pod.node_name.as_ref()?)?;
         let limits = pod.spec.aggregate(false, |container| container.limits.clone());
         // Without a limit on every container the pod may use what the node has.
@@ -57,7 +56,7 @@ impl World {
             cpu_limit_millis: is_limited.then_some(limits.cpu_millis),
             cpu_request_millis: pod.spec.requests().cpu_millis,
             node_cpu_millis: Resources::from_list(&node.status.allocatable).cpu_millis,
-            probe_timeout: shortest_probe_timeout(pod),
+            probe_timeout: shortest_timeout(pod),
         })))
     }
 
@@ -71,21 +70,11 @@ impl World {
         services.filter(|(_, service)| selects(service)).map(|(_, service)| service.meta.key()).collect()
     }
 
-    /// The first behavior that selects the pod and says how it answers.
-    fn service_behavior(&self, pod: &Pod) -> Option<Arc<ServiceBehavior>> {
-        let (_, behavior) = self.service_behaviors.iter().find(|(selector, _)| selects(selector, pod, &self.store))?;
-        Some(behavior.clone())
+    /// A probe of a process that may be too busy; without traffic no process is ever busy.
+    pub(super) fn ask(&mut self, probe: ProbeRequest) {
+        let ProbeRequest { pod, container, kind, timeout } = probe;
+        if let Some(traffic) = &mut self.traffic {
+            traffic.probe(pod, container, kind, timeout, self.now);
+        }
     }
-}
-
-/// Behaviors that say how requests are answered, each shared by all pods it speaks of.
-pub(super) fn service_behaviors(spec: &WorldSpec) -> Vec<(PodSelector, Arc<ServiceBehavior>)> {
-    let shared = |behavior: &Behavior| Some((behavior.selector.clone(), Arc::new(behavior.service.clone()?)));
-    spec.behaviors.iter().filter_map(shared).collect()
-}
-
-/// Probes that the workload itself answers.
-fn shortest_probe_timeout(pod: &Pod) -> Option<SimDuration> {
-    let probes = pod.spec.containers.iter().flat_map(|container| [&container.liveness_probe, &container.readiness_probe]);
-    probes.flatten().filter(|probe| !matches!(probe.handler, ProbeHandler::Exec(_))).map(|probe| probe.timeout).min()
 }

@@ -75,10 +75,6 @@ impl World {
         }
         if self.traffic.is_some() {
             self.calendar.schedule(SimTime::ZERO + self.window(), Event::TrafficWindow);
-            self.calendar.schedule(SimTime::ZERO + spec.control_plane.metrics_server.resolution, Event::MetricsScrape);
-        }
-        if spec.node_pools.iter().any(|pool| pool.autoscaling.is_some()) {
-            self.calendar.schedule(SimTime::ZERO + spec.control_plane.cluster_autoscaler.scan_interval, Event::ClusterAutoscaler);
         }
     }
 

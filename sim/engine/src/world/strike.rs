@@ -108,14 +108,10 @@ impl World {
     }
 
     fn strike_pod(&mut self, action: &FaultAction, id: PodId, out: &mut Effects) {
-        let Some(pod) = self.store.pods.get(id) else { return };
         match action {
             FaultAction::ContainerKill { container, exit_code } => {
-                let named = |name: &Str| pod.spec.containers.iter().position(|one| one.name == *name);
-                if let Some(place) = container.as_ref().map_or(Some(0), named) {
-                    let reason = if *exit_code == 137 { "OOMKilled" } else { "Error" };
-                    self.kubelets.kill_container(id, place as u8, *exit_code, reason, view!(self), out);
-                }
+                let reason = if *exit_code == 0 { "Completed" } else { "Error" };
+                self.kubelets.kill_container(id, container.as_ref(), *exit_code, reason, view!(self), out);
             }
             FaultAction::PodKill { grace } => {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
@@ -127,7 +123,7 @@ impl World {
     /// Nothing is announced: processes and kubelet are gone from one instant to the next.
     fn power_off(&mut self, node: NodeId, out: &mut Effects) {
         self.silence(node);
-        self.kubelets.node_down(node);
+        self.kubelets.node_down(node, view!(self));
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
     }
 
@@ -146,6 +142,6 @@ impl World {
     /// A machine leaves for good, with all that runs on it.
     pub(super) fn node_goes(&mut self, node: NodeId) {
         self.silence(node);
-        self.kubelets.node_down(node);
+        self.kubelets.node_down(node, view!(self));
     }
 }

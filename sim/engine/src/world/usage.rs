@@ -50,6 +50,12 @@ impl Usage {
         self.touched.insert(node);
     }
 
+    /// What a node uses may change from now on.
+    pub(super) fn touch(&mut self, node: NodeId) {
+        self.load_mut(node);
+        self.touched.insert(node);
+    }
+
     pub(super) fn load(&self, node: NodeId) -> Load {
         self.loads.get(node.number() as usize).copied().unwrap_or_default()
     }
@@ -59,18 +65,14 @@ impl Usage {
         !self.touched.is_empty()
     }
 
-    /// Every node may have used cpu.
-    pub(super) fn touch_all(&mut self, store: &Store) {
-        self.touched.extend(store.nodes.iter().map(|(id, _)| id));
-    }
-
     /// Says what changed since the last sample.
     pub(super) fn sample(&mut self, store: &Store, now: SimTime, used: impl Fn(Uid) -> Option<u64>, records: &mut Vec<Record>) {
         let span = now.since(self.sampled_at).as_nanos();
         self.sampled_at = now;
         for id in std::mem::take(&mut self.touched) {
             let Some(node) = store.nodes.get(id) else { continue };
-            let total: u64 = store.pods_on(&node.meta.name).filter_map(|(_, pod)| used(pod.meta.uid)).sum();
+            let mut serves = false;
+            let total: u64 = store.pods_on(&node.meta.name).filter_map(|(_, pod)| used(pod.meta.uid)).inspect(|_| serves = true).sum();
             self.load_mut(id);
             let place = id.number() as usize;
             // Pods that left take their past with them, so the sum may fall.
@@ -86,8 +88,8 @@ impl Usage {
                     cpu_used_millis,
                 });
             }
-            if cpu_used_millis > 0 {
-                self.touched.insert(id); // It may use less by the next sample.
+            if serves {
+                self.touched.insert(id); // It may use more or less by the next sample.
             }
         }
     }
