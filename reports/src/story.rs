@@ -271,3 +271,46 @@ fn recovered(recovery: &Recovery, points: &mut Vec<Point>) {
         text: format!("recovered from {}, {total} after it began", recovery.cause),
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{black_friday, node_failure};
+
+    /// The order of these words among the turning points.
+    fn check(trace: &trace::Trace, chain: &[&str]) {
+        let run = Run::new(trace);
+        let told: Vec<String> = story(&run).into_iter().map(|point| point.text).collect();
+        let places = chain.iter().map(|words| told.iter().position(|text| text.contains(words)));
+        let places: Vec<Option<usize>> = places.collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{chain:?} at {places:?} in {told:#?}");
+    }
+
+    #[test]
+    fn a_spike_is_told_as_a_chain() {
+        let chain = [
+            "mark spike-40x",
+            "queues grow at shop/checkout",
+            "retries make",
+            "timed out",
+            "probes fail",
+            "begins to scale up",
+            "no room for",
+        ];
+        check(&black_friday(1), &chain);
+        check(&black_friday(1), &["pool general grows", "first new node joins", "at its maximum", "recovered from spike-40x"]);
+    }
+
+    #[test]
+    fn a_dark_node_is_told_as_a_chain() {
+        let chain = [
+            "fault power-loss: node-poweroff strikes Node/general-002",
+            "timed out",
+            "no longer Ready",
+            "begins to evict",
+            "recovered",
+            "over",
+        ];
+        check(&node_failure(1), &chain);
+    }
+}

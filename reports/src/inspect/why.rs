@@ -191,7 +191,7 @@ fn container_text(change: &crate::fold::ContainerChange<'_>) -> String {
         }
         ("Terminated", reason, Some(code)) => format!("container {name} terminated: {reason} (exit code {code}){restarts}"),
         ("Waiting", "CrashLoopBackOff", _) => format!("container {name} waits in CrashLoopBackOff{restarts}"),
-        (state, reason, _) if reason.is_empty() => format!("container {name} {}", state.to_lowercase()),
+        (state, "", _) => format!("container {name} {}", state.to_lowercase()),
         (state, reason, _) => format!("container {name} {}: {reason}{restarts}", state.to_lowercase()),
     }
 }

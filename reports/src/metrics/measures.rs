@@ -146,12 +146,11 @@ fn traffic(run: &Run<'_>) -> Vec<TrafficSummary> {
     let mut summaries = Vec::new();
     for flow in run.flows.values() {
         let mut counts = TrafficCounts::default();
-        let mut latency = trace::Histogram::default();
         for window in flow.windows.iter().filter(|window| window.start() >= range.from) {
             counts = add(counts, &window.counts);
-            latency.merge(window.latency);
         }
-        let quantile = |q| latency.quantile(q).map(|nanos| nanos as f64 / 1e9);
+        let latency = run.latencies(flow.name);
+        let quantile = |q| latency?.quantile(q).map(|nanos| nanos as f64 / 1e9);
         let (p50, p95, p99) = (quantile(0.5), quantile(0.95), quantile(0.99));
         summaries.push(TrafficSummary {
             flow: flow.name.into(),

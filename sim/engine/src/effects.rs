@@ -124,6 +124,17 @@ pub(crate) enum Write {
     Announced(Box<Self>, Box<Record>),
 }
 
+impl Write {
+    /// The pod that this write binds, announced or not.
+    pub(crate) fn binds(&self) -> Option<PodId> {
+        match self {
+            Self::BindPod { pod, .. } => Some(*pod),
+            Self::Announced(write, _) => write.binds(),
+            _ => None,
+        }
+    }
+}
+
 /// Kinds that are only created and deleted.
 #[derive(Clone, PartialEq, Debug)]
 #[expect(missing_docs, reason = "official names")]
@@ -144,6 +155,8 @@ pub(crate) enum ProcessChange {
     Terminating(PodId),
     /// They are gone, and what they were working on with them.
     Stopped(PodId),
+    /// The same, after the pod's object went by force.
+    Removed(Uid),
 }
 
 /// A probe that the traffic engine is to answer, because the process may be too busy to.

@@ -153,6 +153,14 @@ mod tests {
     }
 
     #[test]
+    fn a_run_in_which_nothing_happened_has_a_page_too() {
+        let mut builder = crate::testing::Builder::new("quiet", 1, 0);
+        builder.header().warmup = api::SimDuration::from_secs(10);
+        let html = page_of(&builder.build());
+        assert!(html.contains("there is nothing to judge") && html.contains("Nothing out of the ordinary"));
+    }
+
+    #[test]
     fn names_from_users_files_stay_text() {
         let evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
         let mut trace = node_failure(1);

@@ -16,7 +16,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
 
 #[cfg(test)]
 mod bench;
-//pub(crate) mod cluster_autoscaler;
+pub(crate) mod cluster_autoscaler;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
@@ -59,8 +59,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
-        Component::NodeLifecycle
-        | Component::TaintEviction
+        Component::TaintEviction
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
         | Component::ClusterAutoscaler

@@ -50,8 +50,11 @@ pub(crate) fn sync(id: NodeId, view: &View<'_>, out: &mut Effects) {
     }
 }
 
-/// Taints to add and to take off; `None` when all is as it should be.
-pub(super) fn no_schedule_patch(node: &Node) -> Option<(Vec<Taint>, Vec<(Str, TaintEffect)>)> {
+/// Taints to add, and those to take off by key and effect.
+type TaintPatch = (Vec<Taint>, Vec<(Str, TaintEffect)>);
+
+/// What makes the NoSchedule taints as they should be; `None` when they are.
+pub(super) fn no_schedule_patch(node: &Node) -> Option<TaintPatch> {
     let status = &node.status;
     let wanted = |key: &str| match key {
         NOT_READY => status.ready == ConditionStatus::False,

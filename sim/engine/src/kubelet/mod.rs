@@ -51,7 +51,7 @@ struct NodeState {
     images: Images,
     held: Held,
     /// Pods whose objects went while nobody could stop their processes.
-    orphans: Vec<PodId>,
+    orphans: Vec<Uid>,
 }
 
 impl NodeState {
@@ -270,15 +270,15 @@ impl Kubelets {
             return;
         }
         if node.kubelet_works() {
-            out.processes.push(ProcessChange::Stopped(id));
+            out.processes.push(ProcessChange::Removed(pod.meta.uid));
         } else {
-            node.orphans.push(id);
+            node.orphans.push(pod.meta.uid);
         }
     }
 
     fn stop_orphans(&mut self, node: NodeId, out: &mut Effects) {
         let orphans = self.nodes.get_mut(&node).map(|node| std::mem::take(&mut node.orphans)).unwrap_or_default();
-        out.processes.extend(orphans.into_iter().map(ProcessChange::Stopped));
+        out.processes.extend(orphans.into_iter().map(ProcessChange::Removed));
     }
 
     fn node_added(&mut self, id: NodeId, view: View<'_>, out: &mut Effects) {
@@ -303,7 +303,7 @@ impl Kubelets {
     /// The machine is gone with its node.
     fn node_deleted(&mut self, id: NodeId, name: &Str, view: View<'_>, out: &mut Effects) {
         let Some(node) = self.nodes.remove(&id) else { return };
-        out.processes.extend(node.orphans.into_iter().map(ProcessChange::Stopped));
+        out.processes.extend(node.orphans.into_iter().map(ProcessChange::Removed));
         for (pod, _) in view.store.pods_on(name) {
             if let Some(worker) = self.workers.get_mut(&pod).filter(|worker| worker.node == id && worker.serving) {
                 worker.serving = false;

@@ -132,7 +132,7 @@ impl Bench {
             let word = match change {
                 ProcessChange::Started(_) => "answers",
                 ProcessChange::Terminating(_) => "SIGTERM",
-                ProcessChange::Stopped(_) => "process gone",
+                ProcessChange::Stopped(_) | ProcessChange::Removed(_) => "process gone",
             };
             self.log.push(format!("{} {word}", self.now));
         }
@@ -183,7 +183,7 @@ impl Bench {
     fn starts(&mut self, until: u64) -> Vec<u64> {
         self.until(until);
         let log = self.log();
-        log.lines().filter(|line| line.contains("running") && !line.contains("ready")).map(|line| seconds(line)).collect()
+        log.lines().filter(|line| line.contains("running") && !line.contains("ready")).map(seconds).collect()
     }
 }
 

@@ -151,6 +151,7 @@ fn truncated(text: &str) -> String {
     if text.len() <= EVENT_TEXT_BYTES {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(EVENT_TEXT_BYTES - SUFFIX.len());
+    let longest = EVENT_TEXT_BYTES - SUFFIX.len();
+    let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}{SUFFIX}", &text[..end])
 }

@@ -38,6 +38,9 @@ const TIME_SHIFT: u32 = SEQUENCE_BITS + 32;
 pub(super) struct Calendar {
     heap: Vec<u128>,
     sequence: u64,
+    /// The root was taken and nothing has come in its place yet: most events push one entry, which goes
+    /// there in one pass instead of the two of a pop and a push.
+    vacant: bool,
 }
 
 impl Calendar {
@@ -50,32 +53,41 @@ impl Calendar {
         let what = u32::from(kind as u8) << INDEX_BITS | index;
         let key = u128::from(time) << TIME_SHIFT | u128::from(self.sequence) << 32 | u128::from(what);
         self.sequence += 1;
-        self.heap.push(key);
-        self.sift_up(self.heap.len() - 1);
+        if std::mem::take(&mut self.vacant) {
+            self.sift_down(key);
+        } else {
+            self.heap.push(key);
+            self.sift_up(key);
+        }
     }
 
     /// The time of the first entry.
-    pub(super) fn next_time(&self) -> Option<u64> {
+    pub(super) fn next_time(&mut self) -> Option<u64> {
+        self.fill();
         self.heap.first().map(|key| (key >> TIME_SHIFT) as u64)
     }
 
     /// Takes the first entry.
     pub(super) fn pop(&mut self) -> Option<(u64, Kind, u32)> {
-        let last = self.heap.pop()?;
-        let key = match self.heap.first_mut() {
-            Some(first) => {
-                let key = std::mem::replace(first, last);
-                self.sift_down();
-                key
-            }
-            None => last,
-        };
+        self.fill();
+        let key = *self.heap.first()?;
+        self.vacant = true;
         let what = key as u32;
         Some(((key >> TIME_SHIFT) as u64, KINDS[(what >> INDEX_BITS) as usize], what & ((1 << INDEX_BITS) - 1)))
     }
 
-    fn sift_up(&mut self, mut at: usize) {
-        let key = self.heap[at];
+    /// Puts the last entry in the place of a root that was taken.
+    fn fill(&mut self) {
+        if std::mem::take(&mut self.vacant)
+            && let Some(last) = self.heap.pop()
+            && !self.heap.is_empty()
+        {
+            self.sift_down(last);
+        }
+    }
+
+    fn sift_up(&mut self, key: u128) {
+        let mut at = self.heap.len() - 1;
         while at > 0 {
             let parent = (at - 1) / 4;
             if self.heap[parent] <= key {
@@ -87,20 +99,30 @@ impl Calendar {
         self.heap[at] = key;
     }
 
-    fn sift_down(&mut self) {
-        let key = self.heap[0];
+    fn sift_down(&mut self, key: u128) {
+        let heap = &mut self.heap[..];
         let mut at = 0;
         loop {
             let first = 4 * at + 1;
-            let Some(children) = self.heap.get(first..self.heap.len().min(first + 4)) else { break };
-            let Some((child, least)) = children.iter().enumerate().min_by_key(|(_, child)| **child) else { break };
-            if *least >= key {
+            let child = match heap.get(first..first + 4) {
+                // A tournament without branches: which child is least cannot be predicted.
+                Some(&[a, b, c, d]) => {
+                    let (left, right) = (usize::from(b < a), usize::from(d < c));
+                    let (low, high) = (if b < a { b } else { a }, if d < c { d } else { c });
+                    first + if high < low { 2 + right } else { left }
+                }
+                _ => match (first..heap.len()).min_by_key(|child| heap[*child]) {
+                    Some(child) => child,
+                    None => break,
+                },
+            };
+            if heap[child] >= key {
                 break;
             }
-            self.heap[at] = *least;
-            at = first + child;
+            heap[at] = heap[child];
+            at = child;
         }
-        self.heap[at] = key;
+        heap[at] = key;
     }
 }
 
@@ -110,6 +132,22 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn pushes_and_pops_in_any_order_agree_with_a_sorted_list(steps in proptest::collection::vec(proptest::option::of(0u64..50), 0..300)) {
+            let mut calendar = Calendar::default();
+            let mut list: Vec<(u64, u32)> = Vec::new();
+            for (index, step) in steps.into_iter().enumerate() {
+                if let Some(time) = step {
+                    calendar.push(time, Kind::Arrival, index as u32);
+                    list.push((time, index as u32));
+                } else {
+                    let first = list.iter().enumerate().min_by_key(|(_, entry)| **entry).map(|(place, _)| place);
+                    let expected = first.map(|place| list.remove(place));
+                    prop_assert_eq!(calendar.pop().map(|(time, _, index)| (time, index)), expected);
+                }
+            }
+        }
+
         #[test]
         fn entries_come_out_by_time_and_then_as_they_went_in(times in proptest::collection::vec(0u64..20, 0..200)) {
             let mut calendar = Calendar::default();

@@ -344,7 +344,8 @@ impl Traffic {
     }
 
     fn enter(&mut self, now: SimTime) {
-        debug_assert!(self.calendar.next_time().is_none_or(|time| time >= now.as_nanos()), "advance_to comes first");
+        let next = self.calendar.next_time();
+        debug_assert!(next.is_none_or(|time| time >= now.as_nanos()), "advance_to comes first");
         self.now = self.now.max(now.as_nanos());
     }
 
