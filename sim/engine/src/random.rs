@@ -272,3 +272,103 @@ fn empirical(values: &[SimDuration], unit: f64) -> SimDuration {
     let (low, high) = (values[index], values[(index + 1).min(last)]);
     low + scaled(high - low, place - index as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean(n: u32, mut draw: impl FnMut() -> f64) -> f64 {
+        (0..n).map(|_| draw()).sum::<f64>() / f64::from(n)
+    }
+
+    #[test]
+    fn the_generator_is_pinned() {
+        let mut stream = Streams::new(42).stream(Purpose::Arrivals, entity("users"));
+        assert_eq!([stream.bits(), stream.bits()], [10_881_950_966_122_439_186, 10_832_212_175_712_826_884]);
+        assert_eq!(entity("users"), 4767205828091196211);
+        assert_eq!(Split::new(42, Purpose::CpuDemand, 7).bits(), 16273031820703077690);
+    }
+
+    #[test]
+    fn streams_do_not_know_of_each_other() {
+        let streams = Streams::new(7);
+        let mut alone = streams.stream(Purpose::Balancing, 1);
+        let expected: Vec<u64> = (0..100).map(|_| alone.bits()).collect();
+        let (mut one, mut other) = (streams.stream(Purpose::Balancing, 1), streams.stream(Purpose::Balancing, 2));
+        let mixed: Vec<u64> = (0..100).map(|_| (one.bits(), other.bits()).0).collect();
+        assert_eq!(mixed, expected);
+        let first = |purpose, entity, seed| Streams::new(seed).stream(purpose, entity).bits();
+        let all = [first(Purpose::Calls, 1, 7), first(Purpose::Errors, 1, 7), first(Purpose::Calls, 2, 7), first(Purpose::Calls, 1, 8)];
+        assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])));
+    }
+
+    #[test]
+    fn splits_are_uniform_and_differ_by_purpose_and_index() {
+        let unit = |bits, purpose, index| Split::new(bits, purpose, index).unit();
+        for (purpose, index) in [(Purpose::CpuDemand, 0), (Purpose::Errors, 0), (Purpose::Calls, 1 << 32 | 5)] {
+            let mut bits = 0;
+            let average = mean(100_000, || {
+                bits += 1; // The worst seeds there are.
+                unit(bits, purpose, index)
+            });
+            assert!((average - 0.5).abs() < 0.004, "{average}");
+        }
+        // Two sequences of one request are not correlated.
+        let mut bits = 0;
+        let product = mean(100_000, || {
+            bits += 1;
+            (unit(bits, Purpose::Errors, 0) - 0.5) * (unit(bits, Purpose::CpuDemand, 0) - 0.5)
+        });
+        assert!(product.abs() < 0.001, "{product}");
+    }
+
+    #[test]
+    fn every_distribution_has_the_mean_that_it_says() {
+        let ms = SimDuration::from_millis;
+        for law in [
+            Distribution::Constant(ms(10)),
+            Distribution::Exponential { mean: ms(10) },
+            Distribution::lognormal_mean_cv(ms(10), 0.5),
+            Distribution::lognormal_median_p95(ms(10), ms(30)),
+            Distribution::lognormal_median_p99(ms(10), ms(30)),
+            Distribution::Uniform { min: ms(5), max: ms(20) },
+            Distribution::Weibull { scale: ms(10), shape: 1.5 },
+            Distribution::Empirical(vec![ms(1), ms(2), ms(9)]),
+        ] {
+            let mut stream = Streams::new(3).stream(Purpose::CpuDemand, 1);
+            let found = mean(200_000, || law.sample(&mut stream).as_secs_f64());
+            let expected = match &law {
+                Distribution::Empirical(_) => 0.0035, // Linear between values: (1.5 + 5.5) / 2.
+                _ => law.mean().as_secs_f64(),
+            };
+            assert!((found / expected - 1.0).abs() < 0.01, "{law:?}: {found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_lognormal_has_the_quantiles_that_it_was_made_from() {
+        let ms = SimDuration::from_millis;
+        let law = Distribution::lognormal_median_p95(ms(10), ms(30));
+        let mut stream = Streams::new(4).stream(Purpose::CpuDemand, 1);
+        let mut values: Vec<_> = (0..200_000).map(|_| law.sample(&mut stream).as_secs_f64() * 1e3).collect();
+        values.sort_by(f64::total_cmp);
+        assert!((values[100_000] / 10.0 - 1.0).abs() < 0.01 && (values[190_000] / 30.0 - 1.0).abs() < 0.02);
+    }
+
+    #[test]
+    fn mean_cv_chooses_the_law_by_its_variation() {
+        let mean = SimDuration::from_millis(10);
+        assert_eq!(Distribution::mean_cv(mean, 0.0), Distribution::Constant(mean));
+        assert_eq!(Distribution::mean_cv(mean, 1.0), Distribution::Exponential { mean });
+        assert!(matches!(Distribution::mean_cv(mean, 2.0), Distribution::Lognormal { .. }));
+    }
+
+    #[test]
+    fn below_stays_below_and_reaches_everything() {
+        let mut stream = Streams::new(5).stream(Purpose::Balancing, 1);
+        let mut seen = [0u32; 7];
+        (0..7000).for_each(|_| seen[stream.below(7) as usize] += 1);
+        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
+        assert_eq!(stream.below(0), 0);
+    }
+}

@@ -132,7 +132,7 @@ impl Traffic {
         let Call { route, parent, attempt, .. } = self.calls[call];
         let ways = &mut self.routes[route as usize];
         let flow = &mut self.flows[ways.flow as usize];
-        let may_retry = u32::from(attempt) < ways.client.max_attempts;
+        let may_retry = u32::from(attempt) < ways.client.max_attempts && attempt < u16::MAX;
         if may_retry && ways.budget.as_mut().is_none_or(|budget| budget.withdraw(self.now)) {
             let doubled = ways.client.backoff_base.times(1u64 << (attempt - 1).min(62));
             let longest = doubled.min(ways.client.backoff_max).as_nanos();

@@ -21,7 +21,7 @@ mod arrivals;
 mod calendar;
 mod client;
 mod flow;
-pub(crate) mod graph;
+pub mod graph;
 mod server;
 mod sharing;
 mod slab;

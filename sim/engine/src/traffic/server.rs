@@ -102,6 +102,9 @@ impl Traffic {
         state.slots_used += 1;
         if state.is_exhausted() {
             state.exhausted_at = self.now;
+            if state.queue_limit == 0 {
+                self.raise_stress(station);
+            }
             self.look_later(station);
         }
     }
