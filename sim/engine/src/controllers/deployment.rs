@@ -42,7 +42,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     let woken = match change {
         Change::DeploymentChanged(id) => Some(*id),
         Change::ReplicaSetChanged(id) => store.replica_sets.get(*id).and_then(|set| owning_deployment(store, &set.meta)),
-        Change::ReplicaSetDeleted(_, gone) => owning_deployment(store, &gone.meta),
+        Change::ReplicaSetDeleted(gone) => owning_deployment(store, &gone.meta),
         Change::PodDeleted(_, gone) => owning_replica_set(store, &gone.meta)
             .and_then(|id| owning_deployment(store, &store.replica_sets.get(id)?.meta))
             .filter(|id| store.deployments.get(*id).is_some_and(|deployment| waits_for_last_pod(deployment, view))),

@@ -11,15 +11,14 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, HorizontalPodAutoscaler, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, ReplicaSet,
-    SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, HorizontalPodAutoscaler, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec,
+    PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
 use crate::effects::{Component, OtherObject, Write};
 use crate::store::{DeploymentId, NodeId, PodId, ReplicaSetId, ServiceId, Store};
-use crate::traffic::TrafficProcess;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -30,7 +29,12 @@ impl World {
         match write {
             Write::CreatePod(pod) => self.create_pod(*pod).is_some(),
             Write::DeletePod { pod, grace, by } => self.delete_pod(pod, grace, by),
-            Write::RemovePod(pod) => self.remove_pod(pod),
+            Write::RemovePod(pod) => {
+                if by == Component::Kubelet {
+                    self.forget_process(pod);
+                }
+                self.remove_pod(pod)
+            }
             Write::PodStatus(pod, status) => self.set_pod_status(pod, *status),
             Write::PodNotReady(pod, reason) => self.set_pod_not_ready(pod, &reason),
             Write::PodDisruptionTarget(pod, reason) => self.set_disruption_target(pod, &reason),
@@ -60,10 +64,6 @@ impl World {
                 exists
             }
             Write::CreateNode(node) => self.create_node(*node, 0.0),
-            Write::NodeSpec { node, taints, unschedulable } => self.change_node(node, |spec| {
-                let wanted = (taints.clone(), unschedulable);
-                (spec.spec.taints, spec.spec.unschedulable) = wanted;
-            }),
             Write::PatchNode { node, add, remove, unschedulable } => {
                 let now = self.now;
                 self.change_node(node, |node| patch_node(node, &add, &remove, unschedulable, now))
@@ -145,11 +145,8 @@ impl World {
                 });
             }
         }
-        let admitted = if tolerations.len() == spec.tolerations.len() {
-            spec.clone()
-        } else {
-            Arc::new(PodSpec { tolerations, ..(**spec).clone() })
-        };
+        let admitted =
+            if tolerations.len() == spec.tolerations.len() { spec.clone() } else { Arc::new(PodSpec { tolerations, ..(**spec).clone() }) };
         self.admitted.insert(spec.clone(), admitted.clone());
         admitted
     }
@@ -181,9 +178,6 @@ impl World {
     pub(super) fn remove_pod(&mut self, id: PodId) -> bool {
         let Some(pod) = self.store.pods.get(id) else { return true };
         self.records.push(Record::PodRemoved { pod: pod_name(pod) });
-        if let Some(traffic) = &mut self.traffic {
-            traffic.process(&TrafficProcess::Removed { pod: pod.meta.uid }, self.now);
-        }
         if !pod.status.phase.is_terminal() {
             self.count_on_node(id, false);
         }
@@ -309,8 +303,8 @@ impl World {
             return false;
         }
         self.change_replica_set(id, |set| {
-            let spec_changes = (set.replicas, &set.selector, &set.template, set.min_ready)
-                != (new.replicas, &new.selector, &new.template, new.min_ready);
+            let spec_changes =
+                (set.replicas, &set.selector, &set.template, set.min_ready) != (new.replicas, &new.selector, &new.template, new.min_ready);
             let meta = updated_meta(&set.meta, &new.meta, spec_changes);
             let new = ReplicaSet { meta, status: std::mem::take(&mut set.status), ..new };
             replace(set, new) || spec_changes

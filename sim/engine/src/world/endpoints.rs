@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use api::{Endpoint, SimDuration, SimTime};
+use api::{Endpoint, ObjectKey, SimDuration, SimTime};
 
 use super::World;
 use crate::event::Event;
@@ -15,9 +15,10 @@ use crate::store::ServiceId;
 use crate::traffic::EndpointTarget;
 
 struct OnTheWay {
+    key: ObjectKey,
     jitter: Stream,
-    /// Until now, and in order.
-    waiting: VecDeque<(SimTime, Vec<Endpoint>)>,
+    /// In the order in which they become visible.
+    waiting: VecDeque<Vec<Endpoint>>,
     /// No change becomes visible before this.
     last: SimTime,
 }
@@ -31,30 +32,41 @@ pub(super) struct Propagation {
 impl World {
     /// The endpoints of a Service have changed.
     pub(super) fn propagate(&mut self, id: ServiceId) {
+        if let (Some(slice), Some(service)) = (self.store.endpoints(id), self.store.services.get(id)) {
+            self.send_to_nodes(id, &service.meta.key(), slice.endpoints.clone());
+        }
+    }
+
+    /// A Service is gone, and what stood behind it can no longer be found.
+    pub(super) fn propagate_end(&mut self, id: ServiceId, key: &ObjectKey) {
+        self.send_to_nodes(id, key, Vec::new());
+    }
+
+    fn send_to_nodes(&mut self, id: ServiceId, key: &ObjectKey, endpoints: Vec<Endpoint>) {
         if self.traffic.is_none() {
             return;
         }
-        let (Some(slice), Some(service)) = (self.store.endpoints(id), self.store.services.get(id)) else { return };
         let settings = &self.spec.control_plane.kube_proxy;
         let streams = &self.streams;
         let way = self.propagation.services.entry(id).or_insert_with(|| OnTheWay {
-            jitter: streams.stream(Purpose::EndpointPropagation, entity(&service.meta.key().to_string())),
+            key: key.clone(),
+            jitter: streams.stream(Purpose::EndpointPropagation, entity(&key.to_string())),
             waiting: VecDeque::new(),
             last: SimTime::ZERO,
         });
         let jitter = SimDuration::from_secs_f64(settings.propagation_jitter.as_secs_f64() * way.jitter.unit());
         let at = (self.now + settings.propagation_base + jitter).max(way.last);
         way.last = at;
-        way.waiting.push_back((at, slice.endpoints.clone()));
+        way.waiting.push_back(endpoints);
         self.calendar.schedule(at, Event::EndpointsVisible(id.number()));
     }
 
     /// A change has reached those who send requests.
     pub(super) fn endpoints_visible(&mut self, service: u32) {
-        let id = ServiceId::new(service);
-        let Some((_, endpoints)) = self.propagation.services.get_mut(&id).and_then(|way| way.waiting.pop_front()) else { return };
-        let (Some(traffic), Some(service)) = (&mut self.traffic, self.store.services.get(id)) else { return };
-        let targets: Vec<EndpointTarget> = endpoints.iter().map(EndpointTarget::from).collect();
-        traffic.endpoints(&service.meta.key(), &targets, self.now);
+        let Some(way) = self.propagation.services.get_mut(&ServiceId::new(service)) else { return };
+        if let (Some(endpoints), Some(traffic)) = (way.waiting.pop_front(), &mut self.traffic) {
+            let targets: Vec<EndpointTarget> = endpoints.iter().map(EndpointTarget::from).collect();
+            traffic.endpoints(&way.key, &targets, self.now);
+        }
     }
 }

@@ -42,7 +42,7 @@ use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
 use crate::controllers::{self, View};
-use crate::effects::{Component, Effects, Key, Write, WriteId};
+use crate::effects::{Component, Effects, Key, WriteId};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
@@ -57,7 +57,6 @@ use client::{Clients, Request};
 use endpoints::Propagation;
 use queues::Queues;
 use usage::Usage;
-
 
 /// How often progress is reported, in events.
 const EVENTS_PER_REPORT: u64 = 4096;
@@ -234,8 +233,7 @@ impl World {
             }
         }
         self.tell(sink);
-        let summary =
-            Summary { events: self.events, traffic_events: self.traffic_events(), reason: self.ended.unwrap_or("horizon") };
+        let summary = Summary { events: self.events, traffic_events: self.traffic_events(), reason: self.ended.unwrap_or("horizon") };
         let Summary { events, traffic_events, reason } = summary;
         sink.record(self.now, &Record::End { events, traffic_events, reason: reason.into() });
         summary
@@ -313,7 +311,7 @@ impl World {
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
-        let bound = if let Write::BindPod { pod, .. } = write { Some(pod) } else { None };
+        let bound = write.binds();
         let accepted = self.perform(by, write);
         if let Some(key) = key {
             self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
@@ -328,7 +326,7 @@ impl World {
         let at = self.now + self.spec.control_plane.api_server.watch_latency;
         let armed = self.news.back().is_some_and(|(due, _)| *due == at);
         let before = self.news.len();
-        self.news.extend(self.store.drain_changes().map(|change| (at, change)));
+        self.news.extend(self.store.take_changes().into_iter().map(|change| (at, change)));
         if !armed && self.news.len() > before {
             self.calendar.schedule(at, Event::Watch);
         }
@@ -339,7 +337,9 @@ impl World {
 
     /// What has landed reaches those who watch.
     fn watch(&mut self, out: &mut Effects) {
-        while let Some((_, change)) = self.news.pop_front_if(|(due, _)| *due <= self.now) {
+        while self.news.front().is_some_and(|(due, _)| *due <= self.now)
+            && let Some((_, change)) = self.news.pop_front()
+        {
             let mut woken = std::mem::take(&mut self.woken);
             controllers::interested(&change, &view!(self), &mut |component, key| woken.push((component, key)));
             for (component, key) in woken.drain(..) {
@@ -354,8 +354,10 @@ impl World {
             self.hpa.changed(&change, &view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
-            if let Change::EndpointsChanged(service) = change {
-                self.propagate(service);
+            match change {
+                Change::EndpointsChanged(service) => self.propagate(service),
+                Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
+                _ => {}
             }
             self.apply(out, None);
         }

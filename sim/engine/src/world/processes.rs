@@ -15,18 +15,27 @@ impl World {
         if self.traffic.is_none() {
             return;
         }
-        let (ProcessChange::Started(id) | ProcessChange::Terminating(id) | ProcessChange::Stopped(id)) = change;
-        let Some(pod) = self.store.pods.get(id) else { return };
-        let uid = pod.meta.uid;
+        let uid = |id: PodId| self.store.pods.get(id).map(|pod| pod.meta.uid);
         let told = match change {
-            ProcessChange::Started(_) => self.started(id, pod),
-            ProcessChange::Terminating(_) => Some(TrafficProcess::Terminating { pod: uid }),
-            ProcessChange::Stopped(_) => Some(TrafficProcess::Stopped { pod: uid }),
+            ProcessChange::Started(id) => self.started(id),
+            ProcessChange::Terminating(id) => uid(id).map(|pod| TrafficProcess::Terminating { pod }),
+            ProcessChange::Stopped(id) => uid(id).map(|pod| TrafficProcess::Stopped { pod }),
+            ProcessChange::Removed(pod) => Some(TrafficProcess::Removed { pod }),
         };
-        let node = pod.node_name.as_ref().and_then(|name| self.store.node_by_name(name)).map(|(node, _)| node);
+        if let (Some(TrafficProcess::Started(started)), Some(_)) = (&told, &self.traffic)
+            && let Some((node, _)) = self.store.node_by_name(&started.node)
+        {
+            self.usage.touch(node);
+        }
         if let (Some(told), Some(traffic)) = (told, &mut self.traffic) {
             traffic.process(&told, self.now);
-            node.into_iter().for_each(|node| self.usage.touch(node));
+        }
+    }
+
+    /// A pod whose kubelet has had its last word is forgotten.
+    pub(super) fn forget_process(&mut self, id: PodId) {
+        if let (Some(traffic), Some(pod)) = (&mut self.traffic, self.store.pods.get(id)) {
+            traffic.process(&TrafficProcess::Removed { pod: pod.meta.uid }, self.now);
         }
     }
 
@@ -39,7 +48,8 @@ impl World {
     }
 
     /// Only pods with a service behavior answer requests.
-    fn started(&self, id: PodId, pod: &Pod) -> Option<TrafficProcess> {
+    fn started(&self, id: PodId) -> Option<TrafficProcess> {
+        let pod = self.store.pods.get(id)?;
         let behavior = self.kubelets.behavior(id)?.service.clone()?;
         let (_, node) = self.store.node_by_name(pod.node_name.as_ref()?)?;
         let limits = pod.spec.aggregate(false, |container| container.limits.clone());

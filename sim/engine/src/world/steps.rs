@@ -122,7 +122,10 @@ impl World {
     fn rollout_undo(&self, kind: Kind, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
         let (id, deployment) = self.deployment(kind, key)?;
         if deployment.paused {
-            return Err(format!("error: you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume deployment/{}' and try again", key.name));
+            return Err(format!(
+                "error: you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume deployment/{}' and try again",
+                key.name
+            ));
         }
         let mut sets: Vec<&ReplicaSet> = self.store.replica_sets_of(deployment).into_iter().map(|(_, set)| set).collect();
         sets.sort_by_key(|set| std::cmp::Reverse(set.revision));
@@ -136,7 +139,11 @@ impl World {
         let mut template = (*found.template).clone();
         Arc::make_mut(&mut template.labels).remove(TEMPLATE_HASH);
         if template == *deployment.template {
-            return Err(format!("{} skipped rollback (current template already matches revision {})", resource(kind, &key.name), found.revision));
+            return Err(format!(
+                "{} skipped rollback (current template already matches revision {})",
+                resource(kind, &key.name),
+                found.revision
+            ));
         }
         let changed = Deployment { template: Arc::new(template), ..deployment.clone() };
         out.write(Component::Kubectl, Write::UpdateDeployment(id, Box::new(changed)));
@@ -187,8 +194,7 @@ impl World {
 
     fn kubectl_taint(&self, name: &Str, taint: &Taint, put_on: bool, out: &mut Effects) -> Result<String, String> {
         let node = self.node(name)?;
-        let (add, remove) =
-            if put_on { (vec![taint.clone()], Vec::new()) } else { (Vec::new(), vec![(taint.key.clone(), taint.effect)]) };
+        let (add, remove) = if put_on { (vec![taint.clone()], Vec::new()) } else { (Vec::new(), vec![(taint.key.clone(), taint.effect)]) };
         out.write(Component::Kubectl, Write::PatchNode { node, add, remove, unschedulable: None });
         Ok(done(Kind::Node, name, if put_on { "tainted" } else { "untainted" }))
     }
@@ -239,17 +245,27 @@ impl World {
         }
         for deployment in &objects.deployments {
             let known = self.store.deployments.find(&deployment.meta.key());
-            request(Kind::Deployment, &deployment.meta, known.is_some(), match known {
-                Some(id) => Write::UpdateDeployment(id, Box::new(self.applied_deployment(id, deployment))),
-                None => Write::CreateDeployment(Box::new(deployment.clone())),
-            });
+            request(
+                Kind::Deployment,
+                &deployment.meta,
+                known.is_some(),
+                match known {
+                    Some(id) => Write::UpdateDeployment(id, Box::new(self.applied_deployment(id, deployment))),
+                    None => Write::CreateDeployment(Box::new(deployment.clone())),
+                },
+            );
         }
         for set in &objects.replica_sets {
             let known = self.store.replica_sets.find(&set.meta.key());
-            request(Kind::ReplicaSet, &set.meta, known.is_some(), match known {
-                Some(id) => Write::UpdateReplicaSet(id, Box::new(set.clone())),
-                None => Write::CreateReplicaSet(Box::new(set.clone())),
-            });
+            request(
+                Kind::ReplicaSet,
+                &set.meta,
+                known.is_some(),
+                match known {
+                    Some(id) => Write::UpdateReplicaSet(id, Box::new(set.clone())),
+                    None => Write::CreateReplicaSet(Box::new(set.clone())),
+                },
+            );
         }
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));

@@ -48,11 +48,8 @@ fn spec(small: &Small) -> WorldSpec {
             _ => FaultMode::RandomMaxPercent(100.0),
         };
         let strikes_pods = matches!(action, FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. });
-        let target = if strikes_pods {
-            FaultTarget::Pods(PodSelector::default())
-        } else {
-            FaultTarget::Nodes { labels: None, names: Vec::new() }
-        };
+        let target =
+            if strikes_pods { FaultTarget::Pods(PodSelector::default()) } else { FaultTarget::Nodes { labels: None, names: Vec::new() } };
         spec.faults.push(Fault {
             name: format!("f{number}").into(),
             at: SimTime::from_secs(*at),

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{
-    Container, Deployment, LabelSelector, Labels, Node, NodeStatus, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ResourceList, ResourceName,
-    SimDuration, SimTime, Str, TaintEffect,
+    Container, Deployment, LabelSelector, Labels, Node, NodeStatus, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ResourceList,
+    ResourceName, SimDuration, SimTime, Str, TaintEffect,
 };
 use port::{ClusterEvent, ClusterSnapshot, Decision, Detail, NodeIndex, Outcome, PodInfo, QueueingHint, Scheduler};
 use trace::{MemorySink, Record};
@@ -116,7 +116,8 @@ fn key(name: &str) -> ObjectKey {
 
 /// Two nodes and a Deployment of three pods.
 fn small(duration_s: u64) -> WorldSpec {
-    let mut spec = WorldSpec { duration: SimDuration::from_secs(duration_s), node_pools: vec![pool("node", 2, 4000)], ..WorldSpec::default() };
+    let mut spec =
+        WorldSpec { duration: SimDuration::from_secs(duration_s), node_pools: vec![pool("node", 2, 4000)], ..WorldSpec::default() };
     spec.objects.deployments.push(deployment("web", 3, 500));
     spec
 }
@@ -148,7 +149,9 @@ impl Run {
     /// The last counts of a workload: desired, current, updated, ready, available.
     fn workload(&self, wanted: &str) -> [i32; 5] {
         let counts = self.all(|record| match record {
-            Record::Workload { kind, name, desired, current, updated, ready, available } if &**kind == "Deployment" && &**name == wanted => {
+            Record::Workload { kind, name, desired, current, updated, ready, available }
+                if &**kind == "Deployment" && &**name == wanted =>
+            {
                 Some([*desired, *current, *updated, *ready, *available])
             }
             _ => None,
