@@ -18,7 +18,6 @@ use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(missing_docs, reason = "official names")]
 pub(crate) enum Component {
     Deployment,
     ReplicaSet,
@@ -105,8 +104,6 @@ pub(crate) enum Write {
     HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
     /// Creates a node.
     CreateNode(Box<Node>),
-    /// Replaces a node's taints and cordon.
-    NodeSpec { node: NodeId, taints: Vec<Taint>, unschedulable: bool },
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
     /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
     PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
@@ -137,7 +134,6 @@ impl Write {
 
 /// Kinds that are only created and deleted.
 #[derive(Clone, PartialEq, Debug)]
-#[expect(missing_docs, reason = "official names")]
 pub(crate) enum OtherObject {
     Service(api::Service),
     HorizontalPodAutoscaler(HorizontalPodAutoscaler),

@@ -42,7 +42,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     let woken = match change {
         Change::DeploymentChanged(id) => Some(*id),
         Change::ReplicaSetChanged(id) => store.replica_sets.get(*id).and_then(|set| owning_deployment(store, &set.meta)),
-        Change::ReplicaSetDeleted(_, gone) => owning_deployment(store, &gone.meta),
+        Change::ReplicaSetDeleted(gone) => owning_deployment(store, &gone.meta),
         Change::PodDeleted(_, gone) => owning_replica_set(store, &gone.meta)
             .and_then(|id| owning_deployment(store, &store.replica_sets.get(id)?.meta))
             .filter(|id| store.deployments.get(*id).is_some_and(|deployment| waits_for_last_pod(deployment, view))),
@@ -337,6 +337,11 @@ impl<'a, 'b> Rollout<'a, 'b> {
         let new_unavailable = self.owned[newest].set.replicas - self.owned[newest].set.status.available;
         let budget = self.sum(|set| set.replicas) - min_available - new_unavailable;
         if old.is_empty() || budget <= 0 {
+            return false;
+        }
+        // Its last reduction is not in its status yet: whom to count on cannot be known, so nothing is
+        // taken off in this sync (upstream: cleanupUnhealthyReplicas fails on it).
+        if old.iter().map(|place| &self.owned[*place].set).any(|set| set.status.available > set.replicas) {
             return false;
         }
         let cleaned = self.shrink(&old, budget, |set| set.replicas - set.status.available);

@@ -83,7 +83,7 @@ impl Scheduling {
                 self.snapshot.objects_mut().services.remove(&service.meta.key());
             }
             Change::ReplicaSetChanged(id) => self.replica_set_changed(*id, view),
-            Change::ReplicaSetDeleted(_, set) => {
+            Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
             Change::Other => self.other_changed(view),
