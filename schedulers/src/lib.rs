@@ -17,6 +17,7 @@
 mod builtin;
 mod config;
 mod framework;
+pub mod harness;
 mod kube_scheduler;
 mod plugins;
 mod registry;

@@ -9,7 +9,7 @@
 
 pub(crate) mod args;
 mod plugin_set;
-mod reader;
+pub(crate) mod reader;
 
 use std::cell::RefCell;
 

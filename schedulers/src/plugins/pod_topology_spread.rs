@@ -113,10 +113,10 @@ fn default_selector(pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<LabelSe
     let mut merged = LabelSelector::default();
     let first = ObjectKey { namespace: pod.key.namespace.clone(), name: "".into() };
     for (_, service) in objects.services.range(first..).take_while(|(key, _)| key.namespace == pod.key.namespace) {
-        if let Some(labels) = &service.selector {
-            if labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value)) {
-                merged.match_labels.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
-            }
+        if let Some(labels) = &service.selector
+            && labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+        {
+            merged.match_labels.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
     }
     if let Some(owner) = &pod.controller {
@@ -317,10 +317,10 @@ impl ScorePlugin for PodTopologySpread {
                     Some(value) => counts.get_mut(value),
                     None => counts.get_mut(""),
                 };
-                if let Some(place) = place {
-                    if constraint.includes(pod, node, self.comparison_operators) {
-                        *place += constraint.count(pod, node);
-                    }
+                if let Some(place) = place
+                    && constraint.includes(pod, node, self.comparison_operators)
+                {
+                    *place += constraint.count(pod, node);
                 }
             }
         }
