@@ -30,6 +30,11 @@ impl Held {
         self.requested.sub(&pod.spec.requests());
         self.pods -= 1;
     }
+    /// How many pods they are.
+    #[cfg(test)]
+    pub(super) const fn pods(&self) -> i64 {
+        self.pods
+    }
 }
 
 /// Whether the node takes the pod on; `others` are the pods on it.

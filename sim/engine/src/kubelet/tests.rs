@@ -7,6 +7,7 @@ use api::{
     Container, ContainerState, ImagePullPolicy, Node, NodeStatus, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, PreStop, Probe,
     ProbeHandler, ResourceName, RestartPolicy, SimDuration, SimTime,
 };
+use proptest::prelude::*;
 use trace::Record;
 
 use crate::controllers::View;
@@ -232,7 +233,7 @@ fn a_pod_without_probes_is_ready_when_it_runs_and_then_costs_nothing() {
     let worker = bench.kubelets.workers.values().next().expect("the pod is there");
     assert!(worker.runs[0].busy.is_none());
     let bytes = size_of_val(worker) + size_of_val(&*worker.runs);
-    assert!(bytes <= 320, "a healthy pod keeps {bytes} bytes");
+    assert!(bytes <= 240, "a healthy pod keeps {bytes} bytes");
 }
 
 #[test]
@@ -634,4 +635,108 @@ fn probes_of_a_ready_pod_ask_with_the_shortest_timeout() {
     assert_eq!(super::shortest_timeout(&with(Some(exec.clone()), None)), None);
     assert_eq!(super::shortest_timeout(&with(Some(exec), Some(slow.clone()))), Some(s(5)));
     assert_eq!(super::shortest_timeout(&with(Some(probe(1)), Some(slow))), Some(s(1)));
+}
+
+/// What may happen to a node and its pods.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Kill(usize),
+    Delete(usize, u64),
+    Remove(usize),
+    PowerOff,
+    PowerOn,
+    KubeletStops,
+    KubeletStarts,
+    Stress(usize),
+    Relieve(usize),
+    Busy(bool),
+}
+
+fn blow() -> impl Strategy<Value = (u64, Blow)> {
+    let pod = 0usize..3;
+    let blow = prop_oneof![
+        pod.clone().prop_map(Blow::Kill),
+        (pod.clone(), 1u64..40).prop_map(|(pod, grace)| Blow::Delete(pod, grace)),
+        pod.clone().prop_map(Blow::Remove),
+        Just(Blow::PowerOff),
+        Just(Blow::PowerOn),
+        Just(Blow::KubeletStops),
+        Just(Blow::KubeletStarts),
+        pod.clone().prop_map(Blow::Stress),
+        pod.prop_map(Blow::Relieve),
+        any::<bool>().prop_map(Blow::Busy),
+    ];
+    (0u64..40, blow)
+}
+
+impl Bench {
+    fn strike(&mut self, pods: &[PodId], blow: Blow) {
+        let node = self.node;
+        let uid = |bench: &Self, pod: usize| bench.store.pods.get(pods[pod]).map(|pod| pod.meta.uid);
+        match blow {
+            Blow::Kill(pod) => self.with(|room, view, out| {
+                room.kill_container(pods[pod], None, 1, "Error", view, out);
+            }),
+            Blow::Delete(pod, grace) => self.delete(pods[pod], grace),
+            Blow::Remove(pod) => {
+                self.store.remove_pod(pods[pod]);
+                self.settle();
+            }
+            Blow::PowerOff => self.with(|room, view, _| room.node_down(node, view)),
+            Blow::PowerOn => self.with(|room, view, out| room.node_up(node, view, out)),
+            Blow::KubeletStops => self.with(|room, _, _| room.kubelet_stopped(node)),
+            Blow::KubeletStarts => self.with(|room, view, out| room.kubelet_started(node, view, out)),
+            Blow::Stress(pod) | Blow::Relieve(pod) => {
+                let Some(uid) = uid(self, pod) else { return };
+                let stress = matches!(blow, Blow::Stress(_));
+                self.with(|room, view, out| if stress { room.stressed(uid, view, out) } else { room.relieved(uid, view, out) });
+            }
+            Blow::Busy(busy) => self.answer = !busy,
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens, once it is over deleted pods are gone, the others run and are ready, and nothing is left to wait for.
+    #[test]
+    fn after_any_blows_pods_recover_and_fall_silent(blows in prop::collection::vec(blow(), 0..25), ready_after in 0u64..12) {
+        let mut bench = Bench::new(Behavior { ready_after: constant(ready_after), stop: constant(2), ..Behavior::default() });
+        let full = Container {
+            startup_probe: Some(Probe { failure_threshold: 30, ..probe(3) }),
+            liveness_probe: Some(probe(10)),
+            readiness_probe: Some(Probe { success_threshold: 2, ..probe(5) }),
+            pre_stop: Some(PreStop::Sleep(s(3))),
+            ..app()
+        };
+        let sidecar = Container { name: "proxy".into(), is_sidecar: true, ..app() };
+        let other = Container { name: "other".into(), image: "other:v1".into(), requests: [(ResourceName::Cpu, 100)].into(), ..app() };
+        let pods = [
+            bench.pod("a", spec(full)),
+            bench.pod("b", PodSpec { init_containers: vec![sidecar], containers: vec![app(), other], ..PodSpec::default() }),
+            bench.pod("c", spec(Container { readiness_probe: Some(probe(1)), ..app() })),
+        ];
+        let mut now = 0;
+        for (wait, blow) in blows {
+            now += wait;
+            bench.until(now).strike(&pods, blow);
+        }
+        bench.answer = true;
+        for blow in [Blow::PowerOn, Blow::KubeletStarts, Blow::Relieve(0), Blow::Relieve(1), Blow::Relieve(2)] {
+            bench.strike(&pods, blow);
+        }
+        bench.until(now + 2_000);
+        let mut left = 0;
+        for (_, pod) in bench.store.pods.iter() {
+            prop_assert!(!pod.meta.is_deleting(), "{} is still there", pod.meta.name);
+            prop_assert_eq!(pod.status.phase, api::PodPhase::Running);
+            prop_assert!(pod.is_ready(), "{} is not ready: {:?}", pod.meta.name, pod.status);
+            left += 1;
+        }
+        prop_assert_eq!(bench.kubelets.workers.len(), left);
+        prop_assert!(bench.calendar.is_empty(), "somebody still waits: {:?}", bench.calendar);
+        let balance = bench.log().lines().fold(0i32, |running, line| running + i32::from(line.ends_with("answers")) - i32::from(line.ends_with("process gone")));
+        prop_assert_eq!(balance as usize, left, "every process that answered and is gone was said to be gone");
+        let held: i64 = bench.kubelets.nodes.values().map(|node| node.held.pods()).sum();
+        prop_assert_eq!(held as usize, left);
+    }
 }
