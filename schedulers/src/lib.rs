@@ -27,3 +27,7 @@ pub use config::{Notice, PolicyError, from_config, from_config_with};
 pub use framework::{Attempt, FeasibleNode, PreFilterRejection, Profile, RejectedNode, Sampling, TieBreak};
 pub use kube_scheduler::KubeScheduler;
 pub use registry::implemented_plugins;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-scheduler.md")]
+mod writing_a_scheduler {}

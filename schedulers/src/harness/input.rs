@@ -160,7 +160,8 @@ pub fn features_used(input: &Input) -> Vec<Feature> {
     let mut add = |is_used: bool, feature: Feature| used.extend(is_used.then_some(feature));
     add(input.nodes.iter().any(|node| !node.status.images.is_empty()), Feature::ImageLocality);
     add(any(&|pod| pod.spec.affinity.pod.is_some() || pod.spec.affinity.pod_anti.is_some()), Feature::InterPodAffinity);
-    let has_host_port = |pod: &Pod| pod.spec.containers.iter().chain(&pod.spec.init_containers).any(|c| c.ports.iter().any(|p| p.host_port > 0));
+    let has_host_port =
+        |pod: &Pod| pod.spec.containers.iter().chain(&pod.spec.init_containers).any(|c| c.ports.iter().any(|p| p.host_port > 0));
     add(any(&has_host_port), Feature::NodePorts);
     let objects = &input.objects;
     let has_defaults = !(objects.services.is_empty()
@@ -168,8 +169,7 @@ pub fn features_used(input: &Input) -> Vec<Feature> {
         && objects.stateful_sets.is_empty()
         && objects.replication_controllers.is_empty());
     add(has_defaults || any(&|pod| !pod.spec.topology_spread_constraints.is_empty()), Feature::PodTopologySpread);
-    let priorities: std::collections::BTreeSet<i32> =
-        input.pods.iter().chain(&input.queue).map(|pod| pod.spec.priority).collect();
+    let priorities: std::collections::BTreeSet<i32> = input.pods.iter().chain(&input.queue).map(|pod| pod.spec.priority).collect();
     add(priorities.len() > 1, Feature::Preemption);
     add(input.options.sampling, Feature::Sampling);
     add(any(&|pod| needs_volume_plugins(&pod.spec)), Feature::Volumes);

@@ -40,10 +40,10 @@ pub(super) fn entry(step: &Step, entry: &Entry<'_>) -> Value {
         _ => None,
     };
     put("chosen", json!(chosen));
-    if let Entry::Attempted { attempt, snapshot, sampling, cleared, .. } = entry
+    if let Entry::Attempted { attempt, snapshot, sampling, .. } = entry
         && step.compact
     {
-        compact(attempt, snapshot, *sampling, cleared, &mut fields);
+        compact(attempt, snapshot, *sampling, &mut fields);
     } else if step.compact {
         put("total", json!(0));
         put("argmaxSize", json!(0));
@@ -75,12 +75,11 @@ fn names(pods: &[PodInfo]) -> Vec<String> {
     pods.iter().map(|pod| pod.key.to_string()).collect()
 }
 
-fn compact(attempt: &Attempt, snapshot: &ClusterSnapshot, sampling: bool, cleared: &[String], fields: &mut Map<String, Value>) {
+fn compact(attempt: &Attempt, snapshot: &ClusterSnapshot, sampling: bool, fields: &mut Map<String, Value>) {
     let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
     put("total", json!(attempt.total));
     put("argmaxSize", json!(attempt.argmax_size));
     if let Some((chosen, ..)) = &attempt.preemption {
-        let _ = cleared;
         put("preemption", json!({"nominatedNode": snapshot.node(chosen.node).name(), "victims": names(&chosen.victims)}));
     }
     if sampling {

@@ -1,10 +1,11 @@
 //! The loop around the scheduler: what happens between attempts.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use api::{Pod, SimTime, Uid};
-use port::{Candidate, ClusterSnapshot, Detail, PodInfo, PodRequests, QueuedPod};
+use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, PodInfo, PodRequests, QueuedPod};
 use serde_json::Value;
 
 use super::input::{Input, Preemption, QueueOrder};
@@ -31,14 +32,15 @@ pub fn schedule(mut input: Input) -> Result<Value, PolicyError> {
         scheduler: KubeScheduler::new("kube-scheduler", profiles).with_tie_break(TieBreak::Name),
         snapshot: ClusterSnapshot::default(),
         binds: 0,
+        queue: VecDeque::new(),
         waiting: Vec::new(),
         lingering: Vec::new(),
         entries: Vec::new(),
         options: input.options,
     };
-    let queue = stepper.fill(input);
-    for pod in queue {
-        stepper.offer(Offered { pod, attempts: 0 });
+    stepper.fill(input);
+    while let Some(offered) = stepper.queue.pop_front() {
+        stepper.offer(offered);
     }
     while !stepper.waiting.is_empty() {
         stepper.retry();
@@ -55,6 +57,7 @@ struct Stepper {
     scheduler: KubeScheduler,
     snapshot: ClusterSnapshot,
     binds: u64,
+    queue: VecDeque<Offered>,
     /// Nominated pods that wait until the queue is through, in order of nomination.
     waiting: Vec<Offered>,
     /// Victims that are terminating.
@@ -70,8 +73,8 @@ fn pod_info(pod: &Pod, uid: u64) -> PodInfo {
 }
 
 impl Stepper {
-    /// Fills the snapshot; gives the queue in the order in which it is offered.
-    fn fill(&mut self, input: Input) -> Vec<PodInfo> {
+    /// Fills the snapshot and the queue, in the order in which it is offered.
+    fn fill(&mut self, input: Input) {
         *self.snapshot.objects_mut() = input.objects;
         for node in input.nodes {
             self.snapshot.put_node(Arc::new(node));
@@ -96,11 +99,13 @@ impl Stepper {
             });
         }
         for pod in &queue {
-            if let Some(node) = &pod.nominated_node {
+            // The nominator knows only pods that are let into the queue.
+            let is_let_in = self.scheduler.profile(&pod.spec.scheduler_name).is_some_and(|profile| profile.gate(pod).is_none());
+            if let Some(node) = pod.nominated_node.as_ref().filter(|_| is_let_in) {
                 self.snapshot.nominate(node, pod.clone());
             }
         }
-        queue
+        self.queue = queue.into_iter().map(|pod| Offered { pod, attempts: 0 }).collect();
     }
 
     /// One pod, until it is placed, dropped or made to wait.
@@ -182,20 +187,30 @@ impl Stepper {
         self.snapshot.nominate(&node, pod.clone());
         for uid in cleared {
             self.snapshot.forget_nomination(*uid);
-            if let Some(other) = self.waiting.iter_mut().find(|other| other.pod.uid == *uid) {
+            if let Some(other) = self.queue.iter_mut().chain(&mut self.waiting).find(|other| other.pod.uid == *uid) {
                 other.pod.nominated_node = None;
             }
         }
         for victim in &chosen.victims {
             if self.options.preemption == Preemption::LingerRetryAtEnd {
-                for pod in self.snapshot.node_mut(chosen.node).pods.iter_mut().filter(|pod| pod.uid == victim.uid) {
-                    pod.deleting = true;
-                    pod.preempted = true;
-                }
-                self.lingering.push(victim.uid);
+                self.terminate(chosen.node, victim.uid);
             } else {
                 self.remove(victim.uid);
             }
+        }
+    }
+
+    /// Lets a victim linger. One that is terminating already is left alone, as upstream does.
+    fn terminate(&mut self, node: NodeIndex, uid: Uid) {
+        let node = self.snapshot.node_mut(node);
+        if node.pods.iter().any(|pod| pod.uid == uid && pod.deleting) {
+            return;
+        }
+        if let Some(mut pod) = node.remove_pod(uid) {
+            pod.deleting = true;
+            pod.preempted = true;
+            node.add_pod(pod);
+            self.lingering.push(uid);
         }
     }
 
