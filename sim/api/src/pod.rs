@@ -667,7 +667,12 @@ impl Pod {
     /// Ready for at least `min_ready` at `now`.
     #[must_use]
     pub fn is_available(&self, min_ready: SimDuration, now: SimTime) -> bool {
-        self.is_ready() && (min_ready.is_zero() || self.status.conditions.ready.since + min_ready <= now)
+        self.is_ready() && (min_ready.is_zero() || self.ready_since() + min_ready <= now)
+    }
+    /// When Ready last changed, as the API server keeps it: in whole seconds, rounded down.
+    #[must_use]
+    pub const fn ready_since(&self) -> SimTime {
+        SimTime::from_secs(self.status.conditions.ready.since.as_secs())
     }
     /// Restarts of all containers together.
     #[must_use]

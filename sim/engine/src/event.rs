@@ -12,13 +12,15 @@ pub(crate) enum Event {
     Sync(Component, Key),
     /// A request reaches the API server.
     Write(WriteId),
+    /// What has landed reaches those who watch.
+    Watch,
     /// The scheduler looks at the head of its queue, if it is not looking already.
     SchedulingCycle,
     /// The back-off queue's whole-second tick.
     BackoffFlush,
     /// Pods that were unschedulable for too long are tried again.
     UnschedulableFlush,
-    /// A kubelet's timer for a pod; stale when the generation differs.
+    /// A kubelet's timer for a pod; stale when its number is not the one the kubelet waits for.
     Kubelet(PodId, KubeletTimer, u32),
     /// The node lifecycle controller's monitor could see something new about this node.
     NodeMonitor(NodeId),
@@ -45,6 +47,10 @@ pub(crate) enum Event {
     EndpointsVisible(u32),
     /// The traffic engine closes a window.
     TrafficWindow,
+    /// What nodes carry is sampled.
+    UsageSample,
+    /// A drain tries again to evict a pod that its disruption budgets protected.
+    Evict(PodId),
     /// A fault begins; with how often it began before.
     FaultBegins(u32, u32),
     /// A fault is undone.
@@ -66,16 +72,14 @@ pub(crate) enum KubeletTimer {
     Started,
     /// A probe is due: container index, and which probe.
     Probe(u8, ProbeKind),
-    /// A container exits by itself.
+    /// A container exits: by itself, after SIGTERM, or by SIGKILL.
     Exit(u8),
-    /// A container's back-off is over.
+    /// A container that stopped runs again.
     BackoffOver(u8),
-    /// preStop is over.
+    /// A container's process is able to answer.
+    Answers(u8),
+    /// preStop is over: SIGTERM.
     PreStopOver,
-    /// All containers have stopped after SIGTERM.
-    Stopped,
-    /// The grace is over: SIGKILL.
-    GraceOver,
 }
 
 /// Which probe.

@@ -18,7 +18,12 @@ mod faults;
 mod kubelet;
 pub mod random;
 mod scheduling;
+mod select;
 pub mod spec;
 mod store;
 mod traffic;
 mod world;
+
+pub use clock::{Calendar, EventId};
+pub use traffic::graph as service_graph;
+pub use world::{Limits, Progress, Summary, Violation, World};

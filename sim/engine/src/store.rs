@@ -72,20 +72,19 @@ pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 /// What every kept kind has.
 pub(crate) trait Object {
     fn meta(&self) -> &ObjectMeta;
-    fn meta_mut(&mut self) -> &mut ObjectMeta;
 }
 
 macro_rules! objects {
     ($($kind:ty),*) => { $(impl Object for $kind {
         fn meta(&self) -> &ObjectMeta { &self.meta }
-        fn meta_mut(&mut self) -> &mut ObjectMeta { &mut self.meta }
     })* };
 }
 objects!(Namespace, Node, Pod, Deployment, ReplicaSet, Service, EndpointSlice, HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass);
 
 /// Objects of one kind.
 pub(crate) struct Table<T> {
-    slots: Vec<Option<T>>,
+    /// Boxed, so that the number of an object that is gone costs one word.
+    slots: Vec<Option<Box<T>>>,
     by_key: BTreeMap<ObjectKey, Id<T>>,
 }
 
@@ -97,14 +96,14 @@ impl<T> Default for Table<T> {
 
 impl<T: Object> Table<T> {
     pub(crate) fn get(&self, id: Id<T>) -> Option<&T> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        self.slots.get(id.0 as usize)?.as_deref()
     }
     pub(crate) fn find(&self, key: &ObjectKey) -> Option<Id<T>> {
         self.by_key.get(key).copied()
     }
     /// All objects, in order of creation.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.slots.iter().enumerate().filter_map(|(number, slot)| slot.as_ref().map(|object| (Id::new(number as u32), object)))
+        self.slots.iter().enumerate().filter_map(|(number, slot)| slot.as_deref().map(|object| (Id::new(number as u32), object)))
     }
     /// All objects of a namespace, by name.
     pub(crate) fn in_namespace<'a>(&'a self, namespace: &Str) -> impl Iterator<Item = (Id<T>, &'a T)> + use<'a, T> {
@@ -118,14 +117,14 @@ impl<T: Object> Table<T> {
     fn insert(&mut self, object: T) -> Id<T> {
         let id = Id::new(self.slots.len() as u32);
         self.by_key.insert(object.meta().key(), id);
-        self.slots.push(Some(object));
+        self.slots.push(Some(Box::new(object)));
         id
     }
     fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
     }
     fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let object = self.slots.get_mut(id.0 as usize)?.take()?;
+        let object = *self.slots.get_mut(id.0 as usize)?.take()?;
         self.by_key.remove(&object.meta().key());
         Some(object)
     }
@@ -142,9 +141,9 @@ pub(crate) enum Change {
     NodeModified(NodeId),
     NodeDeleted(NodeId, Box<Node>),
     DeploymentChanged(DeploymentId),
-    DeploymentDeleted(DeploymentId, Box<Deployment>),
+    DeploymentDeleted(Box<Deployment>),
     ReplicaSetChanged(ReplicaSetId),
-    ReplicaSetDeleted(ReplicaSetId, Box<ReplicaSet>),
+    ReplicaSetDeleted(Box<ReplicaSet>),
     ServiceChanged(ServiceId),
     ServiceDeleted(ServiceId, Box<Service>),
     EndpointsChanged(ServiceId),
@@ -192,6 +191,11 @@ impl Store {
     /// Pods whose controller has this uid, in order of creation.
     pub(crate) fn pods_of(&self, controller: Uid) -> impl Iterator<Item = (PodId, &Pod)> {
         self.pods_by_controller.get(&controller).into_iter().flatten().filter_map(|id| Some((*id, self.pods.get(*id)?)))
+    }
+    /// The node of this name.
+    pub(crate) fn node_by_name(&self, name: &Str) -> Option<(NodeId, &Node)> {
+        let id = self.nodes.find(&ObjectKey { namespace: Str::default(), name: name.clone() })?;
+        Some((id, self.nodes.get(id)?))
     }
     /// The pod with this uid.
     pub(crate) fn pod_by_uid(&self, uid: Uid) -> Option<(PodId, &Pod)> {
@@ -329,7 +333,7 @@ fn remove_from<K: Eq + std::hash::Hash + Clone>(index: &mut FxHashMap<K, Vec<Pod
 
 /// Kinds whose changes watchers hear as "changed" and "deleted".
 macro_rules! plain_kinds {
-    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
+    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $added:expr, |$changed_id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
         impl Store { $(
             #[doc = concat!("Adds to ", stringify!($table), "; a name that is taken gives `None`.")]
             pub(crate) fn $create(&mut self, mut object: $kind, now: SimTime, streams: &Streams) -> Option<Id<$kind>> {
@@ -338,13 +342,13 @@ macro_rules! plain_kinds {
                 }
                 self.stamp(&mut object.meta, now, streams);
                 let $id = self.$table.insert(object);
-                self.changes.push($changed);
+                self.changes.push($added);
                 Some($id)
             }
             #[doc = concat!("Changes one of ", stringify!($table), "; `change` says whether it changed anything.")]
-            pub(crate) fn $update(&mut self, $id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
+            pub(crate) fn $update(&mut self, $changed_id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
                 let version = self.resource_version + 1;
-                let Some(object) = self.$table.get_mut($id) else { return false };
+                let Some(object) = self.$table.get_mut($changed_id) else { return false };
                 if !change(object) {
                     return false;
                 }
@@ -365,12 +369,12 @@ macro_rules! plain_kinds {
 }
 
 plain_kinds! {
-    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id, gone| Change::DeploymentDeleted(id, Box::new(gone));
-    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id, gone| Change::ReplicaSetDeleted(id, Box::new(gone));
-    services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
-    hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
-    pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id, _gone| Change::Other;
-    priority_classes: PriorityClass, create_priority_class, update_priority_class, remove_priority_class, |_id| Change::Other, |_id, _gone| Change::Other;
-    namespaces: Namespace, create_namespace, update_namespace, remove_namespace, |_id| Change::Other, |_id, _gone| Change::Other;
-    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
+    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |_id, gone| Change::DeploymentDeleted(Box::new(gone));
+    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |_id, gone| Change::ReplicaSetDeleted(Box::new(gone));
+    services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
+    hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
+    pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    priority_classes: PriorityClass, create_priority_class, update_priority_class, remove_priority_class, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    namespaces: Namespace, create_namespace, update_namespace, remove_namespace, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeAdded(id), |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
 }

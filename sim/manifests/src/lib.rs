@@ -4,6 +4,18 @@
 //! objects; whatever is wrong is collected in [`Problems`], at its file, line and column, and shown by [`render`].
 //! Scenario files use the same mechanism.
 //!
+//! ```
+//! use wavetank_manifests::{Options, Problems, SourceFile, documents, read_documents, render};
+//!
+//! let source = SourceFile::new("cart.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: Shop}\n");
+//! let mut problems = Problems::default();
+//! let found = documents(&source, &mut problems);
+//! let objects = read_documents(&found, &Options::default(), &mut problems);
+//! assert_eq!(objects.namespaces.len(), 1);
+//! assert!(problems.has_errors());
+//! assert!(render(&problems, false).contains("cart.yaml:3:18"));
+//! ```
+//!
 //! Not here: opening files (`cli`), the scenario format (`scenarios`), the rooms that use the objects.
 
 mod admission;

@@ -24,8 +24,19 @@ pub fn render(problems: &Problems, color: bool) -> String {
     if total > SHOWN {
         text.push_str(&format!("… and {} more not shown\n\n", total - all.len().min(SHOWN)));
     }
+    text.push_str(&advice(&all));
     text.push_str(&summary(problems));
     text
+}
+
+/// How to learn more, and how to be left alone, by the example of the first error and warning.
+fn advice(all: &[&Diagnostic]) -> String {
+    let first = |severity| all.iter().find(|diagnostic| diagnostic.severity == severity).map(|diagnostic| diagnostic.code);
+    let explain = first(Severity::Error).or_else(|| first(Severity::Warning));
+    let explain = explain.map(|code| format!("`wavetank explain {code}` says more about it\n"));
+    let allow = first(Severity::Warning)
+        .map(|code| format!("`--allow {code}`, or a comment `# wavetank: allow {code}` at the place, hides a warning\n"));
+    explain.into_iter().chain(allow).collect()
 }
 
 /// The last line: what was found in numbers, and whether anything runs. Empty when nothing was found.

@@ -239,6 +239,7 @@ fn expected_words(expected: &str) -> String {
         "a map" => "a mapping",
         "string" => "a string",
         "IntOrString" => "an integer or a string",
+        "Quantity" => "a quantity",
         other if other.starts_with("struct ") => "a mapping",
         other => other,
     }
@@ -317,7 +318,12 @@ impl<'v> serde::Deserializer<'v> for At<'v, '_> {
     fn deserialize_option<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Failure> {
         if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }.map_err(|error| self.fail(error))
     }
-    fn deserialize_newtype_struct<V: Visitor<'v>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_newtype_struct<V: Visitor<'v>>(self, name: &'static str, visitor: V) -> Result<V::Value, Failure> {
+        if name == "Quantity" && self.value.is_null() {
+            // The API server takes a quantity that is null for zero.
+            let zero: serde::de::value::StrDeserializer<'v, Failure> = "0".into_deserializer();
+            return visitor.visit_newtype_struct(zero);
+        }
         visitor.visit_newtype_struct(self).map_err(|error| self.fail(error))
     }
     fn deserialize_struct<V: Visitor<'v>>(

@@ -52,6 +52,7 @@ fn requests_come_from_limits_and_pod_level_requests_from_both() {
         ("{limits: {cpu: 500m, memory: 1Ki}}", &[("cpu", 500), ("memory", 1024)]),
         ("{limits: {cpu: 2}, requests: {cpu: 0}}", &[("cpu", 0)]),
         ("{limits: {cpu: 2, example.com/gpu: 3}, requests: {cpu: 1.5}}", &[("cpu", 1500), ("example.com/gpu", 3)]),
+        ("{limits: {cpu: null}}", &[("cpu", 0)]),
         ("{requests: {memory: 1e3}}", &[("memory", 1000)]),
     ];
     for (resources, requests) in cases {

@@ -81,6 +81,16 @@ pub struct Decision {
     pub scores: Vec<(Str, Vec<(Str, i64)>)>,
     /// With [`Detail::Full`]: nodes that will not do, by node name.
     pub rejections: Vec<(Str, NodeRejection)>,
+    /// The pod's nomination, if it has one, is over (preemption answered with an explicit empty one).
+    pub nomination_cleared: bool,
+}
+
+impl Decision {
+    /// A decision that says nothing about itself but its outcome.
+    #[must_use]
+    pub const fn new(outcome: Outcome) -> Self {
+        Self { outcome, evaluated_nodes: 0, feasible_nodes: 0, scores: Vec::new(), rejections: Vec::new(), nomination_cleared: false }
+    }
 }
 
 /// A change in the cluster after which a pod that was turned down may be worth another look.

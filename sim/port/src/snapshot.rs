@@ -1,120 +1,78 @@
-//! What a scheduler may look at: nodes with what is placed on them.
+//! What a scheduler may look at: nodes with what is placed on them, and the objects that plugins ask for.
 //!
 //! Invariants:
-//! - `requested` of a node is the sum over its pods; `allocatable` never shrinks when pods bind.
-//! - The order of [`ClusterSnapshot::nodes`] is the scheduler's node list: zones in order of first
-//!   appearance, one node of each zone in turn (upstream: backend/cache/node_tree.go). It is rebuilt
-//!   only when nodes come or go; a [`NodeIndex`] is valid until then.
+//! - A [`NodeIndex`] stays valid until a node is removed; adding nodes never moves one.
+//! - [`ClusterSnapshot::list_order`] is the scheduler's node list: zones in order of first appearance, one
+//!   node of each zone in turn (upstream: backend/cache/node_tree.go). It is worked out when first asked
+//!   for after nodes came or went, so that adding many nodes costs no more than adding them.
 //! - Assumed pods (chosen, not yet bound) are on their node already.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
-use api::{Labels, Node, ObjectKey, OwnerReference, Pod, PodSpec, Resources, SimTime, Str, Uid};
+use api::{Node, Str, Uid};
+
+use crate::{ClusterObjects, NodeInfo, PodInfo};
 
 /// The place of a node in [`ClusterSnapshot::nodes`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeIndex(pub u32);
 
-/// What a pod asks for, worked out once per template.
+/// An image that some node has.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct PodRequests {
-    /// What the filter counts.
-    pub requests: Resources,
-    /// cpu that resource scores count: 100m for each container that names none.
-    pub nonzero_cpu_millis: i64,
-    /// Memory that resource scores count: 200Mi for each container that names none.
-    pub nonzero_memory_bytes: i64,
-}
-
-/// A pod as a scheduler sees it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PodInfo {
-    /// Identity.
-    pub uid: Uid,
-    /// Namespace and name.
-    pub key: ObjectKey,
-    /// Labels.
-    pub labels: Arc<Labels>,
-    /// Its managing controller.
-    pub controller: Option<Arc<OwnerReference>>,
-    /// What it asks for.
-    pub spec: Arc<PodSpec>,
-    /// The same in numbers.
-    pub requests: Arc<PodRequests>,
-    /// When a kubelet took it on.
-    pub start_time: Option<SimTime>,
-    /// Its deletion was asked for.
-    pub deleting: bool,
-    /// It is going because a preemptor asked.
-    pub preempted: bool,
-    /// Where preemption made room for it.
-    pub nominated_node: Option<Str>,
-}
-
-/// A node and what is on it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NodeInfo {
-    /// The node.
-    pub node: Arc<Node>,
-    /// What pods may request in all.
-    pub allocatable: Resources,
-    /// What its pods request.
-    pub requested: Resources,
-    /// The same with the score's defaults for containers that name nothing.
-    pub nonzero_cpu_millis: i64,
-    /// The same for memory.
-    pub nonzero_memory_bytes: i64,
-    /// Its pods, in the order they were placed.
-    pub pods: Vec<PodInfo>,
-}
-
-impl NodeInfo {
-    /// An empty node.
-    #[must_use]
-    pub fn new(node: Arc<Node>) -> Self {
-        let allocatable = Resources::from_list(&node.status.allocatable);
-        Self { node, allocatable, requested: Resources::default(), nonzero_cpu_millis: 0, nonzero_memory_bytes: 0, pods: Vec::new() }
-    }
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &Str {
-        &self.node.meta.name
-    }
-    /// Puts a pod on it.
-    pub fn add_pod(&mut self, pod: PodInfo) {
-        self.requested.add(&pod.requests.requests);
-        self.nonzero_cpu_millis += pod.requests.nonzero_cpu_millis;
-        self.nonzero_memory_bytes += pod.requests.nonzero_memory_bytes;
-        self.pods.push(pod);
-    }
-    /// Takes a pod off it; `None` when it is not there.
-    pub fn remove_pod(&mut self, uid: Uid) -> Option<PodInfo> {
-        let position = self.pods.iter().position(|pod| pod.uid == uid)?;
-        let pod = self.pods.remove(position);
-        self.requested.sub(&pod.requests.requests);
-        self.nonzero_cpu_millis -= pod.requests.nonzero_cpu_millis;
-        self.nonzero_memory_bytes -= pod.requests.nonzero_memory_bytes;
-        Some(pod)
-    }
+pub struct ImageState {
+    /// Its size as the first node reported it.
+    pub size_bytes: i64,
+    /// Names of the nodes that have it.
+    pub nodes: BTreeSet<Str>,
 }
 
 /// The cluster at one instant.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct ClusterSnapshot {
     nodes: Vec<NodeInfo>,
     index: BTreeMap<Str, NodeIndex>,
     /// Names in order of arrival, per zone in order of first appearance.
     zones: Vec<(String, Vec<Str>)>,
+    /// Filled when first asked for, emptied when nodes come or go.
+    list_order: OnceLock<Vec<NodeIndex>>,
     /// Pods that wait for room on a node, by node name; in order of nomination.
     nominated: BTreeMap<Str, Vec<PodInfo>>,
+    images: BTreeMap<Str, ImageState>,
+    objects: ClusterObjects,
 }
 
+/// The list order follows from the rest.
+impl PartialEq for ClusterSnapshot {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes
+            && self.zones == other.zones
+            && self.nominated == other.nominated
+            && self.images == other.images
+            && self.objects == other.objects
+    }
+}
+
+impl Eq for ClusterSnapshot {}
+
 impl ClusterSnapshot {
-    /// Nodes in list order.
+    /// All nodes; a [`NodeIndex`] is a place in this slice. The order means nothing to a scheduler: see
+    /// [`ClusterSnapshot::list_order`].
     #[must_use]
     pub fn nodes(&self) -> &[NodeInfo] {
         &self.nodes
+    }
+    /// The order in which kube-scheduler looks at nodes.
+    #[must_use]
+    pub fn list_order(&self) -> &[NodeIndex] {
+        self.list_order.get_or_init(|| {
+            let mut order = Vec::with_capacity(self.nodes.len());
+            let longest = self.zones.iter().map(|(_, names)| names.len()).max().unwrap_or(0);
+            for round in 0..longest {
+                order.extend(self.zones.iter().filter_map(|(_, names)| names.get(round)).map(|name| self.index[name]));
+            }
+            order
+        })
     }
     /// One node.
     #[must_use]
@@ -133,38 +91,71 @@ impl ClusterSnapshot {
     /// Adds a node, or replaces its description and keeps its pods.
     pub fn put_node(&mut self, node: Arc<Node>) {
         let name = node.meta.name.clone();
+        let zone = zone_key(&node);
         if let Some(index) = self.find(&name) {
-            let info = self.node_mut(index);
-            let same_zone = zone_key(&info.node) == zone_key(&node);
-            info.allocatable = Resources::from_list(&node.status.allocatable);
-            let old = std::mem::replace(&mut info.node, node);
-            if same_zone {
+            let info = &mut self.nodes[index.0 as usize];
+            let old = info.node.clone();
+            info.set_node(node.clone());
+            if old.status.images != node.status.images {
+                self.forget_images(&old);
+                self.remember_images(&node);
+            }
+            let old_zone = zone_key(&old);
+            if old_zone == zone {
                 return;
             }
-            self.leave_zone(&zone_key(&old), &name);
+            self.leave_zone(&old_zone, &name);
         } else {
+            self.index.insert(name.clone(), NodeIndex(self.nodes.len() as u32));
+            self.remember_images(&node);
             self.nodes.push(NodeInfo::new(node));
-            self.index.insert(name.clone(), NodeIndex(self.nodes.len() as u32 - 1));
         }
-        let zone = zone_key(&self.nodes[self.index[&name].0 as usize].node);
         match self.zones.iter_mut().find(|(key, _)| *key == zone) {
             Some((_, names)) => names.push(name),
             None => self.zones.push((zone, vec![name])),
         }
-        self.reorder();
+        self.list_order.take();
     }
-    /// Takes a node away, with what is on it.
+    /// Takes a node away, with what is on it. Indices found before are no longer valid.
     pub fn remove_node(&mut self, name: &str) -> Option<NodeInfo> {
         let index = self.index.remove(name)?;
-        let info = self.nodes.remove(index.0 as usize);
+        let info = self.nodes.swap_remove(index.0 as usize);
+        if let Some(moved) = self.nodes.get(index.0 as usize) {
+            self.index.insert(moved.name().clone(), index);
+        }
         self.leave_zone(&zone_key(&info.node), name);
-        self.reorder();
+        self.forget_images(&info.node);
+        self.list_order.take();
         Some(info)
+    }
+    /// The image of this name, if a node has it.
+    #[must_use]
+    pub fn image(&self, name: &str) -> Option<&ImageState> {
+        self.images.get(name)
+    }
+    /// Whether any node reports any image.
+    #[must_use]
+    pub fn has_images(&self) -> bool {
+        !self.images.is_empty()
+    }
+    /// Objects other than nodes and pods.
+    #[must_use]
+    pub fn objects(&self) -> &ClusterObjects {
+        &self.objects
+    }
+    /// Objects other than nodes and pods, to keep them up to date.
+    pub fn objects_mut(&mut self) -> &mut ClusterObjects {
+        &mut self.objects
     }
     /// Pods nominated to a node.
     #[must_use]
     pub fn nominated(&self, node: &str) -> &[PodInfo] {
         self.nominated.get(node).map_or(&[], Vec::as_slice)
+    }
+    /// Whether any pod is nominated anywhere.
+    #[must_use]
+    pub fn has_nominated(&self) -> bool {
+        !self.nominated.is_empty()
     }
     /// Remembers that `pod` waits for room on `node`.
     pub fn nominate(&mut self, node: &Str, pod: PodInfo) {
@@ -188,18 +179,28 @@ impl ClusterSnapshot {
         self.zones.retain(|(_, names)| !names.is_empty());
     }
 
-    /// One node of each zone in turn.
-    fn reorder(&mut self) {
-        let mut by_name: BTreeMap<Str, NodeInfo> = self.nodes.drain(..).map(|info| (info.name().clone(), info)).collect();
-        let longest = self.zones.iter().map(|(_, names)| names.len()).max().unwrap_or(0);
-        for round in 0..longest {
-            for (_, names) in &self.zones {
-                if let Some(info) = names.get(round).and_then(|name| by_name.remove(name)) {
-                    self.nodes.push(info);
+    /// The first node with an image decides its size (upstream: backend/cache/cache.go, addNodeImageStates).
+    fn remember_images(&mut self, node: &Node) {
+        for image in &node.status.images {
+            for name in &image.names {
+                let state = self.images.entry(name.clone()).or_default();
+                if state.nodes.is_empty() {
+                    state.size_bytes = image.size_bytes;
+                }
+                state.nodes.insert(node.meta.name.clone());
+            }
+        }
+    }
+
+    fn forget_images(&mut self, node: &Node) {
+        for name in node.status.images.iter().flat_map(|image| &image.names) {
+            if let Some(state) = self.images.get_mut(name) {
+                state.nodes.remove(&node.meta.name);
+                if state.nodes.is_empty() {
+                    self.images.remove(name);
                 }
             }
         }
-        self.index = self.nodes.iter().enumerate().map(|(place, info)| (info.name().clone(), NodeIndex(place as u32))).collect();
     }
 }
 
@@ -210,38 +211,43 @@ fn zone_key(node: &Node) -> String {
     if region.is_empty() && zone.is_empty() { String::new() } else { format!("{region}:\u{0}:{zone}") }
 }
 
-impl PodRequests {
-    /// What an incoming pod asks for.
-    #[must_use]
-    pub fn of(spec: &PodSpec) -> Self {
-        const DEFAULT_CPU_MILLIS: i64 = 100;
-        const DEFAULT_MEMORY_BYTES: i64 = 200 << 20;
-        // Scores ignore pod-level requests of an incoming pod (upstream quirk).
-        let nonzero = spec.aggregate(false, |container| {
-            let mut list = container.requests.clone();
-            list.entry(api::ResourceName::Cpu).or_insert(DEFAULT_CPU_MILLIS);
-            list.entry(api::ResourceName::Memory).or_insert(DEFAULT_MEMORY_BYTES);
-            list
-        });
-        Self { requests: spec.requests(), nonzero_cpu_millis: nonzero.cpu_millis, nonzero_memory_bytes: nonzero.memory_bytes }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::ObjectMeta;
 
-impl PodInfo {
-    /// `pod` as a scheduler sees it, with requests worked out before.
-    #[must_use]
-    pub fn new(pod: &Pod, requests: Arc<PodRequests>) -> Self {
-        Self {
-            uid: pod.meta.uid,
-            key: pod.meta.key(),
-            labels: pod.meta.labels.clone(),
-            controller: pod.meta.controller().map(|owner| Arc::new(owner.clone())),
-            spec: pod.spec.clone(),
-            requests,
-            start_time: pod.status.start_time,
-            deleting: pod.meta.is_deleting(),
-            preempted: &*pod.status.conditions.disruption_target == "PreemptionByScheduler",
-            nominated_node: pod.status.nominated_node_name.clone(),
+    fn node(name: &str, zone: &str) -> Arc<Node> {
+        let labels = Arc::new([("topology.kubernetes.io/zone".into(), zone.into())].into());
+        Arc::new(Node { meta: ObjectMeta { name: name.into(), labels, ..ObjectMeta::default() }, ..Node::default() })
+    }
+
+    fn listed(snapshot: &ClusterSnapshot) -> Vec<&str> {
+        snapshot.list_order().iter().map(|index| &**snapshot.node(*index).name()).collect()
+    }
+
+    #[test]
+    fn the_list_takes_one_node_of_each_zone_in_turn() {
+        let mut snapshot = ClusterSnapshot::default();
+        for (name, zone) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("c1", "c"), ("b2", "b")] {
+            snapshot.put_node(node(name, zone));
         }
+        assert_eq!(listed(&snapshot), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+        assert_eq!(snapshot.remove_node("a1").map(|info| info.name().clone()).as_deref(), Some("a1"));
+        assert_eq!(listed(&snapshot), ["a2", "b1", "c1", "a3", "b2"]);
+        snapshot.put_node(node("c1", "b"));
+        assert_eq!(listed(&snapshot), ["a2", "b1", "a3", "b2", "c1"]);
+        for name in ["a2", "b1", "a3", "b2", "c1"] {
+            assert_eq!(snapshot.find(name).map(|index| &**snapshot.node(index).name()), Some(name));
+        }
+    }
+
+    #[test]
+    fn adding_a_node_moves_no_other() {
+        let mut snapshot = ClusterSnapshot::default();
+        snapshot.put_node(node("a1", "a"));
+        snapshot.put_node(node("a2", "a"));
+        let before = snapshot.find("a2");
+        snapshot.put_node(node("b1", "b"));
+        assert_eq!(snapshot.find("a2"), before);
     }
 }

@@ -162,6 +162,7 @@ pub(crate) fn replica_set(cx: &mut Cx<'_>, from: &apps::ReplicaSet, classes: &Cl
             replicas: status.map_or(0, |status| status.replicas),
             ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
             available: status.and_then(|status| status.available_replicas).unwrap_or(0),
+            pods_created: 0,
         },
     }
 }
