@@ -152,7 +152,10 @@ fn envelope(cx: &mut Cx<'_>) -> Option<File> {
     let root = Pointer::root();
     if !cx.value(&root).is_some_and(Value::is_object) {
         let diagnostic = Diagnostic::error("WT0105", "not a scenario").label("expected a mapping");
-        cx.push(diagnostic.help(format!("a scenario begins with `apiVersion: {API_VERSION}`, `kind: Scenario`, `metadata` and `spec`")), &root);
+        cx.push(
+            diagnostic.help(format!("a scenario begins with `apiVersion: {API_VERSION}`, `kind: Scenario`, `metadata` and `spec`")),
+            &root,
+        );
         return None;
     }
     let kind = cx.text(&root.key("kind")).map(str::to_owned);
@@ -369,7 +372,12 @@ fn moments(cx: &mut Cx<'_>, path: &Pointer) {
 }
 
 /// The objects that are there from the start, with the places they came from.
-fn manifests_of(cx: &mut Cx<'_>, import: Option<String>, start: &str, path: &Pointer) -> (Vec<Origin>, manifests::Objects, manifests::Options) {
+fn manifests_of(
+    cx: &mut Cx<'_>,
+    import: Option<String>,
+    start: &str,
+    path: &Pointer,
+) -> (Vec<Origin>, manifests::Objects, manifests::Options) {
     let mut all: Vec<Origin> = Vec::new();
     if let Some(import) = import {
         let at = path.key("cluster").key("import");

@@ -75,7 +75,8 @@ fn filter(cx: &mut Cx<'_>, catalog: &Catalog<'_>, metric: Option<&KnownMetric>, 
         let at = path.key(&key);
         if let Some(metric) = metric.filter(|metric| !metric.filters.contains(&key)) {
             let known: Vec<&str> = metric.filters.iter().map(String::as_str).collect();
-            let diagnostic = Diagnostic::error("WT0106", format!("`{}` takes no `{key}`", metric.name)).label("not a filter of this metric");
+            let diagnostic =
+                Diagnostic::error("WT0106", format!("`{}` takes no `{key}`", metric.name)).label("not a filter of this metric");
             let diagnostic = with_help(diagnostic, manifests::suggestion(&key, &known));
             cx.problems.push(diagnostic.at(&cx.document, &at, manifests::Part::Key));
             continue;
