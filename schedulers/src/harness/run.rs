@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use api::{Pod, SimTime, Uid};
-use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, PodInfo, PodRequests, QueuedPod};
+use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, PodInfo, PodRequests, QueuedPod, Scheduler};
 use serde_json::Value;
 
 use super::input::{Input, Preemption, QueueOrder};
@@ -13,7 +13,6 @@ use super::output::{self, Entry, Step};
 use crate::config::{self, PolicyError, Settings};
 use crate::framework::TieBreak;
 use crate::kube_scheduler::KubeScheduler;
-use crate::plugins::volume_binding;
 
 /// 2026-01-01T00:00:00Z: existing pods that do not say when they started did so from then on, one a second.
 const FIRST_START_SECONDS: u64 = 1_767_225_600;
@@ -151,7 +150,6 @@ impl Stepper {
             self.entries.push(output::entry(&step, &Entry::Gated { plugin, code, reasons: &reasons }));
             return false;
         }
-        let binds_volumes = profile.filters.iter().any(|plugin| plugin.name() == "VolumeBinding");
         let Some(attempt) = self.scheduler.attempt(pod, &self.snapshot, Detail::Full) else { return false };
         let sampling = self.options.sampling;
         let had_nomination = pod.nominated_node.is_some();
@@ -162,9 +160,7 @@ impl Stepper {
             pod.start_time = Some(SimTime::from_secs(FIRST_BIND_SECONDS + self.binds));
             self.binds += 1;
             self.snapshot.forget_nomination(pod.uid);
-            if binds_volumes {
-                volume_binding::assume(pod, node, &mut self.snapshot);
-            }
+            self.scheduler.reserve(pod, node, &mut self.snapshot);
             self.snapshot.node_mut(node).add_pod(pod.clone());
             return false;
         }
