@@ -53,17 +53,23 @@ fn plain(value: f64) -> String {
     if value == (value as i64) as f64 { format!("{}", value as i64) } else { format!("{value:.2}") }
 }
 
+/// One decimal, unless it is zero.
+fn tenths(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}
+
 /// Seconds with about three digits: `85ms`, `4.2s`, `214s`, `1h02m03s`.
 #[must_use]
 pub fn seconds(value: f64) -> String {
     if value == 0.0 {
         "0s".to_owned()
     } else if value < 0.01 {
-        format!("{:.1}ms", value * 1000.0)
+        format!("{}ms", tenths(value * 1000.0))
     } else if value < 0.9995 {
         format!("{:.0}ms", value * 1000.0)
     } else if value < 9.95 {
-        format!("{value:.1}s")
+        format!("{}s", tenths(value))
     } else if value < 600.0 {
         format!("{value:.0}s")
     } else {
@@ -284,7 +290,9 @@ mod tests {
     fn values_are_written_as_people_read_them() {
         for (unit, value, text) in [
             (Unit::Seconds, 0.0004, "0.4ms"),
+            (Unit::Seconds, 0.005, "5ms"),
             (Unit::Seconds, 0.085, "85ms"),
+            (Unit::Seconds, 6.0, "6s"),
             (Unit::Seconds, 4.21, "4.2s"),
             (Unit::Seconds, 214.3, "214s"),
             (Unit::Seconds, 3723.0, "1h02m03s"),
