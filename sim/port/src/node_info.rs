@@ -131,6 +131,8 @@ pub struct PodInfo {
     pub preempted: bool,
     /// Where preemption made room for it.
     pub nominated_node: Option<Str>,
+    /// The node it names itself (`spec.nodeName`); of a waiting pod only in a what-if.
+    pub requested_node: Option<Str>,
 }
 
 impl PodInfo {
@@ -148,6 +150,7 @@ impl PodInfo {
             deleting: pod.meta.is_deleting(),
             preempted: &*pod.status.conditions.disruption_target == "PreemptionByScheduler",
             nominated_node: pod.status.nominated_node_name.clone(),
+            requested_node: pod.node_name.clone(),
         }
     }
 

@@ -1,0 +1,31 @@
+//! NodeName: a pod that names its node runs there or nowhere.
+//!
+//! A pod in a real queue never names a node; a what-if may. Upstream: plugins/nodename.
+
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, QueueingHint, Status};
+
+const REASON: &str = "node(s) didn't match the requested node name";
+
+pub(crate) struct NodeName;
+
+impl Plugin for NodeName {
+    fn name(&self) -> &'static str {
+        "NodeName"
+    }
+
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        super::hint_on_node(event, snapshot, |node| matches(pod, node))
+    }
+}
+
+fn matches(pod: &PodInfo, node: &NodeInfo) -> bool {
+    pod.requested_node.as_ref().is_none_or(|name| name == node.name())
+}
+
+impl FilterPlugin for NodeName {
+    type Prepared = ();
+
+    fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Status {
+        if matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+    }
+}

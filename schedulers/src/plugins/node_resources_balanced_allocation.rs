@@ -1,0 +1,84 @@
+//! NodeResourcesBalancedAllocation: prefers nodes whose resources the pod would bring into balance.
+//!
+//! The score is the *change* of balance that the pod makes, not the balance reached: about
+//! 75 for none. Uses real requests, without defaults. Upstream: plugins/noderesources/balanced_allocation.go.
+
+use port::{
+    ClusterEvent, ClusterSnapshot, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreScoreResult, QueueingHint, ScorePlugin,
+};
+
+use super::node_resources_fit::{ResourceSpec, amounts};
+
+pub(crate) struct NodeResourcesBalancedAllocation {
+    pub(crate) resources: Vec<ResourceSpec>,
+}
+
+/// Running sums over fractions; keeps the first two because two resources have a formula of their own.
+#[derive(Default)]
+struct Balance {
+    count: usize,
+    sum: f64,
+    first: [f64; 2],
+}
+
+impl Balance {
+    fn add(&mut self, fraction: f64) {
+        if let Some(place) = self.first.get_mut(self.count) {
+            *place = fraction;
+        }
+        self.count += 1;
+        self.sum += fraction;
+    }
+    fn score(&self, fractions: impl Iterator<Item = f64>) -> i64 {
+        let std = match self.count {
+            0 | 1 => 0.0,
+            2 => ((self.first[0] - self.first[1]) / 2.0).abs(),
+            count => {
+                let mean = self.sum / count as f64;
+                let squares = fractions.fold(0.0, |sum, fraction| sum + (fraction - mean) * (fraction - mean));
+                (squares / count as f64).sqrt()
+            }
+        };
+        ((1.0 - std) * MAX_NODE_SCORE as f64) as i64
+    }
+}
+
+impl NodeResourcesBalancedAllocation {
+    fn balance(&self, node: &NodeInfo, requests: &[i64], with_pod: bool) -> i64 {
+        let counted = || {
+            self.resources.iter().zip(requests).filter_map(move |(resource, request)| {
+                let (requested, allocatable) = amounts(node, &resource.name, *request, false)?;
+                let requested = requested + if with_pod { *request } else { 0 };
+                Some((requested as f64 / allocatable as f64).min(1.0))
+            })
+        };
+        let mut balance = Balance::default();
+        counted().for_each(|fraction| balance.add(fraction));
+        balance.score(counted())
+    }
+}
+
+impl Plugin for NodeResourcesBalancedAllocation {
+    fn name(&self) -> &'static str {
+        "NodeResourcesBalancedAllocation"
+    }
+
+    fn hint(&self, _: &PodInfo, _: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        QueueingHint::Skip
+    }
+}
+
+impl ScorePlugin for NodeResourcesBalancedAllocation {
+    /// What the pod adds, in the order of `resources`.
+    type Prepared = Vec<i64>;
+
+    fn pre_score(&self, pod: &PodInfo, _: &ClusterSnapshot, _: &[NodeIndex]) -> PreScoreResult<Vec<i64>> {
+        let requests: Vec<i64> = self.resources.iter().map(|resource| pod.requests.requests.get(&resource.name)).collect();
+        if requests.iter().all(|request| *request == 0) { PreScoreResult::Skip } else { PreScoreResult::Continue(requests) }
+    }
+
+    fn score(&self, requests: &Vec<i64>, _: &PodInfo, node: &NodeInfo) -> i64 {
+        let change = self.balance(node, requests, true) - self.balance(node, requests, false);
+        MAX_NODE_SCORE / 2 + (MAX_NODE_SCORE / 2 + change) / 2
+    }
+}

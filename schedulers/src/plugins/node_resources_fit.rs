@@ -1,0 +1,231 @@
+//! NodeResourcesFit: a pod needs what it requests to be free, and a strategy says where it is placed best.
+//!
+//! Filter: `request > allocatable - requested` fails, per resource, all failing ones reported together.
+//! Score: integers, truncated as upstream truncates; amounts include the defaults for containers that name
+//! no cpu or memory. Upstream: plugins/noderesources/{fit,least_allocated,most_allocated,
+//! requested_to_capacity_ratio,resource_allocation}.go.
+
+use std::sync::Arc;
+
+use api::{ResourceName, Str};
+use port::{
+    ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
+    QueueingHint, Reason, Reasons, ScorePlugin, Status,
+};
+
+/// A resource that a strategy looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ResourceSpec {
+    pub(crate) name: ResourceName,
+    pub(crate) weight: i64,
+}
+
+/// A point of the broken line: utilisation in per cent, score in 0..=100.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ShapePoint {
+    pub(crate) utilization: i64,
+    pub(crate) score: i64,
+}
+
+/// How placement is judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Strategy {
+    LeastAllocated,
+    MostAllocated,
+    RequestedToCapacityRatio(Vec<ShapePoint>),
+}
+
+pub(crate) struct NodeResourcesFit {
+    pub(crate) strategy: Strategy,
+    pub(crate) resources: Vec<ResourceSpec>,
+    /// Extended resources that are not checked, by full name.
+    pub(crate) ignored_resources: Vec<Str>,
+    /// The same by what stands before the slash.
+    pub(crate) ignored_groups: Vec<Str>,
+}
+
+/// Requests that are checked, with zero amounts and ignored resources left out.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Wanted {
+    cpu_millis: i64,
+    memory_bytes: i64,
+    ephemeral_storage_bytes: i64,
+    scalars: Arc<[(Str, i64, Str)]>,
+}
+
+const TOO_MANY_PODS: Reason = Reason::Static("Too many pods");
+const CPU: Reason = Reason::Static("Insufficient cpu");
+const MEMORY: Reason = Reason::Static("Insufficient memory");
+const EPHEMERAL_STORAGE: Reason = Reason::Static("Insufficient ephemeral-storage");
+
+/// Collects reasons without allocating for the first.
+#[derive(Default)]
+struct Shortages {
+    reasons: Option<Reasons>,
+    unresolvable: bool,
+}
+
+impl Shortages {
+    #[cold]
+    fn add(&mut self, reason: Reason, larger_than_node: bool) {
+        self.unresolvable |= larger_than_node;
+        self.reasons = Some(match self.reasons.take() {
+            None => Reasons::One(reason),
+            Some(Reasons::One(first)) => Reasons::Many(vec![first, reason]),
+            Some(Reasons::Many(mut list)) => {
+                list.push(reason);
+                Reasons::Many(list)
+            }
+        });
+    }
+    fn check(&mut self, request: i64, requested: i64, allocatable: i64, reason: &Reason) {
+        if request > 0 && request > allocatable - requested {
+            self.add(reason.clone(), request > allocatable);
+        }
+    }
+    fn status(self) -> Status {
+        match self.reasons {
+            None => Status::Success,
+            Some(reasons) if self.unresolvable => Status::UnschedulableAndUnresolvable(reasons),
+            Some(reasons) => Status::Unschedulable(reasons),
+        }
+    }
+}
+
+impl NodeResourcesFit {
+    fn is_ignored(&self, name: &str) -> bool {
+        self.ignored_resources.iter().any(|ignored| &**ignored == name)
+            || name.split_once('/').is_some_and(|(group, _)| self.ignored_groups.iter().any(|ignored| &**ignored == group))
+    }
+
+    fn wanted(&self, pod: &PodInfo) -> Wanted {
+        let requests = &pod.requests.requests;
+        let scalars = requests.scalars.iter().filter(|(name, amount)| **amount != 0 && !self.is_ignored(name));
+        Wanted {
+            cpu_millis: requests.cpu_millis,
+            memory_bytes: requests.memory_bytes,
+            ephemeral_storage_bytes: requests.ephemeral_storage_bytes,
+            scalars: scalars.map(|(name, amount)| (name.clone(), *amount, format!("Insufficient {name}").into())).collect(),
+        }
+    }
+}
+
+fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources) -> Status {
+    let allocatable = &node.allocatable;
+    let mut shortages = Shortages::default();
+    if pods + 1 > allocatable.pods {
+        shortages.add(TOO_MANY_PODS, false);
+    }
+    shortages.check(wanted.cpu_millis, requested.cpu_millis, allocatable.cpu_millis, &CPU);
+    shortages.check(wanted.memory_bytes, requested.memory_bytes, allocatable.memory_bytes, &MEMORY);
+    let storage = wanted.ephemeral_storage_bytes;
+    shortages.check(storage, requested.ephemeral_storage_bytes, allocatable.ephemeral_storage_bytes, &EPHEMERAL_STORAGE);
+    for (name, request, reason) in &*wanted.scalars {
+        let amount = |of: &api::Resources| of.scalars.get(name).copied().unwrap_or(0);
+        shortages.check(*request, amount(requested), amount(allocatable), &Reason::Shared(reason.clone()));
+    }
+    shortages.status()
+}
+
+impl Plugin for NodeResourcesFit {
+    fn name(&self) -> &'static str {
+        "NodeResourcesFit"
+    }
+
+    /// A pod that went frees something; a node counts when the pod would fit it were it empty.
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        match event {
+            ClusterEvent::PodDeleted(_) => QueueingHint::Queue,
+            ClusterEvent::PodAdded(_) => QueueingHint::Skip,
+            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
+                super::queue_if(fits(&self.wanted(pod), snapshot.node(*node), 0, &api::Resources::default()).is_success())
+            }
+        }
+    }
+}
+
+impl FilterPlugin for NodeResourcesFit {
+    type Prepared = Wanted;
+
+    fn pre_filter(&self, pod: &PodInfo, _: &ClusterSnapshot) -> PreFilterResult<Wanted> {
+        PreFilterResult::Continue(self.wanted(pod))
+    }
+
+    fn filter(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo) -> Status {
+        fits(wanted, node, node.pods.len() as i64, &node.requested)
+    }
+}
+
+/// What a node has and what would be requested of it, for one resource; `None` when the resource does not
+/// count there: an extended resource that the pod does not ask for, or one the node does not have.
+pub(crate) fn amounts(node: &NodeInfo, name: &ResourceName, pod_request: i64, nonzero: bool) -> Option<(i64, i64)> {
+    if pod_request == 0 && matches!(name, ResourceName::Scalar(_)) {
+        return None;
+    }
+    let allocatable = node.allocatable.get(name);
+    if allocatable == 0 {
+        return None;
+    }
+    let requested = match name {
+        ResourceName::Cpu if nonzero => node.nonzero_cpu_millis,
+        ResourceName::Memory if nonzero => node.nonzero_memory_bytes,
+        _ => node.requested.get(name),
+    };
+    Some((requested, allocatable))
+}
+
+impl Strategy {
+    fn resource_score(&self, requested: i64, allocatable: i64) -> i64 {
+        match self {
+            Self::LeastAllocated => {
+                if requested > allocatable {
+                    0
+                } else {
+                    (allocatable - requested) * MAX_NODE_SCORE / allocatable
+                }
+            }
+            Self::MostAllocated => requested.min(allocatable) * MAX_NODE_SCORE / allocatable,
+            Self::RequestedToCapacityRatio(shape) => {
+                broken_line(shape, if requested > allocatable { 100 } else { requested * 100 / allocatable })
+            }
+        }
+    }
+}
+
+/// Upstream: plugins/helper/shape_score.go.
+fn broken_line(shape: &[ShapePoint], utilization: i64) -> i64 {
+    let Some(at) = shape.iter().position(|point| utilization <= point.utilization) else {
+        return shape.last().map_or(0, |point| point.score);
+    };
+    let right = shape[at];
+    let Some(left) = at.checked_sub(1).map(|before| shape[before]) else { return right.score };
+    left.score + (right.score - left.score) * (utilization - left.utilization) / (right.utilization - left.utilization)
+}
+
+impl ScorePlugin for NodeResourcesFit {
+    /// What the pod adds, in the order of `resources`.
+    type Prepared = Vec<i64>;
+
+    fn pre_score(&self, pod: &PodInfo, _: &ClusterSnapshot, _: &[NodeIndex]) -> PreScoreResult<Vec<i64>> {
+        PreScoreResult::Continue(self.resources.iter().map(|resource| pod.requests.incoming.get(&resource.name)).collect())
+    }
+
+    fn score(&self, requests: &Vec<i64>, _: &PodInfo, node: &NodeInfo) -> i64 {
+        let drops_zero = matches!(self.strategy, Strategy::RequestedToCapacityRatio(_));
+        let (mut sum, mut weights) = (0, 0);
+        for (resource, request) in self.resources.iter().zip(requests) {
+            let Some((requested, allocatable)) = amounts(node, &resource.name, *request, true) else { continue };
+            let score = self.strategy.resource_score(requested + request, allocatable);
+            if drops_zero && score <= 0 {
+                continue;
+            }
+            sum += score * resource.weight;
+            weights += resource.weight;
+        }
+        match (weights, drops_zero) {
+            (0, _) => 0,
+            (_, false) => sum / weights,
+            (_, true) => (sum as f64 / weights as f64).round() as i64,
+        }
+    }
+}

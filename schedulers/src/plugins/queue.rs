@@ -1,0 +1,46 @@
+//! The two plugins that decide about the queue: PrioritySort and SchedulingGates.
+//!
+//! Upstream: plugins/queuesort, plugins/schedulinggates.
+
+use std::cmp::Ordering;
+
+use port::{ClusterEvent, ClusterSnapshot, Plugin, PodInfo, PreEnqueuePlugin, QueueSortPlugin, QueuedPod, QueueingHint, Status};
+
+/// Higher priority first, then who waits longer.
+pub(crate) struct PrioritySort;
+
+impl Plugin for PrioritySort {
+    fn name(&self) -> &'static str {
+        "PrioritySort"
+    }
+}
+
+impl QueueSortPlugin for PrioritySort {
+    fn compare(&self, a: &QueuedPod<'_>, b: &QueuedPod<'_>) -> Ordering {
+        b.pod.spec.priority.cmp(&a.pod.spec.priority).then(a.timestamp.cmp(&b.timestamp))
+    }
+}
+
+/// Holds pods back that still have scheduling gates.
+pub(crate) struct SchedulingGates;
+
+impl Plugin for SchedulingGates {
+    fn name(&self) -> &'static str {
+        "SchedulingGates"
+    }
+
+    /// Only a change of the pod itself opens its gates.
+    fn hint(&self, _: &PodInfo, _: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        QueueingHint::Skip
+    }
+}
+
+impl PreEnqueuePlugin for SchedulingGates {
+    fn pre_enqueue(&self, pod: &PodInfo) -> Status {
+        if pod.spec.scheduling_gates.is_empty() {
+            return Status::Success;
+        }
+        let gates: Vec<&str> = pod.spec.scheduling_gates.iter().map(|gate| &**gate).collect();
+        Status::unschedulable_and_unresolvable(format!("waiting for scheduling gates: [{}]", gates.join(" ")))
+    }
+}
