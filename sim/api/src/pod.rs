@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    LabelSelector, Labels, ObjectMeta, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint, TaintEffect,
+    LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
+    TaintEffect,
 };
 
 /// True, False or Unknown.
@@ -496,6 +497,32 @@ impl PodSpec {
         running
     }
 
+    /// Merges `matchLabelKeys` and `mismatchLabelKeys` into the selectors beside them, with the values that the pod's
+    /// own `labels` have, as the API server does when a pod is created. Keys that the pod lacks, and selectors that
+    /// are absent, are left alone.
+    ///
+    /// Upstream: pkg/registry/core/pod/strategy.go.
+    pub fn merge_match_label_keys(&mut self, labels: &Labels) {
+        let merge = |selector: &mut Option<LabelSelector>, keys: &[Str], operator: Operator| {
+            let Some(selector) = selector else { return };
+            for key in keys {
+                if let Some(value) = labels.get(key) {
+                    selector.match_expressions.push(Requirement { key: key.clone(), operator, values: vec![value.clone()] });
+                }
+            }
+        };
+        for affinity in [&mut self.affinity.pod, &mut self.affinity.pod_anti].into_iter().flatten() {
+            let preferred = affinity.preferred.iter_mut().map(|weighted| &mut weighted.term);
+            for term in affinity.required.iter_mut().chain(preferred) {
+                merge(&mut term.label_selector, &term.match_label_keys, Operator::In);
+                merge(&mut term.label_selector, &term.mismatch_label_keys, Operator::NotIn);
+            }
+        }
+        for constraint in &mut self.topology_spread_constraints {
+            merge(&mut constraint.label_selector, &constraint.match_label_keys, Operator::In);
+        }
+    }
+
     /// What the pod asks of its node.
     #[must_use]
     pub fn requests(&self) -> Resources {
@@ -640,7 +667,12 @@ impl Pod {
     /// Ready for at least `min_ready` at `now`.
     #[must_use]
     pub fn is_available(&self, min_ready: SimDuration, now: SimTime) -> bool {
-        self.is_ready() && (min_ready.is_zero() || self.status.conditions.ready.since + min_ready <= now)
+        self.is_ready() && (min_ready.is_zero() || self.ready_since() + min_ready <= now)
+    }
+    /// When Ready last changed, as the API server keeps it: in whole seconds, rounded down.
+    #[must_use]
+    pub const fn ready_since(&self) -> SimTime {
+        SimTime::from_secs(self.status.conditions.ready.since.as_secs())
     }
     /// Restarts of all containers together.
     #[must_use]

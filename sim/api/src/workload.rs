@@ -134,6 +134,8 @@ pub struct ReplicaSetStatus {
     pub ready: i32,
     /// Available.
     pub available: i32,
+    /// Pods it has made so far. Not an official field: names of pods are drawn by this number.
+    pub pods_created: u64,
 }
 
 /// A ReplicaSet.

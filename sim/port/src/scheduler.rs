@@ -132,6 +132,10 @@ pub trait Scheduler: Send {
     /// Chooses a node for `pod`. The caller then assumes the pod on that node in its snapshot.
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision;
 
+    /// Whether every filter lets `pod` onto this one node as the snapshot stands. What-if questions of the
+    /// cluster autoscaler and of kubelet admission; it must not change the policy's state.
+    fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool;
+
     /// Whether `event` may have made `pod` schedulable, which `rejected_by` turned down.
     fn hint(&self, pod: &PodInfo, rejected_by: &[Str], event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint;
 }

@@ -1,0 +1,52 @@
+//! What a command tells the shell. One enum; docs and `wavetank help exit-codes` are made from it.
+
+/// Exit codes, in the order in which the first that applies is returned (success last).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exit {
+    Unexpected = 1,
+    Usage = 2,
+    Invalid = 3,
+    Limit = 8,
+    Expectations = 4,
+    Different = 6,
+    Nothing = 7,
+    Success = 0,
+}
+
+impl Exit {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Success,
+        Self::Unexpected,
+        Self::Usage,
+        Self::Invalid,
+        Self::Expectations,
+        Self::Different,
+        Self::Nothing,
+        Self::Limit,
+    ];
+
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Unexpected => "unexpected error: the machine (I/O) or a bug",
+            Self::Usage => "wrong usage",
+            Self::Invalid => "invalid input: scenario, manifest, policy or trace",
+            Self::Limit => "stopped by a limit (--max-events); partial results kept",
+            Self::Expectations => "expectations of the scenario failed",
+            Self::Different => "difference found (replay --verify)",
+            Self::Nothing => "nothing selected",
+        }
+    }
+
+    /// The text of `wavetank help exit-codes` and of `--help`.
+    pub(crate) fn table() -> String {
+        let rows: String = Self::ALL.iter().map(|exit| format!("  {:>3}  {}\n", *exit as u8, exit.meaning())).collect();
+        rows + "  130  interrupted; nothing half-written is left\n"
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,67 @@
+//! Progress of runs on stderr: a bar for people, a plain line every ten seconds for logs.
+//!
+//! Not here: anything that a result could depend on. Wall time is read here and in `experiment` only.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use api::{SimDuration, SimTime};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+
+use crate::io::{Io, ProgressStyle};
+
+/// Progress of a few runs at once.
+pub(crate) struct Progress<'a> {
+    io: &'a Io,
+    bar: Option<ProgressBar>,
+    plain: Option<Mutex<Instant>>,
+    total_nanos: u64,
+    done_nanos: AtomicU64,
+}
+
+impl<'a> Progress<'a> {
+    /// Of `runs` runs of this length each.
+    pub(crate) fn new(io: &'a Io, runs: usize, duration: SimDuration) -> Self {
+        let total_nanos = duration.as_nanos().saturating_mul(runs as u64).max(1);
+        let style = io.progress_style();
+        let bar = (style == ProgressStyle::Auto).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total_nanos), ProgressDrawTarget::stderr_with_hz(10));
+            let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} elapsed, {eta} left";
+            bar.set_style(BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()));
+            bar
+        });
+        let plain = (style == ProgressStyle::Plain).then(|| Mutex::new(now()));
+        Self { io, bar, plain, total_nanos, done_nanos: AtomicU64::new(0) }
+    }
+
+    /// A run has come from `from` to `to`.
+    pub(crate) fn advance(&self, from: SimTime, to: SimTime) {
+        let step = to.since(from).as_nanos();
+        let done = self.done_nanos.fetch_add(step, Ordering::Relaxed) + step;
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.set_message(format!("at {to}"));
+        }
+        let Some(last) = &self.plain else { return };
+        if let Ok(mut last) = last.try_lock()
+            && last.elapsed() >= Duration::from_secs(10)
+        {
+            *last = now();
+            self.io.say(&format!("{:3.0}% simulated, at {to}", done as f64 * 100.0 / self.total_nanos as f64));
+        }
+    }
+
+    /// All runs are over.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The wall clock: for progress and run.meta.json.
+#[expect(clippy::disallowed_methods, reason = "wall time for people; no result depends on it")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

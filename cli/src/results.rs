@@ -1,0 +1,195 @@
+//! The results directory: what a run leaves behind, and how later verbs find it again.
+//!
+//! ```text
+//! out/NAME/manifest.json         what was run: enough to run it again
+//! out/NAME/jobs/<id>.json        metrics of one job, and the digest of its trace
+//! out/NAME/metrics.csv           the same in tidy long form
+//! out/NAME/verdict.json          what was expected, and what came
+//! out/NAME/traces/<id>.jsonl.gz  the record of one job
+//! out/NAME/report.html           the page
+//! out/NAME/run.meta.json         wall time, threads: the only file that may differ between equal runs
+//! ```
+//!
+//! Invariants: a job's id is the digest of what determines it (scenario, policy, seed); everything but
+//! `run.meta.json` is deterministic to the byte; a directory appears whole or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use trace::Trace;
+
+use crate::error::CliError;
+
+/// The version of the directory's JSON files.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// What was run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    pub(crate) schema_version: u32,
+    pub(crate) wavetank_version: String,
+    /// Name of the scenario.
+    pub(crate) scenario: String,
+    /// A shipped scenario's name, or the path that was given.
+    pub(crate) source: String,
+    /// `--set` as given.
+    pub(crate) set: Vec<String>,
+    /// `--policy` as given; `None` takes the scenario's.
+    pub(crate) policy_override: Option<String>,
+    /// `--until` as given.
+    pub(crate) until: Option<String>,
+    /// Digest of the resolved scenario.
+    pub(crate) scenario_digest: String,
+    pub(crate) policy: String,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// One run of one seed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    pub(crate) seed: u64,
+    /// Digest of the uncompressed trace.
+    pub(crate) trace_digest: String,
+    pub(crate) events: u64,
+    pub(crate) traffic_events: u64,
+}
+
+/// A directory under construction; it replaces the one of its name when it is whole.
+pub(crate) struct Draft {
+    place: PathBuf,
+    draft: PathBuf,
+}
+
+impl Draft {
+    /// Begins the directory that will be called `place`.
+    pub(crate) fn begin(place: &Path) -> Result<Self, CliError> {
+        let name = place.file_name().map_or_else(|| "results".to_owned(), |name| name.to_string_lossy().into_owned());
+        let draft = place.with_file_name(format!(".{name}.part"));
+        if draft.exists() {
+            fs::remove_dir_all(&draft).map_err(|error| CliError::file("clear", &draft, error))?;
+        }
+        fs::create_dir_all(&draft).map_err(|error| CliError::file("make", &draft, error))?;
+        Ok(Self { place: place.to_owned(), draft })
+    }
+
+    /// Writes one file into it.
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), CliError> {
+        let path = self.draft.join(name);
+        let folder = path.parent().unwrap_or(&self.draft);
+        fs::create_dir_all(folder).map_err(|error| CliError::file("make", folder, error))?;
+        fs::write(&path, bytes).map_err(|error| CliError::file("write", &path, error))
+    }
+
+    /// Writes one document into it.
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), CliError> {
+        let mut text = serde_json::to_string_pretty(value).map_err(anyhow::Error::new)?;
+        text.push('\n');
+        self.write(name, text)
+    }
+
+    /// Puts it in place. Only a directory that an earlier run left is replaced.
+    pub(crate) fn finish(self) -> Result<(), CliError> {
+        if self.place.exists() {
+            if !self.place.join("manifest.json").exists() && fs::read_dir(&self.place).is_ok_and(|mut entries| entries.next().is_some()) {
+                let _ = fs::remove_dir_all(&self.draft);
+                return Err(CliError::asked(
+                    format!("`{}` exists and is not a results directory", self.place.display()),
+                    "choose another place with `--out DIR`",
+                ));
+            }
+            fs::remove_dir_all(&self.place).map_err(|error| CliError::file("replace", &self.place, error))?;
+        }
+        fs::rename(&self.draft, &self.place).map_err(|error| CliError::file("finish", &self.place, error))
+    }
+}
+
+/// A results directory that is there.
+pub(crate) struct Results {
+    pub(crate) place: PathBuf,
+    pub(crate) manifest: Manifest,
+    /// The seed that the given path or flag names.
+    seed: Option<u64>,
+}
+
+impl Results {
+    /// Opens `given`, which may end in `/seed-N`; without it, the only directory under `out`.
+    pub(crate) fn open(given: Option<&Path>, seed: Option<u64>) -> Result<Self, CliError> {
+        let given = match given {
+            Some(path) => path.to_owned(),
+            None => only_directory(Path::new("out"))?,
+        };
+        let (place, named_seed) = split_seed(&given);
+        let path = place.join("manifest.json");
+        let text = fs::read_to_string(&path).map_err(|_| {
+            CliError::asked(
+                format!("`{}` is no results directory: it has no manifest.json", place.display()),
+                "name one with `--run DIR`; `wavetank run SCENARIO` makes one under out/",
+            )
+        })?;
+        let manifest: Manifest = serde_json::from_str(&text)
+            .map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "was it written by another version? run the scenario again"))?;
+        if manifest.schema_version != SCHEMA_VERSION {
+            let found = manifest.schema_version;
+            return Err(CliError::asked(
+                format!("`{}` has version {found}; this program reads version {SCHEMA_VERSION}", path.display()),
+                "run the scenario again",
+            ));
+        }
+        Ok(Self { place, manifest, seed: seed.or(named_seed) })
+    }
+
+    /// The job asked for: the one of the seed, else the first.
+    pub(crate) fn job(&self) -> Result<&Job, CliError> {
+        let wanted = self.seed.or(self.manifest.jobs.first().map(|job| job.seed));
+        self.manifest.jobs.iter().find(|job| Some(job.seed) == wanted).ok_or_else(|| {
+            let known: Vec<String> = self.manifest.jobs.iter().map(|job| job.seed.to_string()).collect();
+            CliError::asked(
+                format!("`{}` has no run of seed {}", self.place.display(), wanted.unwrap_or_default()),
+                format!("it has seeds {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// Where a job's trace is.
+    pub(crate) fn trace_path(&self, job: &Job) -> PathBuf {
+        self.place.join("traces").join(format!("{}.jsonl.gz", job.id))
+    }
+
+    /// A job's trace.
+    pub(crate) fn trace(&self, job: &Job) -> Result<Trace, CliError> {
+        let path = self.trace_path(job);
+        let file = fs::File::open(&path).map_err(|error| CliError::file("open", &path, error))?;
+        Trace::read(file).map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "run the scenario again"))
+    }
+
+    /// All traces, in the order of the jobs.
+    pub(crate) fn traces(&self) -> Result<Vec<Trace>, CliError> {
+        self.manifest.jobs.iter().map(|job| self.trace(job)).collect()
+    }
+}
+
+fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
+    let seed = path.file_name().and_then(|name| name.to_str()?.strip_prefix("seed-")?.parse().ok());
+    match (seed, path.parent()) {
+        (Some(seed), Some(parent)) if !path.exists() => (parent.to_owned(), Some(seed)),
+        _ => (path.to_owned(), None),
+    }
+}
+
+fn only_directory(out: &Path) -> Result<PathBuf, CliError> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path.join("manifest.json").exists()).collect();
+    found.sort();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(CliError::asked("there are no results under out/", "run a scenario first: `wavetank run black-friday-40x`")),
+        _ => {
+            let names: Vec<String> = found.iter().map(|path| format!("`--run {}`", path.display())).collect();
+            Err(CliError::asked("there are several results under out/", format!("choose one: {}", names.join(", "))))
+        }
+    }
+}

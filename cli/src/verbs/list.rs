@@ -1,0 +1,57 @@
+//! `wavetank list`: what there is to choose from.
+
+use reports::metrics;
+use reports::render::Table;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::files;
+use crate::io::Io;
+
+/// List scenarios, templates, policies, metrics, faults or rules.
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// What to list.
+    #[arg(value_enum)]
+    what: What,
+    /// table, or name (one name a line).
+    #[arg(short, long, default_value = "table", value_parser = ["table", "name"])]
+    output: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// Scenarios built into the program.
+    Scenarios,
+    /// Templates for `wavetank init`.
+    Templates,
+    /// Scheduling policies.
+    Policies,
+    /// Metrics for expectations.
+    Metrics,
+    /// Faults a scenario may name.
+    Faults,
+    /// Rules behind errors and warnings.
+    Rules,
+}
+
+impl List {
+    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        let rows: Vec<(String, String)> = match self.what {
+            What::Scenarios | What::Templates => files::shipped().into_iter().map(|shipped| (shipped.name, shipped.description)).collect(),
+            What::Policies => schedulers::builtin().iter().map(|policy| (policy.name.to_owned(), policy.description.to_owned())).collect(),
+            What::Metrics => metrics::registry().iter().map(|info| (info.name.to_owned(), info.what.to_owned())).collect(),
+            What::Faults => scenarios::faults().iter().map(|(action, about)| ((*action).to_owned(), (*about).to_owned())).collect(),
+            What::Rules => manifests::rules().iter().map(|rule| (rule.code.to_owned(), rule.title.to_owned())).collect(),
+        };
+        let text = if self.output == "name" {
+            rows.iter().map(|(name, _)| format!("{name}\n")).collect()
+        } else {
+            let mut table = Table::new(&["NAME", "WHAT IT IS"]);
+            rows.into_iter().for_each(|(name, about)| table.push(vec![name, about]));
+            table.lines("", 3).join("\n") + "\n"
+        };
+        io.answer(&text)?;
+        Ok(Exit::Success)
+    }
+}

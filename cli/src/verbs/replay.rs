@@ -1,0 +1,66 @@
+//! `wavetank replay`: runs a finished run again from its manifest, and with --verify compares every byte.
+
+use std::path::PathBuf;
+
+use trace::Trace;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::experiment::{self, Plan};
+use crate::files::{self, LoadOptions};
+use crate::io::Io;
+use crate::progress::Progress;
+use crate::results::Results;
+
+/// Run a finished run again; with --verify, say whether it gives the same bytes.
+#[derive(clap::Args)]
+pub(crate) struct Replay {
+    /// The results directory, such as out/black-friday-40x.
+    run: Option<PathBuf>,
+    /// Exit with 6 and name the first difference unless every trace is the same to the byte.
+    #[arg(long)]
+    verify: bool,
+    /// Runs at a time; all cores by default.
+    #[arg(short, long, default_value_t = 0, hide_default_value = true)]
+    jobs: usize,
+}
+
+impl Replay {
+    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        let results = Results::open(self.run.as_deref(), None)?;
+        let manifest = &results.manifest;
+        let options = LoadOptions { set: &manifest.set, until: manifest.until.as_deref(), ..Default::default() };
+        let scenario = files::load(&manifest.source, &options, io)?;
+        if scenario.digest != manifest.scenario_digest {
+            let message = format!("`{}` is no longer what was run: its digest is {}, not {}", manifest.source, scenario.digest, manifest.scenario_digest);
+            return Err(CliError::Asked { exit: Exit::Different, message, help: Some("bring the old files back, or run the scenario again".into()) });
+        }
+        let seeds: Vec<u64> = manifest.jobs.iter().map(|job| job.seed).collect();
+        let policy = manifest.policy_override.as_deref().unwrap_or(&scenario.policy);
+        let plan = Plan { scenario: &scenario, policy, seeds: &seeds, threads: self.jobs, max_events: None };
+        let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
+        let mut different = 0;
+        for (job, again) in manifest.jobs.iter().zip(&done) {
+            if job.trace_digest == again.job.trace_digest {
+                io.answer(&format!("seed {}: identical ({})\n", job.seed, &job.trace_digest[..16]))?;
+                continue;
+            }
+            different += 1;
+            io.answer(&format!("seed {}: DIFFERENT\n{}\n", job.seed, first_difference(&results.trace(job)?, &again.trace)))?;
+        }
+        Ok(if self.verify && different > 0 { Exit::Different } else { Exit::Success })
+    }
+}
+
+/// Where two traces part.
+fn first_difference(before: &Trace, after: &Trace) -> String {
+    if before.header != after.header {
+        return format!("  header was {:?}\n  header is  {:?}", before.header, after.header);
+    }
+    let parting = before.records.iter().zip(&after.records).position(|(a, b)| a != b).unwrap_or(before.records.len().min(after.records.len()));
+    let show = |trace: &Trace| match trace.records.get(parting) {
+        Some((at, record)) => format!("at {at}: {}", serde_json::to_string(record).unwrap_or_default()),
+        None => "no record".to_owned(),
+    };
+    format!("  record {}\n  was {}\n  is  {}", parting + 1, show(before), show(after))
+}

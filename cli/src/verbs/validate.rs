@@ -1,0 +1,91 @@
+//! `wavetank validate`: everything wrong with files, without running them.
+
+use std::path::Path;
+
+use manifests::{Budget, Problems, SourceFile};
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::files::{self, LoadOptions};
+use crate::io::Io;
+
+/// Check scenarios or plain Kubernetes manifests: every problem at once, nothing is run.
+#[derive(clap::Args)]
+pub(crate) struct Validate {
+    /// Files, or shipped scenarios by name.
+    #[arg(required = true)]
+    files: Vec<String>,
+    /// Change a value of a scenario first: a dotted path, `=`, and YAML (may be repeated).
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Refuse what is only accepted and not simulated.
+    #[arg(long)]
+    strict: bool,
+    /// Do not warn of these rules (WT0411, …).
+    #[arg(long, value_name = "CODE")]
+    allow: Vec<String>,
+    /// text, or json (one document on stdout).
+    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+    /// Print the scenario with every default filled in.
+    #[arg(long)]
+    print_defaults: bool,
+}
+
+impl Validate {
+    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        let mut worst = Exit::Success;
+        let mut documents = Vec::new();
+        for file in &self.files {
+            let mut problems = Problems::default();
+            self.allow.iter().for_each(|code| problems.allow(code));
+            let resolved = self.check(file, &mut problems)?;
+            if problems.has_errors() {
+                worst = Exit::Invalid;
+            }
+            if self.format == "json" {
+                documents.push(serde_json::json!({ "file": file, "valid": !problems.has_errors(), "report": manifests::to_json(&problems) }));
+            } else {
+                if !problems.is_empty() {
+                    io.complain(&manifests::render(&problems, io.color_on_stderr()));
+                }
+                match resolved {
+                    Some(text) if self.print_defaults => io.answer(&text)?,
+                    _ if !problems.has_errors() => io.answer(&format!("{file}: valid\n"))?,
+                    _ => {}
+                }
+            }
+        }
+        if self.format == "json" {
+            let document = serde_json::json!({ "schemaVersion": 1, "files": documents });
+            io.answer(&format!("{document:#}\n"))?;
+        }
+        Ok(worst)
+    }
+
+    /// Checks one file; gives a scenario back with its defaults.
+    fn check(&self, file: &str, problems: &mut Problems) -> Result<Option<String>, CliError> {
+        if self.is_manifest(file)? {
+            let text = std::fs::read_to_string(file).map_err(|error| CliError::file("read", Path::new(file), error))?;
+            let documents = manifests::documents_within(&SourceFile::new(file, &text), Budget::MANIFESTS, problems);
+            let options = manifests::Options { strict: self.strict, ..Default::default() };
+            manifests::read_documents(&documents, &options, problems);
+            return Ok(None);
+        }
+        let options = LoadOptions { set: &self.set, strict: self.strict, allow: &self.allow, ..Default::default() };
+        let scenario = files::check(file, &options, problems)?;
+        Ok(scenario.map(|scenario| scenarios::resolved_yaml(&scenario)))
+    }
+
+    /// Whether a file holds Kubernetes objects instead of a scenario: its first apiVersion says.
+    fn is_manifest(&self, file: &str) -> Result<bool, CliError> {
+        if files::is_shipped(file) || !Path::new(file).exists() {
+            return Ok(false);
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| CliError::file("read", Path::new(file), error))?;
+        let mut ignored = Problems::default();
+        let documents = manifests::documents_within(&SourceFile::new(file, &text), Budget::MANIFESTS, &mut ignored);
+        let version = |value: &serde_json::Value| value.get("apiVersion").and_then(|version| version.as_str()).map(str::to_owned);
+        Ok(documents.iter().find_map(|document| version(&document.value)).is_some_and(|version| !version.starts_with("wavetank.dev/")))
+    }
+}

@@ -1,0 +1,15 @@
+//! How results are said: terminal text, one JSON document, tidy CSV, one page.
+//!
+//! Invariants: every function is pure; what it gives depends on its arguments alone.
+
+mod csv;
+mod json;
+mod page;
+mod table;
+mod text;
+
+pub use self::csv::{CSV_HEADER, metrics_csv};
+pub use json::{document, job};
+pub use page::{PageOptions, page};
+pub use table::Table;
+pub use text::{TextOptions, text};

@@ -1,0 +1,174 @@
+//! The page: one HTML file that needs nothing else, for people who were not there.
+//!
+//! Script, style and data are inside; it opens from a disk without a network, prints, and says the essential
+//! without its script (static pictures, plain tables).
+//!
+//! Invariants:
+//! - Equal runs give equal bytes: no build time, no machine.
+//! - Text from users' files is escaped; the content security policy lets no other script run than the two inside,
+//!   named by their digests, and nothing be fetched.
+//! - What is left out or thinned is said where it is missing.
+//!
+//! Not here: what the numbers are (`metrics`), comparison of policies.
+
+mod chart;
+mod encode;
+mod heatmap;
+mod sections;
+mod svg;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use trace::Trace;
+
+use self::chart::{Chart, Charts};
+use self::encode::{base64, data_element, escape};
+use crate::fold::Run;
+use crate::{Measures, Verdict};
+
+/// What only the caller knows.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PageOptions<'a> {
+    /// The command that makes these results again.
+    pub reproduce: Option<&'a str>,
+    /// The command that opens the trace that is drawn.
+    pub open_trace: Option<&'a str>,
+}
+
+const STYLE: &str = include_str!("../../../assets/page.css");
+const SCRIPT: &str = include_str!("../../../assets/page.js");
+const UPLOT: &str = include_str!("../../../assets/uPlot-1.6.32.iife.min.js");
+const UPLOT_STYLE: &str = include_str!("../../../assets/uPlot-1.6.32.min.css");
+
+/// Faults and marks on the time axis, in seconds.
+#[derive(Serialize)]
+struct Band<'a> {
+    from: f64,
+    to: Option<f64>,
+    label: &'a str,
+    mark: bool,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    end: f64,
+    warmup: f64,
+    bands: Vec<Band<'a>>,
+    charts: Vec<&'a Chart>,
+    heat: Option<heatmap::Heat>,
+    events: sections::Events<'a>,
+}
+
+/// The page about `runs` and their verdict. `drawn` is the trace whose course is shown: that of
+/// `verdict.worst_seed`, unless the caller has a reason.
+#[must_use]
+pub fn page(drawn: &Trace, runs: &[Measures], verdict: &Verdict, options: &PageOptions<'_>) -> String {
+    let run = Run::new(drawn);
+    let mut runs: Vec<&Measures> = runs.iter().collect();
+    runs.sort_by_key(|run| run.seed);
+    let charts = Charts::new(&run);
+    let heat = heatmap::Heat::new(&run);
+    let events = sections::Events::new(&run);
+    let body = sections::body(&sections::Content {
+        run: &run,
+        runs: &runs,
+        verdict,
+        charts: &charts,
+        heat: heat.as_ref(),
+        events: &events,
+        options,
+    });
+    let data = Data {
+        end: run.end.as_secs_f64(),
+        warmup: run.header.warmup.as_secs_f64(),
+        bands: bands(&run),
+        charts: charts.all().collect(),
+        heat,
+        events,
+    };
+    // Numbers are finite and keys are text: this cannot fail.
+    let json = serde_json::to_string(&data).unwrap_or_default();
+    let mut html = String::with_capacity(json.len() + 200_000);
+    head(&mut html, &run);
+    html.push_str(&body);
+    html.push_str(&data_element("data", &json));
+    let _ = write!(html, "<script>{UPLOT}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n");
+    html
+}
+
+fn head(html: &mut String, run: &Run<'_>) {
+    let digest = |script: &str| format!("'sha256-{}'", base64(&Sha256::digest(script.as_bytes())));
+    let policy = format!(
+        "default-src 'none'; script-src {} {}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+        digest(UPLOT),
+        digest(SCRIPT)
+    );
+    let title = escape(&run.header.scenario);
+    let _ = write!(
+        html,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title} · wavetank</title>\n<style>{UPLOT_STYLE}\n{STYLE}</style>\n</head>\n"
+    );
+}
+
+fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
+    // More than this would paint the charts over.
+    let shown = 60;
+    let faults = run.faults.iter().take(shown).map(|fault| Band {
+        from: fault.began.as_secs_f64(),
+        to: fault.ended.map(api::SimTime::as_secs_f64),
+        label: fault.name,
+        mark: false,
+    });
+    let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, mark: true });
+    faults.chain(marks).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{black_friday, node_failure};
+    use crate::verdict::judge;
+
+    fn page_of(trace: &Trace) -> String {
+        let runs = vec![Measures::of_trace(trace)];
+        page(trace, &runs, &judge(&runs), &PageOptions::default())
+    }
+
+    #[test]
+    fn the_page_is_one_small_file_that_fetches_nothing_and_is_the_same_every_time() {
+        for trace in [black_friday(1), node_failure(1)] {
+            let html = page_of(&trace);
+            assert_eq!(html, page_of(&trace));
+            assert!(html.len() < 2 << 20, "{} bytes", html.len());
+            for outward in [" src=\"http", "href=\"http", "url(http", "@import", "unsafe-eval", "fetch("] {
+                assert!(!html.contains(outward), "{outward}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_from_users_files_stay_text() {
+        let evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
+        let mut trace = node_failure(1);
+        trace.header.scenario = evil.into();
+        trace.header.description = evil.into();
+        trace.header.notes = vec![evil.into()];
+        for (_, record) in &mut trace.records {
+            match record {
+                trace::Record::FaultBegan { fault, .. } | trace::Record::FaultEnded { fault } => *fault = evil.into(),
+                trace::Record::Event { message, object, .. } => (*message, *object) = (evil.into(), evil.into()),
+                trace::Record::Traffic { flow, service, .. } => (*flow, *service) = (evil.into(), evil.into()),
+                _ => {}
+            }
+        }
+        let html = page_of(&trace);
+        assert!(!html.contains("<img src=x"), "a tag got through");
+        assert_eq!(html.matches("<script").count(), 3, "data, uPlot, ours");
+    }
+}

@@ -1,0 +1,258 @@
+//! What happened, as a short list of turning points found in the records.
+//!
+//! Each kind of turning point is told once, at its first time (with how often or how far, where that says more),
+//! so that a cascade reads as a chain: queues, timeouts, retries, failing probes, endpoints gone.
+//!
+//! Not here: causes. The list orders facts by time; what led to what is the reader's conclusion.
+
+use api::{SimDuration, SimTime};
+
+use crate::fold::{Run, finished, lost};
+use crate::metrics::{Recovery, recoveries};
+use crate::series::Steps;
+
+/// How serious a turning point is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Tone {
+    Cause,
+    Note,
+    Bad,
+    Good,
+}
+
+impl Tone {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cause => "cause",
+            Self::Note => "note",
+            Self::Bad => "bad",
+            Self::Good => "good",
+        }
+    }
+}
+
+/// A turning point.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Point {
+    pub at: SimTime,
+    pub tone: Tone,
+    pub text: String,
+}
+
+/// Waiting requests per serving pod from which a queue is worth a line.
+const QUEUE_PER_POD: f64 = 5.0;
+/// Attempts per request from which retries are worth a line.
+const AMPLIFICATION: f64 = 1.5;
+/// At most this many lines.
+const LINES: usize = 40;
+
+/// The turning points, by time.
+pub(crate) fn story(run: &Run<'_>) -> Vec<Point> {
+    let mut points = Vec::new();
+    causes(run, &mut points);
+    traffic(run, &mut points);
+    cluster(run, &mut points);
+    scaling(run, &mut points);
+    for recovery in recoveries(run) {
+        recovered(recovery, &mut points);
+    }
+    points.sort_by_key(|point| (point.at, point.tone));
+    if points.len() > LINES {
+        let more = points.len() - (LINES - 1);
+        points.truncate(LINES - 1);
+        let at = points.last().map_or(SimTime::ZERO, |point| point.at);
+        points.push(Point { at, tone: Tone::Note, text: format!("… and {more} more turning points; see the events") });
+    }
+    points
+}
+
+fn causes(run: &Run<'_>, points: &mut Vec<Point>) {
+    let mut seen = std::collections::BTreeMap::new();
+    for fault in &run.faults {
+        seen.entry(fault.name).or_insert((fault, 0)).1 += 1;
+    }
+    for (name, (fault, times)) in seen {
+        let shown = 3;
+        let mut targets: Vec<&str> = fault.targets.iter().take(shown).map(|target| &**target).collect();
+        let more = format!("and {} more", fault.targets.len().saturating_sub(shown));
+        targets.extend((fault.targets.len() > shown).then_some(&*more));
+        let targets = if targets.is_empty() { String::new() } else { format!(" strikes {}", targets.join(", ")) };
+        let times = if times > 1 { format!(" (first of {times} times)") } else { String::new() };
+        points.push(Point { at: fault.began, tone: Tone::Cause, text: format!("fault {name}: {}{targets}{times}", fault.action) });
+        if let (Some(ended), 1) = (fault.ended, seen_times(run, name)) {
+            points.push(Point { at: ended, tone: Tone::Note, text: format!("fault {name} over") });
+        }
+    }
+    points.extend(run.marks.iter().map(|(at, mark)| Point { at: *at, tone: Tone::Cause, text: format!("mark {mark}") }));
+    let shown = run.steps.iter().take(8);
+    points.extend(shown.map(|(at, step, outcome)| Point { at: *at, tone: Tone::Cause, text: format!("step {step}: {outcome}") }));
+}
+
+fn seen_times(run: &Run<'_>, name: &str) -> usize {
+    run.faults.iter().filter(|fault| fault.name == name).count()
+}
+
+fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
+    for (service, windows) in &run.stations {
+        let full = |window: &&crate::fold::StationWindow| window.queued as f64 > QUEUE_PER_POD * f64::from(window.pods.max(1));
+        if let Some(first) = windows.iter().find(full) {
+            let peak = windows.iter().max_by_key(|window| window.queued).unwrap_or(first);
+            let text = format!(
+                "queues grow at {service}: {} requests wait at {} pods (peak {} at {})",
+                first.queued, first.pods, peak.queued, peak.end
+            );
+            points.push(Point { at: first.end, tone: Tone::Bad, text });
+        }
+        if let Some(first) = windows.iter().find(|window| window.shed > 0) {
+            points.push(Point { at: first.end, tone: Tone::Bad, text: format!("{service} turns requests away: queues are full") });
+        }
+    }
+    for flow in run.flows.values() {
+        let mut first_lost = |what: &str, of: fn(&trace::TrafficCounts) -> u64| {
+            if let Some(window) = flow.windows.iter().find(|window| of(&window.counts) > 0) {
+                let total: u64 = flow.windows.iter().map(|window| of(&window.counts)).sum();
+                points.push(Point {
+                    at: window.end,
+                    tone: Tone::Bad,
+                    text: format!("{}: first requests {what} ({total} in all)", flow.name),
+                });
+            }
+        };
+        first_lost("timed out", |counts| counts.timed_out);
+        first_lost("refused, nobody to talk to", |counts| counts.refused);
+        first_lost("failed", |counts| counts.failed);
+        let amplified = |window: &&crate::fold::Window<'_>| {
+            window.counts.arrived >= 10 && window.counts.attempts as f64 > AMPLIFICATION * window.counts.arrived as f64
+        };
+        if let Some(window) = flow.windows.iter().find(amplified) {
+            let factor = window.counts.attempts as f64 / window.counts.arrived as f64;
+            let text = format!("{}: retries make {factor:.1} attempts of every request", flow.name);
+            points.push(Point { at: window.end, tone: Tone::Bad, text });
+        }
+        if flow.external {
+            worst(flow, points);
+        }
+    }
+    let unhealthy: Vec<_> = run.events.iter().filter(|event| event.reason == "Unhealthy").collect();
+    if let Some(first) = unhealthy.first() {
+        let text = format!("probes fail: {} {} ({} Unhealthy events in all)", first.object, first.message, unhealthy.len());
+        points.push(Point { at: first.at, tone: Tone::Bad, text });
+    }
+    for (service, history) in &run.endpoints {
+        let fell = history.windows(2).find(|pair| pair[0].1 > 0 && pair[1].1 == 0);
+        if let Some(pair) = fell {
+            points.push(Point {
+                at: pair[1].0,
+                tone: Tone::Bad,
+                text: format!("{service} has no ready endpoint left ({} before)", pair[0].1),
+            });
+        }
+    }
+}
+
+/// The window in which a flow fared worst, if it fared badly.
+fn worst(flow: &crate::fold::Flow<'_>, points: &mut Vec<Point>) {
+    let share = |window: &&crate::fold::Window<'_>| lost(&window.counts) as f64 / finished(&window.counts).max(1) as f64;
+    let worst = flow.windows.iter().filter(|window| finished(&window.counts) >= 10).rev().max_by(|a, b| share(a).total_cmp(&share(b)));
+    if let Some(window) = worst.filter(|window| share(window) > 0.05) {
+        let text = format!("{}: worst moment, {:.0} % of finished requests lost", flow.name, share(&window) * 100.0);
+        points.push(Point { at: window.end, tone: Tone::Bad, text });
+    }
+}
+
+fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
+    let unready: Vec<(SimTime, &str)> = run
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let was_ready = node.ready.iter().position(|(_, status, _)| *status == "True")?;
+            node.ready[was_ready..].iter().find(|(_, status, _)| *status != "True").map(|(at, ..)| (*at, node.name))
+        })
+        .collect();
+    if let Some((at, node)) = unready.iter().min() {
+        let more = if unready.len() > 1 { format!(", first of {} nodes", unready.len()) } else { String::new() };
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("node {node} is no longer Ready{more}") });
+    }
+    let evicted = run.pods.iter().filter_map(|pod| pod.deleting.filter(|(_, by, _)| crate::metrics::is_eviction_by(by)));
+    let evicted: Vec<_> = evicted.collect();
+    if let Some((at, by, _)) = evicted.iter().min_by_key(|(at, ..)| *at) {
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{by} begins to evict pods ({} in all)", evicted.len()) });
+    }
+    let oom = run
+        .pods
+        .iter()
+        .flat_map(|pod| pod.containers.iter().filter(|change| change.reason == "OOMKilled").map(|change| (change.at, pod.name)));
+    let oom: Vec<_> = oom.collect();
+    if let Some((at, pod)) = oom.iter().min() {
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{pod} runs out of memory ({} times OOMKilled in all)", oom.len()) });
+    }
+    let mut unscheduled: Vec<_> =
+        run.pods.iter().filter_map(|pod| pod.unschedulable.first().map(|(at, _, message, _)| (*at, pod.name, *message))).collect();
+    unscheduled.sort_unstable();
+    if let Some((at, pod, message)) = unscheduled.first() {
+        let count = unscheduled.len();
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("no room for {pod}: {message} ({count} pods in all)") });
+    }
+    let pending = run.pod_steps(|_| true, |pod, into| pod.phase_deltas("Pending", into));
+    let peak = pending.points().iter().rev().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((at, count)) = peak.filter(|(_, count)| *count >= 5.0) {
+        points.push(Point { at: *at, tone: Tone::Note, text: format!("most pods pending at once: {count}") });
+    }
+    let preempted =
+        run.pods.iter().filter_map(|pod| pod.deleting.filter(|(_, by, _)| by.ends_with("scheduler")).map(|(at, ..)| (at, pod.name)));
+    let preempted: Vec<_> = preempted.collect();
+    if let Some((at, pod)) = preempted.iter().min() {
+        points.push(Point { at: *at, tone: Tone::Note, text: format!("the scheduler preempts {pod} ({} pods in all)", preempted.len()) });
+    }
+}
+
+fn scaling(run: &Run<'_>, points: &mut Vec<Point>) {
+    let mut seen: std::collections::BTreeMap<&str, (bool, bool)> = std::collections::BTreeMap::new();
+    for look in run.autoscales.iter().filter(|look| look.desired != look.current || look.reason == "TooManyReplicas") {
+        let (told_up, told_max) = seen.entry(look.hpa).or_default();
+        if look.desired > look.current && !*told_up {
+            *told_up = true;
+            points.push(Point {
+                at: look.at,
+                tone: Tone::Note,
+                text: format!("{} begins to scale up: {} → {} ({})", look.hpa, look.current, look.desired, look.metric),
+            });
+        }
+        if look.reason == "TooManyReplicas" && !*told_max {
+            *told_max = true;
+            points.push(Point {
+                at: look.at,
+                tone: Tone::Bad,
+                text: format!("{} is at its maximum: {} replicas, {} wanted", look.hpa, look.desired, look.proposed),
+            });
+        }
+    }
+    let grown: Vec<_> = run.pool_changes.iter().filter(|change| change.to > change.from).collect();
+    if let Some(first) = grown.first() {
+        points.push(Point {
+            at: first.at,
+            tone: Tone::Note,
+            text: format!("pool {} grows: {} → {} nodes ({})", first.pool, first.from, first.to, first.reason),
+        });
+        let mut nodes = Steps::default();
+        let joined = run.nodes.iter().filter(|node| node.added > first.at);
+        joined.clone().for_each(|node| nodes.set(node.added, 1.0));
+        if let Some((at, _)) = nodes.points().first() {
+            let wait = at.since(first.at);
+            points.push(Point {
+                at: *at,
+                tone: Tone::Good,
+                text: format!("first new node joins, {wait} after it was asked for ({} in all)", joined.count()),
+            });
+        }
+    }
+}
+
+fn recovered(recovery: &Recovery, points: &mut Vec<Point>) {
+    let Some(total) = recovery.total.filter(|total| *total > SimDuration::ZERO) else { return };
+    points.push(Point {
+        at: recovery.at + total,
+        tone: Tone::Good,
+        text: format!("recovered from {}, {total} after it began", recovery.cause),
+    });
+}

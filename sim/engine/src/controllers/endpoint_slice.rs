@@ -1,0 +1,126 @@
+//! EndpointSlice controller: the addresses behind a Service.
+//!
+//! Reads: Services, Pods. Writes: the endpoints of a Service, ordered by pod name.
+//! Upstream: pkg/controller/endpointslice, staging/src/k8s.io/endpointslice.
+//!
+//! Invariants: a pod is listed while it has an address and is not finished, terminating or not.
+//!
+//! Not modelled: slices of at most 100 endpoints and their fragmentation, topology hints, batching,
+//! ports (a pod without the Service's port is listed too), Services without a selector.
+
+use std::sync::Arc;
+
+use api::{Endpoint, Labels, Pod, Service, Str};
+
+use super::View;
+use crate::effects::{Component, Effects, Write};
+use crate::store::{Change, ServiceId};
+
+/// Which Services a change wakes.
+pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(ServiceId)) {
+    match change {
+        Change::ServiceChanged(id) => queue(*id),
+        Change::PodAdded(id) | Change::PodModified(id, _) => {
+            if let Some(pod) = view.store.pods.get(*id).filter(|pod| pod.status.has_ip) {
+                wake_services_of(pod, view, queue);
+            }
+        }
+        Change::PodDeleted(_, gone) if gone.status.has_ip => wake_services_of(gone, view, queue),
+        _ => {}
+    }
+}
+
+fn wake_services_of(pod: &Pod, view: &View<'_>, queue: &mut dyn FnMut(ServiceId)) {
+    for (id, service) in view.store.services.in_namespace(&pod.meta.namespace) {
+        if service.selector.as_ref().is_some_and(|selector| selects(selector, &pod.meta.labels)) {
+            queue(id);
+        }
+    }
+}
+
+/// One reconciliation.
+pub(crate) fn sync(id: ServiceId, view: &View<'_>, out: &mut Effects) {
+    let Some(service) = view.store.services.get(id) else { return };
+    let Some(selector) = &service.selector else {
+        return; // Nobody manages its endpoints.
+    };
+    let endpoints = endpoints_of(service, selector, view);
+    if view.store.endpoints(id).is_none_or(|slice| slice.endpoints != endpoints) {
+        out.write(Component::EndpointSlice, Write::Endpoints(id, endpoints));
+    }
+}
+
+fn endpoints_of(service: &Service, selector: &Labels, view: &View<'_>) -> Vec<Endpoint> {
+    // Pods of one template share their labels: the last answer mostly holds for the next pod.
+    let mut last: Option<(&Arc<Labels>, bool)> = None;
+    let mut endpoints = Vec::new();
+    for (_, pod) in view.store.pods.in_namespace(&service.meta.namespace) {
+        let answer = match last {
+            Some((labels, answer)) if Arc::ptr_eq(labels, &pod.meta.labels) => answer,
+            _ => selects(selector, &pod.meta.labels),
+        };
+        last = Some((&pod.meta.labels, answer));
+        if let (true, Some(node)) = (answer && is_listed(pod), &pod.node_name) {
+            endpoints.push(endpoint(pod, node, service.publish_not_ready_addresses));
+        }
+    }
+    endpoints // In order of name: the namespace is iterated so.
+}
+
+fn selects(selector: &Labels, labels: &Labels) -> bool {
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+const fn is_listed(pod: &Pod) -> bool {
+    pod.status.has_ip && !pod.status.phase.is_terminal()
+}
+
+fn endpoint(pod: &Pod, node: &Str, publish_not_ready: bool) -> Endpoint {
+    let (serving, terminating) = (pod.is_ready(), pod.meta.is_deleting());
+    Endpoint {
+        pod: pod.meta.uid,
+        pod_name: pod.meta.name.clone(),
+        node_name: node.clone(),
+        ready: publish_not_ready || (serving && !terminating),
+        serving,
+        terminating,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{bench, pod};
+    use super::*;
+    use crate::store::Id;
+
+    #[test]
+    fn flags_follow_readiness_and_deletion() {
+        let app = "app=web";
+        let mut bench = bench()
+            .service("web", Some(app))
+            .pod(pod("d-terminating").labels(app).on("n").ready_since(0).deleting())
+            .pod(pod("c-not-ready").labels(app).on("n"))
+            .pod(pod("b-ready").labels(app).on("n").ready_since(0))
+            .pod(pod("a-other").labels("app=db").on("n").ready_since(0))
+            .pod(pod("e-failed").labels(app).on("n").failed())
+            .pod(pod("f-pending").labels(app).unschedulable());
+        let service = Id::new(0);
+        let expected = ["endpoint-slice-controller endpoints b-ready=RS- c-not-ready=--- d-terminating=-ST"];
+        assert_eq!(bench.run(|view, out| sync(service, view, out)), expected);
+        assert_eq!(bench.run(|view, out| sync(service, view, out)), Vec::<String>::new(), "the second time nothing differs");
+    }
+
+    #[test]
+    fn a_service_without_selector_is_left_alone() {
+        let mut bench = bench().service("manual", None).pod(pod("a").on("n").ready_since(0));
+        assert_eq!(bench.run(|view, out| sync(Id::new(0), view, out)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_services_that_select_the_pod_are_woken() {
+        let bench = bench().service("web", Some("app=web")).service("db", Some("app=db")).pod(pod("a").labels("app=db x=y").on("n"));
+        let mut woken = Vec::new();
+        interested(&Change::PodAdded(bench.pod_id("a")), &bench.view(), &mut |id| woken.push(id));
+        assert_eq!(woken, [Id::new(1)]);
+    }
+}

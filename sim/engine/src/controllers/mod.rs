@@ -1,0 +1,100 @@
+//! One file per controller: read the store, return the writes wanted.
+//!
+//! Each has a `sync` that is level-triggered: it looks at what is, not at what changed. Which changes
+//! put which key into which work queue is in [`interested`]; queues, clients and retries are the world's.
+//! Controllers with a clock of their own (node lifecycle, taint eviction, autoscalers, PodGC) keep what
+//! they have observed, and hear of changes through their `changed`.
+//!
+//! Invariants: nothing here changes the store; whatever order objects are looked at in is fixed.
+
+use api::{ObjectKey, ObjectMeta, OwnerReference, SimTime};
+
+use crate::effects::{Component, Effects, Key};
+use crate::random::Streams;
+use crate::spec::ControlPlane;
+use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
+
+#[cfg(test)]
+mod bench;
+//pub(crate) mod cluster_autoscaler;
+pub(crate) mod deployment;
+//pub(crate) mod disruption;
+pub(crate) mod endpoint_slice;
+pub(crate) mod garbage_collector;
+//pub(crate) mod horizontal_pod_autoscaler;
+//pub(crate) mod metrics;
+//pub(crate) mod node_lifecycle;
+//pub(crate) mod pod_gc;
+pub(crate) mod replica_set;
+//pub(crate) mod taint_eviction;
+
+/// What a room may read.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) settings: &'a ControlPlane,
+    pub(crate) streams: &'a Streams,
+    pub(crate) now: SimTime,
+}
+
+/// Informer event handlers: which keys `change` puts into which work queues.
+pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Component, Key)) {
+    replica_set::interested(change, view, &mut |id| queue(Component::ReplicaSet, key(id)));
+    deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
+    endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
+    garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+}
+
+/// One reconciliation of one key.
+pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Effects) {
+    match component {
+        Component::Deployment => deployment::sync(DeploymentId::new(key.0), view, out),
+        Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
+        Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
+        Component::GarbageCollector => garbage_collector::sync(key, view, out),
+        //Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
+        Component::NodeLifecycle
+        | Component::TaintEviction
+        | Component::PodGc
+        | Component::HorizontalPodAutoscaler
+        | Component::ClusterAutoscaler
+        | Component::Scheduler
+        | Component::Kubelet
+        | Component::Kubectl => {} // They have no work queue: timers and changes drive them.
+    }
+}
+
+const fn key<T>(id: Id<T>) -> Key {
+    Key(id.number())
+}
+
+/// An object as records and events name it: `Kind/namespace/name`.
+fn object_name(kind: &str, meta: &ObjectMeta) -> String {
+    if meta.namespace.is_empty() { format!("{kind}/{}", meta.name) } else { format!("{kind}/{}/{}", meta.namespace, meta.name) }
+}
+
+/// The Deployment an owner reference means, in the namespace of the owned object.
+fn owning_deployment(store: &Store, meta: &ObjectMeta) -> Option<DeploymentId> {
+    let id = store.deployments.find(&owner_key(meta, meta.controller()?, "Deployment")?)?;
+    is_owner(meta, &store.deployments.get(id)?.meta).then_some(id)
+}
+
+/// The ReplicaSet an owner reference means, in the namespace of the owned object.
+fn owning_replica_set(store: &Store, meta: &ObjectMeta) -> Option<ReplicaSetId> {
+    let id = store.replica_sets.find(&owner_key(meta, meta.controller()?, "ReplicaSet")?)?;
+    is_owner(meta, &store.replica_sets.get(id)?.meta).then_some(id)
+}
+
+fn owner_key(owned: &ObjectMeta, owner: &OwnerReference, kind: &str) -> Option<ObjectKey> {
+    (&*owner.kind == kind).then(|| ObjectKey { namespace: owned.namespace.clone(), name: owner.name.clone() })
+}
+
+/// Names are reused, identities are not. A reference without an identity is taken at its name.
+fn is_owner(owned: &ObjectMeta, owner: &ObjectMeta) -> bool {
+    owned.controller().is_some_and(|reference| reference.uid.0 == 0 || reference.uid == owner.uid)
+}
+
+/// The instant as the API server keeps it: in whole seconds, rounded down.
+const fn whole_second(time: SimTime) -> SimTime {
+    SimTime::from_secs(time.as_secs())
+}

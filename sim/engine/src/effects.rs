@@ -1,0 +1,201 @@
+//! What a room wants done: writes to the API server, timers, records. The world does it.
+//!
+//! A room fills a reused [`Effects`] buffer. Writes of a component go through its own client (QPS,
+//! burst, latency) and reach the store later, in order; a controller's key stays locked until its
+//! writes have landed, which is what expectations achieve upstream.
+//!
+//! Invariants: effects are applied in the order they were given; a write to an object that is gone, or
+//! that no longer is as its condition says, is dropped and the key synced again.
+
+use api::{
+    Deployment, DeploymentStatus, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect,
+};
+use trace::Record;
+
+use crate::event::Event;
+use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
+
+/// Who acts. Each has a client, and as a controller a work queue, of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub(crate) enum Component {
+    Deployment,
+    ReplicaSet,
+    EndpointSlice,
+    NodeLifecycle,
+    TaintEviction,
+    PodGc,
+    GarbageCollector,
+    HorizontalPodAutoscaler,
+    ClusterAutoscaler,
+    Scheduler,
+    Kubelet,
+    Kubectl,
+}
+
+impl Component {
+    /// The name in events and records.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment-controller",
+            Self::ReplicaSet => "replicaset-controller",
+            Self::EndpointSlice => "endpoint-slice-controller",
+            Self::NodeLifecycle => "node-controller",
+            Self::TaintEviction => "taint-eviction-controller",
+            Self::PodGc => "pod-garbage-collector",
+            Self::GarbageCollector => "garbage-collector",
+            Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::ClusterAutoscaler => "cluster-autoscaler",
+            Self::Scheduler => "default-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::Kubectl => "kubectl",
+        }
+    }
+}
+
+/// A key in a component's work queue: the number of an object in the table of the kind it syncs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Key(pub(crate) u32);
+
+/// A write on its way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct WriteId(pub(crate) u32);
+
+/// A request to the API server.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Write {
+    /// Creates a pod; the store gives it its uid.
+    CreatePod(Box<Pod>),
+    /// Asks for a pod's deletion; `None` takes the pod's own grace, zero removes it at once.
+    DeletePod { pod: PodId, grace: Option<SimDuration>, by: Component },
+    /// The kubelet's last word, or a forced deletion: the object goes.
+    RemovePod(PodId),
+    /// Replaces a pod's status.
+    PodStatus(PodId, Box<PodStatus>),
+    /// Sets only the Ready condition to False with a reason (node controller).
+    PodNotReady(PodId, Str),
+    /// Sets DisruptionTarget with a reason before an eviction.
+    PodDisruptionTarget(PodId, Str),
+    /// Where preemption makes room; `None` clears it.
+    NominateNode(PodId, Option<Str>),
+    /// The PodScheduled condition after a failed attempt.
+    PodUnschedulable { pod: PodId, attempt: u32, message: Str, rejected_by: Vec<Str> },
+    /// Binds a pod to a node.
+    BindPod { pod: PodId, node: NodeId, attempts: u32, feasible_nodes: u32, evaluated_nodes: u32 },
+    /// Creates a ReplicaSet.
+    CreateReplicaSet(Box<ReplicaSet>),
+    /// Replaces a ReplicaSet's spec and annotations (its status stays).
+    UpdateReplicaSet(ReplicaSetId, Box<ReplicaSet>),
+    /// Replaces a ReplicaSet's status.
+    ReplicaSetStatus(ReplicaSetId, api::ReplicaSetStatus),
+    /// Deletes a ReplicaSet; its pods are the garbage collector's.
+    DeleteReplicaSet(ReplicaSetId),
+    /// Creates a Deployment.
+    CreateDeployment(Box<Deployment>),
+    /// Replaces a Deployment's spec (its status stays).
+    UpdateDeployment(DeploymentId, Box<Deployment>),
+    /// Replaces a Deployment's status.
+    DeploymentStatus(DeploymentId, Box<DeploymentStatus>),
+    /// The scale subresource of a Deployment or ReplicaSet.
+    Scale(Kind, ObjectKey, i32),
+    /// Replaces the endpoints of a Service.
+    Endpoints(ServiceId, Vec<Endpoint>),
+    /// Replaces a HorizontalPodAutoscaler's status fields.
+    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
+    /// Creates a node.
+    CreateNode(Box<Node>),
+    /// Replaces a node's taints and cordon.
+    NodeSpec { node: NodeId, taints: Vec<Taint>, unschedulable: bool },
+    /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
+    /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
+    PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
+    /// Replaces a node's labels.
+    NodeLabels(NodeId, api::Labels),
+    /// Sets a node's Ready condition.
+    NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
+    /// Removes a node.
+    DeleteNode(NodeId),
+    /// Creates any other object given at the start or by a step.
+    CreateOther(Box<OtherObject>),
+    /// Deletes an object by name, as kubectl would (background propagation).
+    Delete(Kind, ObjectKey),
+    /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
+    Announced(Box<Self>, Box<Record>),
+}
+
+/// Kinds that are only created and deleted.
+#[derive(Clone, PartialEq, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub(crate) enum OtherObject {
+    Service(api::Service),
+    HorizontalPodAutoscaler(HorizontalPodAutoscaler),
+    PodDisruptionBudget(api::PodDisruptionBudget),
+    PriorityClass(api::PriorityClass),
+    Namespace(api::Namespace),
+}
+
+/// What a kubelet says of a pod's processes; the world tells the traffic engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProcessChange {
+    /// They answer from now on.
+    Started(PodId),
+    /// SIGTERM: they work on what they have, and on what still comes, until they stop.
+    Terminating(PodId),
+    /// They are gone, and what they were working on with them.
+    Stopped(PodId),
+}
+
+/// What a room wants done.
+#[derive(Default, Debug)]
+pub(crate) struct Effects {
+    /// Requests to the API server, with who makes them.
+    pub(crate) writes: Vec<(Component, Write)>,
+    /// Events at later instants.
+    pub(crate) timers: Vec<(SimTime, Event)>,
+    /// Facts for the trace.
+    pub(crate) records: Vec<Record>,
+    /// What becomes of processes, for the traffic engine.
+    pub(crate) processes: Vec<ProcessChange>,
+    /// The key that was synced wants another sync at this time (work-queue AddAfter).
+    pub(crate) resync: Option<SimTime>,
+}
+
+impl Effects {
+    /// Asks for a write.
+    pub(crate) fn write(&mut self, by: Component, write: Write) {
+        self.writes.push((by, write));
+    }
+    /// Sets a timer.
+    pub(crate) fn at(&mut self, time: SimTime, event: Event) {
+        self.timers.push((time, event));
+    }
+    /// Asks for another sync of the same key, no later than `time`.
+    pub(crate) fn resync_at(&mut self, time: SimTime) {
+        self.resync = Some(self.resync.map_or(time, |earlier| earlier.min(time)));
+    }
+    /// Records a Kubernetes Event.
+    pub(crate) fn event(&mut self, by: Component, warning: bool, reason: &str, object: String, message: String) {
+        let kind = if warning { "Warning" } else { "Normal" };
+        let (object, message) = (object.into(), message.into());
+        self.records.push(Record::Event { kind: kind.into(), reason: reason.into(), object, message, source: by.name().into() });
+    }
+    /// Asks for a write whose success is told by a Kubernetes Event, as upstream tells it after the call returned.
+    pub(crate) fn announce(&mut self, by: Component, write: Write, reason: &str, object: String, message: String) {
+        let (object, message) = (object.into(), message.into());
+        let record = Record::Event { kind: "Normal".into(), reason: reason.into(), object, message, source: by.name().into() };
+        self.writes.push((by, Write::Announced(Box::new(write), Box::new(record))));
+    }
+    /// Records a fact.
+    pub(crate) fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+    /// Forgets everything, keeping the room.
+    pub(crate) fn clear(&mut self) {
+        self.writes.clear();
+        self.timers.clear();
+        self.records.clear();
+        self.processes.clear();
+        self.resync = None;
+    }
+}

@@ -1,0 +1,93 @@
+//! Everything that can happen, as one closed enum. The world dispatches each arm in one line.
+//!
+//! Payloads are small: ids, not objects. An id whose object is gone is no error; the room finds nothing to do.
+
+use crate::effects::{Component, Key, WriteId};
+use crate::store::{HpaId, NodeId, PodId};
+
+/// Something that happens at an instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    /// A controller's work queue hands out a key.
+    Sync(Component, Key),
+    /// A request reaches the API server.
+    Write(WriteId),
+    /// What has landed reaches those who watch.
+    Watch,
+    /// The scheduler looks at the head of its queue, if it is not looking already.
+    SchedulingCycle,
+    /// The back-off queue's whole-second tick.
+    BackoffFlush,
+    /// Pods that were unschedulable for too long are tried again.
+    UnschedulableFlush,
+    /// A kubelet's timer for a pod; stale when the generation differs.
+    Kubelet(PodId, KubeletTimer, u32),
+    /// The node lifecycle controller's monitor could see something new about this node.
+    NodeMonitor(NodeId),
+    /// A zone's rate limiter lets the next node be tainted NoExecute.
+    NodeEviction,
+    /// A pod's toleration ends.
+    TaintEviction(PodId),
+    /// A HorizontalPodAutoscaler's own period.
+    HpaSync(HpaId),
+    /// metrics-server scrapes.
+    MetricsScrape,
+    /// The cluster autoscaler's loop.
+    ClusterAutoscaler,
+    /// An ordered node has booted.
+    NodeProvisioned {
+        /// Index of the pool.
+        pool: u32,
+        /// Which node of the pool.
+        ordinal: u32,
+    },
+    /// PodGC's period.
+    PodGc,
+    /// An endpoint change has reached the client nodes.
+    EndpointsVisible(u32),
+    /// The traffic engine closes a window.
+    TrafficWindow,
+    /// What nodes carry is sampled.
+    UsageSample,
+    /// A drain tries again to evict a pod that its disruption budgets protected.
+    Evict(PodId),
+    /// A fault begins; with how often it began before.
+    FaultBegins(u32, u32),
+    /// A fault is undone.
+    FaultEnds(u32, u32),
+    /// An operator's step.
+    Step(u32),
+    /// A named moment.
+    Mark(u32),
+    /// The run is over.
+    Horizon,
+}
+
+/// What a kubelet's timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KubeletTimer {
+    /// The image of the next container is there.
+    Pulled,
+    /// The next container runs.
+    Started,
+    /// A probe is due: container index, and which probe.
+    Probe(u8, ProbeKind),
+    /// A container exits by itself.
+    Exit(u8),
+    /// A container's back-off is over.
+    BackoffOver(u8),
+    /// preStop is over.
+    PreStopOver,
+    /// All containers have stopped after SIGTERM.
+    Stopped,
+    /// The grace is over: SIGKILL.
+    GraceOver,
+}
+
+/// Which probe.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum ProbeKind {
+    Startup,
+    Liveness,
+    Readiness,
+}

@@ -1,0 +1,538 @@
+//! What a run is made of: the engine's own input, already validated.
+//!
+//! `scenarios` lowers a file to this; tests build it directly. Every default of a component lives here,
+//! under the component's own flag name and with the default of Kubernetes 1.36.
+//!
+//! Not here: how any of it is written in a file (`scenarios`), and what is expected of the run (`reports`).
+
+use std::sync::Arc;
+
+use api::{
+    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
+    ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+};
+
+use crate::random::Distribution;
+
+/// Everything that determines a run, but for the scheduler and the seed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct WorldSpec {
+    /// Length of the run.
+    pub duration: SimDuration,
+    /// Pools of equal nodes, which the cluster autoscaler may resize.
+    pub node_pools: Vec<NodePool>,
+    /// Objects that are there from the start, in the order of their files.
+    pub objects: Objects,
+    /// Settings of the components.
+    pub control_plane: ControlPlane,
+    /// What manifests do not say about workloads. The first that selects a pod holds, field by field.
+    pub behaviors: Vec<Behavior>,
+    /// Requests from outside.
+    pub traffic: TrafficSpec,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// What an operator does.
+    pub steps: Vec<Step>,
+    /// Moments with a name.
+    pub marks: Vec<Mark>,
+}
+
+/// Kubernetes objects of the kinds that the engine keeps.
+#[derive(Clone, PartialEq, Debug, Default)]
+#[expect(missing_docs, reason = "official names")]
+pub struct Objects {
+    pub namespaces: Vec<Namespace>,
+    pub priority_classes: Vec<PriorityClass>,
+    pub nodes: Vec<Node>,
+    pub pods: Vec<Pod>,
+    pub deployments: Vec<Deployment>,
+    pub replica_sets: Vec<ReplicaSet>,
+    pub services: Vec<Service>,
+    pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
+    pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+}
+
+/// A pool of equal nodes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodePool {
+    /// Name; nodes are called `<name>-<n>`.
+    pub name: Str,
+    /// Nodes at the start.
+    pub initial: u32,
+    /// Fewest nodes the cluster autoscaler leaves; `None` means it leaves the pool alone.
+    pub autoscaling: Option<(u32, u32)>,
+    /// What each node looks like; name, zone and hostname labels are filled in.
+    pub template: Node,
+    /// Zones the nodes take in turn; empty means none.
+    pub zones: Vec<Str>,
+    /// Price of one node.
+    pub price_per_hour: f64,
+    /// From the order to a registered, Ready node.
+    pub provisioning: Distribution,
+}
+
+/// Settings of the components.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ControlPlane {
+    /// kube-apiserver.
+    pub api_server: ApiServer,
+    /// kube-scheduler's queue and client.
+    pub scheduler: SchedulerSettings,
+    /// kube-controller-manager as a whole.
+    pub controller_manager: ControllerManager,
+    /// Node lifecycle controller.
+    pub node_lifecycle: NodeLifecycle,
+    /// HorizontalPodAutoscaler controller.
+    pub horizontal_pod_autoscaler: HpaSettings,
+    /// Cluster autoscaler.
+    pub cluster_autoscaler: ClusterAutoscaler,
+    /// metrics-server.
+    pub metrics_server: MetricsServer,
+    /// Kubelets.
+    pub kubelet: KubeletSettings,
+    /// kube-proxy and the way of endpoints to nodes.
+    pub kube_proxy: KubeProxy,
+}
+
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Debug)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+        impl Default for $name {
+            fn default() -> Self { Self { $($field: $default,)* } }
+        }
+    };
+}
+
+const fn s(seconds: u64) -> SimDuration {
+    SimDuration::from_secs(seconds)
+}
+const fn ms(millis: u64) -> SimDuration {
+    SimDuration::from_millis(millis)
+}
+
+settings! {
+    /// kube-apiserver.
+    ApiServer {
+        /// From a request to its effect.
+        request_latency: SimDuration = ms(5),
+        /// From the effect to the watchers.
+        watch_latency: SimDuration = ms(5),
+        /// `--default-not-ready-toleration-seconds`.
+        default_not_ready_toleration_seconds: i64 = 300,
+        /// `--default-unreachable-toleration-seconds`.
+        default_unreachable_toleration_seconds: i64 = 300,
+    }
+}
+settings! {
+    /// kube-scheduler's queue and client.
+    SchedulerSettings {
+        /// `podInitialBackoffSeconds`.
+        pod_initial_backoff: SimDuration = s(1),
+        /// `podMaxBackoffSeconds`.
+        pod_max_backoff: SimDuration = s(10),
+        /// Unschedulable pods are tried again after this in any case.
+        pod_max_in_unschedulable: SimDuration = s(300),
+        /// `clientConnection.qps`.
+        qps: f64 = 50.0,
+        /// `clientConnection.burst`.
+        burst: u32 = 100,
+        /// Time one scheduling cycle takes.
+        cycle_time: SimDuration = ms(1),
+    }
+}
+settings! {
+    /// kube-controller-manager: every controller has a client of its own.
+    ControllerManager {
+        /// `--kube-api-qps`.
+        kube_api_qps: f64 = 20.0,
+        /// `--kube-api-burst`.
+        kube_api_burst: u32 = 30,
+    }
+}
+settings! {
+    /// Node lifecycle controller.
+    NodeLifecycle {
+        /// `--node-monitor-period`.
+        node_monitor_period: SimDuration = s(5),
+        /// `--node-monitor-grace-period`.
+        node_monitor_grace_period: SimDuration = s(50),
+        /// `--node-startup-grace-period`.
+        node_startup_grace_period: SimDuration = s(60),
+        /// `--node-eviction-rate`, nodes per second.
+        node_eviction_rate: f64 = 0.1,
+        /// `--secondary-node-eviction-rate`, nodes per second.
+        secondary_node_eviction_rate: f64 = 0.01,
+        /// `--unhealthy-zone-threshold`.
+        unhealthy_zone_threshold: f64 = 0.55,
+        /// `--large-cluster-size-threshold`.
+        large_cluster_size_threshold: u32 = 50,
+    }
+}
+settings! {
+    /// HorizontalPodAutoscaler controller.
+    HpaSettings {
+        /// `--horizontal-pod-autoscaler-sync-period`.
+        sync_period: SimDuration = s(15),
+        /// `--horizontal-pod-autoscaler-downscale-stabilization`.
+        downscale_stabilization: SimDuration = s(300),
+        /// `--horizontal-pod-autoscaler-tolerance`.
+        tolerance: f64 = 0.1,
+        /// `--horizontal-pod-autoscaler-cpu-initialization-period`.
+        cpu_initialization_period: SimDuration = s(300),
+        /// `--horizontal-pod-autoscaler-initial-readiness-delay`.
+        initial_readiness_delay: SimDuration = s(30),
+    }
+}
+settings! {
+    /// Cluster autoscaler (release 1.36.1).
+    ClusterAutoscaler {
+        /// `--scan-interval`.
+        scan_interval: SimDuration = s(10),
+        /// `--scale-down-enabled`.
+        scale_down_enabled: bool = true,
+        /// `--scale-down-unneeded-time`.
+        scale_down_unneeded_time: SimDuration = s(600),
+        /// `--scale-down-utilization-threshold`.
+        scale_down_utilization_threshold: f64 = 0.5,
+        /// `--scale-down-delay-after-add`.
+        scale_down_delay_after_add: SimDuration = s(600),
+        /// `--max-node-provision-time`.
+        max_node_provision_time: SimDuration = s(900),
+        /// `--expander`: least-waste, most-pods, least-nodes, random or price.
+        expander: Str = "least-waste".into(),
+        /// `--max-scale-down-parallelism`.
+        max_scale_down_parallelism: u32 = 10,
+        /// `--max-drain-parallelism`.
+        max_drain_parallelism: u32 = 1,
+        /// `--max-nodes-total`; zero means no limit.
+        max_nodes_total: u32 = 0,
+    }
+}
+settings! {
+    /// metrics-server.
+    MetricsServer {
+        /// `--metric-resolution`.
+        resolution: SimDuration = s(15),
+    }
+}
+settings! {
+    /// Kubelets.
+    KubeletSettings {
+        /// Renewal of the node's lease.
+        lease_renew_interval: SimDuration = s(10),
+        /// `nodeStatusUpdateFrequency`.
+        node_status_update_frequency: SimDuration = s(10),
+        /// `serializeImagePulls`.
+        serialize_image_pulls: bool = true,
+        /// Pull time of an image that no behavior speaks of.
+        default_image_pull: Distribution = Distribution::Constant(s(3)),
+        /// From a pulled image to a running container.
+        container_start: Distribution = Distribution::Constant(ms(300)),
+        /// First back-off of a crashing container.
+        crash_loop_back_off_initial: SimDuration = s(10),
+        /// `crashLoopBackOff.maxContainerRestartPeriod`.
+        crash_loop_back_off_max: SimDuration = s(300),
+        /// Time from SIGTERM to exit of a workload that no behavior speaks of.
+        default_stop: Distribution = Distribution::Constant(ms(500)),
+    }
+}
+settings! {
+    /// kube-proxy.
+    KubeProxy {
+        /// `minSyncPeriod`.
+        min_sync_period: SimDuration = s(1),
+        /// From a changed EndpointSlice to the first node that knows.
+        propagation_base: SimDuration = ms(500),
+        /// From the first node to the last.
+        propagation_jitter: SimDuration = s(1),
+    }
+}
+
+/// Which pods a behavior or fault speaks of. All that is given must hold.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct PodSelector {
+    /// A workload by kind and name.
+    pub workload: Option<(Kind, ObjectKey)>,
+    /// Namespaces; empty means all.
+    pub namespaces: Vec<Str>,
+    /// Labels; `None` means all.
+    pub labels: Option<LabelSelector>,
+    /// An image of one of its containers, with `*` for any text.
+    pub image: Option<Str>,
+    /// Names of pods; empty means all.
+    pub names: Vec<Str>,
+    /// Labels of the node they are on; `None` means all.
+    pub node_labels: Option<LabelSelector>,
+}
+
+/// What a manifest does not say about a workload. `None` leaves a default.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Behavior {
+    /// Whose.
+    pub selector: PodSelector,
+    /// Pull time of each image that the node does not have.
+    pub image_pull: Option<Distribution>,
+    /// From the container's start until it could answer a readiness probe.
+    pub ready_after: Option<Distribution>,
+    /// It never gets ready.
+    pub never_ready: bool,
+    /// From SIGTERM to exit.
+    pub stop: Option<Distribution>,
+    /// It exits by itself after this, again after each restart.
+    pub crash: Option<Crash>,
+    /// How it answers requests.
+    pub service: Option<ServiceBehavior>,
+}
+
+/// A container that exits by itself.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Crash {
+    /// After its start.
+    pub after: Distribution,
+    /// With this code.
+    pub exit_code: i32,
+}
+
+/// How a workload answers requests (traffic/TRAFFIC-MODEL: section 3 and 7).
+#[derive(Clone, PartialEq, Debug)]
+pub struct ServiceBehavior {
+    /// cpu time of one request.
+    pub cpu_per_request: Distribution,
+    /// Time of one request that uses no cpu.
+    pub latency_per_request: Distribution,
+    /// Requests a pod works on at once; `None` means no limit.
+    pub concurrency: Option<u32>,
+    /// Requests that wait for a slot; more are shed.
+    pub queue_limit: u32,
+    /// Share of requests answered with an error.
+    pub error_ratio: f64,
+    /// What becomes of work whose caller gave up.
+    pub cancel_on_timeout: CancelOnTimeout,
+    /// Calls to other services, made one group after the other once the cpu work is done, the slot held.
+    pub calls: Vec<Vec<Call>>,
+}
+
+/// What becomes of work whose caller gave up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum CancelOnTimeout {
+    /// It is done for nothing.
+    #[default]
+    None,
+    /// It is dropped when its turn comes.
+    Queued,
+}
+
+/// A call from one service to another.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    /// The Service called.
+    pub to: ObjectKey,
+    /// How often a request makes it.
+    pub probability: f64,
+    /// How it is made.
+    pub client: Client,
+}
+
+/// How a caller waits and tries again.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Client {
+    /// From intended start to answer, for one attempt.
+    pub timeout: SimDuration,
+    /// Time until a silent address is given up.
+    pub connect_timeout: SimDuration,
+    /// Attempts in all; 1 means no retry.
+    pub max_attempts: u32,
+    /// First back-off; doubles per attempt.
+    pub backoff_base: SimDuration,
+    /// Longest back-off.
+    pub backoff_max: SimDuration,
+    /// Back-off is uniform between zero and its length.
+    pub full_jitter: bool,
+    /// Retries per success, and per second, that are allowed; `None` means no limit.
+    pub retry_budget: Option<(f64, f64)>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            timeout: s(15),
+            connect_timeout: s(1),
+            max_attempts: 1,
+            backoff_base: ms(25),
+            backoff_max: ms(250),
+            full_jitter: true,
+            retry_budget: None,
+        }
+    }
+}
+
+/// Requests from outside.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TrafficSpec {
+    /// Length of the windows in which requests are counted; zero takes 5 s.
+    pub window: SimDuration,
+    /// Where they come from.
+    pub sources: Vec<Source>,
+}
+
+/// A source of requests.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Source {
+    /// Name.
+    pub name: Str,
+    /// The Service asked.
+    pub to: ObjectKey,
+    /// Requests per second over time: (from, rate), ascending, linear between points that say so.
+    pub rate: Vec<RatePoint>,
+    /// How arrivals are drawn from the rate.
+    pub arrivals: Arrivals,
+    /// How callers wait and try again.
+    pub client: Client,
+}
+
+/// A point of a load shape.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RatePoint {
+    /// When.
+    pub at: SimTime,
+    /// Requests per second from then on.
+    pub per_second: f64,
+    /// Whether the rate goes in a straight line to the next point instead of staying.
+    pub linear: bool,
+}
+
+/// How arrivals are drawn from a rate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Arrivals {
+    /// Independent of each other.
+    #[default]
+    Poisson,
+    /// Evenly spaced.
+    Deterministic,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    /// Name.
+    pub name: Str,
+    /// When it begins.
+    pub at: SimTime,
+    /// When it is undone; `None` means never (or that nothing needs undoing).
+    pub duration: Option<SimDuration>,
+    /// Again every so often, so many times in all.
+    pub schedule: Option<(SimDuration, u32)>,
+    /// What happens.
+    pub action: FaultAction,
+    /// To how many of those selected.
+    pub mode: FaultMode,
+    /// To which nodes (node actions) or pods (pod actions).
+    pub target: FaultTarget,
+}
+
+/// What a fault does. Names as in Litmus (nodes) and Chaos Mesh (pods).
+#[derive(Clone, PartialEq, Debug)]
+pub enum FaultAction {
+    /// The node loses power: nothing is announced, nothing answers. Undone: it boots with the same name.
+    NodePoweroff,
+    /// The node restarts: as power-off, coming back by itself after this time.
+    NodeRestart(SimDuration),
+    /// The kubelet stops; containers go on. Undone: it starts again.
+    KubeletServiceKill,
+    /// The node is cordoned and its pods are evicted. Undone: it is uncordoned.
+    NodeDrain,
+    /// The node gets a taint. Undone: it loses it.
+    NodeTaint(Taint),
+    /// A container exits with this code; the kubelet starts it again.
+    ContainerKill {
+        /// The container; `None` means the first.
+        container: Option<Str>,
+        /// Its exit code.
+        exit_code: i32,
+    },
+    /// The pod is deleted with this grace.
+    PodKill {
+        /// Grace.
+        grace: SimDuration,
+    },
+}
+
+/// How many of those selected are struck.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum FaultMode {
+    /// One at random.
+    One,
+    /// All.
+    All,
+    /// So many at random.
+    Fixed(u32),
+    /// This share (0..100) at random, rounded down, at least one.
+    FixedPercent(f64),
+    /// Up to this share, drawn.
+    RandomMaxPercent(f64),
+}
+
+/// Whom a fault may strike.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FaultTarget {
+    /// Nodes with these labels (`None`: all) or names (empty: all).
+    Nodes {
+        /// Labels.
+        labels: Option<LabelSelector>,
+        /// Names.
+        names: Vec<Str>,
+    },
+    /// Nodes that run at least one of these pods.
+    NodesOfPods(PodSelector),
+    /// Running pods.
+    Pods(PodSelector),
+}
+
+/// Something an operator does, as kubectl would.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Step {
+    /// What reports call it.
+    pub name: Str,
+    /// When.
+    pub at: SimTime,
+    /// What.
+    pub action: StepAction,
+}
+
+/// What an operator does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StepAction {
+    /// `kubectl apply`: objects are made, or their specs replaced.
+    Apply(Arc<Objects>),
+    /// `kubectl delete`.
+    Delete(Kind, ObjectKey),
+    /// `kubectl scale`.
+    Scale(Kind, ObjectKey, i32),
+    /// `kubectl set image`: container (or `*`) and image.
+    SetImage(Kind, ObjectKey, Vec<(Str, Str)>),
+    /// `kubectl rollout undo`, to a revision or to the one before.
+    RolloutUndo(Kind, ObjectKey, Option<u64>),
+    /// `kubectl rollout restart`.
+    RolloutRestart(Kind, ObjectKey),
+    /// `kubectl rollout pause` (true) or `resume` (false).
+    RolloutPause(Kind, ObjectKey, bool),
+    /// `kubectl cordon` (true) or `uncordon` (false).
+    Cordon(Str, bool),
+    /// `kubectl drain --ignore-daemonsets --delete-emptydir-data`.
+    Drain(Str),
+    /// `kubectl taint`: puts a taint on, or takes those with its key and effect off.
+    Taint(Str, Taint, bool),
+    /// `kubectl label node`; an empty value takes the label off.
+    LabelNode(Str, Labels),
+}
+
+/// A moment with a name, from which recovery is measured.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Mark {
+    /// Name.
+    pub name: Str,
+    /// When.
+    pub at: SimTime,
+}

@@ -1,0 +1,387 @@
+//! The API server's objects: typed tables, resourceVersion, and what the watchers will hear.
+//!
+//! Invariants:
+//! - Only the world calls the mutating half, when a write lands. Rooms get `&Store`.
+//! - Every mutation raises the resourceVersion and appends one [`Change`].
+//! - Numbers in tables are never reused in a run, so a stale id finds nothing rather than a stranger.
+//! - Iteration is in order of creation; look-ups by name go through an ordered index.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use api::{
+    Deployment, EndpointSlice, HorizontalPodAutoscaler, Namespace, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, PriorityClass,
+    ReplicaSet, Service, SimTime, Str, Uid,
+};
+use rustc_hash::FxHashMap;
+
+use crate::random::{Purpose, Streams};
+
+/// The number of an object in its table.
+pub(crate) struct Id<T>(u32, PhantomData<fn() -> T>);
+
+impl<T> Id<T> {
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number, PhantomData)
+    }
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl<T> std::hash::Hash for Id<T> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+impl<T> std::fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+pub(crate) type PodId = Id<Pod>;
+pub(crate) type NodeId = Id<Node>;
+pub(crate) type DeploymentId = Id<Deployment>;
+pub(crate) type ReplicaSetId = Id<ReplicaSet>;
+pub(crate) type ServiceId = Id<Service>;
+pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
+
+/// What every kept kind has.
+pub(crate) trait Object {
+    fn meta(&self) -> &ObjectMeta;
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+}
+
+macro_rules! objects {
+    ($($kind:ty),*) => { $(impl Object for $kind {
+        fn meta(&self) -> &ObjectMeta { &self.meta }
+        fn meta_mut(&mut self) -> &mut ObjectMeta { &mut self.meta }
+    })* };
+}
+objects!(Namespace, Node, Pod, Deployment, ReplicaSet, Service, EndpointSlice, HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass);
+
+/// Objects of one kind.
+pub(crate) struct Table<T> {
+    /// Boxed, so that the number of an object that is gone costs one word.
+    slots: Vec<Option<Box<T>>>,
+    by_key: BTreeMap<ObjectKey, Id<T>>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), by_key: BTreeMap::new() }
+    }
+}
+
+impl<T: Object> Table<T> {
+    pub(crate) fn get(&self, id: Id<T>) -> Option<&T> {
+        self.slots.get(id.0 as usize)?.as_deref()
+    }
+    pub(crate) fn find(&self, key: &ObjectKey) -> Option<Id<T>> {
+        self.by_key.get(key).copied()
+    }
+    /// All objects, in order of creation.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+        self.slots.iter().enumerate().filter_map(|(number, slot)| slot.as_deref().map(|object| (Id::new(number as u32), object)))
+    }
+    /// All objects of a namespace, by name.
+    pub(crate) fn in_namespace<'a>(&'a self, namespace: &Str) -> impl Iterator<Item = (Id<T>, &'a T)> + use<'a, T> {
+        let namespace = namespace.clone();
+        let first = ObjectKey { namespace: namespace.clone(), name: "".into() };
+        self.by_key.range(first..).take_while(move |(key, _)| key.namespace == namespace).filter_map(|(_, id)| Some((*id, self.get(*id)?)))
+    }
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+    fn insert(&mut self, object: T) -> Id<T> {
+        let id = Id::new(self.slots.len() as u32);
+        self.by_key.insert(object.meta().key(), id);
+        self.slots.push(Some(Box::new(object)));
+        id
+    }
+    fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+    fn remove(&mut self, id: Id<T>) -> Option<T> {
+        let object = *self.slots.get_mut(id.0 as usize)?.take()?;
+        self.by_key.remove(&object.meta().key());
+        Some(object)
+    }
+}
+
+/// What watchers hear.
+#[derive(Debug)]
+pub(crate) enum Change {
+    PodAdded(PodId),
+    /// With what it was before, as far as watchers compare.
+    PodModified(PodId, PodBefore),
+    PodDeleted(PodId, Box<Pod>),
+    NodeAdded(NodeId),
+    NodeModified(NodeId),
+    NodeDeleted(NodeId, Box<Node>),
+    DeploymentChanged(DeploymentId),
+    DeploymentDeleted(DeploymentId, Box<Deployment>),
+    ReplicaSetChanged(ReplicaSetId),
+    ReplicaSetDeleted(ReplicaSetId, Box<ReplicaSet>),
+    ServiceChanged(ServiceId),
+    ServiceDeleted(ServiceId, Box<Service>),
+    EndpointsChanged(ServiceId),
+    HpaChanged(HpaId),
+    Other,
+}
+
+/// What a pod was before a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PodBefore {
+    pub(crate) bound: bool,
+    pub(crate) ready: bool,
+    pub(crate) deleting: bool,
+    pub(crate) terminal: bool,
+}
+
+/// All objects.
+#[derive(Default)]
+pub(crate) struct Store {
+    pub(crate) namespaces: Table<Namespace>,
+    pub(crate) nodes: Table<Node>,
+    pub(crate) pods: Table<Pod>,
+    pub(crate) deployments: Table<Deployment>,
+    pub(crate) replica_sets: Table<ReplicaSet>,
+    pub(crate) services: Table<Service>,
+    pub(crate) hpas: Table<HorizontalPodAutoscaler>,
+    pub(crate) pdbs: Table<PodDisruptionBudget>,
+    pub(crate) priority_classes: Table<PriorityClass>,
+    /// Endpoints by Service.
+    endpoints: FxHashMap<ServiceId, EndpointSlice>,
+    pods_by_node: FxHashMap<Str, Vec<PodId>>,
+    pods_by_controller: FxHashMap<Uid, Vec<PodId>>,
+    pods_by_uid: FxHashMap<Uid, PodId>,
+    resource_version: u64,
+    uids: u64,
+    changes: Vec<Change>,
+}
+
+/// Reading: what rooms may do.
+impl Store {
+    /// Pods bound to a node, in order of binding.
+    pub(crate) fn pods_on(&self, node: &str) -> impl Iterator<Item = (PodId, &Pod)> {
+        self.pods_by_node.get(node).into_iter().flatten().filter_map(|id| Some((*id, self.pods.get(*id)?)))
+    }
+    /// Pods whose controller has this uid, in order of creation.
+    pub(crate) fn pods_of(&self, controller: Uid) -> impl Iterator<Item = (PodId, &Pod)> {
+        self.pods_by_controller.get(&controller).into_iter().flatten().filter_map(|id| Some((*id, self.pods.get(*id)?)))
+    }
+    /// The node of this name.
+    pub(crate) fn node_by_name(&self, name: &Str) -> Option<(NodeId, &Node)> {
+        let id = self.nodes.find(&ObjectKey { namespace: Str::default(), name: name.clone() })?;
+        Some((id, self.nodes.get(id)?))
+    }
+    /// The pod with this uid.
+    pub(crate) fn pod_by_uid(&self, uid: Uid) -> Option<(PodId, &Pod)> {
+        let id = *self.pods_by_uid.get(&uid)?;
+        Some((id, self.pods.get(id)?))
+    }
+    /// ReplicaSets controlled by a Deployment, in order of creation.
+    pub(crate) fn replica_sets_of(&self, deployment: &Deployment) -> Vec<(ReplicaSetId, &ReplicaSet)> {
+        let uid = deployment.meta.uid;
+        let mut owned: Vec<_> = self
+            .replica_sets
+            .in_namespace(&deployment.meta.namespace)
+            .filter(|(_, set)| set.meta.controller().is_some_and(|owner| owner.uid == uid))
+            .collect();
+        owned.sort_by_key(|(id, _)| *id);
+        owned
+    }
+    /// The endpoints of a Service.
+    pub(crate) fn endpoints(&self, service: ServiceId) -> Option<&EndpointSlice> {
+        self.endpoints.get(&service)
+    }
+    /// The last resourceVersion given.
+    pub(crate) const fn resource_version(&self) -> u64 {
+        self.resource_version
+    }
+}
+
+/// Writing: the world's half.
+impl Store {
+    /// What changed since this was last asked.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The same, into a buffer that is kept.
+    pub(crate) fn drain_changes(&mut self) -> std::vec::Drain<'_, Change> {
+        self.changes.drain(..)
+    }
+
+    fn next_version(&mut self) -> u64 {
+        self.resource_version += 1;
+        self.resource_version
+    }
+
+    /// A fresh identity: looks random, as real ones do, and is the same in every run of the seed.
+    fn next_uid(&mut self, streams: &Streams) -> Uid {
+        self.uids += 1;
+        Uid(streams.stream(Purpose::Uid, self.uids).bits())
+    }
+
+    fn stamp(&mut self, meta: &mut ObjectMeta, now: SimTime, streams: &Streams) {
+        meta.uid = self.next_uid(streams);
+        meta.creation = now;
+        meta.generation = 1;
+        meta.resource_version = self.next_version();
+    }
+
+    /// Adds a pod, already admitted. A name that is taken gives `None`.
+    pub(crate) fn create_pod(&mut self, mut pod: Pod, now: SimTime, streams: &Streams) -> Option<PodId> {
+        if self.pods.find(&pod.meta.key()).is_some() {
+            return None;
+        }
+        self.stamp(&mut pod.meta, now, streams);
+        let (uid, controller, node) = (pod.meta.uid, pod.meta.controller().map(|owner| owner.uid), pod.node_name.clone());
+        let id = self.pods.insert(pod);
+        self.pods_by_uid.insert(uid, id);
+        if let Some(controller) = controller {
+            self.pods_by_controller.entry(controller).or_default().push(id);
+        }
+        if let Some(node) = node {
+            self.pods_by_node.entry(node).or_default().push(id);
+        }
+        self.changes.push(Change::PodAdded(id));
+        Some(id)
+    }
+
+    /// Changes a pod. `change` says whether it changed anything; a bound node is noticed.
+    pub(crate) fn update_pod(&mut self, id: PodId, change: impl FnOnce(&mut Pod) -> bool) -> bool {
+        let version = self.resource_version + 1;
+        let Some(pod) = self.pods.get_mut(id) else { return false };
+        let before = PodBefore {
+            bound: pod.node_name.is_some(),
+            ready: pod.is_ready(),
+            deleting: pod.meta.is_deleting(),
+            terminal: pod.status.phase.is_terminal(),
+        };
+        if !change(pod) {
+            return false;
+        }
+        pod.meta.resource_version = version;
+        if let (false, Some(node)) = (before.bound, pod.node_name.clone()) {
+            self.pods_by_node.entry(node).or_default().push(id);
+        }
+        self.resource_version = version;
+        self.changes.push(Change::PodModified(id, before));
+        true
+    }
+
+    /// Takes a pod away.
+    pub(crate) fn remove_pod(&mut self, id: PodId) -> bool {
+        let Some(pod) = self.pods.remove(id) else { return false };
+        self.next_version();
+        self.pods_by_uid.remove(&pod.meta.uid);
+        if let Some(owner) = pod.meta.controller() {
+            remove_from(&mut self.pods_by_controller, &owner.uid, id);
+        }
+        if let Some(node) = &pod.node_name {
+            remove_from(&mut self.pods_by_node, node, id);
+        }
+        self.changes.push(Change::PodDeleted(id, Box::new(pod)));
+        true
+    }
+
+    /// Replaces the endpoints of a Service.
+    pub(crate) fn set_endpoints(&mut self, service: ServiceId, endpoints: Vec<api::Endpoint>) -> bool {
+        let version = self.resource_version + 1;
+        let Some(owner) = self.services.get(service) else { return false };
+        let slice = self.endpoints.entry(service).or_default();
+        if slice.endpoints == endpoints && slice.meta.resource_version > 0 {
+            return false;
+        }
+        slice.meta.namespace = owner.meta.namespace.clone();
+        slice.meta.name = owner.meta.name.clone();
+        slice.meta.resource_version = version;
+        slice.endpoints = endpoints;
+        self.resource_version = version;
+        self.changes.push(Change::EndpointsChanged(service));
+        true
+    }
+}
+
+fn remove_from<K: Eq + std::hash::Hash + Clone>(index: &mut FxHashMap<K, Vec<PodId>>, key: &K, id: PodId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Kinds whose changes watchers hear as "changed" and "deleted".
+macro_rules! plain_kinds {
+    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $added:expr, |$changed_id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
+        impl Store { $(
+            #[doc = concat!("Adds to ", stringify!($table), "; a name that is taken gives `None`.")]
+            pub(crate) fn $create(&mut self, mut object: $kind, now: SimTime, streams: &Streams) -> Option<Id<$kind>> {
+                if self.$table.find(&object.meta.key()).is_some() {
+                    return None;
+                }
+                self.stamp(&mut object.meta, now, streams);
+                let $id = self.$table.insert(object);
+                self.changes.push($added);
+                Some($id)
+            }
+            #[doc = concat!("Changes one of ", stringify!($table), "; `change` says whether it changed anything.")]
+            pub(crate) fn $update(&mut self, $changed_id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
+                let version = self.resource_version + 1;
+                let Some(object) = self.$table.get_mut($changed_id) else { return false };
+                if !change(object) {
+                    return false;
+                }
+                object.meta.resource_version = version;
+                self.resource_version = version;
+                self.changes.push($changed);
+                true
+            }
+            #[doc = concat!("Takes one of ", stringify!($table), " away.")]
+            pub(crate) fn $remove(&mut self, $gone_id: Id<$kind>) -> bool {
+                let Some($gone) = self.$table.remove($gone_id) else { return false };
+                self.next_version();
+                self.changes.push($deleted);
+                true
+            }
+        )* }
+    };
+}
+
+plain_kinds! {
+    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |id, gone| Change::DeploymentDeleted(id, Box::new(gone));
+    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |id, gone| Change::ReplicaSetDeleted(id, Box::new(gone));
+    services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
+    hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
+    pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    priority_classes: PriorityClass, create_priority_class, update_priority_class, remove_priority_class, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    namespaces: Namespace, create_namespace, update_namespace, remove_namespace, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
+    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeAdded(id), |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
+}

@@ -1,0 +1,251 @@
+//! What manifests become: the API server's defaults, and the fields that matter.
+
+use std::sync::Arc;
+
+use api::{
+    ConditionStatus, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource, MetricTarget, PodSpec, PreStop,
+    PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, VolumeSource,
+};
+use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
+
+fn read_with(text: &str, options: &Options) -> Objects {
+    let mut problems = Problems::default();
+    let found = documents(&SourceFile::new("objects.yaml", text), &mut problems);
+    let objects = read_documents(&found, options, &mut problems);
+    assert!(!problems.has_errors(), "{}", render(&problems, false));
+    objects
+}
+
+fn read(text: &str) -> Objects {
+    read_with(text, &Options::default())
+}
+
+/// A pod with this spec besides its containers.
+fn pod(spec: &str) -> Arc<PodSpec> {
+    Arc::clone(
+        &read(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a, labels: {{app: a, rev: r1}}}}\nspec: {spec}\n")).pods[0].spec,
+    )
+}
+
+fn amounts(list: &api::ResourceList) -> Vec<(&str, i64)> {
+    list.iter().map(|(name, amount)| (name.as_str(), *amount)).collect()
+}
+
+#[test]
+fn a_bare_pod_gets_the_defaults_of_the_api_server() {
+    let spec = pod("{containers: [{name: c, image: app}], initContainers: [{name: i, image: \"x:1\", restartPolicy: Always}]}");
+    assert_eq!(spec.termination_grace_period, SimDuration::from_secs(30));
+    assert_eq!(&*spec.scheduler_name, "default-scheduler");
+    assert_eq!((spec.priority, spec.preemption_policy), (0, PreemptionPolicy::PreemptLowerPriority));
+    assert_eq!(spec.pod_requests, None);
+    assert_eq!(spec.containers[0].image_pull_policy, ImagePullPolicy::Always);
+    assert_eq!((spec.init_containers[0].image_pull_policy, spec.init_containers[0].is_sidecar), (ImagePullPolicy::IfNotPresent, true));
+    let objects = read("apiVersion: v1\nkind: Pod\nmetadata: {generateName: job-}\nspec: {containers: [{name: c, image: app}]}\n");
+    assert_eq!(objects.pods[0].meta.key().to_string(), "default/job-00000");
+}
+
+#[test]
+fn requests_come_from_limits_and_pod_level_requests_from_both() {
+    type Amounts = &'static [(&'static str, i64)];
+    let cases: &[(&str, Amounts)] = &[
+        ("{}", &[]),
+        ("{limits: {cpu: 500m, memory: 1Ki}}", &[("cpu", 500), ("memory", 1024)]),
+        ("{limits: {cpu: 2}, requests: {cpu: 0}}", &[("cpu", 0)]),
+        ("{limits: {cpu: 2, example.com/gpu: 3}, requests: {cpu: 1.5}}", &[("cpu", 1500), ("example.com/gpu", 3)]),
+        ("{limits: {cpu: null}}", &[("cpu", 0)]),
+        ("{requests: {memory: 1e3}}", &[("memory", 1000)]),
+    ];
+    for (resources, requests) in cases {
+        let spec = pod(&format!("{{containers: [{{name: c, image: app, resources: {resources}}}]}}"));
+        assert_eq!(amounts(&spec.containers[0].requests), *requests, "{resources}");
+    }
+    let pod_level: &[(&str, &str, Amounts)] = &[
+        ("{limits: {cpu: 4, memory: 1Gi}}", "{requests: {cpu: 1}}", &[("cpu", 1000), ("memory", 1 << 30)]),
+        ("{requests: {cpu: 3}}", "{requests: {cpu: 1, memory: 1Ki}}", &[("cpu", 3000)]),
+        ("{requests: {cpu: 3}, limits: {cpu: 4}}", "{requests: {cpu: 1, memory: 1Ki}}", &[("cpu", 3000), ("memory", 1024)]),
+        ("{limits: {cpu: 4}}", "{limits: {hugepages-2Mi: 4Mi}, requests: {cpu: 1}}", &[("cpu", 1000), ("hugepages-2Mi", 4 << 20)]),
+    ];
+    for (own, container, requests) in pod_level {
+        let spec = pod(&format!("{{resources: {own}, containers: [{{name: c, image: app, resources: {container}}}]}}"));
+        assert_eq!(amounts(spec.pod_requests.as_ref().expect("pod-level requests")), *requests, "{own} {container}");
+    }
+}
+
+#[test]
+fn ports_probes_hooks_and_volumes_are_filled_in() {
+    let spec = pod(
+        "{hostNetwork: true, volumes: [{name: a}, {name: b, configMap: {name: x}}, {name: c, persistentVolumeClaim: {claimName: d}}], containers: [{name: c, image: app, \
+         ports: [{containerPort: 80}], readinessProbe: {httpGet: {port: 80}}, livenessProbe: {exec: {command: [a, b]}, periodSeconds: 5, failureThreshold: 2, initialDelaySeconds: 3, timeoutSeconds: 4}, \
+         command: [run], args: [\"-v\"], lifecycle: {preStop: {sleep: {seconds: 7}}}}]}",
+    );
+    let container = &spec.containers[0];
+    assert_eq!((container.ports[0].host_port, &*container.ports[0].protocol), (80, "TCP"));
+    let probe = container.readiness_probe.as_ref().expect("a probe");
+    let seconds = |duration: SimDuration| duration.as_secs();
+    assert_eq!(probe.handler, ProbeHandler::HttpGet);
+    assert_eq!(
+        (seconds(probe.initial_delay), seconds(probe.timeout), seconds(probe.period), probe.success_threshold, probe.failure_threshold),
+        (0, 1, 10, 1, 3)
+    );
+    let probe = container.liveness_probe.as_ref().expect("a probe");
+    assert_eq!(probe.handler, ProbeHandler::Exec(vec!["a".into(), "b".into()]));
+    assert_eq!((seconds(probe.initial_delay), seconds(probe.timeout), seconds(probe.period), probe.failure_threshold), (3, 4, 5, 2));
+    assert_eq!(container.args, ["run".into(), "-v".into()]);
+    assert_eq!(container.pre_stop, Some(PreStop::Sleep(SimDuration::from_secs(7))));
+    let sources: Vec<&VolumeSource> = spec.volumes.iter().map(|volume| &volume.source).collect();
+    assert_eq!(sources, [&VolumeSource::EmptyDir, &VolumeSource::Other, &VolumeSource::PersistentVolumeClaim("d".into())]);
+}
+
+#[test]
+fn match_label_keys_become_part_of_selectors_in_pods_but_wait_in_templates() {
+    let spread = "[{maxSkew: 1, topologyKey: z, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: a}}, matchLabelKeys: [rev, absent]}]";
+    let anti = "{podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: h, labelSelector: {}, mismatchLabelKeys: [rev]}, {topologyKey: h, matchLabelKeys: [rev]}]}}";
+    let body = format!("{{containers: [{{name: c, image: app}}], topologySpreadConstraints: {spread}, affinity: {anti}}}");
+    let spec = pod(&body);
+    let constraint = &spec.topology_spread_constraints[0];
+    assert!(constraint.honor_node_affinity && !constraint.honor_node_taints);
+    assert_eq!(constraint.label_selector.as_ref().expect("a selector").match_expressions.len(), 1);
+    let terms = &spec.affinity.pod_anti.as_ref().expect("anti-affinity").required;
+    assert_eq!(terms[0].label_selector.as_ref().expect("a selector").match_expressions[0].operator, api::Operator::NotIn);
+    assert_eq!(terms[1].label_selector, None);
+    let deployment = read(&format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {{selector: {{matchLabels: {{app: a}}}}, template: {{metadata: {{labels: {{app: a, rev: r}}}}, spec: {body}}}}}\n"
+    ));
+    let constraint = &deployment.deployments[0].template.spec.topology_spread_constraints[0];
+    assert_eq!(constraint.label_selector.as_ref().expect("a selector").match_expressions.len(), 0);
+}
+
+#[test]
+fn workloads_get_the_defaults_of_their_kinds() {
+    let template = "selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {containers: [{name: c, image: x}]}}";
+    let objects = read(&format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a, namespace: shop}}\nspec: {{{template}}}\n---\n\
+         apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: b}}\nspec: {{replicas: 0, strategy: {{rollingUpdate: {{maxSurge: 2}}}}, {template}}}\n---\n\
+         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: a}}\nspec: {{volumeClaimTemplates: [{{metadata: {{name: data}}}}], {template}}}\n---\n\
+         apiVersion: v1\nkind: ReplicationController\nmetadata: {{name: a}}\nspec: {{template: {{metadata: {{labels: {{app: a}}}}, spec: {{containers: [{{name: c, image: x}}]}}}}}}\n---\n\
+         apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: a}}\nspec: {{schedule: \"0 * * * *\", jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: x}}]}}}}}}}}}}\n"
+    ));
+    let deployment = &objects.deployments[0];
+    assert_eq!(deployment.meta.key().to_string(), "shop/a");
+    assert_eq!((deployment.replicas, deployment.revision_history_limit, deployment.progress_deadline.as_secs()), (1, 10, 600));
+    assert_eq!(deployment.strategy, DeploymentStrategy::default());
+    let strategy = DeploymentStrategy::RollingUpdate { max_surge: IntOrPercent::Count(2), max_unavailable: IntOrPercent::Percent(25) };
+    assert_eq!((objects.deployments[1].replicas, &objects.deployments[1].strategy), (0, &strategy));
+    let stateful_set = objects.workloads(Kind::StatefulSet).next().expect("a StatefulSet");
+    assert_eq!((stateful_set.object.replicas, stateful_set.object.template.spec.volumes.len()), (1, 1));
+    let controller = objects.workloads(Kind::ReplicationController).next().expect("a ReplicationController");
+    assert_eq!(controller.object.selector.as_ref().expect("a selector").match_labels.len(), 1);
+    assert_eq!(objects.workloads(Kind::CronJob).count(), 1);
+}
+
+#[test]
+fn autoscalers_are_filled_in_and_version_1_is_understood() {
+    let head =
+        "kind: HorizontalPodAutoscaler\nmetadata: {name: NAME}\nspec: {scaleTargetRef: {kind: Deployment, name: cart}, maxReplicas: 9";
+    let hpa =
+        |version: &str, name: &str, rest: &str| format!("apiVersion: autoscaling/{version}\n{}{rest}}}\n---\n", head.replace("NAME", name));
+    let objects = read(
+        &[
+            hpa("v2", "a", ""),
+            hpa("v2", "b", ", minReplicas: 2, metrics: [{type: ContainerResource, containerResource: {name: cpu, container: c, target: {type: AverageValue, averageValue: 250m}}}], behavior: {scaleDown: {selectPolicy: Min, tolerance: 0.05}}"),
+            hpa("v1", "c", ", targetCPUUtilizationPercentage: 60"),
+        ]
+        .concat(),
+    );
+    let [a, b, c] = &objects.horizontal_pod_autoscalers[..] else { panic!("three autoscalers") };
+    assert_eq!((a.min_replicas, a.max_replicas, a.behavior.is_none()), (1, 9, true));
+    assert_eq!(
+        (&a.metrics[0].source, &a.metrics[0].target),
+        (&MetricSource::Resource(ResourceName::Cpu), &MetricTarget::AverageUtilization(80))
+    );
+    assert_eq!(b.metrics[0].source, MetricSource::ContainerResource(ResourceName::Cpu, "c".into()));
+    assert_eq!(b.metrics[0].target, MetricTarget::AverageValueMillis(250));
+    let HpaBehavior { scale_up, scale_down } = b.behavior.as_ref().expect("a behavior");
+    assert_eq!((scale_up.stabilization_window, scale_down.stabilization_window), (Some(SimDuration::ZERO), None));
+    assert_eq!(
+        (scale_up.policies.len(), scale_up.policies[0].amount, scale_up.policies[1].amount),
+        (2, IntOrPercent::Count(4), IntOrPercent::Percent(100))
+    );
+    assert_eq!(
+        (scale_down.select, scale_down.tolerance_micros, scale_down.policies[0].period.as_secs()),
+        (ScalingPolicySelect::Min, Some(50_000), 15)
+    );
+    assert_eq!(c.metrics[0].target, MetricTarget::AverageUtilization(60));
+}
+
+#[test]
+fn nodes_are_ready_unless_they_say_otherwise_and_allocatable_defaults_to_capacity() {
+    let objects = read(
+        "apiVersion: v1\nkind: NodeList\nitems:\n\
+         - {metadata: {name: a}, status: {capacity: {cpu: 4, memory: 8Gi}}}\n\
+         - {metadata: {name: b}, spec: {taints: [{key: k, effect: NoSchedule}]}, status: {capacity: {cpu: 4}, allocatable: {cpu: 3900m}, conditions: [{type: Ready, status: \"False\", reason: KubeletNotReady}, {type: MemoryPressure, status: \"True\"}]}}\n",
+    );
+    let [a, b] = &objects.nodes[..] else { panic!("two nodes") };
+    assert_eq!((a.status.ready, amounts(&a.status.allocatable)), (ConditionStatus::True, vec![("cpu", 4000), ("memory", 8 << 30)]));
+    assert_eq!(
+        (b.status.ready, &*b.status.ready_reason, b.status.memory_pressure, b.spec.taints.len()),
+        (ConditionStatus::False, "KubeletNotReady", true, 1)
+    );
+    assert_eq!(amounts(&b.status.allocatable), [("cpu", 3900)]);
+    assert_eq!(&*a.meta.namespace, "");
+}
+
+#[test]
+fn priorities_are_resolved_wherever_the_class_stands() {
+    let objects = read(
+        "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {priorityClassName: gold, containers: [{name: c, image: x}]}}\n---\n\
+         {apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {containers: [{name: c, image: x}]}}\n---\n\
+         {apiVersion: v1, kind: Pod, metadata: {name: c}, spec: {priority: 7, preemptionPolicy: Never, containers: [{name: c, image: x}]}}\n---\n\
+         {apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: gold}, value: 1000, preemptionPolicy: Never}\n---\n\
+         {apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: plain}, value: 10, globalDefault: true}\n",
+    );
+    let found: Vec<(i32, PreemptionPolicy)> = objects.pods.iter().map(|pod| (pod.spec.priority, pod.spec.preemption_policy)).collect();
+    assert_eq!(found, [(1000, PreemptionPolicy::Never), (10, PreemptionPolicy::PreemptLowerPriority), (7, PreemptionPolicy::Never)]);
+}
+
+#[test]
+fn instants_are_told_on_the_runs_clock() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, deletionTimestamp: \"2026-01-01T00:00:05Z\"}\nspec: {nodeName: n, containers: [{name: c, image: x}]}\nstatus: {phase: Running, startTime: \"2026-01-01T00:00:02Z\"}\n";
+    let at = |options: &Options| {
+        let objects = read_with(text, options);
+        (objects.pods[0].status.start_time, objects.pods[0].meta.deletion)
+    };
+    assert_eq!(at(&Options::default()), (Some(SimTime::ZERO), Some(SimTime::ZERO)));
+    let options = Options { origin_seconds: Some(1_767_225_603), ..Options::default() }; // 2026-01-01T00:00:03Z
+    assert_eq!(at(&options), (Some(SimTime::ZERO), Some(SimTime::from_secs(2))));
+}
+
+#[test]
+fn equal_specs_of_pods_are_shared_and_origins_lead_back() {
+    let pod =
+        |name: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: x}}]}}\n---\n");
+    let objects = read(&[pod("a"), pod("b")].concat());
+    assert!(Arc::ptr_eq(&objects.pods[0].spec, &objects.pods[1].spec));
+    assert_eq!(objects.pods[1].origin.document.index, 1);
+    assert_eq!(objects.pods[1].origin.value().pointer("/metadata/name").and_then(|name| name.as_str()), Some("b"));
+}
+
+#[test]
+fn services_and_storage_keep_what_scheduling_and_traffic_look_at() {
+    let objects = read(
+        "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {app: a}, ports: [{port: 80}], internalTrafficPolicy: Local, sessionAffinity: ClientIP}}\n---\n\
+         {apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: None}}\n---\n\
+         {apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: fast}, provisioner: x, volumeBindingMode: WaitForFirstConsumer, allowedTopologies: [{matchLabelExpressions: [{key: zone, values: [a]}]}]}\n---\n\
+         {apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], csi: {driver: d, volumeHandle: h}, claimRef: {namespace: n, name: c}}}\n---\n\
+         {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c}, spec: {accessModes: [ReadWriteOnce], storageClassName: \"\", resources: {requests: {storage: 500Mi}}}}\n---\n\
+         {apiVersion: storage.k8s.io/v1, kind: CSINode, metadata: {name: n}, spec: {drivers: [{name: d, nodeID: n, allocatable: {count: 3}}, {name: e, nodeID: n}]}}\n",
+    );
+    let (a, b) = (&objects.services[0], &objects.services[1]);
+    assert_eq!(
+        (a.selector.as_ref().map(|selector| selector.len()), a.internal_local, a.external_local, a.client_ip_affinity),
+        (Some(1), true, false, true)
+    );
+    assert_eq!((b.selector.is_none(), b.headless), (true, true));
+    let class = &objects.storage_classes[0];
+    assert!(class.wait_for_first_consumer && class.allowed_topologies[0].match_expressions[0].values == ["a".into()]);
+    let volume = &objects.persistent_volumes[0];
+    assert_eq!((volume.capacity_bytes, &*volume.claim_ref, volume.csi.clone()), (1 << 30, "n/c", Some(("d".into(), "h".into()))));
+    let claim = &objects.persistent_volume_claims[0];
+    assert_eq!((claim.request_bytes, claim.storage_class_name.as_deref()), (500 << 20, Some("")));
+    assert_eq!(objects.csi_nodes[0].drivers.values().copied().collect::<Vec<_>>(), [Some(3), None]);
+}

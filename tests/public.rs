@@ -1,0 +1,47 @@
+//! Install files in the shape of well-known published ones are read whole and run with a traffic source on the side.
+
+mod common;
+
+use common::{expect_exit, root, wavetank};
+
+fn scenario(manifest: &str, service: &str, workload: &str) -> String {
+    format!(
+        "apiVersion: wavetank.dev/v1
+kind: Scenario
+metadata: {{name: public}}
+spec:
+  duration: 5m
+  cluster: {{nodePools: [{{name: general, count: 4, template: {{capacity: {{cpu: '8', memory: 32Gi, pods: '110'}}, labels: {{kubernetes.io/os: linux}}}}}}]}}
+  manifests: [{{path: {}}}]
+  behaviors: [{{workload: {workload}, service: {{cpuPerRequest: {{mean: 2ms}}, concurrency: 16}}}}]
+  traffic: {{sources: [{{name: users, to: {service}, rate: 20/s, timeout: 1s}}]}}
+  expectations: [{{metric: availability, where: {{service: {service}}}, window: 30s, stat: last, op: '>=', value: 99%}}]
+",
+        root().join("tests/public").join(manifest).display()
+    )
+}
+
+#[test]
+fn public_install_files_are_read_whole_and_serve_their_users() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (manifest, service, workload) in [
+        ("microservice-shop.yaml", "frontend", "deployment/frontend"),
+        ("monitoring-stack.yaml", "monitoring/grafana", "deployment/monitoring/grafana"),
+        ("gitops-controller.yaml", "gitops-server", "deployment/gitops-server"),
+    ] {
+        let path = scratch.path().join(manifest);
+        std::fs::write(&path, scenario(manifest, service, workload)).unwrap();
+        expect_exit(wavetank().arg("run").arg(&path).arg("--out").arg(scratch.path().join("out")), 0);
+    }
+}
+
+#[test]
+fn what_is_not_simulated_is_said_once_and_refused_only_when_strict() {
+    let file = root().join("tests/public/monitoring-stack.yaml");
+    let lenient = wavetank().arg("validate").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&lenient.stderr).into_owned() + &String::from_utf8_lossy(&lenient.stdout);
+    assert_eq!(lenient.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("ServiceMonitor").count(), 1, "{said}");
+    assert!(said.contains("DaemonSet") && said.contains("StatefulSet"), "{said}");
+    expect_exit(wavetank().args(["validate", "--strict"]).arg(&file), 3);
+}
