@@ -14,7 +14,7 @@ use scenarios::Scenario;
 use trace::{Header, JsonlWriter, MemorySink, SCHEMA_VERSION, Tee, Trace, TraceSink};
 
 use crate::error::CliError;
-use crate::files;
+use crate::files::Policy;
 use crate::progress::Progress;
 use crate::results::Job;
 
@@ -32,8 +32,7 @@ pub(crate) struct Done {
 /// How to run.
 pub(crate) struct Plan<'a> {
     pub(crate) scenario: &'a Scenario,
-    /// The policy as given: a name or a file.
-    pub(crate) policy: &'a str,
+    pub(crate) policy: &'a Policy,
     pub(crate) seeds: &'a [u64],
     pub(crate) threads: usize,
     pub(crate) max_events: Option<u64>,
@@ -59,8 +58,8 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
 }
 
 fn run_one(plan: &Plan<'_>, spec: &Arc<engine::spec::WorldSpec>, seed: u64, progress: &Progress<'_>, failed: &AtomicBool) -> Result<Done, CliError> {
-    let scheduler = files::policy(plan.policy)?;
-    let header = header(plan.scenario, scheduler.name(), seed);
+    let scheduler = plan.policy.make()?;
+    let header = header(plan.scenario, plan.policy.name(), seed);
     let id = job_id(&header);
     let mut world = World::new(spec.clone(), scheduler, seed);
     let mut memory = MemorySink::default();

@@ -7,7 +7,11 @@
 
 mod error;
 mod exit;
+mod experiment;
+mod files;
 mod io;
+mod progress;
+mod results;
 mod verbs;
 
 use std::path::PathBuf;
@@ -48,6 +52,15 @@ Exit codes:  0 ok · 1 unexpected · 2 usage · 3 invalid input · 4 expectation
 
 #[derive(Subcommand)]
 enum Verb {
+    Run(verbs::run::Run),
+    Validate(verbs::validate::Validate),
+    Init(verbs::init::Init),
+    List(verbs::list::List),
+    Get(verbs::get::Get),
+    Why(verbs::why::Why),
+    Replay(verbs::replay::Replay),
+    Report(verbs::report::Report),
+    Explain(verbs::explain::Explain),
     Completion(verbs::completion::Completion),
 }
 
@@ -61,6 +74,15 @@ fn main() -> ExitCode {
         return Exit::Usage.into();
     }
     let done = match cli.verb {
+        Verb::Run(verb) => verb.run(&io),
+        Verb::Validate(verb) => verb.run(&io),
+        Verb::Init(verb) => verb.run(&io),
+        Verb::List(verb) => verb.run(&io),
+        Verb::Get(verb) => verb.run(&io),
+        Verb::Why(verb) => verb.run(&io),
+        Verb::Replay(verb) => verb.run(&io),
+        Verb::Report(verb) => verb.run(&io),
+        Verb::Explain(verb) => verb.run(&io),
         Verb::Completion(verb) => verb.run(&io, &mut <Cli as clap::CommandFactory>::command()),
     };
     done.unwrap_or_else(|error| error.report(&io)).into()

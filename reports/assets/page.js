@@ -45,37 +45,46 @@
   // ---- charts: one time axis, one cursor, one zoom -------------------------------------------------------------
   let data, plots = [], zoom = null, zooming = false;
 
+  // Shading lies under the grid, names over everything, each on a halo so that lines do not cross them out.
   function bandsPlugin(withLabels) {
-    return { hooks: { drawClear: (u) => {
+    const inside = (u, paint) => {
       const { ctx, bbox } = u, ratio = devicePixelRatio || 1;
       ctx.save();
       ctx.beginPath(); ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height); ctx.clip();
-      ctx.font = `${11 * ratio}px ${css('--sans')}`; ctx.textBaseline = 'top';
-      let taken = [];
       for (const band of data.bands) {
         const from = u.valToPos(band.from, 'x', true), to = band.to === null ? from : u.valToPos(band.to, 'x', true);
-        if (to < bbox.left || from > bbox.left + bbox.width) continue;
+        if (to >= bbox.left && from <= bbox.left + bbox.width) paint(ctx, bbox, ratio, band, from, to);
+      }
+      ctx.restore();
+    };
+    const shade = (u) => {
+      if (data.warmup > 0) {
+        const { ctx, bbox } = u, to = Math.min(u.valToPos(data.warmup, 'x', true), bbox.left + bbox.width);
+        ctx.fillStyle = fade(css('--muted'), 13);
+        if (to > bbox.left) ctx.fillRect(bbox.left, bbox.top, to - bbox.left, bbox.height);
+      }
+      inside(u, (ctx, bbox, ratio, band, from, to) => {
         ctx.strokeStyle = band.mark ? css('--accent') : css('--fail'); ctx.lineWidth = ratio;
         ctx.setLineDash(band.mark ? [4 * ratio, 4 * ratio] : []);
         if (to > from) { ctx.fillStyle = css('--band'); ctx.fillRect(from, bbox.top, to - from, bbox.height); }
         ctx.beginPath(); ctx.moveTo(from, bbox.top); ctx.lineTo(from, bbox.top + bbox.height); ctx.stroke();
-        if (!withLabels) continue;
-        const x = Math.max(from, bbox.left) + 4 * ratio, wide = ctx.measureText(band.label).width;
+      });
+    };
+    const name = (u) => {
+      const taken = [];
+      inside(u, (ctx, bbox, ratio, band, from) => {
+        ctx.font = `${11 * ratio}px ${css('--sans')}`; ctx.textBaseline = 'top'; ctx.textAlign = 'left'; ctx.setLineDash([]);
+        const wide = ctx.measureText(band.label).width;
+        const x = Math.min(Math.max(from, bbox.left) + 4 * ratio, bbox.left + bbox.width - wide - 4 * ratio);
         const row = [0, 1, 2].find((r) => !taken.some((t) => t.row === r && x < t.to && x + wide > t.from));
-        if (row === undefined) continue;
+        if (row === undefined) return;
         taken.push({ row, from: x, to: x + wide + 6 * ratio });
-        ctx.fillStyle = ctx.strokeStyle;
-        ctx.fillText(band.label, x, bbox.top + (2 + 13 * row) * ratio);
-      }
-      if (data.warmup > 0) {
-        const to = u.valToPos(data.warmup, 'x', true);
-        ctx.fillStyle = fade(css('--muted'), 12); ctx.fillRect(bbox.left, bbox.top, to - bbox.left, bbox.height);
-        if (withLabels && to - bbox.left > ctx.measureText('warm-up').width) {
-          ctx.fillStyle = css('--muted'); ctx.textBaseline = 'bottom'; ctx.fillText('warm-up', bbox.left + 3 * ratio, bbox.top + bbox.height - 2 * ratio);
-        }
-      }
-      ctx.restore();
-    } } };
+        const y = bbox.top + (3 + 13 * row) * ratio;
+        ctx.lineJoin = 'round'; ctx.lineWidth = 4 * ratio; ctx.strokeStyle = css('--panel'); ctx.strokeText(band.label, x, y);
+        ctx.fillStyle = band.mark ? css('--accent') : css('--fail'); ctx.fillText(band.label, x, y);
+      });
+    };
+    return { hooks: { drawClear: shade, draw: withLabels ? name : () => {} } };
   }
 
   function build(spec, holder) {
@@ -108,7 +117,7 @@
       scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : uPlot.rangeLog(low, Math.max(high, low * 1.5), 10, false) } : { range: (u, low, high) => [0, high > 0 ? high * 1.06 : 1] } },
       axes: [
         { ...axis, size: 26, space: 62, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800], values: (u, all) => all.map((v) => clock(v)) },
-        { ...axis, size: 52, space: large ? 34 : 28, values: (u, all) => all.map((v) => v === null ? '' : write(v)) },
+        { ...axis, size: 52, space: large ? 34 : 28, values: (u, all) => all.map((v) => v === null ? '' : (spec.scale === 'gibibytes' ? short : write)(v)) },
       ],
       legend: { live: true, markers: { dash: (u, i) => spec.series[i - 1]?.dash ? 'dashed' : 'solid' } },
       plugins: [bandsPlugin(large)],

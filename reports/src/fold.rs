@@ -254,6 +254,8 @@ pub struct Run<'t> {
     pub(crate) events: Vec<Event<'t>>,
     /// Asked for by many metrics, computed once.
     pub(crate) recoveries: OnceLock<Vec<Recovery>>,
+    /// All latencies of each flow after the warm-up; asked for by many metrics, merged once.
+    latencies: OnceLock<BTreeMap<String, Histogram>>,
 }
 
 #[derive(Default)]
@@ -286,6 +288,7 @@ impl<'t> Run<'t> {
             steps: Vec::new(),
             events: Vec::new(),
             recoveries: OnceLock::new(),
+            latencies: OnceLock::new(),
         };
         let mut living = Living::default();
         for (at, record) in &trace.records {
@@ -299,6 +302,17 @@ impl<'t> Run<'t> {
     pub fn range(&self) -> Range {
         let from = (SimTime::ZERO + self.header.warmup).min(self.end);
         Range { from, to: self.end }
+    }
+
+    /// All latencies of a flow after the warm-up.
+    pub(crate) fn latencies(&self, flow: &str) -> Option<&Histogram> {
+        let from = self.range().from;
+        let merge = |flow: &Flow<'t>| {
+            let mut all = Histogram::default();
+            flow.windows.iter().filter(|window| window.start() >= from).for_each(|window| all.merge(window.latency));
+            (flow.name.to_owned(), all)
+        };
+        self.latencies.get_or_init(|| self.flows.values().map(merge).collect()).get(flow)
     }
 
     fn fold_cluster(&mut self, at: SimTime, record: &'t Record, living: &mut Living<'t>) {
@@ -453,15 +467,6 @@ impl<'t> Run<'t> {
     pub(crate) fn top_workloads(&self) -> impl Iterator<Item = (&'t str, &'t str)> + '_ {
         let bare: std::collections::BTreeSet<&str> = self.pods.iter().filter_map(|pod| pod.workload.strip_prefix("ReplicaSet/")).collect();
         self.workloads.keys().copied().filter(move |(kind, name)| *kind != "ReplicaSet" || bare.contains(name))
-    }
-
-    /// One of a workload's counts over time.
-    pub(crate) fn workload_steps(&self, key: (&str, &str), of: impl Fn(&Counts) -> i32) -> Steps {
-        let mut steps = Steps::default();
-        for (at, counts) in self.workloads.get(&key).into_iter().flatten() {
-            steps.set(*at, f64::from(of(counts)));
-        }
-        steps
     }
 
     /// The running number of pods that `deltas` counts, among those `wanted`.

@@ -145,7 +145,7 @@ fn weighted(stat: &str, mut values: Vec<(f64, u64)>) -> Option<f64> {
     match stat {
         "min" => present().min_by(f64::total_cmp),
         "max" => present().max_by(f64::total_cmp),
-        "last" => present().last(),
+        "last" => present().next_back(),
         "sum" => Some(present().sum()),
         "p50" | "median" => quantile(&mut values, 0.5),
         "p95" => quantile(&mut values, 0.95),

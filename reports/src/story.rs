@@ -24,7 +24,7 @@ impl Tone {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Cause => "cause",
-            Self::Note => "note",
+            Self::Note => "plain",
             Self::Bad => "bad",
             Self::Good => "good",
         }
@@ -56,6 +56,8 @@ pub(crate) fn story(run: &Run<'_>) -> Vec<Point> {
     for recovery in recoveries(run) {
         recovered(recovery, &mut points);
     }
+    let range = run.range();
+    points.retain(|point| point.at >= range.from);
     points.sort_by_key(|point| (point.at, point.tone));
     if points.len() > LINES {
         let more = points.len() - (LINES - 1);
@@ -93,7 +95,9 @@ fn seen_times(run: &Run<'_>, name: &str) -> usize {
 }
 
 fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
+    let from = run.range().from;
     for (service, windows) in &run.stations {
+        let windows = &windows[windows.partition_point(|window| window.end <= from)..];
         let full = |window: &&crate::fold::StationWindow| window.queued as f64 > QUEUE_PER_POD * f64::from(window.pods.max(1));
         if let Some(first) = windows.iter().find(full) {
             let peak = windows.iter().max_by_key(|window| window.queued).unwrap_or(first);
@@ -103,14 +107,20 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             );
             points.push(Point { at: first.end, tone: Tone::Bad, text });
         }
+        if let Some(first) = windows.iter().find(|window| window.orphaned > 0) {
+            let total: u64 = windows.iter().map(|window| window.orphaned).sum();
+            let text = format!("{service} works for callers that have given up ({total} answers for nobody in all)");
+            points.push(Point { at: first.end, tone: Tone::Bad, text });
+        }
         if let Some(first) = windows.iter().find(|window| window.shed > 0) {
             points.push(Point { at: first.end, tone: Tone::Bad, text: format!("{service} turns requests away: queues are full") });
         }
     }
     for flow in run.flows.values() {
+        let windows = &flow.windows[flow.windows.partition_point(|window| window.end <= from)..];
         let mut first_lost = |what: &str, of: fn(&trace::TrafficCounts) -> u64| {
-            if let Some(window) = flow.windows.iter().find(|window| of(&window.counts) > 0) {
-                let total: u64 = flow.windows.iter().map(|window| of(&window.counts)).sum();
+            if let Some(window) = windows.iter().find(|window| of(&window.counts) > 0) {
+                let total: u64 = windows.iter().map(|window| of(&window.counts)).sum();
                 points.push(Point {
                     at: window.end,
                     tone: Tone::Bad,
@@ -124,22 +134,22 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
         let amplified = |window: &&crate::fold::Window<'_>| {
             window.counts.arrived >= 10 && window.counts.attempts as f64 > AMPLIFICATION * window.counts.arrived as f64
         };
-        if let Some(window) = flow.windows.iter().find(amplified) {
+        if let Some(window) = windows.iter().find(amplified) {
             let factor = window.counts.attempts as f64 / window.counts.arrived as f64;
             let text = format!("{}: retries make {factor:.1} attempts of every request", flow.name);
             points.push(Point { at: window.end, tone: Tone::Bad, text });
         }
         if flow.external {
-            worst(flow, points);
+            worst(flow.name, windows, points);
         }
     }
-    let unhealthy: Vec<_> = run.events.iter().filter(|event| event.reason == "Unhealthy").collect();
+    let unhealthy: Vec<_> = run.events.iter().filter(|event| event.reason == "Unhealthy" && event.at >= from).collect();
     if let Some(first) = unhealthy.first() {
         let text = format!("probes fail: {} {} ({} Unhealthy events in all)", first.object, first.message, unhealthy.len());
         points.push(Point { at: first.at, tone: Tone::Bad, text });
     }
     for (service, history) in &run.endpoints {
-        let fell = history.windows(2).find(|pair| pair[0].1 > 0 && pair[1].1 == 0);
+        let fell = history.windows(2).find(|pair| pair[1].0 >= from && pair[0].1 > 0 && pair[1].1 == 0);
         if let Some(pair) = fell {
             points.push(Point {
                 at: pair[1].0,
@@ -151,55 +161,60 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
 }
 
 /// The window in which a flow fared worst, if it fared badly.
-fn worst(flow: &crate::fold::Flow<'_>, points: &mut Vec<Point>) {
+fn worst(flow: &str, windows: &[crate::fold::Window<'_>], points: &mut Vec<Point>) {
     let share = |window: &&crate::fold::Window<'_>| lost(&window.counts) as f64 / finished(&window.counts).max(1) as f64;
-    let worst = flow.windows.iter().filter(|window| finished(&window.counts) >= 10).rev().max_by(|a, b| share(a).total_cmp(&share(b)));
+    let worst = windows.iter().filter(|window| finished(&window.counts) >= 10).rev().max_by(|a, b| share(a).total_cmp(&share(b)));
     if let Some(window) = worst.filter(|window| share(window) > 0.05) {
-        let text = format!("{}: worst moment, {:.0} % of finished requests lost", flow.name, share(&window) * 100.0);
+        let text = format!("{flow}: worst moment, {:.0} % of finished requests lost", share(&window) * 100.0);
         points.push(Point { at: window.end, tone: Tone::Bad, text });
     }
 }
 
 fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
+    let from = run.range().from;
     let unready: Vec<(SimTime, &str)> = run
         .nodes
         .iter()
         .filter_map(|node| {
             let was_ready = node.ready.iter().position(|(_, status, _)| *status == "True")?;
-            node.ready[was_ready..].iter().find(|(_, status, _)| *status != "True").map(|(at, ..)| (*at, node.name))
+            node.ready[was_ready..].iter().find(|(at, status, _)| *at >= from && *status != "True").map(|(at, ..)| (*at, node.name))
         })
         .collect();
     if let Some((at, node)) = unready.iter().min() {
         let more = if unready.len() > 1 { format!(", first of {} nodes", unready.len()) } else { String::new() };
         points.push(Point { at: *at, tone: Tone::Bad, text: format!("node {node} is no longer Ready{more}") });
     }
-    let evicted = run.pods.iter().filter_map(|pod| pod.deleting.filter(|(_, by, _)| crate::metrics::is_eviction_by(by)));
+    let evicted = run.pods.iter().filter_map(|pod| pod.deleting.filter(|(at, by, _)| *at >= from && crate::metrics::is_eviction_by(by)));
     let evicted: Vec<_> = evicted.collect();
     if let Some((at, by, _)) = evicted.iter().min_by_key(|(at, ..)| *at) {
         points.push(Point { at: *at, tone: Tone::Bad, text: format!("{by} begins to evict pods ({} in all)", evicted.len()) });
     }
-    let oom = run
-        .pods
-        .iter()
-        .flat_map(|pod| pod.containers.iter().filter(|change| change.reason == "OOMKilled").map(|change| (change.at, pod.name)));
+    let oom = run.pods.iter().flat_map(|pod| {
+        pod.containers.iter().filter(|change| change.at >= from && change.reason == "OOMKilled").map(|change| (change.at, pod.name))
+    });
     let oom: Vec<_> = oom.collect();
     if let Some((at, pod)) = oom.iter().min() {
         points.push(Point { at: *at, tone: Tone::Bad, text: format!("{pod} runs out of memory ({} times OOMKilled in all)", oom.len()) });
     }
-    let mut unscheduled: Vec<_> =
-        run.pods.iter().filter_map(|pod| pod.unschedulable.first().map(|(at, _, message, _)| (*at, pod.name, *message))).collect();
+    let mut unscheduled: Vec<_> = run
+        .pods
+        .iter()
+        .filter_map(|pod| pod.unschedulable.iter().find(|(at, ..)| *at >= from).map(|(at, _, message, _)| (*at, pod.name, *message)))
+        .collect();
     unscheduled.sort_unstable();
     if let Some((at, pod, message)) = unscheduled.first() {
         let count = unscheduled.len();
         points.push(Point { at: *at, tone: Tone::Bad, text: format!("no room for {pod}: {message} ({count} pods in all)") });
     }
     let pending = run.pod_steps(|_| true, |pod, into| pod.phase_deltas("Pending", into));
-    let peak = pending.points().iter().rev().max_by(|a, b| a.1.total_cmp(&b.1));
+    let peak = pending.points().iter().filter(|(at, _)| *at >= from).rev().max_by(|a, b| a.1.total_cmp(&b.1));
     if let Some((at, count)) = peak.filter(|(_, count)| *count >= 5.0) {
         points.push(Point { at: *at, tone: Tone::Note, text: format!("most pods pending at once: {count}") });
     }
-    let preempted =
-        run.pods.iter().filter_map(|pod| pod.deleting.filter(|(_, by, _)| by.ends_with("scheduler")).map(|(at, ..)| (at, pod.name)));
+    let preempted = run
+        .pods
+        .iter()
+        .filter_map(|pod| pod.deleting.filter(|(at, by, _)| *at >= from && by.ends_with("scheduler")).map(|(at, ..)| (at, pod.name)));
     let preempted: Vec<_> = preempted.collect();
     if let Some((at, pod)) = preempted.iter().min() {
         points.push(Point { at: *at, tone: Tone::Note, text: format!("the scheduler preempts {pod} ({} pods in all)", preempted.len()) });
@@ -208,7 +223,7 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
 
 fn scaling(run: &Run<'_>, points: &mut Vec<Point>) {
     let mut seen: std::collections::BTreeMap<&str, (bool, bool)> = std::collections::BTreeMap::new();
-    for look in run.autoscales.iter().filter(|look| look.desired != look.current || look.reason == "TooManyReplicas") {
+    for look in run.autoscales.iter().filter(|look| look.at >= run.range().from) {
         let (told_up, told_max) = seen.entry(look.hpa).or_default();
         if look.desired > look.current && !*told_up {
             *told_up = true;
@@ -227,7 +242,7 @@ fn scaling(run: &Run<'_>, points: &mut Vec<Point>) {
             });
         }
     }
-    let grown: Vec<_> = run.pool_changes.iter().filter(|change| change.to > change.from).collect();
+    let grown: Vec<_> = run.pool_changes.iter().filter(|change| change.at >= run.range().from && change.to > change.from).collect();
     if let Some(first) = grown.first() {
         points.push(Point {
             at: first.at,
@@ -255,4 +270,47 @@ fn recovered(recovery: &Recovery, points: &mut Vec<Point>) {
         tone: Tone::Good,
         text: format!("recovered from {}, {total} after it began", recovery.cause),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{black_friday, node_failure};
+
+    /// The order of these words among the turning points.
+    fn check(trace: &trace::Trace, chain: &[&str]) {
+        let run = Run::new(trace);
+        let told: Vec<String> = story(&run).into_iter().map(|point| point.text).collect();
+        let places = chain.iter().map(|words| told.iter().position(|text| text.contains(words)));
+        let places: Vec<Option<usize>> = places.collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{chain:?} at {places:?} in {told:#?}");
+    }
+
+    #[test]
+    fn a_spike_is_told_as_a_chain() {
+        let chain = [
+            "mark spike-40x",
+            "queues grow at shop/checkout",
+            "retries make",
+            "timed out",
+            "probes fail",
+            "begins to scale up",
+            "no room for",
+        ];
+        check(&black_friday(1), &chain);
+        check(&black_friday(1), &["pool general grows", "first new node joins", "at its maximum", "recovered from spike-40x"]);
+    }
+
+    #[test]
+    fn a_dark_node_is_told_as_a_chain() {
+        let chain = [
+            "fault power-loss: node-poweroff strikes Node/general-002",
+            "timed out",
+            "no longer Ready",
+            "begins to evict",
+            "recovered",
+            "over",
+        ];
+        check(&node_failure(1), &chain);
+    }
 }

@@ -296,7 +296,7 @@ pub fn black_friday(seed: u64) -> Trace {
     let mut last_busy_scale = 0.0;
     for second in 0..2400u64 {
         let now = second as f64;
-        if second % 15 == 0 && second > 0 {
+        if second.is_multiple_of(15) && second > 0 {
             let wanted = ((pods.iter().filter(|pod| pod.1.is_infinite()).count() as f64 * busy / 0.65).ceil() as usize).max(8);
             let limited = wanted.min((desired * 2).max(desired + 4)).min(400);
             if limited > desired {
@@ -352,7 +352,7 @@ pub fn black_friday(seed: u64) -> Trace {
         });
         waiting.retain(|(created, name)| {
             let Some(node) = (0..nodes).min_by_key(|node| used[*node]).filter(|node| used[*node] < per_node) else {
-                if (now - created) as u64 % 10 == 0 {
+                if ((now - created) as u64).is_multiple_of(10) {
                     let message = format!("0/{nodes} nodes are available: {nodes} Insufficient cpu. preemption: 0/{nodes} nodes are available: {nodes} No preemption victims found for incoming pod.");
                     let attempt = 1 + ((now - created) / 10.0) as u32;
                     b.at(now + 0.05, Record::PodUnschedulable { pod: name.as_str().into(), attempt, message: message.as_str().into(), rejected_by: vec!["NodeResourcesFit".into()] });
@@ -366,7 +366,7 @@ pub fn black_friday(seed: u64) -> Trace {
             pods.push((ready, f64::INFINITY, name.clone(), node));
             false
         });
-        if second % 10 == 0 && !waiting.is_empty() {
+        if second.is_multiple_of(10) && !waiting.is_empty() {
             let need = nodes + joining.len() + waiting.len().div_ceil(per_node) - joining.len().min(waiting.len().div_ceil(per_node));
             if need > asked {
                 b.at(
@@ -381,7 +381,7 @@ pub fn black_friday(seed: u64) -> Trace {
             }
         }
         let ready = pods.iter().filter(|pod| pod.0 <= now && pod.1 > now).count();
-        if second % 5 == 0 && fluid.queue > ready as f64 * 60.0 && ready > 0 {
+        if second.is_multiple_of(5) && fluid.queue > ready as f64 * 60.0 && ready > 0 {
             let pod = pods[second as usize % pods.len()].2.clone();
             b.event(
                 now + 0.5,
@@ -406,9 +406,8 @@ pub fn black_friday(seed: u64) -> Trace {
         let offered = black_friday_rate(now);
         busy = fluid.second(&mut b, second, offered, ready as f64, 60.0);
         inner.second(&mut b, second, offered.min(ready as f64 * 60.0) * 0.4, 40.0, 130.0);
-        if second % 15 == 0 {
-            for node in 0..nodes {
-                let pods = used[node];
+        if second.is_multiple_of(15) {
+            for (node, pods) in used.iter().copied().enumerate().take(nodes) {
                 let cpu_used_millis = (pods as f64 * busy * 1000.0 * (0.85 + 0.3 * b.random())) as i64 + 200;
                 b.at(
                     now + 0.4,

@@ -270,3 +270,95 @@ fn holds(value: f64, op: &str, threshold: f64) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{black_friday, node_failure, question};
+    use proptest::prelude::*;
+    use trace::{Question, Trace};
+
+    /// Runs that answered `values`, one per seed, to one question. `None`: no data; infinity: never.
+    fn answered(question: &Question, values: &[Option<f64>]) -> Vec<Measures> {
+        let mut trace: Trace = node_failure(1);
+        trace.records.truncate(0);
+        trace.header.questions = vec![question.clone()];
+        let runs = values.iter().enumerate().map(|(index, value)| {
+            trace.header.seed = index as u64 + 1;
+            let mut run = Measures::of_trace(&trace);
+            run.asked[0].never = *value == Some(f64::INFINITY);
+            run.asked[0].value = value.filter(|value| value.is_finite());
+            run
+        });
+        runs.collect()
+    }
+
+    #[test]
+    fn the_worst_seed_decides_unless_the_expectation_says_otherwise() {
+        let mut asked = question("pods.pending", &[], "", "<=", 10.0, "10");
+        let values = [Some(4.0), Some(12.0), Some(5.0), Some(6.0)];
+        for (over, value, outcome) in [
+            ("", 12.0, Outcome::Fail),
+            ("worst", 12.0, Outcome::Fail),
+            ("mean", 6.75, Outcome::Pass),
+            ("median", 5.0, Outcome::Pass),
+            ("p95", 12.0, Outcome::Fail),
+        ] {
+            asked.over = over.into();
+            let judged = judge(&answered(&asked, &values)).expectations.remove(0);
+            assert_eq!((judged.value, judged.outcome, judged.worst_seed), (Some(value), outcome, Some(2)), "{over}");
+            assert_eq!(judged.interval(), "[4 .. 12]");
+        }
+        // `stat: p50, over: seeds` says it the other way round.
+        (asked.over, asked.stat) = ("seeds".into(), "p50".into());
+        assert_eq!(judge(&answered(&asked, &values)).expectations[0].value, Some(5.0));
+    }
+
+    #[test]
+    fn what_has_no_data_is_neither_passed_nor_failed() {
+        let asked = question("latency.p99", &[], "", "<", 0.4, "400ms");
+        let verdict = judge(&answered(&asked, &[Some(0.1), None]));
+        assert_eq!((verdict.outcome, verdict.passed, verdict.inconclusive, verdict.failed), (Outcome::Inconclusive, false, 1, 0));
+        let json = serde_json::to_value(judge(&answered(&asked, &[Some(0.1)]))).unwrap();
+        assert_eq!(json["passed"], true);
+    }
+
+    #[test]
+    fn what_never_happened_fails_whatever_the_others_did() {
+        let asked = question("recovery.total", &[], "", "<=", 100.0, "100s");
+        let verdict = judge(&answered(&asked, &[Some(10.0), Some(f64::INFINITY), Some(11.0)]));
+        let judged = &verdict.expectations[0];
+        assert_eq!((verdict.outcome, judged.worst_seed, &*judged.value_text), (Outcome::Fail, Some(2), "not within the run"));
+    }
+
+    #[test]
+    fn warnings_and_remarks_do_not_fail_a_run() {
+        let mut asked = question("pods.pending", &[], "", "<=", 1.0, "1");
+        for severity in ["warning", "info"] {
+            asked.severity = severity.into();
+            let verdict = judge(&answered(&asked, &[Some(5.0)]));
+            assert_eq!((verdict.passed, verdict.expectations[0].outcome), (true, Outcome::Fail), "{severity}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_seeds_changes_nothing(order in Just((0..4).collect::<Vec<usize>>()).prop_shuffle()) {
+            // Equal seeds give equal runs; four small ones are enough to shuffle.
+            static RUNS: std::sync::OnceLock<Vec<Measures>> = std::sync::OnceLock::new();
+            let runs = RUNS.get_or_init(|| (1..=4).map(|seed| Measures::of_trace(&node_failure(seed))).collect());
+            let shuffled: Vec<Measures> = order.iter().map(|index| runs[*index].clone()).collect();
+            prop_assert_eq!(judge(runs), judge(&shuffled));
+            let options = crate::render::TextOptions::default();
+            prop_assert_eq!(crate::render::text(runs, &judge(runs), &options), crate::render::text(&shuffled, &judge(&shuffled), &options));
+        }
+    }
+
+    #[test]
+    fn a_run_of_a_shop_on_a_bad_day_is_told_in_a_screenful() {
+        let runs: Vec<Measures> = (1..=3).map(|seed| Measures::of_trace(&black_friday(seed))).collect();
+        let options =
+            crate::render::TextOptions { utf8: true, wall: Some("6.1 s"), report: Some("out/black-friday-40x/report.html"), colour: false };
+        insta::assert_snapshot!(crate::render::text(&runs, &judge(&runs), &options));
+    }
+}

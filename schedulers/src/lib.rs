@@ -1,1 +1,33 @@
-//! placeholder
+//! Scheduling policies: kube-scheduler's framework with its plugins, ready-made and configured.
+//!
+//! ```
+//! let (policy, notices) = wavetank_schedulers::from_config(&serde_json::json!({
+//!     "apiVersion": "kubescheduler.config.k8s.io/v1",
+//!     "kind": "KubeSchedulerConfiguration",
+//!     "profiles": [{"schedulerName": "packer"}],
+//! })).expect("a valid configuration");
+//! assert!(policy.is_responsible_for("packer"));
+//! assert!(notices.is_empty());
+//! ```
+//!
+//! Invariants: a policy is a function of what it was asked before; it draws no randomness and reads no clock.
+//!
+//! Not here: the queue, back-off, binding and asynchronous preemption (`sim/engine`).
+
+mod builtin;
+mod config;
+mod framework;
+pub mod harness;
+mod kube_scheduler;
+mod plugins;
+mod registry;
+
+pub use builtin::{Builtin, builtin, names, policy};
+pub use config::{Notice, PolicyError, from_config, from_config_with};
+pub use framework::{Attempt, FeasibleNode, PreFilterRejection, Profile, RejectedNode, Sampling, TieBreak};
+pub use kube_scheduler::KubeScheduler;
+pub use registry::implemented_plugins;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-scheduler.md")]
+mod writing_a_scheduler {}

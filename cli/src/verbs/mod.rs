@@ -1,3 +1,12 @@
 //! One file per verb.
 
 pub(crate) mod completion;
+pub(crate) mod explain;
+pub(crate) mod get;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod replay;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod validate;
+pub(crate) mod why;

@@ -7,7 +7,7 @@ use trace::Trace;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::experiment::{self, Plan};
-use crate::files::{self, LoadOptions};
+use crate::files::{self, LoadOptions, Policy};
 use crate::io::Io;
 use crate::progress::Progress;
 use crate::results::Results;
@@ -36,8 +36,11 @@ impl Replay {
             return Err(CliError::Asked { exit: Exit::Different, message, help: Some("bring the old files back, or run the scenario again".into()) });
         }
         let seeds: Vec<u64> = manifest.jobs.iter().map(|job| job.seed).collect();
-        let policy = manifest.policy_override.as_deref().unwrap_or(&scenario.policy);
-        let plan = Plan { scenario: &scenario, policy, seeds: &seeds, threads: self.jobs, max_events: None };
+        let policy = match &manifest.policy_override {
+            Some(name) => Policy::named(name, io)?,
+            None => Policy::of(&scenario, io)?,
+        };
+        let plan = Plan { scenario: &scenario, policy: &policy, seeds: &seeds, threads: self.jobs, max_events: None };
         let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
         let mut different = 0;
         for (job, again) in manifest.jobs.iter().zip(&done) {

@@ -8,7 +8,7 @@ use reports::{Measures, Outcome, Verdict, judge, render};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::experiment::{self, Done, Plan};
-use crate::files::{self, LoadOptions};
+use crate::files::{self, LoadOptions, Policy};
 use crate::io::Io;
 use crate::progress::{Progress, now};
 use crate::results::{Draft, Manifest, SCHEMA_VERSION};
@@ -96,15 +96,17 @@ impl Run {
             (None, Some(range)) => range.0.clone().collect(),
             (None, None) => scenario.seeds.clone(),
         };
-        let policy = self.policy.as_deref().unwrap_or(&scenario.policy);
-        files::policy(policy)?;
+        let policy = match &self.policy {
+            Some(name) => Policy::named(name, io)?,
+            None => Policy::of(&scenario, io)?,
+        };
         if self.dry_run {
-            let plan = format!("{}: policy {policy}, {} runs (seeds {seeds:?}), {} each\n", scenario.name, seeds.len(), scenario.world.duration);
+            let plan = format!("{}: policy {}, {} runs (seeds {seeds:?}), {} each\n", scenario.name, policy.name(), seeds.len(), scenario.world.duration);
             io.answer(&plan)?;
             return Ok(Exit::Success);
         }
         let started = now();
-        let plan = Plan { scenario: &scenario, policy, seeds: &seeds, threads: self.jobs, max_events: self.max_events };
+        let plan = Plan { scenario: &scenario, policy: &policy, seeds: &seeds, threads: self.jobs, max_events: self.max_events };
         let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
         let wall = started.elapsed();
 
@@ -120,7 +122,7 @@ impl Run {
             policy_override: self.policy.clone(),
             until,
             scenario_digest: scenario.digest.clone(),
-            policy: done.first().map_or_else(String::new, |done| done.measures.policy.to_string()),
+            policy: policy.name().to_owned(),
             jobs: done.iter().map(|done| done.job.clone()).collect(),
         };
         self.write(&place, &manifest, &done, &measures, &verdict, wall)?;

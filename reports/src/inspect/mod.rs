@@ -93,3 +93,51 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::Run;
+    use crate::testing::{black_friday, node_failure};
+    use api::SimTime;
+
+    fn asked(trace: &trace::Trace, object: &str, seconds: u64) -> String {
+        why(&Run::new(trace), object, SimTime::from_secs(seconds)).unwrap_or_else(|error| format!("error: {error}\n"))
+    }
+
+    fn listed(trace: &trace::Trace, kind: &str, seconds: u64, wide: bool) -> String {
+        get(&Run::new(trace), kind, SimTime::from_secs(seconds), wide).map_or_else(|error| error.to_string(), |table| table.to_string())
+    }
+
+    #[test]
+    fn stories_are_told_in_plain_english() {
+        let failure = node_failure(1);
+        let friday = black_friday(1);
+        let stories = [
+            asked(&failure, "pod/api-5d4f-00002", 700),
+            asked(&failure, "node/general-002", 700),
+            asked(&failure, "deployment/api", 1000),
+            asked(&friday, "pod/checkout-7f9c-0040", 400),
+            asked(&failure, "pod/api-5d4f-00099", 700),
+            asked(&failure, "pot/api", 700),
+        ];
+        insta::assert_snapshot!(stories.join("\n"));
+    }
+
+    #[test]
+    fn tables_are_those_of_kubectl() {
+        let failure = node_failure(1);
+        let friday = black_friday(1);
+        let tables = [
+            listed(&failure, "pods", 950, true),
+            listed(&failure, "nodes", 700, false),
+            listed(&failure, "nodes", 700, true),
+            listed(&failure, "deploy", 700, false),
+            listed(&failure, "svc", 700, false),
+            listed(&failure, "events", 950, false),
+            listed(&friday, "hpa", 400, true),
+            listed(&friday, "gizmos", 400, true),
+        ];
+        insta::assert_snapshot!(tables.join("\n"));
+    }
+}

@@ -68,8 +68,11 @@ fn pod_story(run: &Run<'_>, pod: &PodLife<'_>, at: SimTime) -> Vec<String> {
     let mut told: Told = Vec::new();
     let owner = if pod.controller.is_empty() { "by hand".to_owned() } else { format!("by {}", pod.controller) };
     told.push((pod.created, format!("created {owner}")));
-    for (when, attempt, message, _) in &pod.unschedulable {
-        told.push((*when, format!("scheduling attempt {attempt} found no node: {}", reasons(message))));
+    for same in pod.unschedulable.chunk_by(|a, b| a.2 == b.2 && (a.0 <= at) == (b.0 <= at)) {
+        let ((when, first, message, _), (until, last, ..)) = (same[0], same[same.len() - 1]);
+        let attempts =
+            if first == last { format!("attempt {first}") } else { format!("attempts {first} to {last} (until {})", clock(until)) };
+        told.push((when, format!("scheduling {attempts} found no node: {}", reasons(message))));
     }
     if let Some(bound) = pod.scheduled {
         let waited = bound.at.since(pod.created);
@@ -188,7 +191,7 @@ fn container_text(change: &crate::fold::ContainerChange<'_>) -> String {
         }
         ("Terminated", reason, Some(code)) => format!("container {name} terminated: {reason} (exit code {code}){restarts}"),
         ("Waiting", "CrashLoopBackOff", _) => format!("container {name} waits in CrashLoopBackOff{restarts}"),
-        (state, reason, _) if reason.is_empty() => format!("container {name} {}", state.to_lowercase()),
+        (state, "", _) => format!("container {name} {}", state.to_lowercase()),
         (state, reason, _) => format!("container {name} {}: {reason}{restarts}", state.to_lowercase()),
     }
 }

@@ -146,12 +146,11 @@ fn traffic(run: &Run<'_>) -> Vec<TrafficSummary> {
     let mut summaries = Vec::new();
     for flow in run.flows.values() {
         let mut counts = TrafficCounts::default();
-        let mut latency = trace::Histogram::default();
         for window in flow.windows.iter().filter(|window| window.start() >= range.from) {
             counts = add(counts, &window.counts);
-            latency.merge(window.latency);
         }
-        let quantile = |q| latency.quantile(q).map(|nanos| nanos as f64 / 1e9);
+        let latency = run.latencies(flow.name);
+        let quantile = |q| latency?.quantile(q).map(|nanos| nanos as f64 / 1e9);
         let (p50, p95, p99) = (quantile(0.5), quantile(0.95), quantile(0.99));
         summaries.push(TrafficSummary {
             flow: flow.name.into(),
@@ -211,5 +210,128 @@ fn measure(run: &Run<'_>, info: &MetricInfo, filter: &BTreeMap<Str, Str>, into: 
     let stats: &[&'static str] = if varies { info.stats } else { &[""] };
     for (stat, value) in statistics(run, info, filter, stats) {
         into.push(Value { metric: info.name.into(), stat: stat.into(), filter: filter.clone(), value });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Phase;
+    use crate::testing::{Builder, black_friday, node_failure};
+    use trace::Record;
+
+    #[test]
+    fn phases_add_up_to_the_total_to_the_nanosecond() {
+        for trace in [black_friday(1), black_friday(5), node_failure(2), node_failure(9)] {
+            for recovery in Measures::of_trace(&trace).recoveries {
+                let sum: u64 = recovery.phases().iter().filter_map(|(_, phase)| phase.took()).map(SimDuration::as_nanos).sum();
+                assert_eq!(Some(sum), recovery.total.map(SimDuration::as_nanos), "{}", recovery.cause);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dark_node_is_detected_its_pods_evicted_rescheduled_and_ready() {
+        let recovery = Measures::of_trace(&node_failure(1)).recoveries.remove(0);
+        let seconds = |phase: Phase| phase.took().map(|span| span.as_secs());
+        assert_eq!(seconds(recovery.detect), Some(44));
+        assert_eq!(seconds(recovery.evict), Some(300), "the default toleration");
+        assert!(seconds(recovery.reschedule) < Some(1) && seconds(recovery.ready) > Some(10));
+        assert_eq!(recovery.slo, Phase::Took(SimDuration::ZERO), "users were served long before");
+    }
+
+    #[test]
+    fn a_fault_that_outlasts_the_run_has_no_total_and_says_what_is_missing() {
+        let mut trace = node_failure(1);
+        trace.records.retain(|(at, _)| *at < SimTime::from_secs(950));
+        trace.records.push((SimTime::from_secs(950), Record::End { events: 0, traffic_events: 0, reason: "horizon".into() }));
+        let measures = Measures::of_trace(&trace);
+        let recovery = &measures.recoveries[0];
+        assert_eq!((recovery.ready, recovery.total), (Phase::Never, None));
+        assert_eq!(recovery.missing, "Deployment/default/api had 10 of 12 replicas ready at the end");
+        let asked = &measures.asked[1];
+        assert!(asked.never && asked.value.is_none() && asked.note.contains("10 of 12"));
+    }
+
+    #[test]
+    fn warm_up_is_in_no_measure() {
+        let mut trace = node_failure(1);
+        let value = |trace: &Trace, metric: &str| {
+            let values = Measures::of_trace(trace).values;
+            values.into_iter().find(|value| &*value.metric == metric && value.filter.is_empty()).map(|value| value.value)
+        };
+        let whole = value(&trace, "requests.total").unwrap();
+        trace.header.warmup = SimDuration::from_secs(900);
+        let half = value(&trace, "requests.total").unwrap();
+        assert!((half / whole - 0.5).abs() < 0.01, "{half} of {whole}");
+        assert_eq!(value(&trace, "cost.total").map(|cost| (cost * 1000.0).round()), Some((6.0f64 * 0.68 / 4.0 * 1000.0).round()));
+        assert_eq!(value(&trace, "recovery.total"), None, "the fault was in the warm-up");
+    }
+
+    #[test]
+    fn every_expectation_can_be_asked_with_windows_and_filters() {
+        let trace = black_friday(1);
+        let run = Run::new(&trace);
+        let ask = |metric: &str, filter: &[(&str, &str)], window: u64, stat: &str| {
+            let filter: BTreeMap<Str, Str> = filter.iter().map(|(key, value)| (Str::from(*key), Str::from(*value))).collect();
+            Query { metric, filter: &filter, window: SimDuration::from_secs(window), stat }.ask(&run)
+        };
+        let value = |metric: &str, filter: &[(&str, &str)], window: u64, stat: &str| ask(metric, filter, window, stat).value().unwrap();
+        let whole = value("availability", &[], 0, "");
+        let worst_minute = value("availability", &[], 60, "");
+        let worst_second = value("availability", &[], 0, "min");
+        assert!(worst_second < worst_minute && worst_minute < whole && whole < 1.0);
+        assert!((value("availability", &[], 100_000, "min") - whole).abs() < 1e-12, "a window longer than the run is the run");
+        assert!((value("error.rate", &[], 0, "") + whole - 1.0).abs() < 1e-12);
+        assert_eq!(value("availability", &[("service", "payment")], 0, ""), 1.0, "an inner service has its callers' flow");
+        assert_eq!(value("availability", &[("flow", "shoppers")], 0, ""), whole);
+        assert!(value("latency.p99", &[("from", "15m")], 0, "") < value("latency.p99", &[], 0, ""));
+        assert!(value("latency.p99", &[], 60, "max") >= value("latency.p99", &[], 0, ""));
+        assert_eq!(value("throughput", &[], 0, ""), value("requests.succeeded", &[], 0, "") / 2340.0);
+        assert!(value("replicas.desired", &[("workload", "deployment/checkout")], 0, "max") == 400.0);
+        assert_eq!(value("nodes.count", &[("zone", "a"), ("to", "2m")], 0, "max"), 1.0);
+        for (metric, filter, said) in [
+            ("availability", ("node", "x"), "takes no `node`"),
+            ("no.such", ("service", "x"), "no metric"),
+            ("latency.p99", ("from", "20h"), "nothing lies between"),
+            ("latency.p99", ("service", "nobody"), "nothing for"),
+            ("pods.startup", ("from", "soon"), "not a duration"),
+        ] {
+            match ask(metric, &[filter], 0, "") {
+                Answer::NoData(why) => assert!(why.contains(said), "{why}"),
+                other => panic!("{metric}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_rollout_takes_from_its_step_until_all_are_new_and_available() {
+        let mut builder = Builder::new("rollout", 1, 300);
+        let mut counts = |seconds: f64, current: i32, updated: i32, available: i32| {
+            let (kind, name) = ("Deployment".into(), "default/web".into());
+            builder.at(seconds, Record::Workload { kind, name, desired: 4, current, updated, ready: available, available });
+        };
+        counts(1.0, 4, 4, 4);
+        counts(100.5, 4, 0, 4);
+        counts(101.0, 5, 1, 4);
+        counts(130.0, 5, 4, 4);
+        counts(140.0, 4, 4, 4);
+        builder.at(100.0, Record::Step { step: "setImage deployment/web".into(), outcome: "configured".into() });
+        let trace = builder.build();
+        let run = Run::new(&trace);
+        let query = Query { metric: "rollout.duration", filter: &BTreeMap::new(), window: SimDuration::ZERO, stat: "" };
+        assert_eq!(query.ask(&run), Answer::Value(40.0));
+    }
+
+    #[test]
+    fn equal_traces_give_equal_files_and_they_read_back() {
+        let measures = Measures::of_trace(&node_failure(4));
+        let text = crate::render::job("id", "digest", &measures);
+        assert_eq!(text, crate::render::job("id", "digest", &Measures::of_trace(&node_failure(4))));
+        let back: Measures = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, measures);
+        let csv = crate::render::metrics_csv([("id", &measures)]);
+        assert!(csv.starts_with("job,policy,seed,metric,stat,where,value\nid,default,4,availability,,,0."));
+        assert_eq!(csv.lines().count(), measures.values.len() + 1);
     }
 }

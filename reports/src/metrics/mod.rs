@@ -1,6 +1,6 @@
 //! Folds one trace into measures.
 //!
-//! The registry says which metrics there are and what each is; a [`Query`] asks one of them of a [`Run`];
+//! The registry says which metrics there are and what each is; a [`Query`] asks one of them of a [`Run`](crate::Run);
 //! [`Measures`] is everything a run answered, small enough to keep for thousands of runs.
 //!
 //! Invariants:

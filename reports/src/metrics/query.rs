@@ -117,12 +117,21 @@ pub(crate) fn workload_matches(pattern: &str, kind: &str, full: &str) -> bool {
     }
 }
 
+/// What to count of a pod, and when.
+type PodCounts<'f, 't> = &'f dyn Fn(&PodLife<'t>, &mut Vec<(SimTime, u64)>);
+
 /// The shapes of data.
 enum Data<'t> {
     /// Numerator / denominator by window of traffic, in order of their ends.
     Ratios(Vec<(Range, u64, u64)>),
-    /// Latencies by window of traffic; the quantile, or `None` for the mean.
-    Latencies(Vec<(Range, &'t Histogram)>, Option<f64>),
+    /// Latencies by window of traffic.
+    Latencies {
+        windows: Vec<(Range, &'t Histogram)>,
+        /// The quantile, or `None` for the mean.
+        quantile: Option<f64>,
+        /// All of them, where somebody has merged them already.
+        whole: Option<Histogram>,
+    },
     Steps(Steps),
     Samples(Vec<f64>),
     Phases(Vec<(Phase, String)>),
@@ -146,12 +155,17 @@ fn data<'t>(run: &Run<'t>, info: &MetricInfo, filter: &BTreeMap<Str, Str>, range
     };
     let latencies = |quantile: Option<f64>| {
         let of_window = |window: &&Window<'t>| (Range { from: window.start(), to: window.end }, window.latency);
-        Data::Latencies(windows(run, filter, range).iter().map(of_window).collect(), quantile)
+        let merge = |flow: &Flow<'t>, mut all: Histogram| {
+            run.latencies(flow.name).into_iter().for_each(|latency| all.merge(latency));
+            all
+        };
+        let whole = (range == run.range()).then(|| flows(run, filter).into_iter().fold(Histogram::default(), |all, flow| merge(flow, all)));
+        Data::Latencies { windows: windows(run, filter, range).iter().map(of_window).collect(), quantile, whole }
     };
     let phases = |of: fn(&Recovery) -> Phase| Data::Phases(episodes(run, filter, range).iter().map(|r| (of(r), r.explain())).collect());
     let wanted_pod = |pod: &PodLife<'t>| pod_wanted(pod, filter);
     let wanted_node = |node: &NodeLife<'t>| node_wanted(node, filter);
-    let pod_counts = |of: &dyn Fn(&PodLife<'t>, &mut Vec<(SimTime, u64)>)| {
+    let pod_counts = |of: PodCounts<'_, 't>| {
         let mut counts = Vec::new();
         run.pods.iter().filter(|pod| wanted_pod(pod)).for_each(|pod| of(pod, &mut counts));
         Data::Counts(counts)
@@ -431,7 +445,10 @@ impl Data<'_> {
                 let ratios: Vec<f64> = windows.iter().filter(|(_, all)| *all > 0).map(|(part, all)| *part as f64 / *all as f64).collect();
                 stat_of(stat, &ratios)
             }
-            Self::Latencies(windows, quantile) => {
+            Self::Latencies { whole: Some(whole), quantile, .. } if whole_run => {
+                Sliding::of(whole).value(*quantile).map(|nanos| nanos / 1e9)
+            }
+            Self::Latencies { windows, quantile, .. } => {
                 let window = if whole_run { range.length() } else { window };
                 stat_of(stat, &slide_latencies(windows, window, range, *quantile))
             }
@@ -535,6 +552,11 @@ struct Sliding {
 }
 
 impl Sliding {
+    fn of(histogram: &Histogram) -> Self {
+        let mut sliding = Self::default();
+        sliding.add(histogram);
+        sliding
+    }
     fn add(&mut self, histogram: &Histogram) {
         for (bucket, count) in histogram.buckets() {
             if bucket >= self.counts.len() {
@@ -580,4 +602,58 @@ fn tumble(counts: &[(SimTime, u64)], length: SimDuration, range: Range) -> Vec<f
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn secs(seconds: u64) -> SimTime {
+        SimTime::from_secs(seconds)
+    }
+
+    proptest! {
+        /// The clever sums (two ends of a window moving along) against the plain ones (every window by itself).
+        #[test]
+        fn sliding_windows_equal_adding_up_each_window(
+            counts in proptest::collection::btree_map(0u64..120, (0u64..50, 1u64..100), 1..60),
+            length in 1u64..40,
+        ) {
+            let range = Range { from: secs(0), to: secs(121) };
+            let mut histograms = Vec::new();
+            for (second, (part, all)) in &counts {
+                let mut histogram = Histogram::default();
+                histogram.record_n(*part + 1, *all);
+                histograms.push((Range { from: secs(*second), to: secs(second + 1) }, histogram));
+            }
+            let windows: Vec<_> = counts.iter().map(|(second, (part, all))| (Range { from: secs(*second), to: secs(second + 1) }, *part, *all)).collect();
+            let ends = || windows.iter().map(|(span, ..)| span.to).filter(|end| *end >= secs(length));
+            let inside = |end: SimTime, span: Range| span.to <= end && span.from + SimDuration::from_secs(length) >= end;
+            let plain: Vec<(u64, u64)> = ends()
+                .map(|end| sum(&windows.iter().filter(|(span, ..)| inside(end, *span)).copied().collect::<Vec<_>>()))
+                .collect();
+            prop_assert_eq!(slide(&windows, SimDuration::from_secs(length), range), plain);
+            let plain: Vec<f64> = ends()
+                .map(|end| {
+                    let mut merged = Histogram::default();
+                    histograms.iter().filter(|(span, _)| inside(end, *span)).for_each(|(_, histogram)| merged.merge(histogram));
+                    merged.quantile(0.95).map_or(-1.0, |nanos| nanos as f64 / 1e9)
+                })
+                .collect();
+            let borrowed: Vec<(Range, &Histogram)> = histograms.iter().map(|(span, histogram)| (*span, histogram)).collect();
+            prop_assert_eq!(slide_latencies(&borrowed, SimDuration::from_secs(length), range, Some(0.95)), plain);
+        }
+    }
+
+    #[test]
+    fn names_may_be_given_short_or_in_full() {
+        for pattern in ["web", "deployment/web", "Deployment/shop/web", "shop/web"] {
+            assert!(workload_matches(pattern, "Deployment", "shop/web"), "{pattern}");
+        }
+        for pattern in ["we", "statefulset/web", "Deployment/other/web", "other/web", "a/b/c/web"] {
+            assert!(!workload_matches(pattern, "Deployment", "shop/web"), "{pattern}");
+        }
+        assert!(name_matches("web", "shop/web") && name_matches("shop/web", "shop/web") && !name_matches("eb", "shop/web"));
+    }
 }

@@ -10,6 +10,6 @@ mod text;
 
 pub use self::csv::{CSV_HEADER, metrics_csv};
 pub use json::{document, job};
-pub use page::{PageOptions, page};
+pub use page::{PageOptions, page, page_with};
 pub use table::Table;
 pub use text::{TextOptions, text};

@@ -51,8 +51,10 @@ pub struct Sampling {
 }
 
 /// Everything there is to say of one attempt.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Attempt {
+    /// How much it says about itself.
+    pub detail: Detail,
     /// The chosen node.
     pub chosen: Option<NodeIndex>,
     /// Its total, when nodes were scored.
@@ -87,6 +89,31 @@ pub struct Attempt {
     pub feasible_nodes: usize,
     /// Nodes looked at.
     pub evaluated_nodes: usize,
+}
+
+impl Attempt {
+    const fn new(detail: Detail) -> Self {
+        Self {
+            detail,
+            chosen: None,
+            total: 0,
+            argmax_size: 0,
+            via_nominated_node: false,
+            pre_filter: None,
+            pre_filter_nodes: None,
+            feasible: Vec::new(),
+            rejected: Vec::new(),
+            message: None,
+            post_filter_failed: false,
+            preemption: None,
+            clear_nomination: false,
+            rejected_by: Vec::new(),
+            error: None,
+            sampling: Sampling { feasible: 0, processed: 0, next_start: 0 },
+            feasible_nodes: 0,
+            evaluated_nodes: 0,
+        }
+    }
 }
 
 /// What the policy decides for all profiles.
@@ -164,13 +191,13 @@ impl Rehearsals for Filters<'_> {
     }
 }
 
-struct Imagined<'a> {
-    filters: &'a Filters<'a>,
+struct Imagined<'f, 'a> {
+    filters: &'f Filters<'a>,
     node: NodeInfo,
     ready: Vec<Ready<'a>>,
 }
 
-impl Rehearsal for Imagined<'_> {
+impl Rehearsal for Imagined<'_, '_> {
     fn node(&self) -> &NodeInfo {
         &self.node
     }
@@ -200,7 +227,8 @@ struct PreFiltered<'a> {
 /// Upstream: framework/runtime/framework.go (RunPreFilterPlugins). An Unschedulable answer lets the others
 /// run, because preemption may come later; an unresolvable one stops at once.
 fn pre_filter<'a>(profile: &'a Profile, pod: &'a PodInfo, snapshot: &'a ClusterSnapshot) -> Result<PreFiltered<'a>, String> {
-    let mut result = PreFiltered { filters: Filters { pod, snapshot, ready: Vec::new() }, restricted: None, rejection: None, finished: true };
+    let mut result =
+        PreFiltered { filters: Filters { pod, snapshot, ready: Vec::new() }, restricted: None, rejection: None, finished: true };
     for plugin in &profile.filters {
         let name = plugin.name();
         let filter = match plugin.prepare(pod, snapshot) {
@@ -256,7 +284,7 @@ pub(crate) fn attempt(
 ) -> Attempt {
     scratch.feasible.clear();
     scratch.rejected.clear();
-    let mut attempt = Attempt::default();
+    let mut attempt = Attempt::new(settings.detail);
     if snapshot.nodes().is_empty() {
         attempt.message = Some("no nodes available to schedule pods".to_owned());
         return attempt;
@@ -287,6 +315,13 @@ pub(crate) fn attempt(
         attempt.rejected = std::mem::take(&mut scratch.rejected);
     }
     attempt
+}
+
+/// Whether every filter lets `pod` onto `node`.
+pub(crate) fn fits(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool {
+    let Ok(PreFiltered { filters, restricted, rejection: None, .. }) = pre_filter(profile, pod, snapshot) else { return false };
+    let info = snapshot.node(node);
+    restricted.is_none_or(|(names, _)| names.contains(info.name())) && filters.check(&filters.ready, info).is_ok()
 }
 
 /// Notes the restriction to named nodes; gives the status of all others.
@@ -327,8 +362,7 @@ fn find_feasible(
     let named: Option<Vec<NodeIndex>> =
         pre_filtered.restricted.as_ref().map(|(names, _)| names.iter().filter_map(|name| snapshot.find(name)).collect());
     let nodes = named.as_deref().unwrap_or_else(|| snapshot.list_order());
-    let wanted =
-        if profile.scores.is_empty() { 1 } else { feasible_nodes_to_find(nodes.len(), profile.percentage_of_nodes_to_score) };
+    let wanted = if profile.scores.is_empty() { 1 } else { feasible_nodes_to_find(nodes.len(), profile.percentage_of_nodes_to_score) };
     for step in 0..nodes.len() {
         let index = nodes[(*start + step) % nodes.len()];
         match filters.check(&filters.ready, snapshot.node(index)) {

@@ -200,10 +200,14 @@ impl FilterPlugin for InterPodAffinity {
     type Prepared = Counts;
 
     fn pre_filter(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> PreFilterResult<Counts> {
-        let own = |affinity: Option<&api::PodAffinity>| required(affinity).iter().map(|term| OwnTerm::new(term, 0, pod, snapshot)).collect();
+        let own =
+            |affinity: Option<&api::PodAffinity>| required(affinity).iter().map(|term| OwnTerm::new(term, 0, pod, snapshot)).collect();
         let affinity = &pod.spec.affinity;
-        let mut counts =
-            Counts { affinity_terms: own(affinity.pod.as_ref()), anti_affinity_terms: own(affinity.pod_anti.as_ref()), ..Counts::default() };
+        let mut counts = Counts {
+            affinity_terms: own(affinity.pod.as_ref()),
+            anti_affinity_terms: own(affinity.pod_anti.as_ref()),
+            ..Counts::default()
+        };
         let has_own = !counts.affinity_terms.is_empty() || !counts.anti_affinity_terms.is_empty();
         let existing = snapshot.nodes().iter().filter(|node| node.has_pods_with_required_anti_affinity());
         let mut labels_known = false;

@@ -2,7 +2,7 @@
 //!
 //! A pod in a real queue never names a node; a what-if may. Upstream: plugins/nodename.
 
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, QueueingHint, Status};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
 
 const REASON: &str = "node(s) didn't match the requested node name";
 
@@ -24,6 +24,10 @@ fn matches(pod: &PodInfo, node: &NodeInfo) -> bool {
 
 impl FilterPlugin for NodeName {
     type Prepared = ();
+
+    fn pre_filter(&self, pod: &PodInfo, _: &ClusterSnapshot) -> PreFilterResult<()> {
+        if pod.requested_node.is_none() { PreFilterResult::Skip } else { PreFilterResult::Continue(()) }
+    }
 
     fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Status {
         if matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }

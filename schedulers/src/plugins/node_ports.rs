@@ -3,45 +3,14 @@
 //! Ports of containers and sidecars count, of ordinary init containers not. `0.0.0.0` (also written as no
 //! address) conflicts with every address. Upstream: plugins/nodeports, framework/types.go (HostPortInfo).
 
-use api::{ContainerPort, Str};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, HostPort, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
 
 const REASON: &str = "node(s) didn't have free ports for the requested pod ports";
 
 pub(crate) struct NodePorts;
 
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct HostPort {
-    ip: Str,
-    protocol: Str,
-    port: u16,
-}
-
-fn host_ports(pod: &PodInfo) -> impl Iterator<Item = &ContainerPort> {
-    let sidecars = pod.spec.init_containers.iter().filter(|container| container.is_sidecar);
-    pod.spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports).filter(|port| port.host_port > 0)
-}
-
-fn is_any(ip: &str) -> bool {
-    ip.is_empty() || ip == "0.0.0.0"
-}
-
-fn conflicts(wanted: &[HostPort], pod: &PodInfo) -> bool {
-    host_ports(pod).any(|used| {
-        wanted.iter().any(|want| {
-            want.port == used.host_port
-                && want.protocol == used.protocol
-                && (is_any(&want.ip) || is_any(&used.host_ip) || want.ip == used.host_ip)
-        })
-    })
-}
-
-impl NodePorts {
-    fn wanted(pod: &PodInfo) -> Vec<HostPort> {
-        host_ports(pod)
-            .map(|port| HostPort { ip: port.host_ip.clone(), protocol: port.protocol.clone(), port: port.host_port })
-            .collect()
-    }
+fn conflicts<'a>(wanted: &[HostPort], used: impl IntoIterator<Item = &'a HostPort>) -> bool {
+    used.into_iter().any(|used| wanted.iter().any(|want| want.conflicts(used)))
 }
 
 impl Plugin for NodePorts {
@@ -52,7 +21,10 @@ impl Plugin for NodePorts {
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         let wakes = match event {
             ClusterEvent::NodeAdded(_) => true,
-            ClusterEvent::PodDeleted(deleted) => conflicts(&Self::wanted(pod), deleted),
+            ClusterEvent::PodDeleted(deleted) => {
+                let freed: Vec<HostPort> = HostPort::of(&deleted.spec).collect();
+                conflicts(&HostPort::of(&pod.spec).collect::<Vec<_>>(), &freed)
+            }
             ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
         };
         super::queue_if(wakes)
@@ -63,11 +35,11 @@ impl FilterPlugin for NodePorts {
     type Prepared = Vec<HostPort>;
 
     fn pre_filter(&self, pod: &PodInfo, _: &ClusterSnapshot) -> PreFilterResult<Vec<HostPort>> {
-        let wanted = Self::wanted(pod);
+        let wanted: Vec<HostPort> = HostPort::of(&pod.spec).collect();
         if wanted.is_empty() { PreFilterResult::Skip } else { PreFilterResult::Continue(wanted) }
     }
 
     fn filter(&self, wanted: &Vec<HostPort>, _: &PodInfo, node: &NodeInfo) -> Status {
-        if node.pods.iter().any(|pod| conflicts(wanted, pod)) { Status::unschedulable(REASON) } else { Status::Success }
+        if conflicts(wanted, node.used_ports()) { Status::unschedulable(REASON) } else { Status::Success }
     }
 }

@@ -113,10 +113,10 @@ fn default_selector(pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<LabelSe
     let mut merged = LabelSelector::default();
     let first = ObjectKey { namespace: pod.key.namespace.clone(), name: "".into() };
     for (_, service) in objects.services.range(first..).take_while(|(key, _)| key.namespace == pod.key.namespace) {
-        if let Some(labels) = &service.selector {
-            if labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value)) {
-                merged.match_labels.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
-            }
+        if let Some(labels) = &service.selector
+            && labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+        {
+            merged.match_labels.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
         }
     }
     if let Some(owner) = &pod.controller {
@@ -139,11 +139,9 @@ fn default_selector(pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<LabelSe
 fn add_selector(merged: &mut LabelSelector, other: &LabelSelector) {
     for (key, value) in &other.match_labels {
         match merged.match_labels.get(key) {
-            Some(known) if known != value => merged.match_expressions.push(Requirement {
-                key: key.clone(),
-                operator: Operator::In,
-                values: vec![value.clone()],
-            }),
+            Some(known) if known != value => {
+                merged.match_expressions.push(Requirement { key: key.clone(), operator: Operator::In, values: vec![value.clone()] })
+            }
             _ => {
                 merged.match_labels.insert(key.clone(), value.clone());
             }
@@ -319,10 +317,10 @@ impl ScorePlugin for PodTopologySpread {
                     Some(value) => counts.get_mut(value),
                     None => counts.get_mut(""),
                 };
-                if let Some(place) = place {
-                    if constraint.includes(pod, node, self.comparison_operators) {
-                        *place += constraint.count(pod, node);
-                    }
+                if let Some(place) = place
+                    && constraint.includes(pod, node, self.comparison_operators)
+                {
+                    *place += constraint.count(pod, node);
                 }
             }
         }
@@ -336,11 +334,8 @@ impl ScorePlugin for PodTopologySpread {
         let mut score = 0.0;
         for (at, constraint) in soft.constraints.iter().enumerate() {
             let Some(value) = node.labels().get(&constraint.key) else { continue };
-            let count = if &*constraint.key == HOSTNAME {
-                constraint.count(pod, node)
-            } else {
-                soft.counts[at].get(value).copied().unwrap_or(0)
-            };
+            let count =
+                if &*constraint.key == HOSTNAME { constraint.count(pod, node) } else { soft.counts[at].get(value).copied().unwrap_or(0) };
             score += count as f64 * soft.weights[at] + (constraint.max_skew - 1) as f64;
         }
         score.round() as i64

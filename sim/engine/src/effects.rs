@@ -9,16 +9,15 @@
 
 use api::{
     Deployment, DeploymentStatus, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
-use crate::event::Event;
+use crate::event::{Event, ProbeKind};
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(missing_docs, reason = "official names")]
 pub(crate) enum Component {
     Deployment,
     ReplicaSet,
@@ -105,8 +104,6 @@ pub(crate) enum Write {
     HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
     /// Creates a node.
     CreateNode(Box<Node>),
-    /// Replaces a node's taints and cordon.
-    NodeSpec { node: NodeId, taints: Vec<Taint>, unschedulable: bool },
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
     /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
     PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
@@ -124,9 +121,19 @@ pub(crate) enum Write {
     Announced(Box<Self>, Box<Record>),
 }
 
+impl Write {
+    /// The pod that this write binds, announced or not.
+    pub(crate) fn binds(&self) -> Option<PodId> {
+        match self {
+            Self::BindPod { pod, .. } => Some(*pod),
+            Self::Announced(write, _) => write.binds(),
+            _ => None,
+        }
+    }
+}
+
 /// Kinds that are only created and deleted.
 #[derive(Clone, PartialEq, Debug)]
-#[expect(missing_docs, reason = "official names")]
 pub(crate) enum OtherObject {
     Service(api::Service),
     HorizontalPodAutoscaler(HorizontalPodAutoscaler),
@@ -144,6 +151,17 @@ pub(crate) enum ProcessChange {
     Terminating(PodId),
     /// They are gone, and what they were working on with them.
     Stopped(PodId),
+    /// The same, after the pod's object went by force.
+    Removed(Uid),
+}
+
+/// A probe that the traffic engine is to answer, because the process may be too busy to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ProbeRequest {
+    pub(crate) pod: Uid,
+    pub(crate) container: u8,
+    pub(crate) kind: ProbeKind,
+    pub(crate) timeout: SimDuration,
 }
 
 /// What a room wants done.
@@ -157,6 +175,8 @@ pub(crate) struct Effects {
     pub(crate) records: Vec<Record>,
     /// What becomes of processes, for the traffic engine.
     pub(crate) processes: Vec<ProcessChange>,
+    /// Probes of processes that may be too busy to answer.
+    pub(crate) probes: Vec<ProbeRequest>,
     /// The key that was synced wants another sync at this time (work-queue AddAfter).
     pub(crate) resync: Option<SimTime>,
 }
@@ -196,6 +216,7 @@ impl Effects {
         self.timers.clear();
         self.records.clear();
         self.processes.clear();
+        self.probes.clear();
         self.resync = None;
     }
 }

@@ -20,7 +20,7 @@ pub(crate) enum Event {
     BackoffFlush,
     /// Pods that were unschedulable for too long are tried again.
     UnschedulableFlush,
-    /// A kubelet's timer for a pod; stale when the generation differs.
+    /// A kubelet's timer for a pod; stale when its number is not the one the kubelet waits for.
     Kubelet(PodId, KubeletTimer, u32),
     /// The node lifecycle controller's monitor could see something new about this node.
     NodeMonitor(NodeId),
@@ -72,16 +72,14 @@ pub(crate) enum KubeletTimer {
     Started,
     /// A probe is due: container index, and which probe.
     Probe(u8, ProbeKind),
-    /// A container exits by itself.
+    /// A container exits: by itself, after SIGTERM, or by SIGKILL.
     Exit(u8),
-    /// A container's back-off is over.
+    /// A container that stopped runs again.
     BackoffOver(u8),
-    /// preStop is over.
+    /// A container's process is able to answer.
+    Answers(u8),
+    /// preStop is over: SIGTERM.
     PreStopOver,
-    /// All containers have stopped after SIGTERM.
-    Stopped,
-    /// The grace is over: SIGKILL.
-    GraceOver,
 }
 
 /// Which probe.

@@ -25,3 +25,5 @@ mod traffic;
 mod world;
 
 pub use clock::{Calendar, EventId};
+pub use traffic::graph as service_graph;
+pub use world::{Limits, Progress, Summary, Violation, World};

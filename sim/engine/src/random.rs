@@ -72,33 +72,93 @@ pub fn entity(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
+/// A sequence of random numbers.
+pub trait Draw {
+    /// 64 random bits.
+    fn bits(&mut self) -> u64;
+    /// Uniform in [0, 1), 53 bits.
+    fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+    /// Uniform in 0..n; zero when `n` is zero.
+    fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
+    }
+    /// Exponential with mean 1.
+    fn exponential(&mut self) -> f64 {
+        -libm::log1p(-self.unit())
+    }
+    /// Standard normal (Box-Muller, one of the pair).
+    fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(2.0 * self.exponential());
+        radius * libm::cos(2.0 * core::f64::consts::PI * self.unit())
+    }
+}
+
 /// One sequence of draws.
 #[derive(Clone, Debug)]
 pub struct Stream {
     rng: ChaCha8Rng,
 }
 
+impl Draw for Stream {
+    fn bits(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}
+
 impl Stream {
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.rng.next_u64()
+        Draw::bits(self)
     }
     /// Uniform in [0, 1), 53 bits.
     pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        Draw::unit(self)
     }
     /// Uniform in 0..n; zero when `n` is zero.
     pub fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
+        Draw::below(self, n)
     }
     /// Exponential with mean 1.
     pub fn exponential(&mut self) -> f64 {
-        -libm::log1p(-self.unit())
+        Draw::exponential(self)
     }
     /// Standard normal (Box-Muller, one of the pair).
     pub fn normal(&mut self) -> f64 {
-        let radius = libm::sqrt(2.0 * self.exponential());
-        radius * libm::cos(2.0 * core::f64::consts::PI * self.unit())
+        Draw::normal(self)
+    }
+}
+
+/// A short sequence split off from 64 bits that a [`Stream`] gave (SplitMix64): whatever concerns one
+/// request is drawn from that request's own bits, so that no other request can shift it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Split(u64);
+
+/// The golden ratio in 64 bits.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A bijection of 64 bits in which every bit depends on every other (SplitMix64's finalizer).
+#[must_use]
+pub const fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+impl Split {
+    /// The `index`-th sequence for `purpose` under `bits`.
+    #[must_use]
+    pub const fn new(bits: u64, purpose: Purpose, index: u64) -> Self {
+        let place = ((purpose as u64) << 48).wrapping_add(index).wrapping_add(1);
+        Self(mix(bits ^ mix(place.wrapping_mul(GOLDEN))))
+    }
+}
+
+impl Draw for Split {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(GOLDEN);
+        mix(self.0)
     }
 }
 
@@ -174,7 +234,7 @@ impl Distribution {
         }
     }
     /// One draw.
-    pub fn sample(&self, stream: &mut Stream) -> SimDuration {
+    pub fn sample(&self, stream: &mut impl Draw) -> SimDuration {
         match self {
             Self::Constant(value) => *value,
             Self::Exponential { mean } => scaled(*mean, stream.exponential()),
@@ -211,4 +271,104 @@ fn empirical(values: &[SimDuration], unit: f64) -> SimDuration {
     let index = (place as usize).min(last.saturating_sub(1));
     let (low, high) = (values[index], values[(index + 1).min(last)]);
     low + scaled(high - low, place - index as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean(n: u32, mut draw: impl FnMut() -> f64) -> f64 {
+        (0..n).map(|_| draw()).sum::<f64>() / f64::from(n)
+    }
+
+    #[test]
+    fn the_generator_is_pinned() {
+        let mut stream = Streams::new(42).stream(Purpose::Arrivals, entity("users"));
+        assert_eq!([stream.bits(), stream.bits()], [10_881_950_966_122_439_186, 10_832_212_175_712_826_884]);
+        assert_eq!(entity("users"), 4767205828091196211);
+        assert_eq!(Split::new(42, Purpose::CpuDemand, 7).bits(), 16273031820703077690);
+    }
+
+    #[test]
+    fn streams_do_not_know_of_each_other() {
+        let streams = Streams::new(7);
+        let mut alone = streams.stream(Purpose::Balancing, 1);
+        let expected: Vec<u64> = (0..100).map(|_| alone.bits()).collect();
+        let (mut one, mut other) = (streams.stream(Purpose::Balancing, 1), streams.stream(Purpose::Balancing, 2));
+        let mixed: Vec<u64> = (0..100).map(|_| (one.bits(), other.bits()).0).collect();
+        assert_eq!(mixed, expected);
+        let first = |purpose, entity, seed| Streams::new(seed).stream(purpose, entity).bits();
+        let all = [first(Purpose::Calls, 1, 7), first(Purpose::Errors, 1, 7), first(Purpose::Calls, 2, 7), first(Purpose::Calls, 1, 8)];
+        assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])));
+    }
+
+    #[test]
+    fn splits_are_uniform_and_differ_by_purpose_and_index() {
+        let unit = |bits, purpose, index| Split::new(bits, purpose, index).unit();
+        for (purpose, index) in [(Purpose::CpuDemand, 0), (Purpose::Errors, 0), (Purpose::Calls, 1 << 32 | 5)] {
+            let mut bits = 0;
+            let average = mean(100_000, || {
+                bits += 1; // The worst seeds there are.
+                unit(bits, purpose, index)
+            });
+            assert!((average - 0.5).abs() < 0.004, "{average}");
+        }
+        // Two sequences of one request are not correlated.
+        let mut bits = 0;
+        let product = mean(100_000, || {
+            bits += 1;
+            (unit(bits, Purpose::Errors, 0) - 0.5) * (unit(bits, Purpose::CpuDemand, 0) - 0.5)
+        });
+        assert!(product.abs() < 0.001, "{product}");
+    }
+
+    #[test]
+    fn every_distribution_has_the_mean_that_it_says() {
+        let ms = SimDuration::from_millis;
+        for law in [
+            Distribution::Constant(ms(10)),
+            Distribution::Exponential { mean: ms(10) },
+            Distribution::lognormal_mean_cv(ms(10), 0.5),
+            Distribution::lognormal_median_p95(ms(10), ms(30)),
+            Distribution::lognormal_median_p99(ms(10), ms(30)),
+            Distribution::Uniform { min: ms(5), max: ms(20) },
+            Distribution::Weibull { scale: ms(10), shape: 1.5 },
+            Distribution::Empirical(vec![ms(1), ms(2), ms(9)]),
+        ] {
+            let mut stream = Streams::new(3).stream(Purpose::CpuDemand, 1);
+            let found = mean(200_000, || law.sample(&mut stream).as_secs_f64());
+            let expected = match &law {
+                Distribution::Empirical(_) => 0.0035, // Linear between values: (1.5 + 5.5) / 2.
+                _ => law.mean().as_secs_f64(),
+            };
+            assert!((found / expected - 1.0).abs() < 0.01, "{law:?}: {found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_lognormal_has_the_quantiles_that_it_was_made_from() {
+        let ms = SimDuration::from_millis;
+        let law = Distribution::lognormal_median_p95(ms(10), ms(30));
+        let mut stream = Streams::new(4).stream(Purpose::CpuDemand, 1);
+        let mut values: Vec<_> = (0..200_000).map(|_| law.sample(&mut stream).as_secs_f64() * 1e3).collect();
+        values.sort_by(f64::total_cmp);
+        assert!((values[100_000] / 10.0 - 1.0).abs() < 0.01 && (values[190_000] / 30.0 - 1.0).abs() < 0.02);
+    }
+
+    #[test]
+    fn mean_cv_chooses_the_law_by_its_variation() {
+        let mean = SimDuration::from_millis(10);
+        assert_eq!(Distribution::mean_cv(mean, 0.0), Distribution::Constant(mean));
+        assert_eq!(Distribution::mean_cv(mean, 1.0), Distribution::Exponential { mean });
+        assert!(matches!(Distribution::mean_cv(mean, 2.0), Distribution::Lognormal { .. }));
+    }
+
+    #[test]
+    fn below_stays_below_and_reaches_everything() {
+        let mut stream = Streams::new(5).stream(Purpose::Balancing, 1);
+        let mut seen = [0u32; 7];
+        (0..7000).for_each(|_| seen[stream.below(7) as usize] += 1);
+        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
+        assert_eq!(stream.below(0), 0);
+    }
 }

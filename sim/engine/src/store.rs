@@ -72,13 +72,11 @@ pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 /// What every kept kind has.
 pub(crate) trait Object {
     fn meta(&self) -> &ObjectMeta;
-    fn meta_mut(&mut self) -> &mut ObjectMeta;
 }
 
 macro_rules! objects {
     ($($kind:ty),*) => { $(impl Object for $kind {
         fn meta(&self) -> &ObjectMeta { &self.meta }
-        fn meta_mut(&mut self) -> &mut ObjectMeta { &mut self.meta }
     })* };
 }
 objects!(Namespace, Node, Pod, Deployment, ReplicaSet, Service, EndpointSlice, HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass);
@@ -143,9 +141,9 @@ pub(crate) enum Change {
     NodeModified(NodeId),
     NodeDeleted(NodeId, Box<Node>),
     DeploymentChanged(DeploymentId),
-    DeploymentDeleted(DeploymentId, Box<Deployment>),
+    DeploymentDeleted(Box<Deployment>),
     ReplicaSetChanged(ReplicaSetId),
-    ReplicaSetDeleted(ReplicaSetId, Box<ReplicaSet>),
+    ReplicaSetDeleted(Box<ReplicaSet>),
     ServiceChanged(ServiceId),
     ServiceDeleted(ServiceId, Box<Service>),
     EndpointsChanged(ServiceId),
@@ -230,11 +228,6 @@ impl Store {
     /// What changed since this was last asked.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
-    }
-
-    /// The same, into a buffer that is kept.
-    pub(crate) fn drain_changes(&mut self) -> std::vec::Drain<'_, Change> {
-        self.changes.drain(..)
     }
 
     fn next_version(&mut self) -> u64 {
@@ -376,8 +369,8 @@ macro_rules! plain_kinds {
 }
 
 plain_kinds! {
-    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |id, gone| Change::DeploymentDeleted(id, Box::new(gone));
-    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |id, gone| Change::ReplicaSetDeleted(id, Box::new(gone));
+    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |_id, gone| Change::DeploymentDeleted(Box::new(gone));
+    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |_id, gone| Change::ReplicaSetDeleted(Box::new(gone));
     services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
     hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
     pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;

@@ -71,6 +71,10 @@ impl Location {
 /// Where `path` of `document` stands.
 #[must_use]
 pub fn location(document: &Document, path: &Pointer, part: Part) -> Location {
+    // The last one that set it holds.
+    if let Some((_, place)) = document.overrides.iter().rev().find(|(set, _)| path.strip_prefix(set).is_some()) {
+        return place.clone();
+    }
     let span = locate(document, path, part);
     Location::new(&document.source, span.line, span.column, span.len)
 }

@@ -44,5 +44,5 @@ pub use read::{read, read_documents};
 pub use render::{render, summary, to_json};
 pub use rules::{Rule, rule, rules};
 pub use source::{Inclusion, Pointer, SourceFile};
-pub use typed::{UnknownFields, typed};
+pub use typed::{UnknownFields, typed, typed_so_far};
 pub use yaml::{Budget, Document, documents, documents_within};

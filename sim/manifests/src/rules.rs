@@ -115,6 +115,11 @@ const RULES: &[Rule] = &[
         "The value has the right type but does not say anything the API server (or the scenario format) accepts.",
     ),
     rule_of(
+        "WT0119",
+        "cannot set this",
+        "`--set path=value` names a path that the scenario does not have, or a value that is not YAML. Paths are dotted (`spec.duration`); items of lists are chosen by index (`[0]`) or by a field (`[name=general]`). `spec.` may be left out.",
+    ),
+    rule_of(
         "WT0201",
         "selector does not match the template",
         "A workload finds its pods by `spec.selector`. The labels of its pod template must satisfy it, or it would make pods for ever without seeing them; the API server refuses that.",
@@ -150,6 +155,16 @@ const RULES: &[Rule] = &[
         "WT0209",
         "name of a scenario part used twice",
         "Traffic sources, faults, marks and expectations are told apart by name in reports, so each name may be used once.",
+    ),
+    rule_of(
+        "WT0210",
+        "selector matches no pod",
+        "A Service or a behavior selects pods by labels that no pod of the scenario has. Nobody would answer for the Service, and the behavior would have no effect. Compare the selector with the labels of the pod templates.",
+    ),
+    rule_of(
+        "WT0211",
+        "calls go in a circle",
+        "A service calls another one that, directly or through others, calls it again, so that one request would cause requests without end. Services that call each other for different requests are two services here.",
     ),
     rule_of("WT0301", "no such fault", "The fault's kind or action is none that the simulator knows. `wavetank list faults` shows all."),
     rule_of("WT0302", "fault hits nothing", "The fault's selector matches no object of the scenario, so it would do nothing."),
@@ -197,6 +212,11 @@ const RULES: &[Rule] = &[
         "WT0503",
         "spike beyond capacity",
         "The offered load exceeds what the workload could serve with all the replicas and nodes it may get. A run will show overload; the message says it before.",
+    ),
+    rule_of(
+        "WT0504",
+        "autoscaler cannot compute a utilization",
+        "A HorizontalPodAutoscaler aims at a percentage of what pods request, and a container of its target requests nothing of that resource. A real one reports FailedGetResourceMetric and never scales. Add a request, or aim at an averageValue.",
     ),
 ];
 

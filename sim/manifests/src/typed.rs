@@ -34,17 +34,37 @@ pub enum UnknownFields {
 
 /// Reads the part of `document` at `path` as a `T`. All mistakes go into `problems`; `None` when there was an error.
 pub fn typed<T: DeserializeOwned>(document: &Arc<Document>, path: &Pointer, unknown: UnknownFields, problems: &mut Problems) -> Option<T> {
+    let (read, sound) = read_at(document, path, unknown, problems);
+    read.filter(|_| sound)
+}
+
+/// As [`typed`], but what is sound is returned in spite of mistakes elsewhere: the mistaken parts are as if missing.
+pub fn typed_so_far<T: DeserializeOwned>(
+    document: &Arc<Document>,
+    path: &Pointer,
+    unknown: UnknownFields,
+    problems: &mut Problems,
+) -> Option<T> {
+    read_at(document, path, unknown, problems).0
+}
+
+fn read_at<T: DeserializeOwned>(
+    document: &Arc<Document>,
+    path: &Pointer,
+    unknown: UnknownFields,
+    problems: &mut Problems,
+) -> (Option<T>, bool) {
     let (read, mistakes) = match path.get(&document.value) {
         Some(value) => read_value(value),
         None => (None, vec![Mistake { at: Pointer::root(), what: What::Missing(path.last().unwrap_or_default()) }]),
     };
-    let mut failed = read.is_none();
+    let mut sound = true;
     for mistake in mistakes {
         let Some(diagnostic) = mistake.diagnostic(unknown) else { continue };
-        failed |= diagnostic.severity == Severity::Error;
+        sound &= diagnostic.severity != Severity::Error;
         problems.push(diagnostic.at(document, &path.join(&mistake.at), mistake.part()));
     }
-    read.filter(|_| !failed)
+    (read, sound)
 }
 
 /// One mistake, with its path below the value that was read.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::diagnostic::{ALLOW, Diagnostic, Location, Problems};
 use crate::locate::Tree;
-use crate::source::SourceFile;
+use crate::source::{Pointer, SourceFile};
 
 /// How large a text may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,9 +50,15 @@ pub struct Document {
     pub(crate) tree: OnceLock<Option<Tree>>,
     /// Whether a comment in it allows something; found out when first asked for.
     allowances: OnceLock<bool>,
+    /// Parts whose value came from elsewhere, such as a command-line flag, with the place where it stands.
+    pub(crate) overrides: Vec<(Pointer, Location)>,
 }
 
 impl Document {
+    /// Says that the value at `path` was put there by `place`; problems at or below it point there.
+    pub fn override_place(&mut self, path: Pointer, place: Location) {
+        self.overrides.push((path, place));
+    }
     /// Whether a comment in it allows something.
     pub(crate) fn has_allowances(&self) -> bool {
         *self.allowances.get_or_init(|| self.text().contains(ALLOW))
@@ -89,6 +95,7 @@ pub fn documents_within(source: &SourceFile, budget: Budget, problems: &mut Prob
                 lines_before: chunk.lines_before,
                 tree: OnceLock::new(),
                 allowances: OnceLock::new(),
+                overrides: Vec::new(),
             })),
             Err(mut error) => {
                 error.line += chunk.lines_before;

@@ -15,7 +15,7 @@ mod plugin;
 mod scheduler;
 mod snapshot;
 
-pub use node_info::{NodeInfo, PodInfo, PodRequests};
+pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use objects::ClusterObjects;
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};

@@ -4,6 +4,7 @@
 //! - `requested` of a node is the sum over its pods; `allocatable` never shrinks when pods bind.
 //! - Counts of pods with some trait (affinity terms, host ports) are of the pods on the node now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{
@@ -167,6 +168,40 @@ impl PodInfo {
     }
 }
 
+/// A port of a node that a pod takes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct HostPort {
+    /// The address; `0.0.0.0` is all of them.
+    pub ip: Str,
+    /// TCP, UDP or SCTP.
+    pub protocol: Str,
+    /// The number.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// The address that stands for all.
+    const ANY: &str = "0.0.0.0";
+
+    /// What a pod of this spec takes: ports of containers and sidecars, of ordinary init containers none.
+    pub fn of(spec: &PodSpec) -> impl Iterator<Item = Self> {
+        let sidecars = spec.init_containers.iter().filter(|container| container.is_sidecar);
+        let ports = spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports).filter(|port| port.host_port > 0);
+        ports.map(|port| Self {
+            ip: if port.host_ip.is_empty() { Self::ANY.into() } else { port.host_ip.clone() },
+            protocol: if port.protocol.is_empty() { "TCP".into() } else { port.protocol.clone() },
+            port: port.host_port,
+        })
+    }
+    /// Whether both cannot be taken on one node.
+    #[must_use]
+    pub fn conflicts(&self, other: &Self) -> bool {
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (self.ip == other.ip || &*self.ip == Self::ANY || &*other.ip == Self::ANY)
+    }
+}
+
 /// What a scan over many nodes asks first, kept beside the sums so that it costs no pointer.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 struct NodeFlags {
@@ -190,6 +225,8 @@ pub struct NodeInfo {
     pub nonzero_memory_bytes: i64,
     /// Its pods, in the order they were placed.
     pub pods: Vec<PodInfo>,
+    /// Ports its pods take. A set as upstream's: of two pods that hold one port, the first to go frees it.
+    used_ports: BTreeSet<HostPort>,
     flags: NodeFlags,
     affinity_pods: u32,
     required_anti_affinity_pods: u32,
@@ -206,6 +243,7 @@ impl NodeInfo {
             nonzero_cpu_millis: 0,
             nonzero_memory_bytes: 0,
             pods: Vec::new(),
+            used_ports: BTreeSet::new(),
             flags: NodeFlags::default(),
             affinity_pods: 0,
             required_anti_affinity_pods: 0,
@@ -258,6 +296,11 @@ impl NodeInfo {
     pub const fn has_pods_with_required_anti_affinity(&self) -> bool {
         self.required_anti_affinity_pods > 0
     }
+    /// Ports of it that are taken.
+    #[must_use]
+    pub const fn used_ports(&self) -> &BTreeSet<HostPort> {
+        &self.used_ports
+    }
     /// Puts a pod on it.
     pub fn add_pod(&mut self, pod: PodInfo) {
         self.requested.add(&pod.requests.requests);
@@ -265,6 +308,7 @@ impl NodeInfo {
         self.nonzero_memory_bytes += pod.requests.nonzero_memory_bytes;
         self.affinity_pods += u32::from(pod.has_pod_affinity());
         self.required_anti_affinity_pods += u32::from(pod.has_required_anti_affinity());
+        self.used_ports.extend(HostPort::of(&pod.spec));
         self.pods.push(pod);
     }
     /// Takes a pod off it; `None` when it is not there.
@@ -276,6 +320,9 @@ impl NodeInfo {
         self.nonzero_memory_bytes -= pod.requests.nonzero_memory_bytes;
         self.affinity_pods -= u32::from(pod.has_pod_affinity());
         self.required_anti_affinity_pods -= u32::from(pod.has_required_anti_affinity());
+        for port in HostPort::of(&pod.spec) {
+            self.used_ports.remove(&port);
+        }
         Some(pod)
     }
 }

@@ -145,6 +145,8 @@ impl Line {
                 _ => values.extend([None, None]),
             }
         }
+        // The axis ends with the run, whatever the last bin's middle is.
+        values.push(values.last().copied().flatten());
         values
     }
 }
@@ -178,12 +180,13 @@ fn chart(run: &Run<'_>, id: &str, title: &str, caption: &str, scale: Scale, limi
         let x = times.iter().map(|at| round_time(at.as_secs_f64())).collect();
         (x, lines.iter().map(|line| series(line, line.exact(&times))).collect())
     } else {
-        let bins = bins(run.end, limit / 2);
+        let bins = bins(run.end, limit / 2 - 1);
         let x = bins.iter().flat_map(|bin| {
             let middle = bin.from.as_nanos() / 2 + bin.to.as_nanos() / 2;
             [bin.from, SimTime::from_nanos(middle)].map(|at| round_time(at.as_secs_f64()))
         });
-        (x.collect(), lines.iter().map(|line| series(line, line.thinned(&bins))).collect())
+        let x = x.chain([round_time(run.end.as_secs_f64())]).collect();
+        (x, lines.iter().map(|line| series(line, line.thinned(&bins))).collect())
     };
     Chart { id: id.to_owned(), title: title.to_owned(), caption: caption.to_owned(), scale, log: false, x, series, thinned_from }
 }
@@ -380,11 +383,9 @@ fn service_charts(run: &Run<'_>, index: usize, service: &str) -> Vec<Chart> {
         Line::samples("refused", 5, rates(&flows, |counts| counts.refused)).dashed(2),
         Line::samples("failed", 7, rates(&flows, |counts| counts.failed)).dashed(3),
     ];
-    // A fate nobody met is a line at zero: left out, unless nobody met any.
+    // A fate nobody met is a line at zero, and left out; with all of them goes the chart.
     let met = |line: &Line| matches!(&line.shape, Shape::Samples(samples) if samples.iter().any(|(_, value)| *value > Some(0.0)));
-    if fates.iter().any(met) {
-        fates.retain(met);
-    }
+    fates.retain(met);
     let tries = vec![
         Line::samples("requests", 7, rates(&flows, |counts| counts.arrived)).dashed(1),
         Line::samples("attempts", 0, rates(&flows, |counts| counts.attempts)),
@@ -459,7 +460,7 @@ fn memory(run: &Run<'_>) -> Chart {
         Line::steps("allocatable", 7, gib(run.node_steps(|_| true, |node| vec![(node.added, node.memory_bytes)]))).dashed(1),
         Line::steps("requested", 0, gib(requested)),
     ];
-    let caption = "Memory of all nodes: what they have and what pods reserve of it. Use over time is not recorded.";
+    let caption = "GiB of all nodes: what they have and what pods reserve of it. Use over time is not recorded.";
     chart(run, "memory", "Memory", caption, Scale::Gibibytes, LIMIT, lines)
 }
 

@@ -17,6 +17,7 @@ mod heatmap;
 mod sections;
 mod svg;
 
+use std::borrow::Borrow;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -61,10 +62,20 @@ struct Data<'a> {
     events: sections::Events<'a>,
 }
 
-/// The page about `runs` and their verdict. `drawn` is the trace whose course is shown: that of
-/// `verdict.worst_seed`, unless the caller has a reason.
+/// The page about `runs` and their verdict, with the commands that the traces themselves suggest.
 #[must_use]
-pub fn page(drawn: &Trace, runs: &[Measures], verdict: &Verdict, options: &PageOptions<'_>) -> String {
+pub fn page<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Verdict) -> String {
+    page_with(traces, runs, verdict, &PageOptions::default())
+}
+
+/// The page about `runs` and their verdict. Of `traces` (in any order, not necessarily of all runs) the one of
+/// `verdict.worst_seed` is drawn, else the first; without any there is no page.
+#[must_use]
+pub fn page_with<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Verdict, options: &PageOptions<'_>) -> String {
+    let mut traces = traces.iter().map(Borrow::borrow).collect::<Vec<&Trace>>();
+    traces.sort_by_key(|trace| trace.header.seed);
+    let worst = traces.iter().find(|trace| Some(trace.header.seed) == verdict.worst_seed);
+    let Some(drawn) = worst.or(traces.first()) else { return String::new() };
     let run = Run::new(drawn);
     let mut runs: Vec<&Measures> = runs.iter().collect();
     runs.sort_by_key(|run| run.seed);
@@ -137,7 +148,7 @@ mod tests {
 
     fn page_of(trace: &Trace) -> String {
         let runs = vec![Measures::of_trace(trace)];
-        page(trace, &runs, &judge(&runs), &PageOptions::default())
+        page(&[trace], &runs, &judge(&runs))
     }
 
     #[test]
@@ -150,6 +161,14 @@ mod tests {
                 assert!(!html.contains(outward), "{outward}");
             }
         }
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_happened_has_a_page_too() {
+        let mut builder = crate::testing::Builder::new("quiet", 1, 0);
+        builder.header().warmup = api::SimDuration::from_secs(10);
+        let html = page_of(&builder.build());
+        assert!(html.contains("there is nothing to judge") && html.contains("Nothing out of the ordinary"));
     }
 
     #[test]

@@ -205,7 +205,9 @@ fn expectations(html: &mut String, content: &Content<'_>) {
 
 fn expectation(html: &mut String, judged: &Judged, several: bool) {
     let (class, sign, word) = outcome_sign(judged.outcome, &judged.severity);
-    let formula = format!("<code>{}</code>", escape(&judged.formula()));
+    // A long formula may break where a reader would take a breath.
+    let formula = escape(&judged.formula()).replace('(', "(<wbr>").replace('=', "=<wbr>").replace(").", ")<wbr>.");
+    let formula = format!("<code>{formula}</code>");
     let name = if judged.name == judged.metric { formula } else { format!("{}<br>{formula}", escape(&judged.name)) };
     let soft =
         if &*judged.severity == "error" { String::new() } else { format!(" <span class=\"tag\">{}</span>", escape(&judged.severity)) };
@@ -261,7 +263,8 @@ fn drawn_text(content: &Content<'_>) -> String {
 }
 
 fn what_happened(html: &mut String, content: &Content<'_>) {
-    let lead = format!("Turning points found in the records, in order of time, of {}. Order is not yet cause.", drawn_text(content));
+    let lead =
+        format!("Turning points found in the records of {}, after the warm-up, by time. Order is not yet cause.", drawn_text(content));
     open(html, "story", "What happened", &lead);
     let points = story(content.run);
     if points.is_empty() {
@@ -313,10 +316,9 @@ fn timeline(html: &mut String, content: &Content<'_>) {
 /// A chart: caption, summary in words, the live drawing, the static picture, the numbers.
 fn figure(html: &mut String, chart: &Chart, end: SimTime, large: bool) {
     let size = if large { "large" } else { "small" };
-    let thinned = chart.thinned_from.map_or_else(String::new, |from| format!(" Thinned from {from} points; peaks are kept."));
     let _ = write!(
         html,
-        "<figure class=\"chart {size}\"><figcaption><b>{}</b> <span>{}{thinned}</span></figcaption>\n<p class=\"summary\">{}</p>\n<div class=\"live\" data-chart=\"{}\"></div>\n",
+        "<figure class=\"chart {size}\"><figcaption><b>{}</b> <span>{}</span></figcaption>\n<p class=\"summary\">{}</p>\n<div class=\"live\" data-chart=\"{}\"></div>\n",
         escape(&chart.title),
         escape(&chart.caption),
         summary(chart),
@@ -346,9 +348,10 @@ fn summary(chart: &Chart) -> String {
 
 fn data_table(html: &mut String, chart: &Chart) {
     let rows = chart.x.len().min(TABLE_ROWS);
+    let thinned = chart.thinned_from.map_or_else(String::new, |from| format!(", drawn of {from}: peaks are kept"));
     let _ = write!(
         html,
-        "<details><summary>Data ({rows} of {} points)</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
+        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
         chart.x.len()
     );
     for series in &chart.series {

@@ -1,6 +1,6 @@
 //! A chart as a picture that needs no script: for print, and where scripts are off. Drawn by plotters.
 //!
-//! Invariants: colour is never alone: every line ends in its name. No fonts are read; the browser has them.
+//! Invariants: colour is never alone: lines differ in their dashes too. No fonts are read; the browser has them.
 
 use api::SimTime;
 use plotters::prelude::*;
@@ -34,8 +34,18 @@ pub(super) fn picture(chart: &Chart, end: SimTime) -> String {
     // It scales with the page instead of having a size of its own.
     let named = format!("viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" ", super::encode::escape(&chart.title));
     let sized = format!("width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" ");
-    svg.replace(&sized, &named)
+    let mut svg = svg.replace(&sized, &named);
+    // Plotters draws dashes as single strokes; the format has a word for them. A chart's lines differ in colour.
+    for series in chart.series.iter().filter(|series| series.dash > 0) {
+        let RGBColor(red, green, blue) = PALETTE[series.color];
+        let stroke = format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\" ");
+        svg = svg.replace(&stroke, &format!("{stroke}stroke-dasharray=\"{}\" ", DASHES[series.dash % DASHES.len()]));
+    }
+    svg
 }
+
+/// The same as in the script.
+const DASHES: [&str; 4] = ["", "7 4", "2 3", "9 3 2 3"];
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -147,9 +147,14 @@ impl Bench {
     pub(super) fn pod_names(&self) -> Vec<String> {
         self.store.pods.iter().map(|(_, pod)| pod.meta.name.to_string()).collect()
     }
-    /// All pods with these labels become running and ready on `node`.
+    /// All pods become running and ready on `node`.
     pub(super) fn ready_all(&mut self, node: &str) {
-        let (ids, now): (Vec<PodId>, _) = (self.store.pods.iter().map(|(id, _)| id).collect(), self.now);
+        self.ready_some(node, usize::MAX);
+    }
+    /// So many pods that are not ready become so.
+    pub(super) fn ready_some(&mut self, node: &str, count: usize) {
+        let unready = self.store.pods.iter().filter(|(_, pod)| !pod.is_ready() && !pod.meta.is_deleting());
+        let (ids, now): (Vec<PodId>, _) = (unready.map(|(id, _)| id).take(count).collect(), self.now);
         for id in ids {
             self.store.update_pod(id, |pod| {
                 if pod.is_ready() || pod.meta.is_deleting() {
@@ -161,14 +166,6 @@ impl Bench {
             });
         }
     }
-    pub(super) fn change_pod(&mut self, name: &str, change: impl FnOnce(&mut Pod)) {
-        let id = self.pod_id(name);
-        self.store.update_pod(id, |pod| {
-            change(pod);
-            true
-        });
-    }
-
     /// Runs a controller, lets its writes land, and tells what it did.
     pub(super) fn run(&mut self, act: impl FnOnce(&View<'_>, &mut Effects)) -> Vec<String> {
         let mut out = Effects::default();
@@ -415,6 +412,15 @@ impl TestPod {
     }
     pub(super) fn ready_since_ms(self, millis: u64) -> Self {
         self.with(|pod| make_ready(pod, SimTime::from_millis(millis)))
+    }
+    pub(super) fn start(self, seconds: u64) -> Self {
+        self.with(|pod| pod.status.start_time = Some(SimTime::from_secs(seconds)))
+    }
+    pub(super) fn unready_since(self, seconds: u64) -> Self {
+        self.with(|pod| pod.status.conditions.ready.since = SimTime::from_secs(seconds))
+    }
+    pub(super) fn no_requests(self) -> Self {
+        self.with(|pod| Arc::make_mut(&mut pod.spec).containers[0].requests.clear())
     }
     pub(super) fn deleting(self) -> Self {
         self.with(|pod| pod.meta.deletion = Some(SimTime::ZERO))

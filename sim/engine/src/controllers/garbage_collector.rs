@@ -22,8 +22,8 @@ const REPLICA_SET: u32 = 1 << 31;
 pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Key)) {
     let store = view.store;
     match change {
-        Change::ReplicaSetDeleted(_, gone) => store.pods_of(gone.meta.uid).for_each(|(id, _)| queue(key(id))),
-        Change::DeploymentDeleted(_, gone) => {
+        Change::ReplicaSetDeleted(gone) => store.pods_of(gone.meta.uid).for_each(|(id, _)| queue(key(id))),
+        Change::DeploymentDeleted(gone) => {
             for (id, _) in store.replica_sets_of(gone) {
                 queue(Key(id.number() | REPLICA_SET));
             }

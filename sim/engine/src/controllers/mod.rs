@@ -16,17 +16,18 @@ use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
 
 #[cfg(test)]
 mod bench;
-//pub(crate) mod cluster_autoscaler;
+pub(crate) mod cluster_autoscaler;
 pub(crate) mod deployment;
-//pub(crate) mod disruption;
+pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
 pub(crate) mod garbage_collector;
-//pub(crate) mod horizontal_pod_autoscaler;
-//pub(crate) mod metrics;
-//pub(crate) mod node_lifecycle;
-//pub(crate) mod pod_gc;
+pub(crate) mod horizontal_pod_autoscaler;
+pub(crate) mod metrics;
+pub(crate) mod node_lifecycle;
+pub(crate) mod pod_gc;
+mod replica_calculator;
 pub(crate) mod replica_set;
-//pub(crate) mod taint_eviction;
+pub(crate) mod taint_eviction;
 
 /// What a room may read.
 #[derive(Clone, Copy)]
@@ -43,6 +44,11 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+    if let Change::NodeModified(id) | Change::NodeAdded(id) = change
+        && view.store.nodes.get(*id).is_some_and(|node| node_lifecycle::no_schedule_patch(node).is_some())
+    {
+        queue(Component::NodeLifecycle, key(*id));
+    }
 }
 
 /// One reconciliation of one key.
@@ -52,9 +58,8 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
-        //Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
-        Component::NodeLifecycle
-        | Component::TaintEviction
+        Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
+        Component::TaintEviction
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
         | Component::ClusterAutoscaler

@@ -1,1 +1,314 @@
-//! To come.
+//! Kubelets: what nodes do with the pods bound to them.
+//!
+//! [`Kubelets`] holds every node's side: a [`pod::Worker`] per bound pod and what a node has (images, what its
+//! pods hold, power). News come in by [`Kubelets::changed`], timers by [`Kubelets::due`], the rest by name.
+//!
+//! Invariants:
+//! - A healthy pod has no timer; all it keeps is its worker.
+//! - A node without power does nothing; a stopped kubelet notices nothing, but containers live on.
+//! - Status is written as a whole, by the pod's own kubelet only.
+//!
+//! Not here: leases and node conditions (`controllers::node_lifecycle`), what happens inside a process
+//! (`traffic`), the API server's side of a deletion (`world`).
+
+mod admission;
+mod backoff;
+mod behavior;
+mod exit;
+mod images;
+mod pod;
+mod probes;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{Pod, Str, Uid};
+use rustc_hash::FxHashMap;
+
+use crate::controllers::View;
+use crate::effects::{Effects, ProcessChange, Write};
+use crate::event::{KubeletTimer, ProbeKind};
+use crate::spec::Behavior;
+use crate::store::{Change, NodeId, PodId};
+
+pub(crate) use behavior::ResolvedBehavior;
+pub(crate) use probes::shortest_timeout;
+
+use admission::Held;
+use behavior::Behaviors;
+use images::Images;
+use pod::{Context, Life, Worker};
+
+/// One node.
+#[derive(Debug)]
+struct NodeState {
+    powered: bool,
+    /// The kubelet's process runs.
+    kubelet: bool,
+    images: Images,
+    held: Held,
+    /// Pods whose objects went while nobody could stop their processes.
+    orphans: Vec<Uid>,
+}
+
+impl NodeState {
+    const fn kubelet_works(&self) -> bool {
+        self.powered && self.kubelet
+    }
+}
+
+impl Default for NodeState {
+    fn default() -> Self {
+        Self { powered: true, kubelet: true, images: Images::default(), held: Held::default(), orphans: Vec::new() }
+    }
+}
+
+/// All kubelets.
+#[derive(Default, Debug)]
+pub(crate) struct Kubelets {
+    behaviors: Behaviors,
+    nodes: BTreeMap<NodeId, NodeState>,
+    workers: FxHashMap<PodId, Worker>,
+}
+
+impl Kubelets {
+    pub(crate) fn new(behaviors: &[Behavior]) -> Self {
+        Self { behaviors: Behaviors::new(behaviors), ..Self::default() }
+    }
+
+    /// What the scenario says of a pod that a kubelet has; for whoever wires its process to traffic.
+    pub(crate) fn behavior(&self, pod: PodId) -> Option<&Arc<ResolvedBehavior>> {
+        self.workers.get(&pod).map(|worker| &worker.behavior)
+    }
+
+    /// A watcher's news.
+    pub(crate) fn changed(&mut self, change: &Change, view: View<'_>, out: &mut Effects) {
+        match change {
+            Change::PodAdded(id) | Change::PodModified(id, _) => self.pod_changed(*id, view, out),
+            Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, out),
+            Change::NodeAdded(id) => self.node_added(*id, view, out),
+            Change::NodeDeleted(id, node) => self.node_deleted(*id, &node.meta.name, view, out),
+            _ => {}
+        }
+    }
+
+    /// Event::Kubelet: a timer has come. Without a working kubelet only what processes do by themselves happens.
+    pub(crate) fn due(&mut self, id: PodId, timer: KubeletTimer, number: u32, view: View<'_>, out: &mut Effects) {
+        let by_itself = matches!(timer, KubeletTimer::Exit(_) | KubeletTimer::Answers(_) | KubeletTimer::PreStopOver);
+        self.with(id, view, out, |worker, cx| {
+            if cx.node.powered && (cx.node.kubelet || by_itself) {
+                worker.due(timer, number, cx);
+            }
+        });
+    }
+
+    /// The node loses power. Its processes say nothing any more; the world tells traffic so.
+    pub(crate) fn node_down(&mut self, node: NodeId, view: View<'_>) {
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.powered = false;
+            state.images.lose_power(view.now);
+        }
+    }
+
+    /// The node has booted: its containers are made anew.
+    pub(crate) fn node_up(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
+        let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.powered) else { return };
+        (state.powered, state.kubelet) = (true, true);
+        self.stop_orphans(node, out);
+        for id in self.pods_of(node, view) {
+            self.with(id, view, out, Worker::reboot);
+            self.pod_changed(id, view, out);
+        }
+    }
+
+    /// The kubelet's process ends; containers live on.
+    pub(crate) fn kubelet_stopped(&mut self, node: NodeId) {
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.kubelet = false;
+        }
+    }
+
+    /// The kubelet runs again and takes up what happened meanwhile.
+    pub(crate) fn kubelet_started(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
+        let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.kubelet) else { return };
+        state.kubelet = true;
+        if !state.powered {
+            return;
+        }
+        self.stop_orphans(node, out);
+        for id in self.pods_of(node, view) {
+            self.with(id, view, out, Worker::resume);
+            self.pod_changed(id, view, out);
+        }
+    }
+
+    /// A fault ends a running container: the one of this name, or the first. False when there is none running.
+    pub(crate) fn kill_container(
+        &mut self,
+        id: PodId,
+        container: Option<&Str>,
+        exit_code: i32,
+        reason: &'static str,
+        view: View<'_>,
+        out: &mut Effects,
+    ) -> bool {
+        let mut killed = false;
+        self.with(id, view, out, |worker, cx| {
+            let mut places = worker.inits()..worker.places().end;
+            let place = match container {
+                None => places.next(),
+                Some(name) => worker.places().find(|place| worker.spec(cx.pod, *place).name == *name),
+            };
+            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_running()) {
+                worker.kill(place, exit_code, reason, cx);
+                killed = true;
+            }
+        });
+        killed
+    }
+
+    /// Signal::Stressed: a probe of this pod could fail from now on.
+    pub(crate) fn stressed(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, Worker::stressed);
+    }
+
+    /// Signal::Relieved: no probe of this pod can fail any more.
+    pub(crate) fn relieved(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, Worker::relieved);
+    }
+
+    /// Signal::ProbeAnswered.
+    pub(crate) fn probe_answered(&mut self, pod: Uid, container: u8, kind: ProbeKind, ok: bool, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, |worker, cx| {
+            if cx.node.kubelet_works() {
+                worker.probe_answered(container, kind, ok, cx);
+            }
+        });
+    }
+
+    fn with_uid(&mut self, pod: Uid, view: View<'_>, out: &mut Effects, then: impl FnOnce(&mut Worker, &mut Context<'_>)) {
+        if let Some((id, _)) = view.store.pod_by_uid(pod) {
+            self.with(id, view, out, then);
+        }
+    }
+
+    /// Runs something on a worker whose pod and node are there.
+    fn with(&mut self, id: PodId, view: View<'_>, out: &mut Effects, then: impl FnOnce(&mut Worker, &mut Context<'_>)) {
+        if let (Some(worker), Some(pod)) = (self.workers.get_mut(&id), view.store.pods.get(id))
+            && let Some(node) = self.nodes.get_mut(&worker.node)
+        {
+            then(worker, &mut Context { id, pod, node, view, out });
+        }
+    }
+
+    fn pods_of(&self, node: NodeId, view: View<'_>) -> Vec<PodId> {
+        let name = view.store.nodes.get(node).map(|node| node.meta.name.clone());
+        name.map_or_else(Vec::new, |name| view.store.pods_on(&name).map(|(id, _)| id).collect())
+    }
+
+    fn pod_changed(&mut self, id: PodId, view: View<'_>, out: &mut Effects) {
+        let Some(pod) = view.store.pods.get(id) else { return };
+        let Some(name) = &pod.node_name else { return };
+        if let Some(worker) = self.workers.get(&id) {
+            // Most news are this kubelet's own writes.
+            let contradicted = worker.is_contradicted(pod);
+            if pod.meta.is_deleting() || contradicted {
+                self.with(id, view, out, |worker, cx| {
+                    if !cx.node.kubelet_works() {
+                        return;
+                    }
+                    if cx.pod.meta.is_deleting() && worker.life != Life::Over {
+                        worker.terminate(cx);
+                    } else if contradicted {
+                        worker.unsaid = true;
+                        worker.say(cx);
+                    }
+                });
+            }
+            return;
+        }
+        let Some((node, _)) = view.store.node_by_name(name) else { return };
+        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::kubelet_works) {
+            self.admit(id, pod, node, view, out);
+        }
+    }
+
+    fn admit(&mut self, id: PodId, pod: &Pod, node_id: NodeId, view: View<'_>, out: &mut Effects) {
+        let behavior = self.behaviors.resolve(pod, view.store);
+        let mut worker = Worker::new(pod, node_id, behavior, view.now);
+        let (Some(node), Some(object)) = (self.nodes.get_mut(&node_id), view.store.nodes.get(node_id)) else { return };
+        let others = view.store.pods_on(&object.meta.name).map(|(_, other)| other);
+        let verdict = admission::check(pod, object, &node.held, others);
+        let mut cx = Context { id, pod, node, view, out };
+        if let Err(refusal) = verdict {
+            cx.event(true, &refusal.reason, refusal.message);
+            cx.write(Write::PodStatus(id, Box::new(status::refused(pod, &refusal.reason, view.now))));
+            worker.life = Life::Over;
+        } else {
+            cx.node.held.add(pod);
+            worker.held = true;
+            if pod.meta.is_deleting() {
+                worker.terminate(&mut cx);
+            } else {
+                worker.begin(&mut cx);
+            }
+        }
+        self.workers.insert(id, worker);
+    }
+
+    /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.
+    fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&worker.node) else { return };
+        if worker.held {
+            node.held.sub(pod);
+        }
+        if !worker.serving {
+            return;
+        }
+        if node.kubelet_works() {
+            out.processes.push(ProcessChange::Removed(pod.meta.uid));
+        } else {
+            node.orphans.push(pod.meta.uid);
+        }
+    }
+
+    fn stop_orphans(&mut self, node: NodeId, out: &mut Effects) {
+        let orphans = self.nodes.get_mut(&node).map(|node| std::mem::take(&mut node.orphans)).unwrap_or_default();
+        out.processes.extend(orphans.into_iter().map(ProcessChange::Removed));
+    }
+
+    fn node_added(&mut self, id: NodeId, view: View<'_>, out: &mut Effects) {
+        self.nodes.entry(id).or_default();
+        for pod in self.pods_of(id, view) {
+            // A node of this name may have been there before: its pods are another machine's now.
+            if let (Some(worker), Some(object)) = (self.workers.get_mut(&pod), view.store.pods.get(pod))
+                && worker.node != id
+            {
+                worker.node = id;
+                if worker.held
+                    && let Some(node) = self.nodes.get_mut(&id)
+                {
+                    node.held.add(object);
+                }
+                self.with(pod, view, out, Worker::reboot);
+            }
+            self.pod_changed(pod, view, out);
+        }
+    }
+
+    /// The machine is gone with its node.
+    fn node_deleted(&mut self, id: NodeId, name: &Str, view: View<'_>, out: &mut Effects) {
+        let Some(node) = self.nodes.remove(&id) else { return };
+        out.processes.extend(node.orphans.into_iter().map(ProcessChange::Removed));
+        for (pod, _) in view.store.pods_on(name) {
+            if let Some(worker) = self.workers.get_mut(&pod).filter(|worker| worker.node == id && worker.serving) {
+                worker.serving = false;
+                out.processes.push(ProcessChange::Stopped(pod));
+            }
+        }
+    }
+}

@@ -45,7 +45,7 @@ impl Scheduling {
         match decision.outcome {
             Outcome::Scheduled { node } => {
                 let counts = (decision.feasible_nodes, decision.evaluated_nodes);
-                self.assume(pod, node, counts, view, out);
+                self.assume(pod, node, counts, scheduler, view, out);
             }
             Outcome::Unschedulable { message, rejected_by, preemption } => {
                 say_unschedulable(&mut pod, &message, &rejected_by, out);
@@ -75,20 +75,25 @@ impl Scheduling {
         pod: QueuedPod,
         index: NodeIndex,
         (feasible_nodes, evaluated_nodes): (u32, u32),
+        scheduler: &dyn Scheduler,
         view: View<'_>,
         out: &mut Effects,
     ) {
         let node = self.snapshot.node(index).name().clone();
         self.snapshot.forget_nomination(pod.info.uid);
         self.snapshot.node_mut(index).add_pod(pod.info.clone());
-        let key = api::ObjectKey { namespace: "".into(), name: node.clone() };
-        if let Some(node_id) = view.store.nodes.find(&key) {
-            let bind = Write::BindPod { pod: pod.id, node: node_id, attempts: pod.attempts, feasible_nodes, evaluated_nodes };
+        let id = pod.id;
+        if let Some((node_id, _)) = view.store.node_by_name(&node) {
+            let bind = Write::BindPod { pod: id, node: node_id, attempts: pod.attempts, feasible_nodes, evaluated_nodes };
             let key = &pod.info.key;
             let message = format!("Successfully assigned {key} to {node}");
             out.announce(Component::Scheduler, bind, "Scheduled", format!("Pod/{key}"), message);
+            self.assumed.insert(id, Assumed { pod, node });
+        } else {
+            // The node went while the news of it were on their way.
+            self.assumed.insert(id, Assumed { pod, node });
+            self.bind_failed(id, scheduler, view, out);
         }
-        self.assumed.insert(pod.id, Assumed { pod, node });
     }
 
     fn clear_nomination(&mut self, pod: &mut QueuedPod, out: &mut Effects) {
@@ -151,6 +156,7 @@ fn truncated(text: &str) -> String {
     if text.len() <= EVENT_TEXT_BYTES {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(EVENT_TEXT_BYTES - SUFFIX.len());
+    let longest = EVENT_TEXT_BYTES - SUFFIX.len();
+    let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}{SUFFIX}", &text[..end])
 }

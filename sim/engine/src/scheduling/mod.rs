@@ -83,7 +83,7 @@ impl Scheduling {
                 self.snapshot.objects_mut().services.remove(&service.meta.key());
             }
             Change::ReplicaSetChanged(id) => self.replica_set_changed(*id, view),
-            Change::ReplicaSetDeleted(_, set) => {
+            Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
             Change::Other => self.other_changed(view),
@@ -167,10 +167,10 @@ impl Scheduling {
     fn bound(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
         self.queue.remove(id);
         self.forget_preemptor(id, pod);
-        if let Some(assumed) = self.assumed.remove(&id) {
-            if let Some(index) = self.snapshot.find(&assumed.node) {
-                self.snapshot.node_mut(index).remove_pod(pod.meta.uid);
-            }
+        if let Some(assumed) = self.assumed.remove(&id)
+            && let Some(index) = self.snapshot.find(&assumed.node)
+        {
+            self.snapshot.node_mut(index).remove_pod(pod.meta.uid);
         }
         if pod.status.phase.is_terminal() {
             return;

@@ -402,3 +402,21 @@ fn a_pod_of_another_scheduler_is_left_alone_and_said_so_once() {
         "0s NotSimulated Pod/ns/a: no scheduler of this run answers to schedulerName \"volcano\"; the pod stays Pending",
     );
 }
+
+#[test]
+fn a_pod_chosen_for_a_node_that_has_just_gone_is_tried_again() {
+    let mut bench = Bench::new();
+    bench.node("n", 1);
+    bench.pod("a", 0);
+    let (node, _) = bench.store.node_by_name(&"n".into()).expect("the node is there");
+    bench.store.remove_node(node); // The news are not out yet.
+    bench.with(|room, scheduler, view, out| {
+        let view = View { now: SimTime::from_millis(1), ..view };
+        room.cycle(scheduler, view, out);
+    });
+    bench.settle();
+    bench.until(1_500);
+    bench.node("m", 1);
+    let log = bench.until(3_000).log();
+    assert!(log.contains("2.001s a -> m (attempt 2)"), "{log}");
+}

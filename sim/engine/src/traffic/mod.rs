@@ -1,1 +1,531 @@
-//! To come.
+//! Requests: sources, calls between services, stations. The exact engine, one request at a time.
+//!
+//! An inner calendar of its own; the world advances it, as one actor, up to its own next instant. What
+//! the cluster can see of it comes back as [`Signal`]s, cpu readings and one set of records per window.
+//!
+//! The client side (`client.rs`): a *call* is one request of a flow; it makes attempts until one
+//! succeeds or it gives up. The server side (`server.rs`): a *job* is one attempt at one pod; when its
+//! caller gives up it stays as an orphan and is done for nothing. `station.rs` is the queue of one pod.
+//!
+//! Invariants:
+//! - Every call is accounted for, by flow, as integers, in every window; [`Traffic::close_window`] asserts it.
+//! - What is random about a request is drawn from the request's own bits, given in order of arrival of
+//!   its source: a change in the cluster moves no arrival and no demand.
+//! - A deadline, a completion or a back-off that no longer holds is recognised by its instant, never searched for.
+//! - Nothing is allocated per request once the run has warmed up.
+//!
+//! Not here: network latency and bandwidth, connections (each attempt picks an endpoint), CFS periods
+//! (a limit is a slower core, not a stop every 100 ms), closed sources, circuit breakers, caches.
+
+mod arrivals;
+mod calendar;
+mod client;
+mod flow;
+pub mod graph;
+mod server;
+mod sharing;
+mod slab;
+mod station;
+#[cfg(test)]
+mod validation;
+mod window;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{ObjectKey, SimDuration, SimTime, Str, Uid};
+use rustc_hash::FxHashMap;
+use trace::{Histogram, TrafficCounts};
+
+use self::arrivals::Profile;
+use self::calendar::{Calendar, Kind, NEVER};
+use self::flow::{Budget, Call, Flow, Route};
+use self::server::Job;
+use self::sharing::Share;
+use self::slab::{NONE, Slab};
+use self::station::{Process, Station};
+use crate::event::ProbeKind;
+use crate::random::{Distribution, Purpose, Streams, entity};
+use crate::spec::{Call as CallSpec, CancelOnTimeout, Client, ServiceBehavior, TrafficSpec};
+
+/// What the kubelets say about a pod's process.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum TrafficProcess {
+    /// It takes requests from now on, as far as a Service lists it.
+    Started(Box<ProcessStarted>),
+    /// It got SIGTERM: it goes on with what it has and what still comes.
+    Terminating {
+        /// The pod.
+        pod: Uid,
+    },
+    /// It is gone: what it was doing is reset, whoever comes is refused.
+    Stopped {
+        /// The pod.
+        pod: Uid,
+    },
+    /// Its node lost power or is cut off: nothing it was doing is answered, whoever comes waits.
+    Silent {
+        /// The pod.
+        pod: Uid,
+    },
+    /// The pod object is gone for good.
+    Removed {
+        /// The pod.
+        pod: Uid,
+    },
+}
+
+/// A process that begins to take requests.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct ProcessStarted {
+    /// The pod.
+    pub(crate) pod: Uid,
+    /// Its node.
+    pub(crate) node: Str,
+    /// Services that select it, for the records.
+    pub(crate) services: Vec<ObjectKey>,
+    /// What its calls come from in flow names: its Service, or its workload when it has none.
+    pub(crate) caller: Str,
+    /// How it answers.
+    pub(crate) behavior: Arc<ServiceBehavior>,
+    /// Cpu limit; `None` means the whole node.
+    pub(crate) cpu_limit_millis: Option<i64>,
+    /// Cpu request: its weight on a full node.
+    pub(crate) cpu_request_millis: i64,
+    /// Cpu of the node.
+    pub(crate) node_cpu_millis: i64,
+    /// The shortest timeout of its HTTP, TCP and gRPC probes; `None` when it has none.
+    pub(crate) probe_timeout: Option<SimDuration>,
+}
+
+/// A pod behind a Service, as the client nodes see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EndpointTarget {
+    /// The pod.
+    pub(crate) pod: Uid,
+    /// Takes new connections.
+    pub(crate) ready: bool,
+    /// Is terminating, but serves: used only when nobody is ready.
+    pub(crate) draining: bool,
+}
+
+impl From<&api::Endpoint> for EndpointTarget {
+    fn from(endpoint: &api::Endpoint) -> Self {
+        Self { pod: endpoint.pod, ready: endpoint.ready, draining: endpoint.serving && endpoint.terminating }
+    }
+}
+
+/// What the cluster notices of traffic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Signal {
+    /// A network probe of this pod could fail from now on.
+    Stressed(Uid),
+    /// It no longer can.
+    Relieved(Uid),
+    /// The answer to [`Traffic::probe`].
+    ProbeAnswered {
+        /// The pod.
+        pod: Uid,
+        /// Index of the container.
+        container: u8,
+        /// Which probe.
+        kind: ProbeKind,
+        /// Answered in time.
+        ok: bool,
+    },
+}
+
+/// A Service that somebody calls, or that pods stand behind.
+struct ServiceState {
+    name: Str,
+    /// What a request goes to: ready pods, or draining ones when none is ready.
+    targets: Vec<u32>,
+    /// Processes behind it.
+    pods: u32,
+}
+
+/// A behavior, with its names looked up.
+struct Program {
+    behavior: Arc<ServiceBehavior>,
+    caller: Str,
+    services: Vec<u32>,
+    cpu: Distribution,
+    latency: Distribution,
+    error_ratio: f64,
+    cancel: CancelOnTimeout,
+    /// Groups of (route, probability).
+    calls: Vec<Vec<(u32, f64)>>,
+}
+
+/// A node that has stations on it.
+struct NodeState {
+    cpu_millis: i64,
+    stations: Vec<u32>,
+    /// Its stations could together want more than it has.
+    tight: bool,
+    /// They do.
+    contended: bool,
+    demand_millis: i64,
+}
+
+/// A probe under way.
+#[derive(Clone, Copy)]
+struct Probe {
+    pod: Uid,
+    container: u8,
+    kind: ProbeKind,
+    /// Its place in the pod's queue.
+    job: u32,
+    /// When it is taken for failed; `u64::MAX` once answered.
+    deadline: u64,
+}
+
+/// The exact traffic engine.
+pub(crate) struct Traffic {
+    streams: Streams,
+    now: u64,
+    calendar: Calendar,
+    events: u64,
+    sources: Vec<(u32, Profile)>,
+    flows: Vec<Flow>,
+    flow_by_name: BTreeMap<Str, u32>,
+    routes: Vec<Route>,
+    services: Vec<ServiceState>,
+    service_by_key: BTreeMap<ObjectKey, u32>,
+    programs: Vec<Program>,
+    nodes: Vec<NodeState>,
+    node_by_name: BTreeMap<Str, u32>,
+    stations: Slab<Station>,
+    station_by_pod: FxHashMap<Uid, u32>,
+    calls: Slab<Call>,
+    jobs: Slab<Job>,
+    probes: Slab<Probe>,
+    /// Jobs one of whose calls is over, with how it went; worked off before the next event.
+    returns: Vec<(u32, bool)>,
+    signals: Vec<Signal>,
+    /// Stations that saw anything in this window, or hold something.
+    active: Vec<u32>,
+    /// Stations whose pod is gone but that are listed or active still.
+    leaving: Vec<u32>,
+    window_start: u64,
+    finished: Vec<u32>,
+    shares: Vec<Share>,
+}
+
+impl Traffic {
+    /// All sources of `spec`, no pod yet.
+    pub(crate) fn new(spec: &TrafficSpec, streams: Streams) -> Self {
+        let mut traffic = Self {
+            streams,
+            now: 0,
+            calendar: Calendar::default(),
+            events: 0,
+            sources: Vec::new(),
+            flows: Vec::new(),
+            flow_by_name: BTreeMap::new(),
+            routes: Vec::new(),
+            services: Vec::new(),
+            service_by_key: BTreeMap::new(),
+            programs: Vec::new(),
+            nodes: Vec::new(),
+            node_by_name: BTreeMap::new(),
+            stations: Slab::default(),
+            station_by_pod: FxHashMap::default(),
+            calls: Slab::default(),
+            jobs: Slab::default(),
+            probes: Slab::default(),
+            returns: Vec::new(),
+            signals: Vec::new(),
+            active: Vec::new(),
+            leaving: Vec::new(),
+            window_start: 0,
+            finished: Vec::new(),
+            shares: Vec::new(),
+        };
+        for source in &spec.sources {
+            let service = traffic.service(&source.to);
+            let flow = traffic.flow(source.name.clone(), true, service);
+            let route = traffic.route(flow, &source.client);
+            let arrivals = streams.stream(Purpose::Arrivals, entity(&source.name));
+            let mut profile = Profile::new(&source.rate, source.arrivals, arrivals);
+            if let Some(first) = profile.next() {
+                traffic.calendar.push(first, Kind::Arrival, traffic.sources.len() as u32);
+            }
+            traffic.sources.push((route, profile));
+        }
+        traffic
+    }
+
+    /// Plays up to and including `until`, or up to the first event that raises a signal; says where it stopped.
+    pub(crate) fn advance_to(&mut self, until: SimTime, signals: &mut Vec<Signal>) -> SimTime {
+        let until = until.as_nanos();
+        while self.signals.is_empty() {
+            let Some(time) = self.calendar.next_time().filter(|time| *time <= until) else {
+                self.now = self.now.max(until);
+                return SimTime::from_nanos(until);
+            };
+            self.now = time;
+            self.step();
+        }
+        signals.append(&mut self.signals);
+        SimTime::from_nanos(self.now)
+    }
+
+    fn step(&mut self) {
+        let Some((time, kind, index)) = self.calendar.pop() else { return };
+        debug_assert_eq!(time, self.now);
+        self.events += 1;
+        match kind {
+            Kind::Arrival => self.arrival(index),
+            Kind::CpuDone => self.cpu_done(index),
+            Kind::Deadline => self.deadline(index),
+            Kind::BackoffOver => self.backoff_over(index),
+            Kind::LatencyOver => self.latency_over(index),
+            Kind::StressCheck => self.stress_check(index),
+            Kind::Probe => self.probe_over(index),
+        }
+        self.work_off_returns();
+    }
+
+    /// Something about a pod's process.
+    pub(crate) fn process(&mut self, change: &TrafficProcess, now: SimTime) {
+        self.enter(now);
+        match change {
+            TrafficProcess::Started(started) => self.process_started(started),
+            TrafficProcess::Terminating { .. } => {}
+            TrafficProcess::Stopped { pod } => self.process_ended(*pod, Process::Stopped),
+            TrafficProcess::Silent { pod } => self.process_ended(*pod, Process::Silent),
+            TrafficProcess::Removed { pod } => self.pod_removed(*pod),
+        }
+        self.work_off_returns();
+    }
+
+    /// What the client nodes see behind a Service from now on.
+    pub(crate) fn endpoints(&mut self, service: &ObjectKey, targets: &[EndpointTarget], now: SimTime) {
+        self.enter(now);
+        let service = self.service(service);
+        let any_ready = targets.iter().any(|target| target.ready);
+        let chosen = targets.iter().filter(|target| if any_ready { target.ready } else { target.draining });
+        let chosen: Vec<u32> = chosen.map(|target| self.station(target.pod)).collect();
+        for station in &chosen {
+            self.stations[*station].listed += 1;
+        }
+        for station in std::mem::replace(&mut self.services[service as usize].targets, chosen) {
+            self.stations[station].listed -= 1;
+        }
+    }
+
+    /// Asks a pod's process whether it is there; the answer is a [`Signal::ProbeAnswered`].
+    pub(crate) fn probe(&mut self, pod: Uid, container: u8, kind: ProbeKind, timeout: SimDuration, now: SimTime) {
+        self.enter(now);
+        let deadline = (now + timeout).as_nanos();
+        let probe = self.probes.insert(Probe { pod, container, kind, job: NONE, deadline });
+        let station = self.station_by_pod.get(&pod).map(|station| (*station, self.stations[*station].process));
+        match station {
+            Some((_, Process::Silent)) => {}
+            Some((station, Process::Running)) => match self.admit_probe(station, probe) {
+                Some(job) => self.probes[probe].job = job,
+                None => self.probes[probe].deadline = self.now,
+            },
+            Some((_, Process::Stopped)) | None => self.probes[probe].deadline = self.now,
+        }
+        self.calendar.push(self.probes[probe].deadline, Kind::Probe, probe);
+    }
+
+    /// Cpu time that the processes of a pod have used so far; `None` when it never had one.
+    pub(crate) fn cpu_used(&self, pod: Uid, now: SimTime) -> Option<SimDuration> {
+        let station = &self.stations[*self.station_by_pod.get(&pod)?];
+        Some(SimDuration::from_nanos(station.cpu_used_nanos(now.as_nanos().max(self.now))))
+    }
+
+    /// Events played so far.
+    pub(crate) const fn events(&self) -> u64 {
+        self.events
+    }
+
+    fn enter(&mut self, now: SimTime) {
+        let next = self.calendar.next_time();
+        debug_assert!(next.is_none_or(|time| time >= now.as_nanos()), "advance_to comes first");
+        self.now = self.now.max(now.as_nanos());
+    }
+
+    fn probe_over(&mut self, probe: u32) {
+        let Probe { pod, container, kind, job, deadline } = self.probes[probe];
+        if deadline != u64::MAX {
+            if job != NONE {
+                self.jobs[job].call = NONE;
+            }
+            self.signals.push(Signal::ProbeAnswered { pod, container, kind, ok: false });
+        }
+        self.probes.free(probe);
+    }
+
+    fn probe_answered(&mut self, probe: u32) {
+        let Probe { pod, container, kind, .. } = self.probes[probe];
+        self.probes[probe].deadline = u64::MAX;
+        self.signals.push(Signal::ProbeAnswered { pod, container, kind, ok: true });
+    }
+
+    fn service(&mut self, key: &ObjectKey) -> u32 {
+        if let Some(service) = self.service_by_key.get(key) {
+            return *service;
+        }
+        let service = self.services.len() as u32;
+        self.services.push(ServiceState { name: key.to_string().into(), targets: Vec::new(), pods: 0 });
+        self.service_by_key.insert(key.clone(), service);
+        service
+    }
+
+    fn flow(&mut self, name: Str, external: bool, service: u32) -> u32 {
+        if let Some(flow) = self.flow_by_name.get(&name) {
+            return *flow;
+        }
+        let flow = self.flows.len() as u32;
+        let number = entity(&name);
+        self.flows.push(Flow {
+            name: name.clone(),
+            external,
+            service,
+            counts: TrafficCounts::default(),
+            open_before: 0,
+            latency: Histogram::default(),
+            requests: self.streams.stream(Purpose::CpuDemand, number),
+            balancing: self.streams.stream(Purpose::Balancing, number),
+            jitter: self.streams.stream(Purpose::RetryJitter, number),
+        });
+        self.flow_by_name.insert(name, flow);
+        flow
+    }
+
+    fn route(&mut self, flow: u32, client: &Client) -> u32 {
+        if let Some(route) = self.routes.iter().position(|route| route.flow == flow && route.client == *client) {
+            return route as u32;
+        }
+        let budget = client.retry_budget.map(Budget::new);
+        self.routes.push(Route { flow, client: client.clone(), budget, deadlines: Default::default() });
+        (self.routes.len() - 1) as u32
+    }
+
+    fn program(&mut self, started: &ProcessStarted) -> u32 {
+        let services: Vec<u32> = started.services.iter().map(|key| self.service(key)).collect();
+        let same = |program: &Program| {
+            program.caller == started.caller
+                && program.services == services
+                && (Arc::ptr_eq(&program.behavior, &started.behavior) || program.behavior == started.behavior)
+        };
+        if let Some(program) = self.programs.iter().position(same) {
+            return program as u32;
+        }
+        let behavior = started.behavior.clone();
+        let calls = behavior.calls.iter().map(|group| group.iter().map(|call| self.call_route(&started.caller, call)).collect()).collect();
+        self.programs.push(Program {
+            caller: started.caller.clone(),
+            services,
+            cpu: behavior.cpu_per_request.clone(),
+            latency: behavior.latency_per_request.clone(),
+            error_ratio: behavior.error_ratio,
+            cancel: behavior.cancel_on_timeout,
+            calls,
+            behavior,
+        });
+        (self.programs.len() - 1) as u32
+    }
+
+    fn call_route(&mut self, caller: &Str, call: &CallSpec) -> (u32, f64) {
+        let service = self.service(&call.to);
+        let flow = self.flow(format!("{caller}→{}", call.to).into(), false, service);
+        (self.route(flow, &call.client), call.probability)
+    }
+
+    fn station(&mut self, pod: Uid) -> u32 {
+        if let Some(station) = self.station_by_pod.get(&pod) {
+            return *station;
+        }
+        let station = self.stations.insert(Station::unknown(pod));
+        self.station_by_pod.insert(pod, station);
+        station
+    }
+
+    fn node(&mut self, name: &Str, cpu_millis: i64) -> u32 {
+        if let Some(node) = self.node_by_name.get(name) {
+            self.nodes[*node as usize].cpu_millis = cpu_millis;
+            return *node;
+        }
+        let node = self.nodes.len() as u32;
+        self.nodes.push(NodeState { cpu_millis, stations: Vec::new(), tight: false, contended: false, demand_millis: 0 });
+        self.node_by_name.insert(name.clone(), node);
+        node
+    }
+
+    fn process_started(&mut self, started: &ProcessStarted) {
+        let station = self.station(started.pod);
+        if self.stations[station].process == Process::Running {
+            self.process_ended(started.pod, Process::Stopped);
+        }
+        let program = self.program(started);
+        let node_cpu_millis = started.node_cpu_millis.max(0);
+        let node = self.node(&started.node, node_cpu_millis);
+        let limit = started.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis);
+        let cores_millis = limit.min(node_cpu_millis);
+        let concurrency = started.behavior.concurrency.map(|slots| slots.max(1));
+        let cores = (cores_millis as u64).div_ceil(1000).clamp(1, u64::from(u32::MAX)) as u32;
+        let state = &mut self.stations[station];
+        state.process = Process::Running;
+        state.program = program;
+        state.node = node;
+        state.cores_millis = cores_millis;
+        state.weight_millis = started.cpu_request_millis.max(sharing::LEAST_WEIGHT);
+        state.concurrency = concurrency.unwrap_or(u32::MAX);
+        state.workers = concurrency.map_or(u32::MAX, |slots| slots.min(cores));
+        state.queue_limit = started.behavior.queue_limit;
+        state.stress.limit_nanos = started.probe_timeout.map_or(NEVER, |timeout| timeout.as_nanos() / 10);
+        state.gone = false;
+        for service in &self.programs[program as usize].services {
+            self.services[*service as usize].pods += 1;
+        }
+        self.nodes[node as usize].stations.push(station);
+        self.node_changed(node);
+    }
+
+    /// The process is gone, or nothing is heard of it any more.
+    fn process_ended(&mut self, pod: Uid, process: Process) {
+        let Some(station) = self.station_by_pod.get(&pod).copied() else { return };
+        let before = std::mem::replace(&mut self.stations[station].process, process);
+        if before != Process::Running {
+            return;
+        }
+        let Station { program, node, .. } = self.stations[station];
+        for service in &self.programs[program as usize].services {
+            self.services[*service as usize].pods -= 1;
+        }
+        let state = &mut self.nodes[node as usize];
+        state.stations.retain(|other| *other != station);
+        state.demand_millis -= std::mem::take(&mut self.stations[station].demand_millis);
+        let idle = self.stations[station].is_empty();
+        self.stations[station].drop_work(self.now);
+        self.node_changed(node);
+        if !idle {
+            self.break_off(station, process);
+        }
+    }
+
+    fn pod_removed(&mut self, pod: Uid) {
+        self.process_ended(pod, Process::Stopped);
+        if let Some(station) = self.station_by_pod.get(&pod).copied()
+            && !std::mem::replace(&mut self.stations[station].gone, true)
+        {
+            self.leaving.push(station);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Traffic {
+    /// Gives a pod other cores, as a stress fault would: its workers stay.
+    fn set_cores(&mut self, pod: Uid, millis: i64, now: SimTime) {
+        self.enter(now);
+        let station = self.station(pod);
+        self.stations[station].cores_millis = millis;
+        self.node_changed(self.stations[station].node);
+    }
+}

@@ -1,1 +1,444 @@
-//! To come.
+//! The world: owns every room, pops events, applies effects, emits records.
+//!
+//! One step: the traffic engine is brought up to the calendar's next instant (it may stop earlier, at a
+//! change of state that the cluster can see); the event is popped; a one-line arm calls a room with what it
+//! may read; what the room wants done is applied. Requests to the API server land later, in [`apply`];
+//! what has landed reaches the watchers later still, in [`World::watch`].
+//!
+//! Invariants:
+//! - (spec, scheduler, seed) determine every record and their order; limits and progress only cut a run short.
+//! - Time never goes back, in the calendar and in the records.
+//! - [`World::check`] holds after every event; debug builds ask it.
+//!
+//! Not here: what any room decides.
+
+mod apply;
+mod check;
+mod client;
+mod endpoints;
+mod evict;
+mod processes;
+mod queues;
+mod setup;
+mod steps;
+mod strike;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use api::{PodSpec, SimDuration, SimTime};
+use port::Scheduler;
+use rustc_hash::FxHashMap;
+use trace::{Record, TraceSink};
+
+use crate::clock::Calendar;
+use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
+use crate::controllers::horizontal_pod_autoscaler::HpaController;
+use crate::controllers::metrics::PodMetrics;
+use crate::controllers::node_lifecycle::NodeLifecycle;
+use crate::controllers::pod_gc::PodGc;
+use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::{self, View};
+use crate::effects::{Component, Effects, Key, WriteId};
+use crate::event::Event;
+use crate::faults::Faults;
+use crate::kubelet::Kubelets;
+use crate::random::Streams;
+use crate::scheduling::Scheduling;
+use crate::spec::WorldSpec;
+use crate::store::{Change, Store};
+use crate::traffic::{Signal, Traffic};
+
+pub use check::Violation;
+use client::{Clients, Request};
+use endpoints::Propagation;
+use queues::Queues;
+use usage::Usage;
+
+/// How often progress is reported, in events.
+const EVENTS_PER_REPORT: u64 = 4096;
+
+/// A simulated cluster.
+pub struct World {
+    spec: Arc<WorldSpec>,
+    streams: Streams,
+    now: SimTime,
+    events: u64,
+    ended: Option<&'static str>,
+    store: Store,
+    calendar: Calendar<Event>,
+    scheduler: Box<dyn Scheduler>,
+
+    scheduling: Scheduling,
+    kubelets: Kubelets,
+    node_lifecycle: NodeLifecycle,
+    taint_eviction: TaintEviction,
+    pod_gc: PodGc,
+    hpa: HpaController,
+    cluster_autoscaler: ClusterAutoscaler,
+    metrics: PodMetrics,
+    /// `None` when nothing sends requests.
+    traffic: Option<Box<Traffic>>,
+    faults: Faults,
+
+    clients: Clients,
+    queues: Queues,
+    /// What has landed and is on its way to the watchers, with when it reaches them.
+    news: VecDeque<(SimTime, Change)>,
+    propagation: Propagation,
+    usage: Usage,
+    /// Specs as admitted. Looked up only.
+    admitted: FxHashMap<Arc<PodSpec>, Arc<PodSpec>>,
+    /// Facts that the sink has not heard yet; all of them of the present.
+    records: Vec<Record>,
+    signals: Vec<Signal>,
+    woken: Vec<(Component, Key)>,
+    /// Reused by every step.
+    effects: Effects,
+}
+
+/// When to stop before the horizon.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Limits {
+    /// After so many events; `None` means no limit.
+    pub max_events: Option<u64>,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Simulated time.
+    pub now: SimTime,
+    /// Events handled.
+    pub events: u64,
+    /// Events inside the traffic engine.
+    pub traffic_events: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// Events handled.
+    pub events: u64,
+    /// Events inside the traffic engine.
+    pub traffic_events: u64,
+    /// `horizon`, `max-events` or `interrupted`.
+    pub reason: &'static str,
+}
+
+/// What a room may read: everything but itself.
+macro_rules! view {
+    ($world:ident) => {
+        View { store: &$world.store, settings: &$world.spec.control_plane, streams: &$world.streams, now: $world.now }
+    };
+}
+use view;
+
+impl World {
+    /// A cluster as `spec` describes it, at time zero.
+    #[must_use]
+    pub fn new(spec: Arc<WorldSpec>, scheduler: Box<dyn Scheduler>, seed: u64) -> Self {
+        let streams = Streams::new(seed);
+        let mut world = Self {
+            streams,
+            now: SimTime::ZERO,
+            events: 0,
+            ended: None,
+            store: Store::default(),
+            calendar: Calendar::default(),
+            scheduler,
+            scheduling: Scheduling::default(),
+            kubelets: Kubelets::new(&spec.behaviors),
+            node_lifecycle: NodeLifecycle::new(&spec.control_plane.node_lifecycle, &streams),
+            taint_eviction: TaintEviction::default(),
+            pod_gc: PodGc::default(),
+            hpa: HpaController::default(),
+            cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
+            metrics: PodMetrics::default(),
+            traffic: (!spec.traffic.sources.is_empty()).then(|| Box::new(Traffic::new(&spec.traffic, streams))),
+            faults: Faults::default(),
+            clients: Clients::new(&spec.control_plane),
+            queues: Queues::default(),
+            news: VecDeque::new(),
+            propagation: Propagation::default(),
+            usage: Usage::default(),
+            admitted: FxHashMap::default(),
+            records: Vec::new(),
+            signals: Vec::new(),
+            woken: Vec::new(),
+            effects: Effects::default(),
+            spec,
+        };
+        world.set_up();
+        world
+    }
+
+    /// The present.
+    #[must_use]
+    pub const fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// Events handled so far.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Events inside the traffic engine so far.
+    #[must_use]
+    pub fn traffic_events(&self) -> u64 {
+        self.traffic.as_ref().map_or(0, |traffic| traffic.events())
+    }
+
+    /// Handles the next event; its time, or `None` when the run is over.
+    pub fn step(&mut self, sink: &mut dyn TraceSink) -> Option<SimTime> {
+        self.tell(sink); // Set-up has no sink of its own.
+        if self.ended.is_some() {
+            return None;
+        }
+        if !self.hear_traffic() {
+            let (at, event) = self.calendar.pop()?;
+            debug_assert!(at >= self.now, "the calendar went back: {at} after {}", self.now);
+            self.now = at;
+            self.dispatch(event);
+        }
+        self.events += 1;
+        self.tell(sink);
+        #[cfg(debug_assertions)]
+        if let Err(bug) = self.check_lately() {
+            panic!("bug at {}: {bug}", self.now);
+        }
+        Some(self.now)
+    }
+
+    /// Handles events until the horizon or a limit. `progress` is asked every few thousand events and ends
+    /// the run by answering `false`; it changes nothing else.
+    pub fn run(&mut self, sink: &mut dyn TraceSink, limits: &Limits, progress: &mut dyn FnMut(&Progress) -> bool) -> Summary {
+        let mut reported = self.events;
+        while self.ended.is_none() {
+            if limits.max_events.is_some_and(|most| self.events >= most) {
+                self.ended = Some("max-events");
+            } else if self.step(sink).is_none() {
+                self.ended = self.ended.or(Some("horizon"));
+            } else if self.events - reported >= EVENTS_PER_REPORT {
+                reported = self.events;
+                let report = Progress { now: self.now, events: self.events, traffic_events: self.traffic_events() };
+                if !progress(&report) {
+                    self.ended = Some("interrupted");
+                }
+            }
+        }
+        self.tell(sink);
+        let summary = Summary { events: self.events, traffic_events: self.traffic_events(), reason: self.ended.unwrap_or("horizon") };
+        let Summary { events, traffic_events, reason } = summary;
+        sink.record(self.now, &Record::End { events, traffic_events, reason: reason.into() });
+        summary
+    }
+
+    fn tell(&mut self, sink: &mut dyn TraceSink) {
+        for record in self.records.drain(..) {
+            sink.record(self.now, &record);
+        }
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        let mut out = std::mem::take(&mut self.effects);
+        match event {
+            Event::Sync(component, key) => self.sync(component, key, &mut out),
+            Event::Write(id) => self.land(id, &mut out),
+            Event::Watch => self.watch(&mut out),
+            Event::SchedulingCycle => self.scheduling.cycle(&mut *self.scheduler, view!(self), &mut out),
+            Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
+            Event::UnschedulableFlush => self.scheduling.unschedulable_flush(&*self.scheduler, view!(self), &mut out),
+            Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
+            Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
+            Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
+            Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
+            Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
+            Event::MetricsScrape => self.scrape(&mut out),
+            Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
+            Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
+            Event::PodGc => self.pod_gc.run(&view!(self), &mut out),
+            Event::EndpointsVisible(service) => self.endpoints_visible(service),
+            Event::TrafficWindow => self.close_window(),
+            Event::UsageSample => self.sample_usage(),
+            Event::Evict(pod) => self.evict(pod, &mut out),
+            Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
+            Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),
+            Event::Step(step) => self.operator_step(step, &mut out),
+            Event::Mark(mark) => self.records.push(Record::Mark { mark: self.spec.marks[mark as usize].name.clone() }),
+            Event::Horizon => self.reach_horizon(),
+        }
+        self.apply(&mut out, None);
+        self.effects = out;
+        self.publish();
+    }
+
+    /// Does what a room wants done, and empties the buffer. Writes of a sync lock `key` until they land.
+    fn apply(&mut self, out: &mut Effects, key: Option<Key>) {
+        self.records.append(&mut out.records);
+        for (at, event) in out.timers.drain(..) {
+            self.calendar.schedule(at.max(self.now), event);
+        }
+        for change in out.processes.drain(..) {
+            self.process_changed(change);
+        }
+        for probe in out.probes.drain(..) {
+            self.ask(probe);
+        }
+        for (by, write) in out.writes.drain(..) {
+            let (at, id) = self.clients.send(self.now, Request { by, write, key });
+            self.calendar.schedule(at, Event::Write(id));
+        }
+        out.clear();
+    }
+
+    /// A work queue hands out a key.
+    fn sync(&mut self, component: Component, key: Key, out: &mut Effects) {
+        if !self.queues.begin(component, key) {
+            return;
+        }
+        controllers::sync(component, key, &view!(self), out);
+        let (writes, resync) = (out.writes.len() as u32, out.resync);
+        self.apply(out, Some(key));
+        self.queues.synced((component, key), writes, resync, self.now, &mut self.calendar);
+    }
+
+    /// A request has reached the API server.
+    fn land(&mut self, id: WriteId, out: &mut Effects) {
+        let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
+        let bound = write.binds();
+        let accepted = self.perform(by, write);
+        if let Some(key) = key {
+            self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+        }
+        if let (false, Some(pod)) = (accepted, bound) {
+            self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
+        }
+    }
+
+    /// Sends what has changed on its way to the watchers.
+    fn publish(&mut self) {
+        let at = self.now + self.spec.control_plane.api_server.watch_latency;
+        let armed = self.news.back().is_some_and(|(due, _)| *due == at);
+        let before = self.news.len();
+        self.news.extend(self.store.take_changes().into_iter().map(|change| (at, change)));
+        if !armed && self.news.len() > before {
+            self.calendar.schedule(at, Event::Watch);
+        }
+        if self.usage.is_touched() && self.usage.armed.is_none() {
+            self.arm_usage();
+        }
+    }
+
+    /// What has landed reaches those who watch.
+    fn watch(&mut self, out: &mut Effects) {
+        while self.news.front().is_some_and(|(due, _)| *due <= self.now)
+            && let Some((_, change)) = self.news.pop_front()
+        {
+            let mut woken = std::mem::take(&mut self.woken);
+            controllers::interested(&change, &view!(self), &mut |component, key| woken.push((component, key)));
+            for (component, key) in woken.drain(..) {
+                self.queues.add(component, key, self.now, &mut self.calendar);
+            }
+            self.woken = woken;
+            self.scheduling.changed(&change, &mut *self.scheduler, view!(self), out);
+            self.kubelets.changed(&change, view!(self), out);
+            self.node_lifecycle.changed(&change, &view!(self), out);
+            self.taint_eviction.changed(&change, &view!(self), out);
+            self.pod_gc.changed(&change, &view!(self), out);
+            self.hpa.changed(&change, &view!(self), out);
+            self.metrics.changed(&change, &view!(self), out);
+            self.cluster_autoscaler.changed(&change, &view!(self), out);
+            match change {
+                Change::EndpointsChanged(service) => self.propagate(service),
+                Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
+                _ => {}
+            }
+            self.apply(out, None);
+        }
+    }
+
+    /// Whether the traffic engine has something to tell before the next event; it is told then.
+    fn hear_traffic(&mut self) -> bool {
+        let Some(traffic) = &mut self.traffic else { return false };
+        let Some(next) = self.calendar.peek_time() else { return false };
+        let mut signals = std::mem::take(&mut self.signals);
+        let reached = traffic.advance_to(next, &mut signals);
+        let heard = !signals.is_empty();
+        if heard {
+            self.now = self.now.max(reached);
+            let mut out = std::mem::take(&mut self.effects);
+            for signal in signals.drain(..) {
+                match signal {
+                    Signal::Stressed(pod) => self.kubelets.stressed(pod, view!(self), &mut out),
+                    Signal::Relieved(pod) => self.kubelets.relieved(pod, view!(self), &mut out),
+                    Signal::ProbeAnswered { pod, container, kind, ok } => {
+                        self.kubelets.probe_answered(pod, container, kind, ok, view!(self), &mut out);
+                    }
+                }
+                self.apply(&mut out, None);
+            }
+            self.effects = out;
+            self.publish();
+        }
+        self.signals = signals;
+        heard
+    }
+
+    /// metrics-server scrapes the kubelets.
+    fn scrape(&mut self, out: &mut Effects) {
+        let (traffic, now) = (self.traffic.as_ref(), self.now);
+        self.metrics.scrape(&view!(self), |pod| traffic.and_then(|traffic| traffic.cpu_used(pod, now)), out);
+    }
+
+    fn autoscale_cluster(&mut self, out: &mut Effects) {
+        let scheduler = &*self.scheduler;
+        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+    }
+
+    fn close_window(&mut self) {
+        let Some(traffic) = &mut self.traffic else { return };
+        traffic.close_window(self.now, &mut self.records);
+        self.calendar.schedule(self.now + self.window(), Event::TrafficWindow);
+    }
+
+    /// Length of the windows in which requests are counted.
+    fn window(&self) -> SimDuration {
+        let window = self.spec.traffic.window;
+        if window.is_zero() { SimDuration::from_secs(5) } else { window }
+    }
+
+    /// Samples lie on the grid of metrics-server.
+    fn arm_usage(&mut self) {
+        let resolution = self.spec.control_plane.metrics_server.resolution.max(SimDuration::from_nanos(1));
+        let after = self.now + SimDuration::from_nanos(1);
+        let at = after.next_on_grid(SimTime::ZERO, resolution);
+        self.usage.armed = Some(at);
+        self.calendar.schedule(at, Event::UsageSample);
+    }
+
+    fn sample_usage(&mut self) {
+        self.usage.armed = None;
+        let traffic = self.traffic.as_ref();
+        let now = self.now;
+        let used = |pod| traffic.and_then(|traffic| traffic.cpu_used(pod, now)).map(SimDuration::as_nanos);
+        self.usage.sample(&self.store, self.now, used, &mut self.records);
+    }
+
+    fn reach_horizon(&mut self) {
+        if let Some(traffic) = &mut self.traffic {
+            traffic.close_window(self.now, &mut self.records);
+        }
+        let traffic = self.traffic.as_ref();
+        let now = self.now;
+        let used = |pod| traffic.and_then(|traffic| traffic.cpu_used(pod, now)).map(SimDuration::as_nanos);
+        self.usage.sample(&self.store, self.now, used, &mut self.records);
+        self.ended = Some("horizon");
+    }
+}

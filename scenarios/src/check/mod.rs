@@ -1,0 +1,10 @@
+//! Whether the parts of a scenario fit together, and whether it can work at all: rules that no single part can know.
+//!
+//! Invariants: everything here is closed form, cheap, and said before anything runs; an error only where the run
+//! could not mean what its author wants, a warning where it may.
+
+mod feasibility;
+mod references;
+
+pub(crate) use feasibility::{autoscalers, capacity, pods_fit};
+pub(crate) use references::{asked, behaviors, calls, faults, names, services, steps, times, unanswered};

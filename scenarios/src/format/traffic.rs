@@ -1,0 +1,109 @@
+//! Requests from outside.
+
+use super::{DurationText, NameText, Part, RateText, Retries, TimeoutText, NotYet, fields};
+
+fields! {
+    /// Requests from outside.
+    Traffic as "mapping, or list of sources" {
+        /// auto or exact: every request by itself. cohort is accepted, not simulated yet.
+        engine: Option<String>,
+        /// Length of the windows in which requests are counted. Default 5s.
+        window: Option<DurationText>,
+        /// Accepted: the exact engine is the only one.
+        exact_event_budget: Option<u64>,
+        /// Where requests come from.
+        sources: Option<Vec<Part<Source>>>,
+    }
+
+    /// A source of requests. Its load is written as `rate`, as k6 `stages`, or as a CSV (`path`).
+    Source as "mapping" {
+        /// Name.
+        name: String,
+        /// The Service asked: `name`, or `namespace/name`.
+        to: Option<String>,
+        /// The Service asked, as {service: name}; instead of to.
+        target: Option<Target>,
+        /// ramping-arrival-rate (startRate and stages), constant-arrival-rate (rate) or replay (path). Follows from the other fields.
+        executor: Option<String>,
+        /// Only `open`: callers do not wait for each other.
+        model: Option<String>,
+        /// Requests per second: `300/s`, or a shape.
+        rate: Option<Part<Rate>>,
+        /// Rate before the first stage. Default 0.
+        start_rate: Option<RateText>,
+        /// In each stage the rate goes in a straight line to its target; the last target holds until the end of the run.
+        stages: Option<Vec<Part<Stage>>>,
+        /// When the load begins. Default at once.
+        start_time: Option<DurationText>,
+        /// A CSV with one row per step: the first column is the time in seconds, `column` the requests per second from then on.
+        path: Option<String>,
+        /// The CSV's column. Default the second.
+        column: Option<NameText>,
+        /// Multiplies the CSV's rates. Default 1.
+        scale: Option<f64>,
+        /// poisson (default): independent of each other; deterministic: evenly spaced.
+        arrivals: Option<String>,
+        /// From intended start to answer, for one attempt. Default 15s; `none` waits for ever.
+        timeout: Option<TimeoutText>,
+        /// How long a silent address is tried. Default 1s.
+        connect_timeout: Option<DurationText>,
+        /// Trying again. Default never.
+        retries: Option<Part<Retries>>,
+        /// Accepted, not simulated yet.
+        circuit_breaker: Option<Part<NotYet>>,
+        /// Accepted, not simulated yet.
+        client_throttle: Option<Part<NotYet>>,
+        /// Accepted, not simulated yet.
+        connection_pool: Option<Part<NotYet>>,
+    }
+
+    /// Who is asked.
+    Target as "mapping" {
+        /// The Service: `name`, or `namespace/name`.
+        service: String,
+    }
+
+    /// A stage.
+    Stage as "mapping" {
+        /// How long it takes; 0s jumps.
+        duration: DurationText,
+        /// The rate at its end.
+        target: RateText,
+    }
+
+    /// A load shape.
+    Rate as "a rate such as `300/s`, or mapping" {
+        /// constant {rate}, step {base, peak, at, hold}, ramp {from, to, at, duration}, spike {base, peak, at, rampUp, hold, rampDown}, flash-crowd {base, peak, at, decay}, diurnal {base, peak, period, at} or csv {path, column, scale}.
+        shape: String,
+        /// constant: the rate.
+        rate: Option<RateText>,
+        /// The rate before and after.
+        base: Option<RateText>,
+        /// The highest rate.
+        peak: Option<RateText>,
+        /// When it begins; diurnal: when it is highest. Default at once.
+        at: Option<DurationText>,
+        /// ramp: the rate at the beginning.
+        from: Option<RateText>,
+        /// ramp: the rate at the end, which then holds.
+        to: Option<RateText>,
+        /// ramp: how long it takes.
+        duration: Option<DurationText>,
+        /// spike: from base to peak in a straight line.
+        ramp_up: Option<DurationText>,
+        /// step, spike: how long the peak lasts. Default for ever.
+        hold: Option<DurationText>,
+        /// spike: from peak to base in a straight line. Default at once.
+        ramp_down: Option<DurationText>,
+        /// flash-crowd: time in which the excess falls to 1/e.
+        decay: Option<DurationText>,
+        /// diurnal: length of a day. Default 24h.
+        period: Option<DurationText>,
+        /// csv: as the source's own.
+        path: Option<String>,
+        /// csv: as the source's own.
+        column: Option<NameText>,
+        /// csv: as the source's own.
+        scale: Option<f64>,
+    }
+}

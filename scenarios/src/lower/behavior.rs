@@ -1,0 +1,350 @@
+//! What manifests do not say about workloads.
+
+use api::{ObjectKey, SimDuration};
+use engine::spec::{Behavior, Call, CancelOnTimeout, Client, Crash, PodSelector, ServiceBehavior};
+use manifests::{Diagnostic, Pointer};
+use serde_json::Value;
+
+use super::selector::{parse_workload, selector};
+use super::{Bare, law};
+use crate::catalog::Catalog;
+use crate::cx::Cx;
+use crate::format::{self, Backoff, CALL_NOT_YET, PercentText, RetryBudget, Retries, SERVICE_NOT_YET, ServiceFields, has_flat_service};
+
+/// Behaviors in order, with their places.
+#[derive(Default)]
+pub(crate) struct Behaviors {
+    pub(crate) items: Vec<(Behavior, Pointer)>,
+    /// How long callers of a behavior's pods wait who do not say themselves.
+    timeouts: Vec<Option<SimDuration>>,
+}
+
+impl Behaviors {
+    /// The behavior that says how pods behind `service` answer requests.
+    pub(crate) fn of_service(&self, catalog: &Catalog<'_>, service: &ObjectKey) -> Option<usize> {
+        let subjects = catalog.behind(service);
+        let holds = |(behavior, _): &(Behavior, Pointer)| {
+            behavior.service.is_some() && subjects.iter().any(|subject| super::selects(&behavior.selector, &subject.subject()))
+        };
+        self.items.iter().position(holds)
+    }
+    /// How long callers of `service` wait who do not say themselves.
+    pub(crate) fn timeout_of(&self, catalog: &Catalog<'_>, service: &ObjectKey) -> Option<SimDuration> {
+        self.timeouts[self.of_service(catalog, service)?]
+    }
+}
+
+/// The behaviors at `path`.
+pub(crate) fn behaviors(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Behaviors {
+    let mut found = Behaviors::default();
+    let mut unset = Vec::new();
+    for item in cx.items(path) {
+        let Some((behavior, timeout, calls)) = behavior(cx, catalog, &item) else { continue };
+        unset.push(calls);
+        found.items.push((behavior, item));
+        found.timeouts.push(timeout);
+    }
+    // Only now is it known how long callees let their callers wait.
+    for index in 0..found.items.len() {
+        for (group, place) in std::mem::take(&mut unset[index]) {
+            let to = found.items[index].0.service.as_ref().map(|service| service.calls[group][place].to.clone());
+            let timeout = to.and_then(|to| found.timeout_of(catalog, &to));
+            if let (Some(timeout), Some(service)) = (timeout, &mut found.items[index].0.service) {
+                service.calls[group][place].client.timeout = timeout;
+            }
+        }
+    }
+    found
+}
+
+/// Calls, by group and place, whose timeout was left to the callee.
+type Unset = Vec<(usize, usize)>;
+
+fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(Behavior, Option<SimDuration>, Unset)> {
+    let fields: format::Behavior = cx.read(path)?;
+    let selector = whose(cx, &fields, path);
+    let startup = fields.startup.as_ref();
+    let at = path.key("startup");
+    let mut law_at = |given: bool, at: Pointer| if given { law(cx, &at, Bare::Constant) } else { None };
+    let image_pull = law_at(startup.is_some_and(|startup| startup.image_pull.is_some()), at.key("imagePull"));
+    let ready_after = law_at(startup.is_some_and(|startup| startup.ready.is_some()), at.key("ready"));
+    let stop = law_at(fields.stop.is_some(), path.key("stop"));
+    let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
+    let flat = cx.value(path).is_some_and(has_flat_service);
+    let place = match (fields.service.is_some(), flat) {
+        (true, true) => {
+            let label = "its fields stand both here and in the behavior itself";
+            cx.error("WT0117", "`service` is said twice", label, &path.key("service"));
+            None
+        }
+        (true, false) => Some(path.key("service")),
+        (false, true) => Some(path.clone()),
+        (false, false) => None,
+    };
+    let service = place.and_then(|place| service(cx, catalog, &place, flat));
+    let (service, timeout, unset) = service.map_or((None, None, Unset::new()), |(service, timeout, unset)| (Some(service), timeout, unset));
+    let behavior = Behavior {
+        selector: selector?,
+        image_pull,
+        ready_after,
+        never_ready: fields.never_ready.unwrap_or(false),
+        stop,
+        crash,
+        service,
+    };
+    Some((behavior, timeout, unset))
+}
+
+fn whose(cx: &mut Cx<'_>, fields: &format::Behavior, path: &Pointer) -> Option<PodSelector> {
+    match (&fields.workload, &fields.selector) {
+        (Some(workload), None) => {
+            let workload = parse_workload(cx, workload, &path.key("workload"))?;
+            Some(PodSelector { workload: Some(workload), ..PodSelector::default() })
+        }
+        (None, Some(_)) => {
+            let at = path.key("selector");
+            let (selector, raw) = selector(cx, &at)?;
+            if raw.nodes.is_some() || raw.target.is_some() || raw.node_selectors.is_some() {
+                cx.error("WT0118", "a behavior is about pods", "nodes, nodeSelectors and target belong to faults", &at);
+            }
+            if selector == PodSelector::default() {
+                cx.error("WT0118", "an empty selector", "say whose behavior this is", &at);
+                return None;
+            }
+            Some(selector)
+        }
+        (Some(_), Some(_)) => {
+            cx.error("WT0117", "`workload` and `selector` exclude each other", "keep one of the two", &path.key("selector"));
+            None
+        }
+        (None, None) => {
+            let diagnostic = Diagnostic::error("WT0107", "whose behavior is this?").label("`workload` or `selector` is missing");
+            cx.push(diagnostic.help("such as `workload: deployment/checkout`, or `selector: {labelSelectors: {app: checkout}}`"), path);
+            None
+        }
+    }
+}
+
+fn crash(cx: &mut Cx<'_>, path: &Pointer) -> Option<Crash> {
+    let fields: format::Crash = cx.read(path)?;
+    let after = law(cx, &path.key("after"), Bare::Constant)?;
+    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1) })
+}
+
+/// The default of `queueLimit`, as Envoy's max_pending_requests.
+const QUEUE_LIMIT: u32 = 1024;
+
+fn service(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer, flat: bool) -> Option<(ServiceBehavior, Option<SimDuration>, Unset)> {
+    let fields: ServiceFields = if flat { cx.read_among_others(path)? } else { cx.read(path)? };
+    for name in SERVICE_NOT_YET {
+        let at = path.key(name);
+        if cx.value(&at).is_some() {
+            cx.not_simulated(&at, "no effect on the run");
+        }
+    }
+    let cpu = match fields.cpu_per_request {
+        Some(_) => law(cx, &path.key("cpuPerRequest"), Bare::Mean),
+        None if fields.latency_per_request.is_some() || fields.latency.is_some() => Some(zero()),
+        None => {
+            let diagnostic = Diagnostic::error("WT0107", "required field `cpuPerRequest` is missing").label("what does a request cost?");
+            cx.push(diagnostic.help("cpu seconds used / requests served, from your metrics; such as `cpuPerRequest: {mean: 5ms}`"), path);
+            None
+        }
+    };
+    let latency = latency(cx, &fields, path);
+    let concurrency = concurrency(cx, &fields, path);
+    discipline(cx, &fields, path);
+    if fields.queue_limit.is_none() {
+        cx.note(format!("{}: queueLimit {QUEUE_LIMIT}", path.parent_name()));
+    }
+    let error_ratio = fields.error_ratio.as_ref().map_or(Some(0.0), |ratio| cx.share(ratio, &path.key("errorRatio")));
+    let timeout = fields.timeout.as_ref().and_then(|timeout| cx.timeout(timeout, &path.key("timeout")));
+    let cancel = cancel(cx, &fields, path);
+    let (calls, unset) = calls(cx, catalog, &path.key("calls"));
+    let service = ServiceBehavior {
+        cpu_per_request: cpu?,
+        latency_per_request: latency?,
+        concurrency: concurrency?,
+        queue_limit: fields.queue_limit.unwrap_or(QUEUE_LIMIT),
+        error_ratio: error_ratio?,
+        cancel_on_timeout: cancel?,
+        calls,
+    };
+    Some((service, timeout, unset))
+}
+
+fn zero() -> engine::random::Distribution {
+    engine::random::Distribution::Constant(SimDuration::ZERO)
+}
+
+fn latency(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) -> Option<engine::random::Distribution> {
+    match (&fields.latency_per_request, &fields.latency) {
+        (None, None) => Some(zero()),
+        (Some(_), None) => law(cx, &path.key("latencyPerRequest"), Bare::Constant),
+        (None, Some(_)) => law(cx, &path.key("latency"), Bare::Constant),
+        (Some(_), Some(_)) => {
+            cx.error("WT0117", "`latency` is another word for `latencyPerRequest`", "keep one of the two", &path.key("latency"));
+            None
+        }
+    }
+}
+
+fn concurrency(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) -> Option<Option<u32>> {
+    let (name, found) = match (fields.concurrency, fields.max_in_flight_per_pod) {
+        (Some(_), Some(_)) => {
+            let at = path.key("maxInFlightPerPod");
+            cx.error("WT0117", "`maxInFlightPerPod` is another word for `concurrency`", "keep one of the two", &at);
+            return None;
+        }
+        (Some(count), None) => ("concurrency", Some(count)),
+        (None, other) => ("maxInFlightPerPod", other),
+    };
+    if found == Some(0) {
+        cx.error("WT0109", "a concurrency of 0", "no request could ever be answered", &path.key(name));
+        return None;
+    }
+    Some(found)
+}
+
+fn discipline(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) {
+    let Some(word) = &fields.discipline else { return };
+    let at = path.key("discipline");
+    let limited = fields.concurrency.is_some() || fields.max_in_flight_per_pod.is_some();
+    match cx.word(word, &[("fifo", true), ("ps", false)], &at) {
+        Some(fifo) if fifo != limited => {
+            let label = if fifo { "without `concurrency` a pod shares its cpu between all requests" } else { "with `concurrency` requests wait in line" };
+            cx.not_simulated(&at, label);
+        }
+        _ => {}
+    }
+}
+
+fn cancel(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) -> Option<CancelOnTimeout> {
+    let Some(word) = &fields.cancel_on_timeout else { return Some(CancelOnTimeout::None) };
+    let at = path.key("cancelOnTimeout");
+    if word == "inflight" {
+        cx.not_simulated(&at, "taken as `queued`: what is being worked on is finished");
+        return Some(CancelOnTimeout::Queued);
+    }
+    cx.word(word, &[("none", CancelOnTimeout::None), ("queued", CancelOnTimeout::Queued)], &at)
+}
+
+/// Calls by group, and which of them leave their timeout to the callee.
+fn calls(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> (Vec<Vec<Call>>, Unset) {
+    let mut groups: Vec<Vec<Call>> = Vec::new();
+    let mut unset = Unset::new();
+    let mut last: Option<String> = None;
+    for item in cx.items(path) {
+        let Some((call, group, has_timeout)) = call(cx, catalog, &item) else { continue };
+        match groups.last_mut() {
+            Some(same) if group.is_some() && group == last => same.push(call),
+            _ => groups.push(vec![call]),
+        }
+        if !has_timeout {
+            unset.push((groups.len() - 1, groups.last().map_or(0, |group| group.len() - 1)));
+        }
+        last = group;
+    }
+    (groups, unset)
+}
+
+fn call(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(Call, Option<String>, bool)> {
+    let fields: format::Call = cx.read(path)?;
+    for name in CALL_NOT_YET {
+        let at = path.key(name);
+        if cx.value(&at).is_some() {
+            cx.not_simulated(&at, "no effect on the run");
+        }
+    }
+    let probability = fields.probability.as_ref().map_or(Some(1.0), |share| cx.share(share, &path.key("probability")));
+    let timeout = fields.timeout.as_ref().and_then(|timeout| cx.timeout(timeout, &path.key("timeout")));
+    let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
+    let client = client(cx, timeout, connect, fields.retries.is_some(), path);
+    let to = catalog.service(cx, &fields.to, &path.key("to"))?;
+    let call = Call { to, probability: probability?, client };
+    Some((call, fields.group.map(|group| group.text), fields.timeout.is_some()))
+}
+
+/// How a caller waits and tries again; the retries are at `path`.
+pub(crate) fn client(cx: &mut Cx<'_>, timeout: Option<SimDuration>, connect: Option<SimDuration>, retries: bool, path: &Pointer) -> Client {
+    let mut client = Client::default();
+    client.timeout = timeout.unwrap_or(client.timeout);
+    client.connect_timeout = connect.unwrap_or(client.connect_timeout);
+    if retries {
+        read_retries(cx, &mut client, &path.key("retries"));
+    }
+    client
+}
+
+fn read_retries(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) {
+    let Some(fields) = cx.read::<Retries>(path) else { return };
+    let at = path.key("tokenBucket");
+    if fields.token_bucket.is_some() {
+        cx.not_simulated(&at, "no effect on the run; `budget` is simulated");
+    }
+    match (fields.max_attempts, fields.max) {
+        (Some(0), None) => cx.error("WT0109", "maxAttempts of 0", "the first attempt counts: expected at least 1", &path.key("maxAttempts")),
+        (Some(attempts), None) => client.max_attempts = attempts,
+        (None, Some(more)) => client.max_attempts = more.saturating_add(1),
+        (Some(_), Some(_)) => cx.error("WT0117", "`max` and `maxAttempts` exclude each other", "keep one of the two", &path.key("max")),
+        (None, None) => cx.error("WT0107", "required field `maxAttempts` is missing", "how often?", path),
+    }
+    if let Some(word) = &fields.jitter {
+        client.full_jitter = cx.word(word, &[("full", true), ("none", false)], &path.key("jitter")).unwrap_or(true);
+    }
+    if fields.backoff.is_some() {
+        read_backoff(cx, client, &path.key("backoff"));
+    }
+    if fields.budget.is_some() {
+        client.retry_budget = budget(cx, &path.key("budget"));
+    }
+}
+
+fn read_backoff(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) {
+    let (base, max) = if cx.value(path).is_some_and(Value::is_object) {
+        let Some(fields) = cx.read::<Backoff>(path) else { return };
+        (cx.optional_duration(fields.base.as_ref(), &path.key("base")), cx.optional_duration(fields.max.as_ref(), &path.key("max")))
+    } else {
+        let scalar = cx.read::<format::DurationText>(path);
+        (cx.optional_duration(scalar.as_ref(), path), None)
+    };
+    client.backoff_base = base.unwrap_or(client.backoff_base);
+    client.backoff_max = max.unwrap_or_else(|| base.map_or(client.backoff_max, |base| base.times(10)));
+    if client.backoff_max < client.backoff_base {
+        cx.error("WT0109", "`max` is less than `base`", format!("expected at least {}", client.backoff_base), &path.key("max"));
+    }
+}
+
+fn budget(cx: &mut Cx<'_>, path: &Pointer) -> Option<(f64, f64)> {
+    let fields: RetryBudget = cx.read(path)?;
+    let at = path.key("ratio");
+    let ratio = match &fields.ratio {
+        None => 0.2,
+        Some(text) => ratio(cx, text, &at)?,
+    };
+    let least = cx.within(fields.min_per_second.unwrap_or(10.0), 0.0, "a rate", &path.key("minPerSecond"))?;
+    Some((ratio, least))
+}
+
+/// A ratio that may exceed 1.
+fn ratio(cx: &mut Cx<'_>, text: &PercentText, at: &Pointer) -> Option<f64> {
+    let number = crate::cx::percent(&text.text).map(|percent| percent / 100.0).or_else(|| text.text.parse().ok());
+    match number {
+        Some(number) => cx.within(number, 0.0, "a ratio", at),
+        None => {
+            cx.error("WT0118", format!("`{}` is not a ratio", text.text), "expected a number such as 0.2 or `20%`", at);
+            None
+        }
+    }
+}
+
+/// Names a behavior in notes.
+trait ParentName {
+    fn parent_name(&self) -> String;
+}
+impl ParentName for Pointer {
+    fn parent_name(&self) -> String {
+        let own = if self.last().as_deref() == Some("service") { self.parent() } else { self.clone() };
+        own.to_string().trim_start_matches("spec.").to_owned()
+    }
+}

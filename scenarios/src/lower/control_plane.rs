@@ -1,0 +1,294 @@
+//! Settings of the components, as one table: its name in files, its meaning, and its place in the engine's input.
+//!
+//! Reading, explaining and printing defaults all go through the table, so none can know a setting the others do not.
+
+use api::{SimDuration, Str};
+use engine::random::Distribution;
+use engine::spec::ControlPlane;
+use manifests::{Diagnostic, Pointer};
+use serde_json::{Map, Value, json};
+
+use super::{Bare, law};
+use crate::cx::{Cx, with_help};
+use crate::format::{Described, DurationText, Field, RatioText, Shape};
+
+/// The place of a setting, and how it is written.
+enum Slot<'a> {
+    /// A duration; a bare number is seconds.
+    Time(&'a mut SimDuration),
+    /// A duration that is not zero.
+    Period(&'a mut SimDuration),
+    /// A whole number of seconds, by the flag's name.
+    Seconds(&'a mut i64),
+    Count(&'a mut u32),
+    /// A number per second that is not zero.
+    Positive(&'a mut f64),
+    /// A number per second.
+    Rate(&'a mut f64),
+    Share(&'a mut f64),
+    Switch(&'a mut bool),
+    Word(&'a mut Str, &'static [(&'static str, ())]),
+    Law(&'a mut Distribution),
+}
+
+struct Setting {
+    name: &'static str,
+    meaning: &'static str,
+    slot: fn(&mut ControlPlane) -> Slot<'_>,
+}
+
+struct Component {
+    name: &'static str,
+    meaning: &'static str,
+    settings: &'static [Setting],
+    /// Official settings that are accepted and change nothing yet.
+    not_yet: &'static [&'static str],
+}
+
+macro_rules! component {
+    ($name:literal, $meaning:literal, $field:ident { $($setting:literal $kind:ident $place:ident $meaning_of:literal $(of $words:expr)?,)* } not yet [$($not_yet:literal),*]) => {
+        Component {
+            name: $name,
+            meaning: $meaning,
+            settings: &[$(Setting { name: $setting, meaning: $meaning_of, slot: |plane| Slot::$kind(&mut plane.$field.$place $(, $words)?) }),*],
+            not_yet: &[$($not_yet),*],
+        }
+    };
+}
+
+const EXPANDERS: &[(&str, ())] = &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ())];
+
+#[rustfmt::skip]
+const COMPONENTS: &[Component] = &[
+    component!("apiServer", "kube-apiserver.", api_server {
+        "requestLatency" Time request_latency "From a request to its effect.",
+        "watchLatency" Time watch_latency "From the effect to those who watch.",
+        "defaultNotReadyTolerationSeconds" Seconds default_not_ready_toleration_seconds "How long pods stay on a node that is not ready.",
+        "defaultUnreachableTolerationSeconds" Seconds default_unreachable_toleration_seconds "How long pods stay on a node that cannot be reached.",
+    } not yet []),
+    component!("scheduler", "kube-scheduler's queue and client. What it decides by belongs to `policy`.", scheduler {
+        "podInitialBackoffSeconds" Time pod_initial_backoff "First wait of a pod that found no node.",
+        "podMaxBackoffSeconds" Time pod_max_backoff "Longest wait of a pod that found no node.",
+        "podMaxInUnschedulablePodsDuration" Time pod_max_in_unschedulable "Unschedulable pods are tried again after this in any case.",
+        "kubeApiQps" Positive qps "Requests per second to the API server (clientConnection.qps).",
+        "kubeApiBurst" Count burst "Requests at once to the API server (clientConnection.burst).",
+        "cycleTime" Time cycle_time "Time that one scheduling cycle takes.",
+    } not yet ["percentageOfNodesToScore", "parallelism"]),
+    component!("controllerManager", "kube-controller-manager: every controller has a client of its own.", controller_manager {
+        "kubeApiQps" Positive kube_api_qps "Requests per second to the API server.",
+        "kubeApiBurst" Count kube_api_burst "Requests at once to the API server.",
+    } not yet ["concurrentDeploymentSyncs", "concurrentReplicasetSyncs", "concurrentServiceEndpointSyncs"]),
+    component!("nodeLifecycle", "The node lifecycle controller: who notices that a node is gone.", node_lifecycle {
+        "nodeMonitorPeriod" Period node_monitor_period "From one look at all nodes to the next.",
+        "nodeMonitorGracePeriod" Time node_monitor_grace_period "How long a node may be silent before it counts as unreachable.",
+        "nodeStartupGracePeriod" Time node_startup_grace_period "As nodeMonitorGracePeriod, for a node that is new.",
+        "nodeEvictionRate" Rate node_eviction_rate "Nodes per second that are emptied.",
+        "secondaryNodeEvictionRate" Rate secondary_node_eviction_rate "The same in a zone that is unhealthy as a whole.",
+        "unhealthyZoneThreshold" Share unhealthy_zone_threshold "Share of nodes that makes a zone unhealthy.",
+        "largeClusterSizeThreshold" Count large_cluster_size_threshold "An unhealthy zone of at most so many nodes is not emptied at all.",
+    } not yet ["terminatedPodGcThreshold"]),
+    component!("horizontalPodAutoscaler", "The HorizontalPodAutoscaler controller.", horizontal_pod_autoscaler {
+        "syncPeriod" Period sync_period "From one look at an autoscaler to the next.",
+        "downscaleStabilization" Time downscale_stabilization "Goes down only to the highest recommendation of this past.",
+        "tolerance" Share tolerance "How far a metric may be off before anything is done.",
+        "cpuInitializationPeriod" Time cpu_initialization_period "How long after its start a pod's cpu is doubted.",
+        "initialReadinessDelay" Time initial_readiness_delay "How long after its start a pod's turning ready counts as the first time.",
+    } not yet []),
+    component!("clusterAutoscaler", "The cluster autoscaler, release 1.36.", cluster_autoscaler {
+        "scanInterval" Period scan_interval "From one look to the next.",
+        "scaleDownEnabled" Switch scale_down_enabled "Whether nodes are ever removed.",
+        "scaleDownUnneededTime" Time scale_down_unneeded_time "How long a node must be unneeded.",
+        "scaleDownUtilizationThreshold" Share scale_down_utilization_threshold "A node with less of it requested is a candidate.",
+        "scaleDownDelayAfterAdd" Time scale_down_delay_after_add "How long after adding a node none is removed.",
+        "maxNodeProvisionTime" Time max_node_provision_time "How long a node may take to come.",
+        "expander" Word expander "Which pool grows: least-waste, most-pods, least-nodes, random or price." of EXPANDERS,
+        "maxScaleDownParallelism" Count max_scale_down_parallelism "Nodes removed at once.",
+        "maxDrainParallelism" Count max_drain_parallelism "Nodes with pods removed at once.",
+        "maxNodesTotal" Count max_nodes_total "Most nodes in all; 0 means no limit.",
+    } not yet ["scaleDownDelayAfterDelete", "scaleDownDelayAfterFailure", "scaleDownUnreadyTime", "balanceSimilarNodeGroups", "newPodScaleUpDelay", "skipNodesWithLocalStorage", "skipNodesWithSystemPods"]),
+    component!("metricsServer", "metrics-server.", metrics_server {
+        "metricResolution" Period resolution "From one scrape of the kubelets to the next.",
+        "resolution" Period resolution "Another word for metricResolution.",
+    } not yet []),
+    component!("kubelet", "Every node's kubelet.", kubelet {
+        "nodeLeaseRenewInterval" Period lease_renew_interval "From one renewal of the node's lease to the next.",
+        "nodeStatusUpdateFrequency" Period node_status_update_frequency "From one look at the node's own state to the next.",
+        "serializeImagePulls" Switch serialize_image_pulls "Whether a node pulls one image at a time.",
+        "imagePull" Law default_image_pull "Pull time of images that no behavior speaks of.",
+        "containerStart" Law container_start "From a pulled image to a running container.",
+        "crashLoopBackOffInitial" Time crash_loop_back_off_initial "First wait before a crashed container is started again.",
+        "maxContainerRestartPeriod" Time crash_loop_back_off_max "Longest wait before a crashed container is started again (crashLoopBackOff.maxContainerRestartPeriod).",
+        "stop" Law default_stop "From SIGTERM to exit of workloads that no behavior speaks of.",
+    } not yet ["maxPods", "evictionHard", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
+    component!("kubeProxy", "kube-proxy, and the way of endpoints to the nodes.", kube_proxy {
+        "minSyncPeriod" Time min_sync_period "Changes are gathered for so long.",
+        "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that knows.",
+        "propagationJitter" Time propagation_jitter "From the first node to the last.",
+    } not yet ["mode", "syncPeriod"]),
+];
+
+/// `spec.controlPlane` as the format describes it.
+#[derive(Debug)]
+pub(crate) enum ControlPlaneFields {}
+
+impl Described for ControlPlaneFields {
+    fn shape() -> Shape {
+        let defaults = ControlPlane::default();
+        let leaf = |name: &str, words: &str, meaning: String| Field {
+            name: name.to_owned(),
+            meaning,
+            required: false,
+            shape: Shape { words: words.to_owned(), fields: Vec::new() },
+        };
+        let component = |component: &Component| {
+            let settings = component.settings.iter().map(|setting| {
+                let mut plane = defaults.clone();
+                let slot = (setting.slot)(&mut plane);
+                let default = text_of(&shown(&slot));
+                leaf(setting.name, words(&slot), format!("{} Default {default}.", setting.meaning))
+            });
+            let not_yet = component.not_yet.iter().map(|name| leaf(name, "anything", "Accepted, not simulated yet.".to_owned()));
+            Field {
+                name: component.name.to_owned(),
+                meaning: component.meaning.to_owned(),
+                required: false,
+                shape: Shape { words: "mapping".to_owned(), fields: settings.chain(not_yet).collect() },
+            }
+        };
+        Shape { words: "mapping".to_owned(), fields: COMPONENTS.iter().map(component).collect() }
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+const fn words(slot: &Slot<'_>) -> &'static str {
+    match slot {
+        Slot::Time(_) | Slot::Period(_) | Slot::Seconds(_) => "a duration, or seconds",
+        Slot::Count(_) => "whole number",
+        Slot::Rate(_) | Slot::Positive(_) => "number",
+        Slot::Share(_) => "a share such as 0.1 or `10%`",
+        Slot::Switch(_) => "true or false",
+        Slot::Word(..) => "word",
+        Slot::Law(_) => "a duration, or a distribution",
+    }
+}
+
+/// A setting's value as a file would write it.
+fn shown(slot: &Slot<'_>) -> Value {
+    match slot {
+        Slot::Time(span) | Slot::Period(span) => json!(span.to_string()),
+        Slot::Seconds(seconds) => json!(seconds),
+        Slot::Count(count) => json!(count),
+        Slot::Rate(number) | Slot::Positive(number) | Slot::Share(number) => json!(number),
+        Slot::Switch(on) => json!(on),
+        Slot::Word(word, _) => json!(word.to_string()),
+        Slot::Law(Distribution::Constant(span)) => json!(span.to_string()),
+        Slot::Law(other) => json!({ "mean": other.mean().to_string() }),
+    }
+}
+
+/// All settings of `plane`, as a file would write them.
+pub(crate) fn defaults_of(plane: &ControlPlane) -> Value {
+    let mut all = Map::new();
+    for component in COMPONENTS {
+        let mut own = Map::new();
+        for setting in component.settings.iter().filter(|setting| setting.name != "resolution") {
+            own.insert(setting.name.to_owned(), shown(&(setting.slot)(&mut plane.clone())));
+        }
+        all.insert(component.name.to_owned(), Value::Object(own));
+    }
+    Value::Object(all)
+}
+
+/// The settings at `path`.
+pub(crate) fn control_plane(cx: &mut Cx<'_>, path: &Pointer) -> ControlPlane {
+    let mut plane = ControlPlane::default();
+    for (name, at) in entries(cx, path) {
+        match COMPONENTS.iter().find(|component| component.name == name) {
+            Some(component) => read_component(cx, component, &mut plane, &at),
+            None => unknown(cx, &name, COMPONENTS.iter().map(|component| component.name).collect(), &at),
+        }
+    }
+    plane
+}
+
+fn read_component(cx: &mut Cx<'_>, component: &Component, plane: &mut ControlPlane, path: &Pointer) {
+    for (name, at) in entries(cx, path) {
+        if component.not_yet.contains(&name.as_str()) {
+            cx.not_simulated(&at, "this flag changes nothing yet");
+        } else if let Some(setting) = component.settings.iter().find(|setting| setting.name == name) {
+            read_setting(cx, (setting.slot)(plane), &at);
+        } else {
+            let known = component.settings.iter().map(|setting| setting.name).chain(component.not_yet.iter().copied()).collect();
+            unknown(cx, &name, known, &at);
+        }
+    }
+}
+
+fn unknown(cx: &mut Cx<'_>, name: &str, known: Vec<&'static str>, at: &Pointer) {
+    let diagnostic = Diagnostic::error("WT0106", format!("unknown field `{name}`")).label("no such field");
+    let diagnostic = with_help(diagnostic, manifests::suggestion(name, &known));
+    cx.problems.push(diagnostic.at(&cx.document, at, manifests::Part::Key));
+}
+
+/// Entries of the mapping at `path`; anything else is a mistake.
+fn entries(cx: &mut Cx<'_>, path: &Pointer) -> Vec<(String, Pointer)> {
+    match cx.value(path) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Object(entries)) => entries.keys().map(|key| (key.clone(), path.key(key))).collect(),
+        Some(_) => {
+            cx.error("WT0105", "wrong type", "expected a mapping", path);
+            Vec::new()
+        }
+    }
+}
+
+fn read_setting(cx: &mut Cx<'_>, slot: Slot<'_>, path: &Pointer) {
+    match slot {
+        Slot::Time(place) => replace(place, span(cx, path)),
+        Slot::Period(place) => {
+            let found = span(cx, path);
+            if found == Some(SimDuration::ZERO) {
+                cx.error("WT0109", "a period of nothing", "expected more than 0s", path);
+            }
+            replace(place, found.filter(|span| !span.is_zero()));
+        }
+        Slot::Seconds(place) => replace(place, span(cx, path).map(|span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX))),
+        Slot::Count(place) => replace(place, cx.read(path)),
+        Slot::Positive(place) => {
+            let number = cx.read::<f64>(path);
+            replace(place, number.and_then(|number| cx.within(number, 0.001, "a rate", path)));
+        }
+        Slot::Rate(place) => {
+            let number = cx.read::<f64>(path);
+            replace(place, number.and_then(|number| cx.within(number, 0.0, "a rate", path)));
+        }
+        Slot::Share(place) => {
+            let share = cx.read::<RatioText>(path);
+            replace(place, share.and_then(|share| cx.share(&share, path)));
+        }
+        Slot::Switch(place) => replace(place, cx.read(path)),
+        Slot::Word(place, known) => {
+            let word = cx.read::<String>(path).filter(|word| cx.word(word, known, path).is_some());
+            replace(place, word.map(Str::from));
+        }
+        Slot::Law(place) => replace(place, law(cx, path, Bare::Constant)),
+    }
+}
+
+fn replace<T>(place: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *place = new;
+    }
+}
+
+/// A duration; a bare number is seconds, as in flags whose names end in Seconds.
+fn span(cx: &mut Cx<'_>, path: &Pointer) -> Option<SimDuration> {
+    let scalar: DurationText = cx.read(path)?;
+    match scalar.number {
+        Some(seconds) => cx.within(seconds, 0.0, "a duration", path).map(SimDuration::from_secs_f64),
+        None => cx.duration(&scalar, path),
+    }
+}

@@ -1,0 +1,360 @@
+//! Requests from outside: every way of writing a load becomes points of one rate over time.
+
+use api::{SimDuration, SimTime};
+use engine::spec::{Arrivals, RatePoint, Source, TrafficSpec};
+use manifests::{Diagnostic, Pointer};
+use serde_json::Value;
+
+use super::Behaviors;
+use super::behavior::client;
+use super::load::rates;
+use crate::catalog::Catalog;
+use crate::cx::Cx;
+use crate::format::{self, DurationText, Rate, RateText, Stage, Traffic};
+
+/// The traffic at `path`, each source with its place.
+pub(crate) fn traffic(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &Pointer) -> (TrafficSpec, Vec<Pointer>) {
+    let mut spec = TrafficSpec::default();
+    let list = match cx.value(path) {
+        None | Some(Value::Null) => return (spec, Vec::new()),
+        Some(Value::Array(_)) => path.clone(),
+        Some(_) => {
+            settings(cx, &mut spec, path);
+            path.key("sources")
+        }
+    };
+    let mut places = Vec::new();
+    for item in cx.items(&list) {
+        if let Some(source) = source(cx, catalog, behaviors, &item) {
+            spec.sources.push(source);
+            places.push(item);
+        }
+    }
+    (spec, places)
+}
+
+fn settings(cx: &mut Cx<'_>, spec: &mut TrafficSpec, path: &Pointer) {
+    let Some(fields) = cx.read::<Traffic>(path) else { return };
+    if let Some(engine) = &fields.engine {
+        let at = path.key("engine");
+        if engine == "cohort" {
+            cx.not_simulated(&at, "taken as `exact`");
+        } else {
+            cx.word(engine, &[("auto", ()), ("exact", ())], &at);
+        }
+    }
+    let at = path.key("window");
+    if let Some(window) = cx.optional_duration(fields.window.as_ref(), &at) {
+        if window < SimDuration::from_millis(100) {
+            cx.error("WT0109", format!("a window of {window}"), "expected at least 100ms", &at);
+        } else {
+            spec.window = window;
+        }
+    }
+}
+
+fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &Pointer) -> Option<Source> {
+    let fields: format::Source = cx.read(path)?;
+    for name in format::CALL_NOT_YET {
+        let at = path.key(name);
+        if cx.value(&at).is_some() {
+            cx.not_simulated(&at, "no effect on the run");
+        }
+    }
+    if let Some(model) = &fields.model {
+        cx.word(model, &[("open", ())], &path.key("model"));
+    }
+    let to = match (&fields.to, &fields.target) {
+        (Some(name), None) => catalog.service(cx, name, &path.key("to")),
+        (None, Some(target)) => catalog.service(cx, &target.service, &path.key("target").key("service")),
+        (None, None) => {
+            cx.error("WT0107", "required field `to` is missing", "which Service is asked?", path);
+            None
+        }
+        (Some(_), Some(_)) => {
+            cx.error("WT0117", "`to` and `target` exclude each other", "keep one of the two", &path.key("target"));
+            None
+        }
+    };
+    let rate = load(cx, &fields, path);
+    let arrivals = match &fields.arrivals {
+        None => Some(Arrivals::Poisson),
+        Some(word) if word == "mmpp" => {
+            cx.not_simulated(&path.key("arrivals"), "taken as `poisson`: without bursts");
+            Some(Arrivals::Poisson)
+        }
+        Some(word) => cx.word(word, &[("poisson", Arrivals::Poisson), ("deterministic", Arrivals::Deterministic)], &path.key("arrivals")),
+    };
+    let own = fields.timeout.as_ref().and_then(|timeout| cx.timeout(timeout, &path.key("timeout")));
+    let timeout = own.or_else(|| behaviors.timeout_of(catalog, to.as_ref()?));
+    if timeout.is_none() {
+        cx.note(format!("traffic source {}: timeout 15s", fields.name));
+    }
+    let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
+    let client = client(cx, timeout, connect, fields.retries.is_some(), path);
+    Some(Source { name: fields.name.as_str().into(), to: to?, rate: rate?, arrivals: arrivals?, client })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Executor {
+    Ramping,
+    Constant,
+    Replay,
+}
+
+/// The load of a source: exactly one of its three ways.
+fn load(cx: &mut Cx<'_>, fields: &format::Source, path: &Pointer) -> Option<Vec<RatePoint>> {
+    const EXECUTORS: &[(&str, Executor)] = &[
+        ("ramping-arrival-rate", Executor::Ramping),
+        ("constant-arrival-rate", Executor::Constant),
+        ("replay", Executor::Replay),
+    ];
+    let given = [
+        (fields.stages.is_some(), "stages", Executor::Ramping),
+        (fields.rate.is_some(), "rate", Executor::Constant),
+        (fields.path.is_some(), "path", Executor::Replay),
+    ];
+    let said: Vec<_> = given.iter().filter(|(given, ..)| *given).collect();
+    let executor = match (&fields.executor, &said[..]) {
+        (Some(word), _) => cx.word(word, EXECUTORS, &path.key("executor"))?,
+        (None, [(_, _, only)]) => *only,
+        (None, []) => {
+            let diagnostic = Diagnostic::error("WT0107", "a source without a load").label("`rate`, `stages` or `path` is missing");
+            cx.push(diagnostic.help("such as `rate: 300/s`, or stages: [{duration: 2m, target: 12000/s}]"), path);
+            return None;
+        }
+        (None, [_, (_, second, _), ..]) => {
+            cx.error("WT0117", "`rate`, `stages` and `path` exclude each other", "each is a whole load", &path.key(second));
+            return None;
+        }
+    };
+    let (_, field, _) = given.iter().find(|(_, _, way)| *way == executor)?;
+    if !said.iter().any(|(_, name, _)| name == field) {
+        cx.error("WT0107", format!("required field `{field}` is missing"), "this executor needs it", &path.key("executor"));
+        return None;
+    }
+    let points = match executor {
+        Executor::Ramping => stages(cx, fields, path),
+        Executor::Constant => rate(cx, &path.key("rate")),
+        Executor::Replay => {
+            let column = fields.column.as_ref().map(|column| column.text.as_str());
+            replay(cx, fields.path.as_deref()?, column, fields.scale, path)
+        }
+    }?;
+    let start = cx.optional_duration(fields.start_time.as_ref(), &path.key("startTime")).unwrap_or_default();
+    Some(shifted(points, start))
+}
+
+/// `points` beginning `start` later, with nothing before.
+fn shifted(mut points: Vec<RatePoint>, start: SimDuration) -> Vec<RatePoint> {
+    for point in &mut points {
+        point.at = point.at + start;
+    }
+    if points.first().is_none_or(|first| first.at > SimTime::ZERO) {
+        points.insert(0, step(SimDuration::ZERO, 0.0));
+    }
+    points
+}
+
+const fn point(at: SimDuration, per_second: f64, linear: bool) -> RatePoint {
+    RatePoint { at: SimTime::from_nanos(at.as_nanos()), per_second, linear }
+}
+const fn step(at: SimDuration, per_second: f64) -> RatePoint {
+    point(at, per_second, false)
+}
+const fn slope(at: SimDuration, per_second: f64) -> RatePoint {
+    point(at, per_second, true)
+}
+
+/// k6's stages: straight lines from target to target.
+fn stages(cx: &mut Cx<'_>, fields: &format::Source, path: &Pointer) -> Option<Vec<RatePoint>> {
+    let mut level = fields.start_rate.as_ref().map_or(Some(0.0), |rate| cx.rate(rate, &path.key("startRate")))?;
+    let mut at = SimDuration::ZERO;
+    let mut points = Vec::new();
+    let list = path.key("stages");
+    let items = cx.items(&list);
+    if items.is_empty() {
+        cx.error("WT0118", "no stages", "expected at least one {duration, target}", &list);
+    }
+    let mut sound = !items.is_empty();
+    for item in items {
+        let Some(stage) = cx.read::<Stage>(&item) else {
+            sound = false;
+            continue;
+        };
+        let span = cx.duration(&stage.duration, &item.key("duration"));
+        let target = cx.rate(&stage.target, &item.key("target"));
+        let (Some(span), Some(target)) = (span, target) else {
+            sound = false;
+            continue;
+        };
+        if !span.is_zero() {
+            points.push(point(at, level, level != target));
+        }
+        at = at + span;
+        level = target;
+    }
+    points.push(step(at, level));
+    sound.then_some(points)
+}
+
+fn replay(cx: &mut Cx<'_>, file: &str, column: Option<&str>, scale: Option<f64>, path: &Pointer) -> Option<Vec<RatePoint>> {
+    let scale = cx.within(scale.unwrap_or(1.0), 0.0, "a scale", &path.key("scale"))?;
+    let at = path.key("path");
+    if file.ends_with(".gz") {
+        cx.error("WT0118", "a compressed file", "unpack it first", &at);
+        return None;
+    }
+    let file = cx.file(file, &at)?;
+    rates(cx, &file, column, scale, &at)
+}
+
+/// `rate` of a source: one number, or a shape.
+fn rate(cx: &mut Cx<'_>, path: &Pointer) -> Option<Vec<RatePoint>> {
+    if cx.value(path).is_some_and(Value::is_object) {
+        let fields: Rate = cx.read(path)?;
+        return Shape { cx, path, fields: &fields }.points();
+    }
+    let scalar: RateText = cx.read(path)?;
+    Some(vec![step(SimDuration::ZERO, cx.rate(&scalar, path)?)])
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Constant,
+    Step,
+    Ramp,
+    Spike,
+    FlashCrowd,
+    Diurnal,
+    Csv,
+}
+
+const FORMS: &[(&str, Form)] = &[
+    ("constant", Form::Constant),
+    ("step", Form::Step),
+    ("ramp", Form::Ramp),
+    ("spike", Form::Spike),
+    ("flash-crowd", Form::FlashCrowd),
+    ("diurnal", Form::Diurnal),
+    ("csv", Form::Csv),
+];
+
+struct Shape<'c, 'a> {
+    cx: &'c mut Cx<'a>,
+    path: &'c Pointer,
+    fields: &'c Rate,
+}
+
+impl Shape<'_, '_> {
+    fn points(mut self) -> Option<Vec<RatePoint>> {
+        let fields = self.fields;
+        let form = self.cx.word(&fields.shape, FORMS, &self.path.key("shape"))?;
+        let zero = SimDuration::ZERO;
+        match form {
+            Form::Constant => Some(vec![step(zero, self.rate("rate", fields.rate.as_ref())?)]),
+            Form::Step => {
+                let (base, peak, at) = self.base_peak_at()?;
+                let mut points = vec![step(zero, base), step(at, peak)];
+                if fields.hold.is_some() {
+                    points.push(step(at + self.span("hold", fields.hold.as_ref(), None)?, base));
+                }
+                Some(tidy(points))
+            }
+            Form::Ramp => {
+                let (from, to) = (self.rate("from", fields.from.as_ref())?, self.rate("to", fields.to.as_ref())?);
+                let at = self.span("at", fields.at.as_ref(), Some(zero))?;
+                let length = self.span("duration", fields.duration.as_ref(), None)?;
+                Some(tidy(vec![step(zero, from), slope(at, from), step(at + length, to)]))
+            }
+            Form::Spike => self.spike(),
+            Form::FlashCrowd => {
+                let (base, peak, at) = self.base_peak_at()?;
+                let decay = self.span("decay", fields.decay.as_ref(), None)?;
+                // Straight pieces of a sixteenth of the decay are off by at most 0.05 % of the excess.
+                let piece = SimDuration::from_nanos((decay.as_nanos() / 16).max(1));
+                let mut points = vec![step(zero, base)];
+                points.extend((0..=128).map(|i| slope(at + piece.times(i), base + (peak - base) * libm::exp(-(i as f64) / 16.0))));
+                points.push(step(at + piece.times(129), base));
+                Some(tidy(points))
+            }
+            Form::Diurnal => self.diurnal(),
+            Form::Csv => {
+                let Some(file) = &fields.path else { return self.missing("path") };
+                let column = fields.column.as_ref().map(|column| column.text.as_str());
+                replay(self.cx, file, column, fields.scale, self.path)
+            }
+        }
+    }
+
+    fn spike(&mut self) -> Option<Vec<RatePoint>> {
+        let zero = SimDuration::ZERO;
+        let fields = self.fields;
+        let (base, peak, at) = self.base_peak_at()?;
+        let up = self.span("rampUp", fields.ramp_up.as_ref(), Some(zero))?;
+        let mut points = vec![step(zero, base), slope(at, base), step(at + up, peak)];
+        if fields.hold.is_some() {
+            let hold = self.span("hold", fields.hold.as_ref(), None)?;
+            let down = self.span("rampDown", fields.ramp_down.as_ref(), Some(zero))?;
+            points.push(slope(at + up + hold, peak));
+            points.push(step(at + up + hold + down, base));
+        } else if fields.ramp_down.is_some() {
+            return self.missing("hold");
+        }
+        Some(tidy(points))
+    }
+
+    /// A day as 96 straight pieces, lowest and highest exactly met.
+    fn diurnal(&mut self) -> Option<Vec<RatePoint>> {
+        let (base, peak, top) = self.base_peak_at()?;
+        let period = self.span("period", self.fields.period.as_ref(), Some(SimDuration::from_secs(86_400)))?;
+        if period < SimDuration::from_secs(60) {
+            self.cx.error("WT0109", format!("a day of {period}"), "expected at least 1m", &self.path.key("period"));
+            return None;
+        }
+        let piece = SimDuration::from_nanos(period.as_nanos() / 96);
+        let pieces = self.cx.duration.as_nanos() / piece.as_nanos() + 1;
+        let level = |at: SimDuration| {
+            let angle = (at.as_secs_f64() - top.as_secs_f64()) / period.as_secs_f64() * 2.0 * core::f64::consts::PI;
+            base + (peak - base) * (1.0 + libm::cos(angle)) / 2.0
+        };
+        Some((0..=pieces.min(1_000_000)).map(|i| slope(piece.times(i), level(piece.times(i)))).collect())
+    }
+
+    fn base_peak_at(&mut self) -> Option<(f64, f64, SimDuration)> {
+        let base = self.rate("base", self.fields.base.as_ref());
+        let peak = self.rate("peak", self.fields.peak.as_ref());
+        let at = self.span("at", self.fields.at.as_ref(), Some(SimDuration::ZERO));
+        Some((base?, peak?, at?))
+    }
+    fn rate(&mut self, name: &str, rate: Option<&RateText>) -> Option<f64> {
+        match rate {
+            Some(rate) => self.cx.rate(rate, &self.path.key(name)),
+            None => self.missing(name),
+        }
+    }
+    fn span(&mut self, name: &str, span: Option<&DurationText>, usual: Option<SimDuration>) -> Option<SimDuration> {
+        match (span, usual) {
+            (Some(span), _) => self.cx.duration(span, &self.path.key(name)),
+            (None, Some(usual)) => Some(usual),
+            (None, None) => self.missing(name),
+        }
+    }
+    fn missing<T>(&mut self, name: &str) -> Option<T> {
+        let message = format!("required field `{name}` is missing");
+        self.cx.error("WT0107", message, format!("`{}` needs `{name}`", self.fields.shape), self.path);
+        None
+    }
+}
+
+/// Of points at one time only the last holds.
+fn tidy(points: Vec<RatePoint>) -> Vec<RatePoint> {
+    let mut kept: Vec<RatePoint> = Vec::with_capacity(points.len());
+    for point in points {
+        if kept.last().is_some_and(|last| last.at >= point.at) {
+            kept.pop();
+        }
+        kept.push(point);
+    }
+    kept
+}

@@ -1,0 +1,159 @@
+//! metrics-server: what pods used between the last two scrapes.
+//!
+//! Reads: the cpu time each pod has used so far, given by the caller. Writes nothing.
+//!
+//! Invariants: a usage is a mean over the window between two points of one life of a container; a pod that
+//! was not there at the last scrape has no usage; only pods that some autoscaler looks at are scraped.
+//!
+//! Not modelled: memory, single containers (a pod's usage counts as its first container's), the kubelet's
+//! own 10 s housekeeping between container and scrape, scrape errors and delays.
+
+use api::{ContainerState, Pod, SimDuration, SimTime, Uid};
+use rustc_hash::FxHashMap;
+
+use super::View;
+use super::horizontal_pod_autoscaler::target_of;
+use crate::effects::Effects;
+use crate::event::Event;
+use crate::store::Change;
+
+/// A container this old, and younger than the resolution, is measured from its start (upstream:
+/// metrics-server, pkg/storage: freshContainerMinMetricsResolution).
+const FRESH: SimDuration = SimDuration::from_secs(10);
+
+/// Usage of one pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PodMetric {
+    /// Mean use of cpu, rounded up.
+    pub(crate) cpu_millis: i64,
+    /// The window's end.
+    pub(crate) timestamp: SimTime,
+    /// The window's length.
+    pub(crate) window: SimDuration,
+}
+
+/// cpu time used since the container's start, at one instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Point {
+    used: SimDuration,
+    at: SimTime,
+}
+
+/// The last two points of each pod.
+#[derive(Debug, Default)]
+pub(crate) struct PodMetrics {
+    points: FxHashMap<Uid, (Option<Point>, Point)>,
+    is_armed: bool,
+}
+
+impl PodMetrics {
+    /// Starts scraping when the first autoscaler is there.
+    pub(crate) fn changed(&mut self, change: &Change, view: &View<'_>, out: &mut Effects) {
+        if matches!(change, Change::HpaChanged(_)) && !self.is_armed {
+            self.arm(view, out);
+        }
+    }
+
+    fn arm(&mut self, view: &View<'_>, out: &mut Effects) {
+        self.is_armed = view.store.hpas.len() > 0;
+        if self.is_armed {
+            let after = view.now + SimDuration::from_nanos(1);
+            out.at(after.next_on_grid(SimTime::ZERO, view.settings.metrics_server.resolution), Event::MetricsScrape);
+        }
+    }
+
+    /// One scrape ([`Event::MetricsScrape`]). `used` gives the cpu time a pod has used since its start, if that is known.
+    pub(crate) fn scrape(&mut self, view: &View<'_>, used: impl Fn(Uid) -> Option<SimDuration>, out: &mut Effects) {
+        let mut points = FxHashMap::default();
+        for (_, hpa) in view.store.hpas.iter() {
+            let Some(target) = target_of(hpa, view.store) else { continue };
+            for (_, pod) in target.pods(view.store) {
+                if let (Some(started), Some(used)) = (running_since(pod), used(pod.meta.uid)) {
+                    let last = Point { used, at: view.now };
+                    let previous = self.previous(pod.meta.uid, started, last, view.settings.metrics_server.resolution);
+                    points.insert(pod.meta.uid, (previous, last));
+                }
+            }
+        }
+        self.points = points;
+        self.arm(view, out);
+    }
+
+    /// The point to measure from: the last scrape's, or the start of a container that is fresh.
+    fn previous(&self, pod: Uid, started: SimTime, last: Point, resolution: SimDuration) -> Option<Point> {
+        let known = self.points.get(&pod).map(|(_, point)| *point);
+        if let Some(point) = known.filter(|point| point.at >= started && point.used <= last.used) {
+            return (point.at < last.at).then_some(point);
+        }
+        let age = last.at.since(started);
+        (age >= FRESH && age < resolution).then_some(Point { used: SimDuration::ZERO, at: started })
+    }
+
+    /// What a pod used, if that is known.
+    pub(crate) fn get(&self, pod: Uid) -> Option<PodMetric> {
+        let (Some(previous), last) = self.points.get(&pod)? else { return None };
+        let window = last.at.since(previous.at);
+        let used = u128::from((last.used - previous.used).as_nanos());
+        let nanocores = used * 1_000_000_000 / u128::from(window.as_nanos().max(1));
+        Some(PodMetric { cpu_millis: nanocores.div_ceil(1_000_000) as i64, timestamp: last.at, window })
+    }
+
+    /// Sets a usage outright.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, pod: Uid, cpu_millis: i64, timestamp: SimTime) {
+        let window = SimDuration::from_secs(15).as_nanos().min(timestamp.as_nanos());
+        let used = SimDuration::from_nanos(cpu_millis as u64 * window / 1000);
+        let previous = Point { used: SimDuration::ZERO, at: SimTime::from_nanos(timestamp.as_nanos() - window) };
+        self.points.insert(pod, (Some(previous), Point { used, at: timestamp }));
+    }
+    /// Forgets all usages.
+    #[cfg(test)]
+    pub(super) fn clear(&mut self) {
+        self.points.clear();
+    }
+}
+
+fn running_since(pod: &Pod) -> Option<SimTime> {
+    let starts = pod.status.containers.iter().filter_map(|status| match status.state {
+        ContainerState::Running { started } => Some(started),
+        ContainerState::Waiting { .. } | ContainerState::Terminated { .. } => None,
+    });
+    starts.max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> SimTime {
+        SimTime::from_secs(seconds)
+    }
+
+    #[test]
+    fn usage_is_the_mean_between_two_scrapes_rounded_up_to_a_millicore() {
+        let mut metrics = PodMetrics::default();
+        let last = Point { used: SimDuration::from_millis(3001), at: s(30) };
+        metrics.points.insert(Uid(1), (Some(Point { used: SimDuration::ZERO, at: s(15) }), last));
+        let expected = PodMetric { cpu_millis: 201, timestamp: s(30), window: SimDuration::from_secs(15) };
+        assert_eq!(metrics.get(Uid(1)), Some(expected), "3.001 s in 15 s");
+    }
+
+    #[test]
+    fn a_container_is_measured_from_its_start_only_while_it_is_fresh() {
+        let metrics = PodMetrics::default();
+        let from = |started: u64, now: u64| {
+            let last = Point { used: SimDuration::from_secs(1), at: s(now) };
+            metrics.previous(Uid(1), s(started), last, SimDuration::from_secs(15)).map(|point| point.at.as_secs())
+        };
+        assert_eq!([from(21, 30), from(20, 30), from(16, 30), from(15, 30)], [None, Some(20), Some(16), None]);
+    }
+
+    #[test]
+    fn a_restarted_container_starts_anew() {
+        let mut metrics = PodMetrics::default();
+        metrics.points.insert(Uid(1), (None, Point { used: SimDuration::from_secs(9), at: s(15) }));
+        let last = Point { used: SimDuration::from_secs(1), at: s(30) };
+        assert_eq!(metrics.previous(Uid(1), s(18), last, SimDuration::from_secs(15)).map(|point| point.at.as_secs()), Some(18));
+        assert_eq!(metrics.previous(Uid(1), s(0), last, SimDuration::from_secs(15)), None);
+    }
+}

@@ -1,0 +1,313 @@
+//! How many replicas a metric asks for: the arithmetic of the HorizontalPodAutoscaler, nothing else.
+//!
+//! Upstream: pkg/controller/podautoscaler/replica_calculator.go, metrics/utilization.go. The arithmetic is
+//! theirs to the letter: utilization is cut to whole per cent before it becomes a ratio, ratios are `f64`.
+//!
+//! Invariants: pods that are ignored or unready count only where upstream fills them in with zero.
+
+use api::{ConditionStatus, Pod, PodPhase, ResourceName, SimDuration, SimTime, Str};
+
+use super::metrics::PodMetric;
+
+/// A pod with its usage, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured<'a> {
+    pub(crate) pod: &'a Pod,
+    pub(crate) metric: Option<PodMetric>,
+}
+
+/// Usage ratios around 1 that change nothing.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Tolerances {
+    pub(crate) scale_down: f64,
+    pub(crate) scale_up: f64,
+}
+
+impl Tolerances {
+    fn is_within(self, ratio: f64) -> bool {
+        (1.0 - self.scale_down) <= ratio && ratio <= (1.0 + self.scale_up)
+    }
+}
+
+/// When a young pod's cpu counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Readiness {
+    pub(crate) cpu_initialization_period: SimDuration,
+    pub(crate) initial_readiness_delay: SimDuration,
+}
+
+/// What a metric asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Proposal {
+    pub(crate) replicas: i32,
+    /// Per cent of the request, where that was asked.
+    pub(crate) utilization: Option<i32>,
+    /// Mean usage per pod.
+    pub(crate) mean_millis: i64,
+}
+
+/// Pods by what their usage is worth.
+#[derive(PartialEq, Eq, Default, Debug)]
+struct Groups {
+    /// Ready, with usage and request.
+    ready: Vec<(i64, i64)>,
+    /// Their requests.
+    unready: Vec<i64>,
+    missing: Vec<i64>,
+}
+
+/// One question: the pods of a target, and how they are judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) pods: &'a [Measured<'a>],
+    pub(crate) current: i32,
+    pub(crate) tolerances: Tolerances,
+    pub(crate) readiness: Readiness,
+    pub(crate) now: SimTime,
+}
+
+/// Replicas by cpu utilization (upstream: GetResourceReplicas).
+pub(crate) fn by_utilization(question: &Question<'_>, target: i32, container: Option<&Str>) -> Result<Proposal, String> {
+    check_metrics(question)?;
+    let groups = group(question, |pod| cpu_request_millis(pod, container))?;
+    if groups.ready.is_empty() {
+        return Err(NO_METRICS.to_owned());
+    }
+    let (ratio, utilization, mean_millis) = utilization_ratio(&groups.ready, target)?;
+    let fallback = |request: i64| request * i64::from(target.max(100)) / 100;
+    let replicas = settle(question, &groups, ratio, fallback, |entries| Ok(utilization_ratio(entries, target)?.0))?;
+    Ok(Proposal { replicas, utilization: Some(utilization), mean_millis })
+}
+
+/// Replicas by mean cpu per pod (upstream: GetRawResourceReplicas).
+pub(crate) fn by_average(question: &Question<'_>, target_millis: i64) -> Result<Proposal, String> {
+    check_metrics(question)?;
+    let groups = group(question, |_| Ok(0))?;
+    if groups.ready.is_empty() {
+        return Err(NO_METRICS.to_owned());
+    }
+    let mean = |entries: &[(i64, i64)]| entries.iter().map(|(usage, _)| usage).sum::<i64>() / entries.len().max(1) as i64;
+    let of = |entries: &[(i64, i64)]| mean(entries) as f64 / target_millis as f64;
+    let replicas = settle(question, &groups, of(&groups.ready), |_| target_millis, |entries| Ok(of(entries)))?;
+    Ok(Proposal { replicas, utilization: None, mean_millis: mean(&groups.ready) })
+}
+
+const NO_METRICS: &str = "did not receive metrics for targeted pods (pods might be unready)";
+
+fn check_metrics(question: &Question<'_>) -> Result<(), String> {
+    if question.pods.iter().all(|measured| measured.metric.is_none()) {
+        return Err("unable to get metrics for resource cpu: no metrics returned from resource metrics API".to_owned());
+    }
+    Ok(())
+}
+
+/// Ratio to the target, whole per cent, mean usage.
+fn utilization_ratio(entries: &[(i64, i64)], target: i32) -> Result<(f64, i32, i64), String> {
+    let (usage, request) = entries.iter().fold((0, 0), |sum: (i64, i64), entry| (sum.0 + entry.0, sum.1 + entry.1));
+    if request == 0 {
+        return Err("no metrics returned matched known pods".to_owned());
+    }
+    let percent = (usage * 100 / request) as i32;
+    Ok((f64::from(percent) / f64::from(target), percent, usage / entries.len() as i64))
+}
+
+/// From a first ratio to replicas: fills in pods that are missing or unready, and looks again.
+fn settle(
+    question: &Question<'_>,
+    groups: &Groups,
+    ratio: f64,
+    fallback: impl Fn(i64) -> i64,
+    again: impl Fn(&[(i64, i64)]) -> Result<f64, String>,
+) -> Result<i32, String> {
+    let fill_unready = !groups.unready.is_empty() && ratio > 1.0;
+    if !fill_unready && groups.missing.is_empty() {
+        let within = question.tolerances.is_within(ratio);
+        return Ok(if within { question.current } else { ceil(ratio * groups.ready.len() as f64) });
+    }
+    let mut entries = groups.ready.clone();
+    if ratio < 1.0 {
+        entries.extend(groups.missing.iter().map(|request| (fallback(*request), *request)));
+    } else if ratio > 1.0 {
+        entries.extend(groups.missing.iter().map(|request| (0, *request)));
+    }
+    if fill_unready {
+        entries.extend(groups.unready.iter().map(|request| (0, *request)));
+    }
+    let new_ratio = again(&entries)?;
+    let turned = (ratio < 1.0 && new_ratio > 1.0) || (ratio > 1.0 && new_ratio < 1.0);
+    if question.tolerances.is_within(new_ratio) || turned {
+        return Ok(question.current);
+    }
+    let replicas = ceil(new_ratio * entries.len() as f64);
+    let against = (new_ratio < 1.0 && replicas > question.current) || (new_ratio > 1.0 && replicas < question.current);
+    Ok(if against { question.current } else { replicas })
+}
+
+fn ceil(value: f64) -> i32 {
+    libm::ceil(value) as i32
+}
+
+/// Upstream: groupPods. Requests are asked of every pod, also of those that count for nothing.
+fn group(question: &Question<'_>, request: impl Fn(&Pod) -> Result<i64, String>) -> Result<Groups, String> {
+    let mut groups = Groups::default();
+    let mut failure = None;
+    for Measured { pod, metric } in question.pods {
+        let request = request(pod).unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            0
+        });
+        if pod.meta.is_deleting() || pod.status.phase == PodPhase::Failed {
+            continue;
+        }
+        if pod.status.phase == PodPhase::Pending {
+            groups.unready.push(request);
+            continue;
+        }
+        match metric {
+            None => groups.missing.push(request),
+            Some(metric) if is_unready(pod, *metric, question) => groups.unready.push(request),
+            Some(metric) => groups.ready.push((metric.cpu_millis, request)),
+        }
+    }
+    // Without any usage upstream fails before it looks at requests.
+    failure.filter(|_| !groups.ready.is_empty()).map_or(Ok(groups), Err)
+}
+
+/// Whether a pod's cpu does not count yet. Times are whole seconds, as the API keeps them.
+fn is_unready(pod: &Pod, metric: PodMetric, question: &Question<'_>) -> bool {
+    let Some(start) = pod.status.start_time.map(super::whole_second) else { return true };
+    let is_false = pod.status.conditions.ready.status == ConditionStatus::False;
+    if start + question.readiness.cpu_initialization_period > question.now {
+        is_false || super::whole_second(metric.timestamp) < pod.ready_since() + metric.window
+    } else {
+        // Never ready, it is assumed, when the last change came so soon after the start.
+        is_false && start + question.readiness.initial_readiness_delay > pod.ready_since()
+    }
+}
+
+/// What a pod, or one of its containers, asks for; every container in question must say so.
+fn cpu_request_millis(pod: &Pod, container: Option<&Str>) -> Result<i64, String> {
+    let spec = &pod.spec;
+    if let (Some(pod_level), None) = (&spec.pod_requests, container) {
+        let named = pod_level.contains_key(&ResourceName::Cpu)
+            || spec.containers.iter().any(|other| other.requests.contains_key(&ResourceName::Cpu));
+        return if named {
+            Ok(spec.requests().cpu_millis)
+        } else {
+            Err(format!("missing pod-level request for cpu in Pod {}", pod.meta.name))
+        };
+    }
+    let mut sum = 0;
+    for other in spec.containers.iter().chain(spec.init_containers.iter().filter(|other| other.is_sidecar)) {
+        if container.is_none_or(|name| *name == other.name) {
+            let missing = || format!("missing request for cpu in container {} of Pod {}", other.name, pod.meta.name);
+            sum += other.requests.get(&ResourceName::Cpu).ok_or_else(missing)?;
+        }
+        if container == Some(&other.name) {
+            return Ok(sum);
+        }
+    }
+    match container {
+        Some(name) => Err(format!("container {name} not found in Pod {}", pod.meta.name)),
+        None => Ok(sum),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{TestPod, pod};
+    use super::*;
+
+    const NOW: u64 = 1000;
+
+    /// Replicas at 100m of request per pod: `(pod, usage in millicpu)`; no usage means the sample is missing.
+    fn ask(current: i32, target: i32, pods: &[(TestPod, Option<i64>)]) -> Result<(i32, i32), String> {
+        let built: Vec<(Pod, Option<i64>)> = pods.iter().map(|(pod, usage)| (pod.build(), *usage)).collect();
+        let window = SimDuration::from_secs(15);
+        let metric = |usage| PodMetric { cpu_millis: usage, timestamp: SimTime::from_secs(NOW - 5), window };
+        let pods: Vec<Measured<'_>> = built.iter().map(|(pod, usage)| Measured { pod, metric: usage.map(metric) }).collect();
+        let question = Question {
+            pods: &pods,
+            current,
+            tolerances: Tolerances { scale_down: 0.1, scale_up: 0.1 },
+            readiness: Readiness {
+                cpu_initialization_period: SimDuration::from_secs(300),
+                initial_readiness_delay: SimDuration::from_secs(30),
+            },
+            now: SimTime::from_secs(NOW),
+        };
+        by_utilization(&question, target, None).map(|proposal| (proposal.replicas, proposal.utilization.unwrap_or(-1)))
+    }
+
+    fn ready() -> TestPod {
+        pod("ready").ready_since(20)
+    }
+    fn many(pod: &TestPod, count: usize, usage: Option<i64>) -> Vec<(TestPod, Option<i64>)> {
+        vec![(pod.clone(), usage); count]
+    }
+
+    #[test]
+    fn ten_pods_at_90_per_cent_with_a_target_of_50_ask_for_18() {
+        assert_eq!(ask(10, 50, &many(&ready(), 10, Some(90))), Ok((18, 90))); // T31a of the traffic tests
+    }
+
+    #[test]
+    fn utilization_is_cut_to_whole_per_cent_before_it_is_compared() {
+        // 88.9 % of 80 is a ratio of 1.111, outside of the tolerance; cut to 88 % it is exactly 1.1, inside.
+        let pods: Vec<_> = (0..10).map(|number| (ready(), Some(if number == 0 { 88 } else { 89 }))).collect();
+        assert_eq!(ask(10, 80, &pods), Ok((10, 88)));
+        assert_eq!(ask(10, 80, &many(&ready(), 10, Some(89))), Ok((12, 89)));
+        assert_eq!(ask(10, 80, &many(&ready(), 10, Some(72))), Ok((10, 72)), "0.9 is inside too");
+        assert_eq!(ask(10, 80, &many(&ready(), 10, Some(71))), Ok((9, 71)));
+    }
+
+    #[test]
+    fn unready_pods_hold_a_scale_up_back_but_not_a_scale_down() {
+        let young = pod("young").ready_since(NOW - 10).start(NOW - 20); // Ready for less than a window.
+        let with = |pods: &[(TestPod, Option<i64>)], more: Vec<(TestPod, Option<i64>)>| [pods.to_vec(), more].concat();
+        // 3 of 6 at 300 %: with the others at zero 150 %, still up.
+        assert_eq!(ask(6, 100, &with(&many(&ready(), 3, Some(300)), many(&young, 3, Some(900)))), Ok((9, 300)));
+        // 3 of 6 at 150 %: with the others at zero 75 %, which would turn round.
+        assert_eq!(ask(6, 100, &with(&many(&ready(), 3, Some(150)), many(&young, 3, Some(900)))), Ok((6, 150)));
+        // Going down, only ready pods are counted.
+        assert_eq!(ask(6, 100, &with(&many(&ready(), 3, Some(50)), many(&young, 3, Some(900)))), Ok((2, 50)));
+        let pending = pod("pending").pending();
+        assert_eq!(ask(6, 100, &with(&many(&ready(), 3, Some(300)), many(&pending, 3, None))), Ok((9, 300)));
+    }
+
+    #[test]
+    fn missing_pods_dampen_both_directions() {
+        let with_missing = |usage, count| [many(&ready(), 3, Some(usage)), many(&ready(), count, None)].concat();
+        // Down: missing pods count 100 % of their request: (150 + 300) / 600 = 75 %.
+        assert_eq!(ask(6, 100, &with_missing(50, 3)), Ok((5, 50)));
+        // Up: they count nothing: 900 / 600 = 150 %.
+        assert_eq!(ask(6, 100, &with_missing(300, 3)), Ok((9, 300)));
+        // Down with a target above 100 %: they count the target.
+        assert_eq!(ask(6, 200, &with_missing(100, 3)), Ok((5, 100)), "(300 + 600) / 600 = 150 % of 200 %");
+    }
+
+    #[test]
+    fn ignored_pods_count_for_nothing() {
+        let pods = [many(&ready(), 2, Some(200)), many(&ready().deleting(), 2, Some(999)), many(&pod("failed").failed(), 2, None)].concat();
+        assert_eq!(ask(2, 100, &pods), Ok((4, 200)));
+    }
+
+    #[test]
+    fn a_pod_that_became_unready_late_still_counts() {
+        let late = pod("late").start(0).unready_since(500);
+        let never = pod("never").start(0).unready_since(29);
+        assert_eq!(ask(2, 100, &many(&late, 2, Some(200))), Ok((4, 200)));
+        assert_eq!(ask(2, 100, &many(&never, 2, Some(200))), Err(NO_METRICS.to_owned()));
+    }
+
+    #[test]
+    fn failures_are_worded_as_upstream_words_them() {
+        let none = "unable to get metrics for resource cpu: no metrics returned from resource metrics API";
+        assert_eq!(ask(1, 50, &many(&ready(), 1, None)), Err(none.to_owned()));
+        let without_request = ready().no_requests();
+        assert_eq!(
+            ask(1, 50, &many(&without_request, 1, Some(10))),
+            Err("missing request for cpu in container app of Pod ready".to_owned())
+        );
+    }
+}

@@ -1,0 +1,742 @@
+//! A small world around the kubelets: writes land at once, timers come in order, what is seen is text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{
+    Container, ContainerState, ImagePullPolicy, Node, NodeStatus, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, PreStop, Probe,
+    ProbeHandler, ResourceName, RestartPolicy, SimDuration, SimTime,
+};
+use proptest::prelude::*;
+use trace::Record;
+
+use crate::controllers::View;
+use crate::effects::{Effects, ProbeRequest, ProcessChange, Write};
+use crate::event::Event;
+use crate::random::{Distribution, Streams};
+use crate::spec::{Behavior, ControlPlane, Crash};
+use crate::store::{NodeId, PodId, Store};
+
+use super::Kubelets;
+
+const fn s(seconds: u64) -> SimDuration {
+    SimDuration::from_secs(seconds)
+}
+const fn constant(seconds: u64) -> Option<Distribution> {
+    Some(Distribution::Constant(s(seconds)))
+}
+
+/// A container that is there at once, unless a test says otherwise.
+fn app() -> Container {
+    Container { name: "app".into(), image: "web:v1".into(), ..Container::default() }
+}
+
+fn probe(period: u64) -> Probe {
+    Probe {
+        handler: ProbeHandler::HttpGet,
+        initial_delay: SimDuration::ZERO,
+        timeout: s(1),
+        period: s(period),
+        success_threshold: 1,
+        failure_threshold: 3,
+        termination_grace_period: None,
+    }
+}
+
+fn spec(container: Container) -> PodSpec {
+    PodSpec { containers: vec![container], ..PodSpec::default() }
+}
+
+struct Bench {
+    store: Store,
+    settings: ControlPlane,
+    kubelets: Kubelets,
+    calendar: BTreeMap<(SimTime, u32), Event>,
+    events: u32,
+    handled: u32,
+    now: SimTime,
+    node: NodeId,
+    /// What a busy process answers to probes.
+    answer: bool,
+    log: Vec<String>,
+    /// Leave these event reasons out of the log.
+    quiet: bool,
+}
+
+impl Bench {
+    /// One node with the image `web:v1` on it; containers start at once and stop within a second.
+    fn new(behavior: Behavior) -> Self {
+        let mut settings = ControlPlane::default();
+        settings.kubelet.container_start = Distribution::Constant(SimDuration::ZERO);
+        settings.kubelet.default_stop = Distribution::Constant(s(1));
+        let mut store = Store::default();
+        let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000)].into());
+        let images = vec![api::ContainerImage { names: vec!["web:v1".into()], size_bytes: 1 }];
+        let meta = ObjectMeta { name: "n".into(), ..ObjectMeta::default() };
+        let node = Node { meta, status: NodeStatus { allocatable, images, ..NodeStatus::default() }, ..Node::default() };
+        let node = store.create_node(node, SimTime::ZERO, &Streams::new(1)).expect("the name is free");
+        let mut bench = Self {
+            store,
+            settings,
+            kubelets: Kubelets::new(&[behavior]),
+            calendar: BTreeMap::new(),
+            events: 0,
+            handled: 0,
+            now: SimTime::ZERO,
+            node,
+            answer: true,
+            log: Vec::new(),
+            quiet: true,
+        };
+        bench.settle();
+        bench
+    }
+    fn loud(mut self) -> Self {
+        self.quiet = false;
+        self
+    }
+    fn pod(&mut self, name: &str, spec: PodSpec) -> PodId {
+        let meta = ObjectMeta { namespace: "ns".into(), name: name.into(), ..ObjectMeta::default() };
+        let pod = Pod { meta, spec: Arc::new(spec), node_name: Some("n".into()), ..Pod::default() };
+        let id = self.store.create_pod(pod, self.now, &Streams::new(1)).expect("the name is free");
+        self.settle();
+        id
+    }
+    fn delete(&mut self, id: PodId, grace: u64) {
+        let deadline = self.now + s(grace);
+        self.store.update_pod(id, |pod| {
+            pod.meta.deletion = Some(deadline);
+            true
+        });
+        self.settle();
+    }
+    fn with(&mut self, mut run: impl FnMut(&mut Kubelets, View<'_>, &mut Effects)) {
+        self.call(&mut run);
+    }
+    fn call(&mut self, run: &mut dyn FnMut(&mut Kubelets, View<'_>, &mut Effects)) {
+        let mut out = Effects::default();
+        let streams = Streams::new(1);
+        let view = View { store: &self.store, settings: &self.settings, streams: &streams, now: self.now };
+        run(&mut self.kubelets, view, &mut out);
+        for (at, event) in out.timers {
+            self.events += 1;
+            self.calendar.insert((at, self.events), event);
+        }
+        for record in out.records {
+            if let Record::Event { reason, message, .. } = &record
+                && (!self.quiet || matches!(&**reason, "Unhealthy" | "OutOfcpu"))
+            {
+                self.log.push(format!("{} {reason}: {message}", self.now));
+            }
+        }
+        for change in out.processes {
+            let word = match change {
+                ProcessChange::Started(_) => "answers",
+                ProcessChange::Terminating(_) => "SIGTERM",
+                ProcessChange::Stopped(_) | ProcessChange::Removed(_) => "process gone",
+            };
+            self.log.push(format!("{} {word}", self.now));
+        }
+        for (_, write) in out.writes {
+            match write {
+                Write::PodStatus(id, status) => {
+                    self.log.push(format!("{} {}", self.now, seen(&status)));
+                    self.store.update_pod(id, |pod| {
+                        pod.status = *status;
+                        true
+                    });
+                }
+                Write::RemovePod(id) => {
+                    self.log.push(format!("{} removed", self.now));
+                    self.store.remove_pod(id);
+                }
+                other => unreachable!("a kubelet does not ask for {other:?}"),
+            }
+        }
+        for ProbeRequest { pod, container, kind, timeout } in out.probes {
+            let (at, ok) = (self.now, self.answer);
+            self.now += if ok { SimDuration::ZERO } else { timeout };
+            self.call(&mut |room, view, out| room.probe_answered(pod, container, kind, ok, view, out));
+            self.now = at;
+        }
+        self.settle();
+    }
+    fn settle(&mut self) {
+        for change in self.store.take_changes() {
+            self.call(&mut |room, view, out| room.changed(&change, view, out));
+        }
+    }
+    fn until(&mut self, seconds: u64) -> &mut Self {
+        let end = SimTime::from_secs(seconds);
+        while let Some(entry) = self.calendar.first_entry().filter(|entry| entry.key().0 <= end) {
+            self.now = entry.key().0;
+            let Event::Kubelet(id, timer, number) = entry.remove() else { unreachable!("kubelets have one kind of event") };
+            self.handled += 1;
+            self.with(|room, view, out| room.due(id, timer, number, view, out));
+        }
+        self.now = end;
+        self
+    }
+    fn log(&mut self) -> String {
+        std::mem::take(&mut self.log).join("\n")
+    }
+    /// When the pod's first container was started.
+    fn starts(&mut self, until: u64) -> Vec<u64> {
+        self.until(until);
+        let log = self.log();
+        log.lines().filter(|line| line.contains("running") && !line.contains("ready")).map(seconds).collect()
+    }
+}
+
+fn seconds(line: &str) -> u64 {
+    let time = line.split(' ').next().unwrap_or_default();
+    time.parse::<SimDuration>().expect("a line begins with its time").as_secs()
+}
+
+/// A status in one line: phase, containers, readiness.
+fn seen(status: &PodStatus) -> String {
+    let state = |container: &api::ContainerStatus| {
+        let state = match container.state {
+            ContainerState::Waiting { reason } => reason.to_owned(),
+            ContainerState::Running { .. } => "running".to_owned(),
+            ContainerState::Terminated { exit_code, reason, .. } => format!("{reason}({exit_code})"),
+        };
+        if container.restart_count > 0 { format!("{state}+{}", container.restart_count) } else { state }
+    };
+    let containers: Vec<String> = status.init_containers.iter().chain(&status.containers).map(state).collect();
+    let ready = if status.conditions.ready.status.is_true() { " ready" } else { "" };
+    let reason = if status.reason.is_empty() { String::new() } else { format!(" {}", status.reason) };
+    format!("{}{reason} [{}]{ready}", status.phase.as_str(), containers.join(" "))
+}
+
+fn check(log: &str, expected: &str) {
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(log.lines().collect::<Vec<_>>(), expected, "\n{log}\n");
+}
+
+#[test]
+fn a_pod_without_probes_is_ready_when_it_runs_and_then_costs_nothing() {
+    let mut bench = Bench::new(Behavior { image_pull: constant(2), ..Behavior::default() }).loud();
+    let container = Container { image: "db:v1".into(), ..app() };
+    bench.pod("a", spec(container));
+    check(
+        &bench.until(86_400).log(),
+        "0s Pulling: Pulling image \"db:v1\"
+         0s Pending [ContainerCreating]
+         2s Pulled: Successfully pulled image \"db:v1\" in 2s (2s including waiting).
+         2s Created: Container created
+         2s Started: Container started
+         2s answers
+         2s Running [running] ready",
+    );
+    assert!(bench.calendar.is_empty());
+    let worker = bench.kubelets.workers.values().next().expect("the pod is there");
+    assert!(worker.runs[0].busy.is_none());
+    let bytes = size_of_val(worker) + size_of_val(&*worker.runs);
+    assert!(bytes <= 240, "a healthy pod keeps {bytes} bytes");
+}
+
+#[test]
+fn images_are_pulled_one_after_the_other_and_kept() {
+    let mut bench = Bench::new(Behavior { image_pull: constant(3), ..Behavior::default() }).loud();
+    for (name, image) in [("a", "x:1"), ("b", "y:1"), ("c", "x:1")] {
+        bench.pod(name, spec(Container { image: image.into(), ..app() }));
+    }
+    bench.until(10);
+    bench.pod("d", spec(Container { image: "y:1".into(), ..app() }));
+    let pulled: Vec<String> = bench.log().lines().filter(|line| line.contains("Pulled")).map(str::to_owned).collect();
+    check(
+        &pulled.join("\n"),
+        "3s Pulled: Successfully pulled image \"x:1\" in 3s (3s including waiting).
+         6s Pulled: Successfully pulled image \"y:1\" in 3s (6s including waiting).
+         6s Pulled: Successfully pulled image \"x:1\" in 0s (6s including waiting).
+         10s Pulled: Container image \"y:1\" already present on machine and can be accessed by the pod",
+    );
+    let never = Container { image: "z:1".into(), image_pull_policy: ImagePullPolicy::Never, ..app() };
+    bench.pod("e", spec(never));
+    assert!(bench.until(1000).log().contains("10s Pending [ErrImageNeverPull]"));
+}
+
+#[test]
+fn init_containers_and_sidecars_come_first_in_order() {
+    let mut bench = Bench::new(Behavior::default());
+    let init = |name: &str, is_sidecar| Container { name: name.into(), is_sidecar, ..app() };
+    let sidecar = Container { startup_probe: Some(probe(5)), ..init("proxy", true) };
+    let sidecar = Container { startup_probe: Some(Probe { initial_delay: s(5), ..probe(5) }), ..sidecar };
+    bench.pod("a", PodSpec { init_containers: vec![init("migrate", false), sidecar], ..spec(app()) });
+    check(
+        &bench.until(100).log(),
+        "0s Pending [PodInitializing PodInitializing PodInitializing]
+         0s Pending [Completed(0) PodInitializing PodInitializing]
+         0s Pending [Completed(0) running PodInitializing]
+         5s Pending [Completed(0) running PodInitializing]
+         5s answers
+         5s Running [Completed(0) running running] ready",
+    );
+}
+
+#[test]
+fn readiness_comes_at_the_first_attempt_that_the_process_can_answer() {
+    // (ready after, period, initial delay, success threshold, ready at)
+    for (ready_after, period, initial_delay, successes, ready_at) in
+        [(0, 10, 0, 1, 0), (3, 1, 0, 1, 3), (3, 2, 0, 1, 4), (3, 10, 0, 1, 10), (0, 10, 5, 1, 10), (0, 1, 5, 3, 7), (7, 2, 0, 3, 12)]
+    {
+        let mut bench = Bench::new(Behavior { ready_after: constant(ready_after), ..Behavior::default() });
+        let probe = Probe { initial_delay: s(initial_delay), success_threshold: successes, ..probe(period) };
+        bench.pod("a", spec(Container { readiness_probe: Some(probe), ..app() }));
+        bench.until(1000);
+        let ready: Vec<u64> = bench.log().lines().filter(|line| line.contains("ready") && !line.contains(':')).map(seconds).collect();
+        assert_eq!(ready, [ready_at], "{ready_after} {period} {initial_delay} {successes}");
+        assert!(bench.handled <= 4, "only attempts that decide something are looked at");
+    }
+}
+
+#[test]
+fn a_pod_that_never_gets_ready_says_so_once_and_lives_on() {
+    let mut bench = Bench::new(Behavior { never_ready: true, ..Behavior::default() });
+    let container = Container { readiness_probe: Some(probe(1)), liveness_probe: Some(probe(1)), ..app() };
+    bench.pod("a", spec(container));
+    check(
+        &bench.until(3600).log(),
+        "0s Pending [ContainerCreating]
+         0s Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503
+         0s Running [running]",
+    );
+    assert!(bench.calendar.is_empty());
+}
+
+#[test]
+fn a_startup_probe_gives_a_slow_process_time_and_liveness_does_not() {
+    let slow = Behavior { ready_after: constant(25), ..Behavior::default() };
+    let patient = Probe { failure_threshold: 30, ..probe(2) };
+    let mut bench = Bench::new(slow.clone());
+    let container = Container { startup_probe: Some(patient), liveness_probe: Some(probe(10)), readiness_probe: Some(probe(10)), ..app() };
+    bench.pod("a", spec(container));
+    check(
+        &bench.until(3600).log(),
+        "0s Pending [ContainerCreating]
+         0s Unhealthy: Startup probe failed: Get \"http://a/\": dial tcp a: connect: connection refused
+         0s Running [running]
+         25s answers
+         26s Running [running] ready",
+    );
+    // Failures at 0, 5 and 10 s; 1 s to stop; the second time the back-off of 10 s comes on top.
+    let mut bench = Bench::new(slow);
+    bench.pod("a", spec(Container { liveness_probe: Some(probe(5)), ..app() }));
+    check(
+        &bench.until(23).log(),
+        "0s Pending [ContainerCreating]
+         0s Unhealthy: Liveness probe failed: Get \"http://a/\": dial tcp a: connect: connection refused
+         0s Running [running] ready
+         11s Running [Completed(0)]
+         11s Unhealthy: Liveness probe failed: Get \"http://a/\": dial tcp a: connect: connection refused
+         11s Running [running+1] ready
+         22s Running [Completed(0)+1]
+         22s Running [CrashLoopBackOff+1]",
+    );
+}
+
+#[test]
+fn a_crashing_container_is_held_back_longer_and_longer() {
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1 });
+    let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+    let container = Container { readiness_probe: Some(Probe { initial_delay: s(5), ..probe(1) }), ..app() };
+    bench.pod("a", spec(container));
+    let starts = bench.starts(1000);
+    let waits: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0] - 1).collect();
+    assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
+}
+
+#[test]
+fn a_crash_is_seen_before_the_wait() {
+    let crash = Some(Crash { after: Distribution::Constant(s(2)), exit_code: 3 });
+    let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+    bench.pod("a", spec(app()));
+    check(
+        &bench.until(14).log(),
+        "0s Pending [ContainerCreating]
+         0s answers
+         0s Running [running] ready
+         2s process gone
+         2s Running [Error(3)]
+         2s answers
+         2s Running [running+1] ready
+         4s process gone
+         4s Running [Error(3)+1]
+         4s Running [CrashLoopBackOff+1]
+         14s answers
+         14s Running [running+2] ready",
+    );
+}
+
+#[test]
+fn the_restart_policy_decides_what_an_exit_means() {
+    use RestartPolicy::{Always, Never, OnFailure};
+    for (restart_policy, exit_code, last) in [
+        (Always, 0, "Running [running+1] ready"),
+        (OnFailure, 0, "Succeeded [Completed(0)]"),
+        (OnFailure, 1, "Running [running+1] ready"),
+        (Never, 0, "Succeeded [Completed(0)]"),
+        (Never, 7, "Failed [Error(7)]"),
+    ] {
+        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code });
+        let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+        bench.pod("a", PodSpec { restart_policy, ..spec(app()) });
+        let log = bench.until(6).log();
+        assert!(log.ends_with(&format!("5s {last}")), "{restart_policy:?} {exit_code}:\n{log}");
+    }
+}
+
+#[test]
+fn sidecars_do_not_keep_a_finished_pod_alive() {
+    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 0 });
+    let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+    let sidecar = Container { name: "proxy".into(), is_sidecar: true, ..app() };
+    bench.pod("a", PodSpec { restart_policy: RestartPolicy::Never, init_containers: vec![sidecar], ..spec(app()) });
+    let log = bench.until(60).log();
+    check(
+        &log.lines().skip(3).collect::<Vec<_>>().join("\n"),
+        "0s Running [running running] ready
+         5s process gone
+         5s Running [running Completed(0)]
+         6s Succeeded [Completed(0) Completed(0)]",
+    );
+}
+
+#[test]
+fn a_deleted_pod_sleeps_gets_sigterm_stops_and_goes() {
+    // (stop takes, grace, preStop sleep, SIGTERM at, gone at, last word)
+    for (stop, grace, sleep, term, gone, last) in [
+        (1, 30, 0, 100, 101, "Succeeded [Completed(0)]"),
+        (1, 30, 5, 105, 106, "Succeeded [Completed(0)]"),
+        (60, 30, 0, 100, 130, "Failed [Error(137)]"),
+        (60, 10, 9, 109, 111, "Failed [Error(137)]"), // At least 2 s are left after preStop.
+        (60, 10, 20, 110, 112, "Failed [Error(137)]"),
+    ] {
+        let mut bench = Bench::new(Behavior { stop: constant(stop), ..Behavior::default() });
+        let pre_stop = (sleep > 0).then_some(PreStop::Sleep(s(sleep)));
+        let id = bench.pod("a", spec(Container { pre_stop, ..app() }));
+        bench.until(100).log();
+        bench.delete(id, grace);
+        let expected = format!("{}\n{}\n{}\n{}", at(term, "SIGTERM"), at(gone, "process gone"), at(gone, last), at(gone, "removed"));
+        check(&bench.until(1000).log(), &expected);
+        assert!(bench.kubelets.workers.is_empty());
+    }
+}
+
+fn at(seconds: u64, what: &str) -> String {
+    format!("{} {what}", SimTime::from_secs(seconds))
+}
+
+#[test]
+fn a_second_deletion_shortens_the_grace() {
+    let mut bench = Bench::new(Behavior { stop: constant(60), ..Behavior::default() });
+    let id = bench.pod("a", spec(app()));
+    bench.until(10).log();
+    bench.delete(id, 30);
+    bench.until(15);
+    bench.delete(id, 2);
+    bench.until(16);
+    bench.delete(id, 25);
+    check(
+        &bench.until(100).log(),
+        "10s SIGTERM
+         15s SIGTERM
+         17s process gone
+         17s Failed [Error(137)]
+         17s removed",
+    );
+}
+
+#[test]
+fn a_pod_deleted_while_it_is_held_back_goes_at_once() {
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1 });
+    let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+    let id = bench.pod("a", spec(app()));
+    bench.until(5).log();
+    bench.delete(id, 30);
+    check(
+        &bench.until(100).log(),
+        "5s Failed [CrashLoopBackOff+1]
+         5s removed",
+    );
+}
+
+#[test]
+fn sidecars_stop_after_the_containers_they_serve() {
+    let mut bench = Bench::new(Behavior { stop: constant(3), ..Behavior::default() });
+    let sidecar = |name: &str| Container { name: name.into(), is_sidecar: true, ..app() };
+    let id = bench.pod("a", PodSpec { init_containers: vec![sidecar("one"), sidecar("two")], ..spec(app()) });
+    bench.until(10).log();
+    bench.delete(id, 30);
+    check(
+        &bench.until(100).log(),
+        "10s SIGTERM
+         13s process gone
+         13s Running [running running Completed(0)]
+         16s Running [running Completed(0) Completed(0)]
+         19s Succeeded [Completed(0) Completed(0) Completed(0)]
+         19s removed",
+    );
+}
+
+#[test]
+fn a_pod_that_does_not_fit_any_more_fails() {
+    let mut bench = Bench::new(Behavior::default());
+    let hungry = || Container { requests: [(ResourceName::Cpu, 3000)].into(), ..app() };
+    let id = bench.pod("a", spec(hungry()));
+    bench.until(1).log();
+    bench.pod("b", spec(hungry()));
+    check(
+        &bench.log(),
+        "1s OutOfcpu: Node didn't have enough resource: cpu, requested: 3000, used: 3000, capacity: 4000
+         1s Failed OutOfcpu []",
+    );
+    bench.delete(id, 0);
+    bench.until(10).log();
+    bench.pod("c", spec(hungry()));
+    assert!(bench.until(10).log().ends_with("10s Running [running] ready"), "what went gave back what it held");
+}
+
+#[test]
+fn a_busy_process_loses_readiness_and_gets_it_back() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(Container { readiness_probe: Some(probe(10)), ..app() }));
+    bench.until(95).log();
+    let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
+    bench.answer = false;
+    bench.with(|room, view, out| room.stressed(uid, view, out));
+    bench.until(145);
+    bench.answer = true;
+    bench.until(165);
+    bench.with(|room, view, out| room.relieved(uid, view, out));
+    check(
+        &bench.until(1000).log(),
+        "1m41s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m01s Running [running]
+         2m30s Running [running] ready",
+    );
+    assert!(bench.calendar.is_empty(), "a relieved pod has no timer");
+}
+
+#[test]
+fn a_process_too_busy_for_liveness_is_started_again() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(Container { liveness_probe: Some(probe(10)), ..app() }));
+    bench.until(95).log();
+    let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
+    bench.answer = false;
+    bench.with(|room, view, out| room.stressed(uid, view, out));
+    check(
+        &bench.until(1000).log(),
+        "1m41s Unhealthy: Liveness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m01s SIGTERM
+         2m02s process gone
+         2m02s Running [Completed(0)]
+         2m02s answers
+         2m02s Running [running+1] ready",
+    );
+    assert!(bench.calendar.is_empty());
+}
+
+#[test]
+fn a_container_killed_by_a_fault_starts_again() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(app()));
+    bench.until(10).log();
+    bench.with(|room, view, out| assert!(room.kill_container(id, None, 137, "OOMKilled", view, out)));
+    check(
+        &bench.until(20).log(),
+        "10s process gone
+         10s Running [OOMKilled(137)]
+         10s answers
+         10s Running [running+1] ready",
+    );
+}
+
+#[test]
+fn a_node_that_boots_makes_its_pods_anew_and_lets_deleted_ones_go() {
+    let mut bench = Bench::new(Behavior::default());
+    let (node, _) = (bench.node, bench.pod("stays", spec(app())));
+    let goes = bench.pod("goes", spec(app()));
+    bench.until(10).log();
+    bench.with(|room, view, _| room.node_down(node, view));
+    bench.delete(goes, 30);
+    assert!(bench.until(100).log().is_empty(), "a node without power says nothing");
+    bench.with(|room, view, out| room.node_up(node, view, out));
+    bench.until(200);
+    check(
+        &bench.log(),
+        "1m40s process gone
+         1m40s process gone
+         1m40s Running [ContainerCreating+1]
+         1m40s Failed [ContainerStatusUnknown(137)]
+         1m40s removed
+         1m40s answers
+         1m40s Running [running+1] ready",
+    );
+}
+
+#[test]
+fn a_stopped_kubelet_notices_nothing_until_it_is_back() {
+    let crash = Some(Crash { after: Distribution::Constant(s(20)), exit_code: 1 });
+    let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+    let node = bench.node;
+    bench.pod("a", spec(app()));
+    bench.until(10).log();
+    bench.with(|room, _, _| room.kubelet_stopped(node));
+    bench.pod("b", spec(app()));
+    check(&bench.until(30).log(), "20s process gone");
+    bench.with(|room, view, out| room.kubelet_started(node, view, out));
+    bench.until(31);
+    check(
+        &bench.log(),
+        "30s Running [Error(1)]
+         30s Pending [ContainerCreating]
+         30s answers
+         30s Running [running+1] ready
+         30s answers
+         30s Running [running] ready",
+    );
+}
+
+#[test]
+fn what_the_node_controller_said_of_a_pod_is_put_right() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(app()));
+    bench.until(10).log();
+    bench.store.update_pod(id, |pod| {
+        pod.status.conditions.ready.status = api::ConditionStatus::False;
+        true
+    });
+    bench.settle();
+    check(&bench.log(), "10s Running [running] ready");
+}
+
+#[test]
+fn a_pod_removed_by_force_takes_its_process_along() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(app()));
+    bench.until(10).log();
+    bench.store.remove_pod(id);
+    bench.settle();
+    check(&bench.log(), "10s process gone");
+    assert!(bench.store.pods.find(&ObjectKey::new("ns", "a")).is_none());
+}
+
+#[test]
+fn probes_of_a_ready_pod_ask_with_the_shortest_timeout() {
+    let exec = Probe { handler: ProbeHandler::Exec(vec!["true".into()]), ..probe(1) };
+    let with = |liveness_probe, readiness_probe| Pod {
+        spec: Arc::new(spec(Container { liveness_probe, readiness_probe, ..app() })),
+        ..Pod::default()
+    };
+    let slow = Probe { timeout: s(5), ..probe(1) };
+    assert_eq!(super::shortest_timeout(&with(Some(exec.clone()), None)), None);
+    assert_eq!(super::shortest_timeout(&with(Some(exec), Some(slow.clone()))), Some(s(5)));
+    assert_eq!(super::shortest_timeout(&with(Some(probe(1)), Some(slow))), Some(s(1)));
+}
+
+/// What may happen to a node and its pods.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Kill(usize),
+    Delete(usize, u64),
+    Remove(usize),
+    PowerOff,
+    PowerOn,
+    KubeletStops,
+    KubeletStarts,
+    Stress(usize),
+    Relieve(usize),
+    Busy(bool),
+}
+
+fn blow() -> impl Strategy<Value = (u64, Blow)> {
+    let pod = 0usize..3;
+    let blow = prop_oneof![
+        pod.clone().prop_map(Blow::Kill),
+        (pod.clone(), 1u64..40).prop_map(|(pod, grace)| Blow::Delete(pod, grace)),
+        pod.clone().prop_map(Blow::Remove),
+        Just(Blow::PowerOff),
+        Just(Blow::PowerOn),
+        Just(Blow::KubeletStops),
+        Just(Blow::KubeletStarts),
+        pod.clone().prop_map(Blow::Stress),
+        pod.prop_map(Blow::Relieve),
+        any::<bool>().prop_map(Blow::Busy),
+    ];
+    (0u64..40, blow)
+}
+
+impl Bench {
+    fn strike(&mut self, pods: &[PodId], blow: Blow) {
+        let node = self.node;
+        let uid = |bench: &Self, pod: usize| bench.store.pods.get(pods[pod]).map(|pod| pod.meta.uid);
+        match blow {
+            Blow::Kill(pod) => self.with(|room, view, out| {
+                room.kill_container(pods[pod], None, 1, "Error", view, out);
+            }),
+            Blow::Delete(pod, grace) => self.delete(pods[pod], grace),
+            Blow::Remove(pod) => {
+                self.store.remove_pod(pods[pod]);
+                self.settle();
+            }
+            Blow::PowerOff => self.with(|room, view, _| room.node_down(node, view)),
+            Blow::PowerOn => self.with(|room, view, out| room.node_up(node, view, out)),
+            Blow::KubeletStops => self.with(|room, _, _| room.kubelet_stopped(node)),
+            Blow::KubeletStarts => self.with(|room, view, out| room.kubelet_started(node, view, out)),
+            Blow::Stress(pod) | Blow::Relieve(pod) => {
+                let Some(uid) = uid(self, pod) else { return };
+                let stress = matches!(blow, Blow::Stress(_));
+                self.with(|room, view, out| if stress { room.stressed(uid, view, out) } else { room.relieved(uid, view, out) });
+            }
+            Blow::Busy(busy) => self.answer = !busy,
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens, once it is over deleted pods are gone, the others run and are ready, and nothing is left to wait for.
+    #[test]
+    fn after_any_blows_pods_recover_and_fall_silent(blows in prop::collection::vec(blow(), 0..25), ready_after in 0u64..12) {
+        let mut bench = Bench::new(Behavior { ready_after: constant(ready_after), stop: constant(2), ..Behavior::default() });
+        let full = Container {
+            startup_probe: Some(Probe { failure_threshold: 30, ..probe(3) }),
+            liveness_probe: Some(probe(10)),
+            readiness_probe: Some(Probe { success_threshold: 2, ..probe(5) }),
+            pre_stop: Some(PreStop::Sleep(s(3))),
+            ..app()
+        };
+        let sidecar = Container { name: "proxy".into(), is_sidecar: true, ..app() };
+        let other = Container { name: "other".into(), image: "other:v1".into(), requests: [(ResourceName::Cpu, 100)].into(), ..app() };
+        let pods = [
+            bench.pod("a", spec(full)),
+            bench.pod("b", PodSpec { init_containers: vec![sidecar], containers: vec![app(), other], ..PodSpec::default() }),
+            bench.pod("c", spec(Container { readiness_probe: Some(probe(1)), ..app() })),
+        ];
+        let mut now = 0;
+        for (wait, blow) in blows {
+            now += wait;
+            bench.until(now).strike(&pods, blow);
+        }
+        bench.answer = true;
+        for blow in [Blow::PowerOn, Blow::KubeletStarts, Blow::Relieve(0), Blow::Relieve(1), Blow::Relieve(2)] {
+            bench.strike(&pods, blow);
+        }
+        bench.until(now + 2_000);
+        let mut left = 0;
+        for (_, pod) in bench.store.pods.iter() {
+            prop_assert!(!pod.meta.is_deleting(), "{} is still there", pod.meta.name);
+            prop_assert_eq!(pod.status.phase, api::PodPhase::Running);
+            prop_assert!(pod.is_ready(), "{} is not ready: {:?}", pod.meta.name, pod.status);
+            left += 1;
+        }
+        prop_assert_eq!(bench.kubelets.workers.len(), left);
+        prop_assert!(bench.calendar.is_empty(), "somebody still waits: {:?}", bench.calendar);
+        let balance = bench.log().lines().fold(0i32, |running, line| running + i32::from(line.ends_with("answers")) - i32::from(line.ends_with("process gone")));
+        prop_assert_eq!(balance as usize, left, "every process that answered and is gone was said to be gone");
+        let held: i64 = bench.kubelets.nodes.values().map(|node| node.held.pods()).sum();
+        prop_assert_eq!(held as usize, left);
+    }
+}

@@ -1,0 +1,640 @@
+//! What a write does when it reaches the API server: admission, the change itself, and its records.
+//!
+//! Invariants:
+//! - This is the only place where objects change, and every change goes through the store.
+//! - A write to an object that is gone, or that is no longer as the writer saw it, changes nothing and
+//!   says so, upon which the writer's key is synced again.
+//! - `generation` is raised by a change of the spec and by nothing else.
+//!
+//! Not here: whose turn it is (`queues`, `client`).
+
+use std::sync::Arc;
+
+use api::{
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, HorizontalPodAutoscaler, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec,
+    PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+};
+use trace::Record;
+
+use super::World;
+use crate::effects::{Component, OtherObject, Write};
+use crate::store::{DeploymentId, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
+impl World {
+    /// Does what a write asks; `false` when it is refused.
+    pub(super) fn perform(&mut self, by: Component, write: Write) -> bool {
+        match write {
+            Write::CreatePod(pod) => self.create_pod(*pod).is_some(),
+            Write::DeletePod { pod, grace, by } => self.delete_pod(pod, grace, by),
+            Write::RemovePod(pod) => {
+                if by == Component::Kubelet {
+                    self.forget_process(pod);
+                }
+                self.remove_pod(pod)
+            }
+            Write::PodStatus(pod, status) => self.set_pod_status(pod, *status),
+            Write::PodNotReady(pod, reason) => self.set_pod_not_ready(pod, &reason),
+            Write::PodDisruptionTarget(pod, reason) => self.set_disruption_target(pod, &reason),
+            Write::NominateNode(pod, node) => self.nominate(pod, node),
+            Write::PodUnschedulable { pod, attempt, message, rejected_by } => self.set_unschedulable(pod, attempt, message, rejected_by),
+            Write::BindPod { pod, node, attempts, feasible_nodes, evaluated_nodes } => {
+                self.bind(pod, node, (attempts, feasible_nodes, evaluated_nodes))
+            }
+            Write::CreateReplicaSet(set) => self.create_replica_set(*set),
+            Write::UpdateReplicaSet(id, set) => self.update_replica_set(by, id, *set),
+            Write::ReplicaSetStatus(id, status) => self.change_replica_set(id, |set| replace(&mut set.status, status)),
+            Write::DeleteReplicaSet(id) => self.store.remove_replica_set(id),
+            Write::CreateDeployment(deployment) => self.create_deployment(*deployment),
+            Write::UpdateDeployment(id, deployment) => self.update_deployment(by, id, *deployment),
+            Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
+            Write::Scale(kind, key, replicas) => self.scale(kind, &key, replicas),
+            Write::Endpoints(service, endpoints) => self.set_endpoints(service, endpoints),
+            Write::HpaStatus { hpa, current, desired, scaled } => {
+                let now = self.now;
+                let exists = self.store.hpas.get(hpa).is_some();
+                self.store.update_hpa(hpa, |hpa| {
+                    let last_scale = if scaled { Some(now) } else { hpa.last_scale };
+                    let before = (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale);
+                    (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale) = (current, desired, last_scale);
+                    before != (current, desired, last_scale)
+                });
+                exists
+            }
+            Write::CreateNode(node) => self.create_node(*node, 0.0),
+            Write::PatchNode { node, add, remove, unschedulable } => {
+                let now = self.now;
+                self.change_node(node, |node| patch_node(node, &add, &remove, unschedulable, now))
+            }
+            Write::NodeLabels(node, labels) => {
+                self.store.nodes.get(node).is_some() && {
+                    self.store.update_node(node, |node| replace(Arc::make_mut(&mut node.meta.labels), labels));
+                    true
+                }
+            }
+            Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
+            Write::DeleteNode(node) => self.delete_node(node),
+            Write::CreateOther(object) => self.create_other(*object),
+            Write::Delete(kind, key) => self.delete(by, kind, &key),
+            Write::Announced(write, record) => {
+                let accepted = self.perform(by, *write);
+                if accepted {
+                    self.records.push(*record);
+                }
+                accepted
+            }
+        }
+    }
+
+    // Pods.
+
+    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Option<PodId> {
+        pod.spec = self.admitted(&pod.spec);
+        if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
+            pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
+        }
+        let id = self.store.create_pod(pod, self.now, &self.streams)?;
+        let pod = self.store.pods.get(id)?;
+        let requests = pod.spec.requests();
+        self.records.push(Record::PodCreated {
+            pod: pod_name(pod),
+            workload: workload_of(pod, &self.store),
+            controller: controller_name(&pod.meta),
+            cpu_millis: requests.cpu_millis,
+            memory_bytes: requests.memory_bytes,
+            priority: pod.spec.priority,
+        });
+        if let Some(name) = pod.node_name.clone() {
+            let record =
+                Record::PodScheduled { pod: pod_name(pod), node: name.clone(), attempts: 0, feasible_nodes: 0, evaluated_nodes: 0 };
+            self.records.push(record);
+            if !pod.status.phase.is_terminal()
+                && let Some((node, _)) = self.store.node_by_name(&name)
+            {
+                self.usage.count(node, pod, true);
+            }
+        }
+        Some(id)
+    }
+
+    /// The spec with the tolerations that admission adds. Equal specs share one, so that what is worked out
+    /// per template is worked out once for them.
+    /// Upstream: plugin/pkg/admission/defaulttolerationseconds/admission.go.
+    fn admitted(&mut self, spec: &Arc<PodSpec>) -> Arc<PodSpec> {
+        if let Some(admitted) = self.admitted.get(spec) {
+            return admitted.clone();
+        }
+        let settings = &self.spec.control_plane.api_server;
+        let mut tolerations = spec.tolerations.clone();
+        let defaults =
+            [(NOT_READY, settings.default_not_ready_toleration_seconds), (UNREACHABLE, settings.default_unreachable_toleration_seconds)];
+        for (key, seconds) in defaults {
+            let is_tolerated = |toleration: &Toleration| {
+                (toleration.key.is_empty() || &*toleration.key == key)
+                    && toleration.effect.is_none_or(|effect| effect == TaintEffect::NoExecute)
+            };
+            if !spec.tolerations.iter().any(is_tolerated) {
+                tolerations.push(Toleration {
+                    key: key.into(),
+                    operator: TolerationOperator::Exists,
+                    effect: Some(TaintEffect::NoExecute),
+                    toleration_seconds: Some(seconds),
+                    ..Toleration::default()
+                });
+            }
+        }
+        let admitted =
+            if tolerations.len() == spec.tolerations.len() { spec.clone() } else { Arc::new(PodSpec { tolerations, ..(**spec).clone() }) };
+        self.admitted.insert(spec.clone(), admitted.clone());
+        admitted
+    }
+
+    /// Upstream: pkg/registry/core/pod/strategy.go and apiserver/pkg/registry/rest/delete.go.
+    pub(super) fn delete_pod(&mut self, id: PodId, grace: Option<SimDuration>, by: Component) -> bool {
+        let Some(pod) = self.store.pods.get(id) else { return true }; // Gone already is what was wanted.
+        let grace = grace.unwrap_or(pod.spec.termination_grace_period);
+        let at_once = grace.is_zero() || pod.node_name.is_none() || pod.status.phase.is_terminal();
+        if !pod.meta.is_deleting() {
+            let grace = if at_once { SimDuration::ZERO } else { grace };
+            self.records.push(Record::PodDeleting { pod: pod_name(pod), by: by.name().into(), grace });
+        }
+        if at_once {
+            return self.remove_pod(id);
+        }
+        let deadline = self.now + grace;
+        self.store.update_pod(id, |pod| {
+            let shorter = pod.meta.deletion.is_none_or(|known| deadline < known);
+            if shorter {
+                pod.meta.generation += u64::from(pod.meta.deletion.is_none());
+                pod.meta.deletion = Some(deadline);
+            }
+            shorter
+        });
+        true
+    }
+
+    pub(super) fn remove_pod(&mut self, id: PodId) -> bool {
+        let Some(pod) = self.store.pods.get(id) else { return true };
+        self.records.push(Record::PodRemoved { pod: pod_name(pod) });
+        if !pod.status.phase.is_terminal() {
+            self.count_on_node(id, false);
+        }
+        self.store.remove_pod(id)
+    }
+
+    fn count_on_node(&mut self, id: PodId, comes: bool) {
+        let Some(pod) = self.store.pods.get(id) else { return };
+        if let Some((node, _)) = pod.node_name.as_ref().and_then(|name| self.store.node_by_name(name)) {
+            self.usage.count(node, pod, comes);
+        }
+    }
+
+    /// The kubelet's word replaces everything but what others say of a pod.
+    fn set_pod_status(&mut self, id: PodId, mut status: PodStatus) -> bool {
+        let Some(pod) = self.store.pods.get(id) else { return true };
+        let old = &pod.status;
+        if old.phase.is_terminal() && !status.phase.is_terminal() {
+            return true; // Terminal is for ever; the kubelet will hear of it.
+        }
+        status.conditions.scheduled = old.conditions.scheduled.clone();
+        status.nominated_node_name = old.nominated_node_name.clone();
+        if status.conditions.disruption_target.is_empty() {
+            status.conditions.disruption_target = old.conditions.disruption_target.clone();
+        }
+        let name = pod_name(pod);
+        say_containers(&name, pod, &status, &mut self.records);
+        if old.phase != status.phase {
+            let record = Record::PodPhase { pod: name.clone(), phase: status.phase.as_str().into(), reason: status.reason.clone() };
+            self.records.push(record);
+        }
+        let (was_ready, ready) = (pod.is_ready(), status.conditions.ready.status.is_true());
+        if was_ready != ready {
+            self.records.push(Record::PodReady { pod: name, ready, reason: status.conditions.ready.reason.clone() });
+        }
+        if !old.phase.is_terminal() && status.phase.is_terminal() {
+            self.count_on_node(id, false);
+        }
+        self.store.update_pod(id, |pod| replace(&mut pod.status, status));
+        true
+    }
+
+    fn set_pod_not_ready(&mut self, id: PodId, reason: &Str) -> bool {
+        let now = self.now;
+        let changed = self.store.update_pod(id, |pod| {
+            let ready = &mut pod.status.conditions.ready;
+            let changes = ready.status.is_true();
+            if changes {
+                *ready = condition(ConditionStatus::False, reason, now);
+            }
+            changes
+        });
+        if let (true, Some(pod)) = (changed, self.store.pods.get(id)) {
+            self.records.push(Record::PodReady { pod: pod_name(pod), ready: false, reason: reason.clone() });
+        }
+        true
+    }
+
+    pub(super) fn set_disruption_target(&mut self, id: PodId, reason: &Str) -> bool {
+        self.store.update_pod(id, |pod| replace(&mut pod.status.conditions.disruption_target, reason.clone()));
+        true
+    }
+
+    fn nominate(&mut self, id: PodId, node: Option<Str>) -> bool {
+        self.store.update_pod(id, |pod| replace(&mut pod.status.nominated_node_name, node));
+        true
+    }
+
+    fn set_unschedulable(&mut self, id: PodId, attempt: u32, message: Str, rejected_by: Vec<Str>) -> bool {
+        let now = self.now;
+        let Some(pod) = self.store.pods.get(id) else { return true };
+        if pod.node_name.is_some() {
+            return true;
+        }
+        self.records.push(Record::PodUnschedulable { pod: pod_name(pod), attempt, message, rejected_by });
+        self.store.update_pod(id, |pod| {
+            let wanted = condition(ConditionStatus::False, "Unschedulable", now);
+            let scheduled = &mut pod.status.conditions.scheduled;
+            let changes = (scheduled.status, &scheduled.reason) != (wanted.status, &wanted.reason);
+            if changes {
+                *scheduled = wanted;
+            }
+            changes
+        });
+        true
+    }
+
+    fn bind(&mut self, id: PodId, node: NodeId, (attempts, feasible_nodes, evaluated_nodes): (u32, u32, u32)) -> bool {
+        let now = self.now;
+        let (Some(pod), Some(node)) = (self.store.pods.get(id), self.store.nodes.get(node)) else { return false };
+        if pod.node_name.is_some() || pod.meta.is_deleting() {
+            return false;
+        }
+        let node_name = node.meta.name.clone();
+        self.records.push(Record::PodScheduled { pod: pod_name(pod), node: node_name.clone(), attempts, feasible_nodes, evaluated_nodes });
+        self.store.update_pod(id, |pod| {
+            pod.node_name = Some(node_name);
+            pod.status.nominated_node_name = None;
+            pod.status.conditions.scheduled = condition(ConditionStatus::True, "", now);
+            true
+        });
+        self.count_on_node(id, true);
+        true
+    }
+
+    // Workloads.
+
+    pub(super) fn create_replica_set(&mut self, set: ReplicaSet) -> bool {
+        let Some(id) = self.store.create_replica_set(set, self.now, &self.streams) else { return false };
+        self.say_replica_set(id, None);
+        true
+    }
+
+    pub(super) fn create_deployment(&mut self, deployment: Deployment) -> bool {
+        let Some(id) = self.store.create_deployment(deployment, self.now, &self.streams) else { return false };
+        self.say_deployment(id, None);
+        true
+    }
+
+    fn update_replica_set(&mut self, by: Component, id: ReplicaSetId, new: ReplicaSet) -> bool {
+        let Some(old) = self.store.replica_sets.get(id) else { return false };
+        if is_conflict(by, &old.meta, &new.meta) {
+            return false;
+        }
+        self.change_replica_set(id, |set| {
+            let spec_changes =
+                (set.replicas, &set.selector, &set.template, set.min_ready) != (new.replicas, &new.selector, &new.template, new.min_ready);
+            let meta = updated_meta(&set.meta, &new.meta, spec_changes);
+            let new = ReplicaSet { meta, status: std::mem::take(&mut set.status), ..new };
+            replace(set, new) || spec_changes
+        })
+    }
+
+    fn update_deployment(&mut self, by: Component, id: DeploymentId, new: Deployment) -> bool {
+        let Some(old) = self.store.deployments.get(id) else { return false };
+        if is_conflict(by, &old.meta, &new.meta) {
+            return false;
+        }
+        self.change_deployment(id, |deployment| {
+            let spec = |deployment: &Deployment| Deployment {
+                meta: ObjectMeta::default(),
+                status: api::DeploymentStatus::default(),
+                collision_count: 0,
+                ..deployment.clone()
+            };
+            let spec_changes = spec(deployment) != spec(&new);
+            let meta = updated_meta(&deployment.meta, &new.meta, spec_changes);
+            let new = Deployment { meta, status: deployment.status.clone(), ..new };
+            replace(deployment, new)
+        })
+    }
+
+    /// Changes a Deployment and says so when its counts changed; `false` when it is gone.
+    fn change_deployment(&mut self, id: DeploymentId, change: impl FnOnce(&mut Deployment) -> bool) -> bool {
+        let Some(before) = self.store.deployments.get(id).map(deployment_counts) else { return false };
+        self.store.update_deployment(id, change);
+        self.say_deployment(id, Some(before));
+        true
+    }
+
+    fn change_replica_set(&mut self, id: ReplicaSetId, change: impl FnOnce(&mut ReplicaSet) -> bool) -> bool {
+        let Some(before) = self.store.replica_sets.get(id).map(replica_set_counts) else { return false };
+        self.store.update_replica_set(id, change);
+        self.say_replica_set(id, Some(before));
+        true
+    }
+
+    fn say_deployment(&mut self, id: DeploymentId, before: Option<[i32; 5]>) {
+        let Some(deployment) = self.store.deployments.get(id) else { return };
+        let counts = deployment_counts(deployment);
+        if before != Some(counts) {
+            self.records.push(workload_record(Kind::Deployment, &deployment.meta, counts));
+        }
+    }
+
+    fn say_replica_set(&mut self, id: ReplicaSetId, before: Option<[i32; 5]>) {
+        let Some(set) = self.store.replica_sets.get(id) else { return };
+        let counts = replica_set_counts(set);
+        if before != Some(counts) {
+            self.records.push(workload_record(Kind::ReplicaSet, &set.meta, counts));
+        }
+    }
+
+    pub(super) fn scale(&mut self, kind: Kind, key: &ObjectKey, replicas: i32) -> bool {
+        match kind {
+            Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| {
+                self.change_deployment(id, |deployment| set_replicas(&mut deployment.meta, &mut deployment.replicas, replicas))
+            }),
+            Kind::ReplicaSet => self
+                .store
+                .replica_sets
+                .find(key)
+                .is_some_and(|id| self.change_replica_set(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas))),
+            _ => false,
+        }
+    }
+
+    fn set_endpoints(&mut self, service: ServiceId, endpoints: Vec<api::Endpoint>) -> bool {
+        let Some(owner) = self.store.services.get(service) else { return false };
+        let (name, ready, total) = (owner.meta.key(), endpoints.iter().filter(|one| one.ready).count(), endpoints.len());
+        let counts = |slice: &api::EndpointSlice| (slice.endpoints.iter().filter(|one| one.ready).count(), slice.endpoints.len());
+        let before = self.store.endpoints(service).map(counts);
+        self.store.set_endpoints(service, endpoints);
+        if before != Some((ready, total)) {
+            let service = name.to_string().into();
+            self.records.push(Record::Endpoints { service, ready: ready as u32, total: total as u32 });
+        }
+        true
+    }
+
+    // Nodes.
+
+    pub(super) fn create_node(&mut self, node: Node, price_per_hour: f64) -> bool {
+        let Some(id) = self.store.create_node(node, self.now, &self.streams) else { return false };
+        let Some(node) = self.store.nodes.get(id) else { return false };
+        let allocatable = api::Resources::from_list(&node.status.allocatable);
+        let name = node.meta.name.clone();
+        self.records.push(Record::NodeAdded {
+            node: name.clone(),
+            pool: node.spec.provider_id.clone(),
+            zone: node.zone().into(),
+            cpu_millis: allocatable.cpu_millis,
+            memory_bytes: allocatable.memory_bytes,
+            pods: allocatable.pods,
+            price_per_hour,
+        });
+        let (status, reason) = (node.status.ready.as_str().into(), node.status.ready_reason.clone());
+        self.records.push(Record::NodeReady { node: name, status, reason });
+        if node.spec.unschedulable || !node.spec.taints.is_empty() {
+            self.records.push(taints_record(node));
+        }
+        self.node_registered(id);
+        true
+    }
+
+    /// Changes a node's taints or cordon; `false` when it is gone.
+    fn change_node(&mut self, id: NodeId, change: impl FnOnce(&mut Node)) -> bool {
+        if self.store.nodes.get(id).is_none() {
+            return false;
+        }
+        let changed = self.store.update_node(id, |node| {
+            let before = node.spec.clone();
+            change(node);
+            let changes = before != node.spec;
+            node.meta.generation += u64::from(changes);
+            changes
+        });
+        if let (true, Some(node)) = (changed, self.store.nodes.get(id)) {
+            self.records.push(taints_record(node));
+        }
+        true
+    }
+
+    pub(super) fn set_node_ready(&mut self, id: NodeId, status: ConditionStatus, reason: &'static str) -> bool {
+        let now = self.now;
+        let Some(node) = self.store.nodes.get(id) else { return false };
+        let (name, known) = (node.meta.name.clone(), (node.status.ready, &*node.status.ready_reason));
+        if known == (status, reason) {
+            return true;
+        }
+        self.store.update_node(id, |node| {
+            if node.status.ready != status {
+                node.status.ready_since = now;
+            }
+            node.status.ready = status;
+            node.status.ready_reason = reason.into();
+            true
+        });
+        self.records.push(Record::NodeReady { node: name, status: status.as_str().into(), reason: reason.into() });
+        true
+    }
+
+    fn delete_node(&mut self, id: NodeId) -> bool {
+        let Some(node) = self.store.nodes.get(id) else { return true };
+        self.records.push(Record::NodeRemoved { node: node.meta.name.clone() });
+        self.node_goes(id);
+        self.store.remove_node(id)
+    }
+
+    // Everything else.
+
+    /// Makes the object, or replaces what a manifest says of it where it is.
+    pub(super) fn create_other(&mut self, object: OtherObject) -> bool {
+        let (now, streams) = (self.now, &self.streams);
+        let store = &mut self.store;
+        match object {
+            OtherObject::Service(new) => match store.services.find(&new.meta.key()) {
+                Some(id) => {
+                    store.update_service(id, |old| replace(old, api::Service { meta: updated_meta(&old.meta, &new.meta, false), ..new }))
+                }
+                None => store.create_service(new, now, streams).is_some(),
+            },
+            OtherObject::HorizontalPodAutoscaler(new) => match store.hpas.find(&new.meta.key()) {
+                Some(id) => store.update_hpa(id, |old| {
+                    let meta = updated_meta(&old.meta, &new.meta, false);
+                    let (current_replicas, desired_replicas, last_scale) = (old.current_replicas, old.desired_replicas, old.last_scale);
+                    replace(old, HorizontalPodAutoscaler { meta, current_replicas, desired_replicas, last_scale, ..new })
+                }),
+                None => store.create_hpa(new, now, streams).is_some(),
+            },
+            OtherObject::PodDisruptionBudget(new) => match store.pdbs.find(&new.meta.key()) {
+                Some(id) => store.update_pdb(id, |old| {
+                    let meta = updated_meta(&old.meta, &new.meta, false);
+                    replace(old, api::PodDisruptionBudget { meta, disrupted_pods: old.disrupted_pods.clone(), ..new })
+                }),
+                None => store.create_pdb(new, now, streams).is_some(),
+            },
+            OtherObject::PriorityClass(new) => match store.priority_classes.find(&new.meta.key()) {
+                Some(id) => store.update_priority_class(id, |old| {
+                    replace(old, api::PriorityClass { meta: updated_meta(&old.meta, &new.meta, false), ..new })
+                }),
+                None => store.create_priority_class(new, now, streams).is_some(),
+            },
+            OtherObject::Namespace(new) => match store.namespaces.find(&new.meta.key()) {
+                Some(id) => {
+                    store.update_namespace(id, |old| replace(old, api::Namespace { meta: updated_meta(&old.meta, &new.meta, false) }))
+                }
+                None => store.create_namespace(new, now, streams).is_some(),
+            },
+        };
+        true
+    }
+
+    /// As `kubectl delete`: owners go at once, what they own is the garbage collector's.
+    pub(super) fn delete(&mut self, by: Component, kind: Kind, key: &ObjectKey) -> bool {
+        match kind {
+            Kind::Pod => self.store.pods.find(key).is_some_and(|id| self.delete_pod(id, None, by)),
+            Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
+            Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
+            Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
+            Kind::Service => self.store.services.find(key).is_some_and(|id| self.store.remove_service(id)),
+            Kind::HorizontalPodAutoscaler => self.store.hpas.find(key).is_some_and(|id| self.store.remove_hpa(id)),
+            Kind::PodDisruptionBudget => self.store.pdbs.find(key).is_some_and(|id| self.store.remove_pdb(id)),
+            Kind::PriorityClass => self.store.priority_classes.find(key).is_some_and(|id| self.store.remove_priority_class(id)),
+            Kind::Namespace => self.store.namespaces.find(key).is_some_and(|id| self.store.remove_namespace(id)),
+            _ => false,
+        }
+    }
+}
+
+fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let changes = *place != value;
+    if changes {
+        *place = value;
+    }
+    changes
+}
+
+fn condition(status: ConditionStatus, reason: &str, since: SimTime) -> api::Condition {
+    api::Condition { status, reason: reason.into(), since }
+}
+
+/// A controller writes with the version it read; only a changed spec makes that a conflict here, since
+/// status and spec are written apart. kubectl's patches never conflict.
+fn is_conflict(by: Component, stored: &ObjectMeta, given: &ObjectMeta) -> bool {
+    by != Component::Kubectl && stored.generation != given.generation
+}
+
+/// Identity and birth stay; labels, annotations and owners are the writer's.
+fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> ObjectMeta {
+    ObjectMeta {
+        labels: given.labels.clone(),
+        annotations: given.annotations.clone(),
+        owners: given.owners.clone(),
+        generation: stored.generation + u64::from(spec_changes),
+        ..stored.clone()
+    }
+}
+
+fn set_replicas(meta: &mut ObjectMeta, place: &mut i32, replicas: i32) -> bool {
+    let changes = replace(place, replicas);
+    meta.generation += u64::from(changes);
+    changes
+}
+
+fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], unschedulable: Option<bool>, now: SimTime) {
+    let taints = &mut node.spec.taints;
+    taints.retain(|taint| !remove.iter().any(|(key, effect)| (&taint.key, taint.effect) == (key, *effect)));
+    for new in add {
+        let time_added = new.time_added.or((new.effect == TaintEffect::NoExecute).then_some(now));
+        let new = Taint { time_added, ..new.clone() };
+        match taints.iter_mut().find(|taint| (&taint.key, taint.effect) == (&new.key, new.effect)) {
+            Some(taint) if taint.value == new.value => {}
+            Some(taint) => *taint = new,
+            None => taints.push(new),
+        }
+    }
+    node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
+}
+
+fn taints_record(node: &Node) -> Record {
+    let text = |taint: &Taint| -> Str {
+        let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+        format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
+    };
+    let taints = node.spec.taints.iter().map(text).collect();
+    Record::NodeTaints { node: node.meta.name.clone(), unschedulable: node.spec.unschedulable, taints }
+}
+
+fn deployment_counts(deployment: &Deployment) -> [i32; 5] {
+    let status = &deployment.status;
+    [deployment.replicas, status.replicas, status.updated, status.ready, status.available]
+}
+
+fn replica_set_counts(set: &ReplicaSet) -> [i32; 5] {
+    let status = &set.status;
+    [set.replicas, status.replicas, status.replicas, status.ready, status.available]
+}
+
+fn workload_record(kind: Kind, meta: &ObjectMeta, [desired, current, updated, ready, available]: [i32; 5]) -> Record {
+    let name = meta.key().to_string().into();
+    Record::Workload { kind: kind.as_str().into(), name, desired, current, updated, ready, available }
+}
+
+/// `namespace/name`.
+pub(super) fn pod_name(pod: &Pod) -> Str {
+    pod.meta.key().to_string().into()
+}
+
+/// `Kind/namespace/name` of the managing controller, or empty.
+fn controller_name(meta: &ObjectMeta) -> Str {
+    meta.controller().map_or_else(Str::default, |owner| format!("{}/{}/{}", owner.kind, meta.namespace, owner.name).into())
+}
+
+/// `Kind/namespace/name` of the workload on top, or empty.
+pub(super) fn workload_of(pod: &Pod, store: &Store) -> Str {
+    let between = pod.meta.controller().filter(|owner| &*owner.kind == Kind::ReplicaSet.as_str());
+    let between = between.map(|owner| ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() });
+    let set = between.and_then(|key| store.replica_sets.get(store.replica_sets.find(&key)?));
+    match set.map(|set| controller_name(&set.meta)) {
+        Some(top) if !top.is_empty() => top,
+        _ => controller_name(&pod.meta),
+    }
+}
+
+/// Says which containers changed.
+fn say_containers(name: &Str, pod: &Pod, status: &PodStatus, records: &mut Vec<Record>) {
+    let groups = [
+        (&pod.spec.init_containers, &pod.status.init_containers, &status.init_containers),
+        (&pod.spec.containers, &pod.status.containers, &status.containers),
+    ];
+    for (specs, old, new) in groups {
+        for (place, (spec, new)) in specs.iter().zip(new).enumerate() {
+            let old = old.get(place);
+            if old.map(|old| (&old.state, old.restart_count)) != Some((&new.state, new.restart_count)) {
+                records.push(container_record(name, &spec.name, new));
+            }
+        }
+    }
+}
+
+fn container_record(pod: &Str, container: &Str, status: &ContainerStatus) -> Record {
+    let (state, reason, exit_code) = match status.state {
+        ContainerState::Waiting { reason } => ("Waiting", reason, None),
+        ContainerState::Running { .. } => ("Running", "", None),
+        ContainerState::Terminated { exit_code, reason, .. } => ("Terminated", reason, Some(exit_code)),
+    };
+    let (state, reason) = (state.into(), reason.into());
+    Record::Container { pod: pod.clone(), container: container.clone(), state, reason, exit_code, restarts: status.restart_count }
+}

@@ -1,0 +1,136 @@
+//! The cluster at time zero: nodes that are Ready, and objects as kubectl would have made them.
+//!
+//! Invariant: set-up takes time linear in the number of objects, and makes no events that a running
+//! cluster would not have.
+
+use std::sync::Arc;
+
+use api::{ConditionStatus, Labels, Node, SimDuration, SimTime, Str};
+
+use super::{World, view};
+use crate::controllers::View;
+use crate::effects::{Effects, OtherObject};
+use crate::event::Event;
+use crate::random::{Purpose, entity};
+use crate::spec::NodePool;
+use crate::store::NodeId;
+
+const HOSTNAME: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+impl World {
+    pub(super) fn set_up(&mut self) {
+        let spec = self.spec.clone();
+        self.calendar.schedule(SimTime::ZERO + spec.duration, Event::Horizon);
+        for namespace in &spec.objects.namespaces {
+            self.create_other(OtherObject::Namespace(namespace.clone()));
+        }
+        for class in &spec.objects.priority_classes {
+            self.create_other(OtherObject::PriorityClass(class.clone()));
+        }
+        for pool in &spec.node_pools {
+            for ordinal in 0..pool.initial {
+                self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
+            }
+        }
+        for node in &spec.objects.nodes {
+            self.create_node(static_node(node), 0.0);
+        }
+        for budget in &spec.objects.pod_disruption_budgets {
+            self.create_other(OtherObject::PodDisruptionBudget(budget.clone()));
+        }
+        for service in &spec.objects.services {
+            self.create_other(OtherObject::Service(service.clone()));
+        }
+        for deployment in &spec.objects.deployments {
+            self.create_deployment(deployment.clone());
+        }
+        for set in &spec.objects.replica_sets {
+            self.create_replica_set(set.clone());
+        }
+        for pod in &spec.objects.pods {
+            self.create_pod(pod.clone());
+        }
+        for hpa in &spec.objects.horizontal_pod_autoscalers {
+            self.create_other(OtherObject::HorizontalPodAutoscaler(hpa.clone()));
+        }
+        self.plan();
+        self.publish();
+    }
+
+    /// Everything that the spec sets a time for.
+    fn plan(&mut self) {
+        let spec = self.spec.clone();
+        for (number, step) in (0..).zip(&spec.steps) {
+            self.calendar.schedule(step.at, Event::Step(number));
+        }
+        for (number, fault) in (0..).zip(&spec.faults) {
+            let (every, times) = fault.schedule.unwrap_or((SimDuration::ZERO, 1));
+            for occurrence in 0..times {
+                self.calendar.schedule(fault.at + every.times(u64::from(occurrence)), Event::FaultBegins(number, occurrence));
+            }
+        }
+        for (number, mark) in (0..).zip(&spec.marks) {
+            self.calendar.schedule(mark.at, Event::Mark(number));
+        }
+        if self.traffic.is_some() {
+            self.calendar.schedule(SimTime::ZERO + self.window(), Event::TrafficWindow);
+        }
+    }
+
+    /// A machine that was ordered has booted, registered and become Ready.
+    pub(super) fn node_provisioned(&mut self, pool: u32, ordinal: u32) {
+        let spec = self.spec.clone();
+        if let Some(pool) = spec.node_pools.get(pool as usize) {
+            self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
+        }
+    }
+
+    /// Its kubelet renews the node's lease from now on, at a phase of its own.
+    pub(super) fn node_registered(&mut self, id: NodeId) {
+        let Some(node) = self.store.nodes.get(id) else { return };
+        let interval = self.spec.control_plane.kubelet.lease_renew_interval;
+        let mut stream = self.streams.stream(Purpose::LeasePhase, entity(&node.meta.name));
+        let phase = SimDuration::from_nanos(stream.below(interval.as_nanos()));
+        let mut out = Effects::default();
+        self.node_lifecycle.node_registered(id, phase, &view!(self), &mut out);
+        self.apply(&mut out, None);
+    }
+}
+
+/// The `ordinal`-th node of a pool.
+fn pool_node(pool: &NodePool, ordinal: u32) -> Node {
+    let mut node = pool.template.clone();
+    node.meta.name = format!("{}-{ordinal}", pool.name).into();
+    node.spec.provider_id = pool.name.clone();
+    let labels = Arc::make_mut(&mut node.meta.labels);
+    if let Some(place) = (ordinal as usize).checked_rem(pool.zones.len()) {
+        labels.insert(ZONE.into(), pool.zones[place].clone());
+    }
+    label_as_kubelet(labels, &node.meta.name);
+    ready(&mut node);
+    node
+}
+
+/// A node that a manifest describes keeps what it says of its state.
+pub(super) fn static_node(node: &Node) -> Node {
+    let mut node = node.clone();
+    label_as_kubelet(Arc::make_mut(&mut node.meta.labels), &node.meta.name);
+    if node.status.ready_reason.is_empty() {
+        ready(&mut node);
+    }
+    node
+}
+
+/// Upstream: pkg/kubelet/kubelet_node_status.go, initialNode.
+fn label_as_kubelet(labels: &mut Labels, name: &Str) {
+    let own: [(&str, Str); 3] = [(HOSTNAME, name.clone()), ("kubernetes.io/arch", "amd64".into()), ("kubernetes.io/os", "linux".into())];
+    for (key, value) in own {
+        labels.entry(key.into()).or_insert(value);
+    }
+}
+
+fn ready(node: &mut Node) {
+    node.status.ready = ConditionStatus::True;
+    node.status.ready_reason = "KubeletReady".into();
+}

@@ -1,0 +1,314 @@
+//! What an operator does, as kubectl would: each step becomes the requests kubectl makes.
+//!
+//! Invariant: a step that finds nothing to do, or finds it cannot be done, changes nothing and says so in
+//! kubectl's words.
+//!
+//! Simplified: kubectl's own reads take no time; `apply` replaces a spec with what the manifest says and
+//! what defaults fill in, so a Deployment without `replicas` is set to one.
+
+use std::sync::Arc;
+
+use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ReplicaSet, Str, Taint};
+use trace::Record;
+
+use super::World;
+use crate::effects::{Component, Effects, OtherObject, Write};
+use crate::spec::{Objects, StepAction};
+use crate::store::{DeploymentId, NodeId};
+
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+impl World {
+    pub(super) fn operator_step(&mut self, number: u32, out: &mut Effects) {
+        let spec = self.spec.clone();
+        let Some(step) = spec.steps.get(number as usize) else { return };
+        let outcome = self.act(&step.action, out);
+        let outcome = outcome.unwrap_or_else(|refusal| refusal).into();
+        self.records.push(Record::Step { step: step.name.clone(), outcome });
+    }
+
+    /// What kubectl would print, done or refused.
+    fn act(&self, action: &StepAction, out: &mut Effects) -> Result<String, String> {
+        match action {
+            StepAction::Apply(objects) => Ok(self.apply_objects(objects, out)),
+            StepAction::Delete(kind, key) => self.kubectl_delete(*kind, key, out),
+            StepAction::Scale(kind, key, replicas) => self.kubectl_scale(*kind, key, *replicas, out),
+            StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
+            StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
+            StepAction::RolloutRestart(kind, key) => self.rollout_restart(*kind, key, out),
+            StepAction::RolloutPause(kind, key, paused) => self.rollout_pause(*kind, key, *paused, out),
+            StepAction::Cordon(name, cordoned) => self.kubectl_cordon(name, *cordoned, out),
+            StepAction::Drain(name) => self.kubectl_drain(name, out),
+            StepAction::Taint(name, taint, put_on) => self.kubectl_taint(name, taint, *put_on, out),
+            StepAction::LabelNode(name, labels) => self.label_node(name, labels, out),
+        }
+    }
+
+    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {
+        let store = &self.store;
+        let exists = match kind {
+            Kind::Pod => store.pods.find(key).is_some(),
+            Kind::Node => store.nodes.find(key).is_some(),
+            Kind::Deployment => store.deployments.find(key).is_some(),
+            Kind::ReplicaSet => store.replica_sets.find(key).is_some(),
+            Kind::Service => store.services.find(key).is_some(),
+            Kind::HorizontalPodAutoscaler => store.hpas.find(key).is_some(),
+            Kind::PodDisruptionBudget => store.pdbs.find(key).is_some(),
+            Kind::PriorityClass => store.priority_classes.find(key).is_some(),
+            Kind::Namespace => store.namespaces.find(key).is_some(),
+            _ => return Err(not_simulated("delete", kind)),
+        };
+        if !exists {
+            return Err(not_found(kind, &key.name));
+        }
+        out.write(Component::Kubectl, Write::Delete(kind, key.clone()));
+        Ok(done(kind, &key.name, "deleted"))
+    }
+
+    fn kubectl_scale(&self, kind: Kind, key: &ObjectKey, replicas: i32, out: &mut Effects) -> Result<String, String> {
+        let exists = match kind {
+            Kind::Deployment => self.store.deployments.find(key).is_some(),
+            Kind::ReplicaSet => self.store.replica_sets.find(key).is_some(),
+            _ => return Err(not_simulated("scale", kind)),
+        };
+        if !exists {
+            return Err(not_found(kind, &key.name));
+        }
+        out.write(Component::Kubectl, Write::Scale(kind, key.clone(), replicas));
+        Ok(done(kind, &key.name, "scaled"))
+    }
+
+    fn set_image(&self, kind: Kind, key: &ObjectKey, images: &[(Str, Str)], out: &mut Effects) -> Result<String, String> {
+        self.edit_template(kind, key, "image updated", out, |template| {
+            let spec: &mut PodSpec = Arc::make_mut(&mut template.spec);
+            for (name, image) in images {
+                let mut found = false;
+                for container in spec.containers.iter_mut().chain(&mut spec.init_containers) {
+                    if &**name == "*" || container.name == *name {
+                        container.image = image.clone();
+                        found = true;
+                    }
+                }
+                if !found {
+                    return Err(format!("error: unable to find container named \"{name}\""));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn rollout_restart(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {
+        let at: Str = self.now.to_string().into();
+        self.edit_template(kind, key, "restarted", out, |template| {
+            Arc::make_mut(&mut template.annotations).insert(RESTARTED_AT.into(), at);
+            Ok(())
+        })
+    }
+
+    fn rollout_pause(&self, kind: Kind, key: &ObjectKey, paused: bool, out: &mut Effects) -> Result<String, String> {
+        let verb = if paused { "paused" } else { "resumed" };
+        let (id, deployment) = self.deployment(kind, key)?;
+        if deployment.paused == paused {
+            let already = if paused { "already paused" } else { "is not paused" };
+            return Err(format!("error: {} {already}", resource(kind, &key.name)));
+        }
+        let changed = Deployment { paused, ..deployment.clone() };
+        out.write(Component::Kubectl, Write::UpdateDeployment(id, Box::new(changed)));
+        Ok(done(kind, &key.name, verb))
+    }
+
+    /// Upstream: kubectl/pkg/polymorphichelpers/rollback.go.
+    fn rollout_undo(&self, kind: Kind, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
+        let (id, deployment) = self.deployment(kind, key)?;
+        if deployment.paused {
+            return Err(format!(
+                "error: you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume deployment/{}' and try again",
+                key.name
+            ));
+        }
+        let mut sets: Vec<&ReplicaSet> = self.store.replica_sets_of(deployment).into_iter().map(|(_, set)| set).collect();
+        sets.sort_by_key(|set| std::cmp::Reverse(set.revision));
+        let found = match revision.filter(|revision| *revision > 0) {
+            Some(revision) => {
+                let found = sets.iter().find(|set| set.revision == revision);
+                found.ok_or_else(|| format!("error: unable to find specified revision {revision} in history"))?
+            }
+            None => sets.get(1).ok_or_else(|| format!("error: no rollout history found for deployment \"{}\"", key.name))?,
+        };
+        let mut template = (*found.template).clone();
+        Arc::make_mut(&mut template.labels).remove(TEMPLATE_HASH);
+        if template == *deployment.template {
+            return Err(format!(
+                "{} skipped rollback (current template already matches revision {})",
+                resource(kind, &key.name),
+                found.revision
+            ));
+        }
+        let changed = Deployment { template: Arc::new(template), ..deployment.clone() };
+        out.write(Component::Kubectl, Write::UpdateDeployment(id, Box::new(changed)));
+        Ok(done(kind, &key.name, "rolled back"))
+    }
+
+    fn deployment(&self, kind: Kind, key: &ObjectKey) -> Result<(DeploymentId, &Deployment), String> {
+        if kind != Kind::Deployment {
+            return Err(not_simulated("rollout", kind));
+        }
+        let id = self.store.deployments.find(key);
+        id.and_then(|id| Some((id, self.store.deployments.get(id)?))).ok_or_else(|| not_found(kind, &key.name))
+    }
+
+    fn edit_template(
+        &self,
+        kind: Kind,
+        key: &ObjectKey,
+        verb: &str,
+        out: &mut Effects,
+        edit: impl FnOnce(&mut PodTemplate) -> Result<(), String>,
+    ) -> Result<String, String> {
+        let (id, deployment) = self.deployment(kind, key)?;
+        let mut template = (*deployment.template).clone();
+        edit(&mut template)?;
+        let changed = Deployment { template: Arc::new(template), ..deployment.clone() };
+        out.write(Component::Kubectl, Write::UpdateDeployment(id, Box::new(changed)));
+        Ok(done(kind, &key.name, verb))
+    }
+
+    // Nodes.
+
+    fn node(&self, name: &Str) -> Result<NodeId, String> {
+        self.store.node_by_name(name).map(|(id, _)| id).ok_or_else(|| not_found(Kind::Node, name))
+    }
+
+    fn kubectl_cordon(&self, name: &Str, cordoned: bool, out: &mut Effects) -> Result<String, String> {
+        self.cordon(self.node(name)?, cordoned, out);
+        Ok(done(Kind::Node, name, if cordoned { "cordoned" } else { "uncordoned" }))
+    }
+
+    fn kubectl_drain(&self, name: &Str, out: &mut Effects) -> Result<String, String> {
+        let node = self.node(name)?;
+        self.cordon(node, true, out);
+        let count = self.drain(node, out);
+        Ok(format!("{}, evicting {count} pods", done(Kind::Node, name, "cordoned")))
+    }
+
+    fn kubectl_taint(&self, name: &Str, taint: &Taint, put_on: bool, out: &mut Effects) -> Result<String, String> {
+        let node = self.node(name)?;
+        let (add, remove) = if put_on { (vec![taint.clone()], Vec::new()) } else { (Vec::new(), vec![(taint.key.clone(), taint.effect)]) };
+        out.write(Component::Kubectl, Write::PatchNode { node, add, remove, unschedulable: None });
+        Ok(done(Kind::Node, name, if put_on { "tainted" } else { "untainted" }))
+    }
+
+    fn label_node(&self, name: &Str, changes: &Labels, out: &mut Effects) -> Result<String, String> {
+        let id = self.node(name)?;
+        let mut labels = self.store.nodes.get(id).map(|node| (*node.meta.labels).clone()).unwrap_or_default();
+        for (key, value) in changes {
+            if value.is_empty() {
+                labels.remove(key);
+            } else {
+                labels.insert(key.clone(), value.clone());
+            }
+        }
+        out.write(Component::Kubectl, Write::NodeLabels(id, labels));
+        Ok(done(Kind::Node, name, "labeled"))
+    }
+
+    // Apply.
+
+    fn apply_objects(&self, objects: &Objects, out: &mut Effects) -> String {
+        let mut said = Vec::new();
+        let mut request = |kind: Kind, meta: &ObjectMeta, known: bool, write: Write| {
+            out.write(Component::Kubectl, write);
+            said.push(done(kind, &meta.name, if known { "configured" } else { "created" }));
+        };
+        for namespace in &objects.namespaces {
+            let known = self.store.namespaces.find(&namespace.meta.key()).is_some();
+            request(Kind::Namespace, &namespace.meta, known, Write::CreateOther(Box::new(OtherObject::Namespace(namespace.clone()))));
+        }
+        for class in &objects.priority_classes {
+            let known = self.store.priority_classes.find(&class.meta.key()).is_some();
+            request(Kind::PriorityClass, &class.meta, known, Write::CreateOther(Box::new(OtherObject::PriorityClass(class.clone()))));
+        }
+        for budget in &objects.pod_disruption_budgets {
+            let known = self.store.pdbs.find(&budget.meta.key()).is_some();
+            let write = Write::CreateOther(Box::new(OtherObject::PodDisruptionBudget(budget.clone())));
+            request(Kind::PodDisruptionBudget, &budget.meta, known, write);
+        }
+        for service in &objects.services {
+            let known = self.store.services.find(&service.meta.key()).is_some();
+            request(Kind::Service, &service.meta, known, Write::CreateOther(Box::new(OtherObject::Service(service.clone()))));
+        }
+        for node in &objects.nodes {
+            if self.store.node_by_name(&node.meta.name).is_none() {
+                request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
+            }
+        }
+        for deployment in &objects.deployments {
+            let known = self.store.deployments.find(&deployment.meta.key());
+            request(
+                Kind::Deployment,
+                &deployment.meta,
+                known.is_some(),
+                match known {
+                    Some(id) => Write::UpdateDeployment(id, Box::new(self.applied_deployment(id, deployment))),
+                    None => Write::CreateDeployment(Box::new(deployment.clone())),
+                },
+            );
+        }
+        for set in &objects.replica_sets {
+            let known = self.store.replica_sets.find(&set.meta.key());
+            request(
+                Kind::ReplicaSet,
+                &set.meta,
+                known.is_some(),
+                match known {
+                    Some(id) => Write::UpdateReplicaSet(id, Box::new(set.clone())),
+                    None => Write::CreateReplicaSet(Box::new(set.clone())),
+                },
+            );
+        }
+        for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
+            request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
+        }
+        for hpa in &objects.horizontal_pod_autoscalers {
+            let known = self.store.hpas.find(&hpa.meta.key()).is_some();
+            let write = Write::CreateOther(Box::new(OtherObject::HorizontalPodAutoscaler(hpa.clone())));
+            request(Kind::HorizontalPodAutoscaler, &hpa.meta, known, write);
+        }
+        said.join("; ")
+    }
+
+    /// What controllers have written on a Deployment stays.
+    fn applied_deployment(&self, id: DeploymentId, given: &Deployment) -> Deployment {
+        let Some(stored) = self.store.deployments.get(id) else { return given.clone() };
+        let mut annotations = (*stored.meta.annotations).clone();
+        annotations.extend(given.meta.annotations.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let meta = ObjectMeta { annotations: Arc::new(annotations), ..given.meta.clone() };
+        Deployment { meta, collision_count: stored.collision_count, ..given.clone() }
+    }
+}
+
+fn resource(kind: Kind, name: &str) -> String {
+    let group = match kind {
+        Kind::Deployment | Kind::ReplicaSet => ".apps",
+        Kind::HorizontalPodAutoscaler => ".autoscaling",
+        Kind::PodDisruptionBudget => ".policy",
+        Kind::PriorityClass => ".scheduling.k8s.io",
+        _ => "",
+    };
+    format!("{}{group}/{name}", kind.as_str().to_lowercase())
+}
+
+fn done(kind: Kind, name: &str, verb: &str) -> String {
+    format!("{} {verb}", resource(kind, name))
+}
+
+fn not_found(kind: Kind, name: &str) -> String {
+    let resource = resource(kind, "");
+    let resource = resource.trim_end_matches('/').replacen(&kind.as_str().to_lowercase(), &format!("{}s", kind.as_str().to_lowercase()), 1);
+    format!("Error from server (NotFound): {resource} \"{name}\" not found")
+}
+
+fn not_simulated(verb: &str, kind: Kind) -> String {
+    format!("error: kubectl {verb} of a {kind} is not simulated")
+}

@@ -1,0 +1,146 @@
+//! What happens in small clusters, from manifest to repair.
+
+use super::*;
+use crate::spec::{Fault, FaultAction, FaultMode, FaultTarget, Mark, Step, StepAction};
+use api::Kind;
+
+fn fault(action: FaultAction, at_s: u64, duration_s: Option<u64>, node: &str) -> Fault {
+    Fault {
+        name: "fault".into(),
+        at: SimTime::from_secs(at_s),
+        duration: duration_s.map(SimDuration::from_secs),
+        schedule: None,
+        action,
+        mode: FaultMode::All,
+        target: FaultTarget::Nodes { labels: None, names: vec![node.into()] },
+    }
+}
+
+fn step(at_s: u64, action: StepAction) -> Step {
+    Step { name: "step".into(), at: SimTime::from_secs(at_s), action }
+}
+
+#[test]
+fn a_deployment_becomes_ready_on_both_nodes() {
+    let run = run(small(60));
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+    let nodes = run.all(|record| if let Record::PodScheduled { node, .. } = record { Some(node.to_string()) } else { None });
+    let count = |name: &str| nodes.iter().filter(|(_, node)| node == name).count();
+    assert_eq!((count("node-0") + count("node-1"), count("node-0") > 0, count("node-1") > 0), (3, true, true));
+    assert_eq!(run.summary.reason, "horizon");
+    assert_eq!(run.world.now(), SimTime::from_secs(60));
+}
+
+#[test]
+fn a_node_that_loses_power_is_noticed_after_its_grace_and_its_pods_are_replaced_after_their_toleration() {
+    let mut spec = small(900);
+    spec.faults.push(fault(FaultAction::NodePoweroff, 120, None, "node-0"));
+    let run = run(spec);
+    let unknown = run.all(|record| match record {
+        Record::NodeReady { node, status, .. } if &**node == "node-0" && &**status == "Unknown" => Some(()),
+        _ => None,
+    });
+    let noticed = unknown.first().expect("the silence is noticed").0;
+    // The last renewal lies up to 10 s before the power loss; 50 s of grace; the next tick of 5 s.
+    let after = noticed.since(SimTime::from_secs(120)).as_secs_f64();
+    assert!((40.0..56.0).contains(&after), "noticed after {after} s");
+    let evicted = run.all(|record| match record {
+        Record::PodDeleting { by, .. } if &**by == "taint-eviction-controller" => Some(()),
+        _ => None,
+    });
+    let waited = evicted.first().expect("pods are evicted").0.since(noticed).as_secs_f64();
+    assert!((300.0..312.0).contains(&waited), "evicted after {waited} s");
+    let again = run.ready_at("default/web", 3, evicted[0].0).expect("replacements become ready");
+    assert!(again.since(evicted[0].0) < SimDuration::from_secs(15), "{again}");
+}
+
+#[test]
+fn a_node_that_comes_back_in_time_is_never_noticed() {
+    let mut spec = small(400);
+    spec.faults.push(fault(FaultAction::KubeletServiceKill, 120, Some(20), "node-0"));
+    let run = run(spec);
+    let not_ready = run.all(|record| match record {
+        Record::NodeReady { status, .. } if &**status != "True" => Some(()),
+        _ => None,
+    });
+    assert_eq!(not_ready, []);
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+}
+
+#[test]
+fn a_new_image_rolls_out_without_losing_more_than_a_quarter() {
+    let mut spec = small(300);
+    spec.objects.deployments[0].replicas = 4;
+    spec.steps.push(step(60, StepAction::SetImage(Kind::Deployment, key("web"), vec![("main".into(), "web:v2".into())])));
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [4, 4, 4, 4, 4]);
+    let sets = run.all(|record| match record {
+        Record::Workload { kind, name, desired, .. } if &**kind == "ReplicaSet" => Some((name.to_string(), *desired)),
+        _ => None,
+    });
+    let newest = sets.last().map(|(_, (name, _))| name.clone()).expect("there are ReplicaSets");
+    assert!(sets.iter().any(|(_, (name, desired))| *name != newest && *desired == 0) || sets.iter().any(|(_, (_, desired))| *desired == 0));
+    assert!(run.fewest_serving(60) >= 3);
+}
+
+#[test]
+fn an_undone_rollout_comes_back_to_the_first_template() {
+    let mut spec = small(400);
+    spec.steps.push(step(60, StepAction::SetImage(Kind::Deployment, key("web"), vec![("*".into(), "web:v2".into())])));
+    spec.steps.push(step(180, StepAction::RolloutUndo(Kind::Deployment, key("web"), None)));
+    let run = run(spec);
+    let outcomes = run.all(|record| if let Record::Step { outcome, .. } = record { Some(outcome.to_string()) } else { None });
+    let outcomes: Vec<&str> = outcomes.iter().map(|(_, outcome)| &**outcome).collect();
+    assert_eq!(outcomes, ["deployment.apps/web image updated", "deployment.apps/web rolled back"]);
+    let images: Vec<&str> =
+        run.world.store.pods.iter().filter(|(_, pod)| pod.is_active()).map(|(_, pod)| &*pod.spec.containers[0].image).collect();
+    assert_eq!(images, ["web:v1"; 3]);
+}
+
+#[test]
+fn steps_that_cannot_be_done_say_so_and_change_nothing() {
+    let mut spec = small(120);
+    spec.steps.push(step(60, StepAction::Scale(Kind::Deployment, key("nobody"), 3)));
+    spec.steps.push(step(61, StepAction::SetImage(Kind::Deployment, key("web"), vec![("sidecar".into(), "x".into())])));
+    spec.steps.push(step(62, StepAction::RolloutUndo(Kind::Deployment, key("web"), None)));
+    spec.marks.push(Mark { name: "peak".into(), at: SimTime::from_secs(70) });
+    let run = run(spec);
+    let outcomes = run.all(|record| if let Record::Step { outcome, .. } = record { Some(outcome.to_string()) } else { None });
+    let outcomes: Vec<&str> = outcomes.iter().map(|(_, outcome)| &**outcome).collect();
+    assert_eq!(
+        outcomes,
+        [
+            "Error from server (NotFound): deployments.apps \"nobody\" not found",
+            "error: unable to find container named \"sidecar\"",
+            "error: no rollout history found for deployment \"web\"",
+        ]
+    );
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+    assert_eq!(run.all(|record| matches!(record, Record::Mark { .. }).then_some(())), [(SimTime::from_secs(70), ())]);
+}
+
+#[test]
+fn a_drain_moves_pods_one_by_one_as_their_budget_allows() {
+    let mut spec = small(600);
+    spec.objects.pod_disruption_budgets.push(api::PodDisruptionBudget {
+        meta: ObjectMeta { namespace: "default".into(), name: "web".into(), ..ObjectMeta::default() },
+        selector: Some(LabelSelector { match_labels: (*labels("web")).clone(), ..LabelSelector::default() }),
+        max_unavailable: Some(api::IntOrPercent::Count(1)),
+        ..api::PodDisruptionBudget::default()
+    });
+    spec.steps.push(step(60, StepAction::Drain("node-0".into())));
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+    let left: Vec<_> = run.world.store.pods_on("node-0").collect();
+    assert_eq!(left.len(), 0);
+    assert!(run.fewest_serving(60) >= 2);
+}
+
+#[test]
+fn a_deleted_deployment_takes_its_pods_along() {
+    let mut spec = small(200);
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"))));
+    let run = run(spec);
+    assert_eq!(run.world.store.pods.len(), 0);
+    assert_eq!(run.world.store.replica_sets.len(), 0);
+}
