@@ -45,6 +45,7 @@ impl Scheduling {
         match decision.outcome {
             Outcome::Scheduled { node } => {
                 let counts = (decision.feasible_nodes, decision.evaluated_nodes);
+                scheduler.reserve(&pod.info, node, &mut self.snapshot);
                 self.assume(pod, node, counts, scheduler, view, out);
             }
             Outcome::Unschedulable { message, rejected_by, preemption } => {

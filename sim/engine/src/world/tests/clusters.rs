@@ -144,3 +144,73 @@ fn a_deleted_deployment_takes_its_pods_along() {
     assert_eq!(run.world.store.pods.len(), 0);
     assert_eq!(run.world.store.replica_sets.len(), 0);
 }
+
+#[test]
+fn a_container_that_crashes_is_started_again_and_again_ever_more_slowly() {
+    let mut spec = small(400);
+    spec.objects.deployments[0].replicas = 1;
+    spec.behaviors.push(crate::spec::Behavior {
+        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1 }),
+        ..crate::spec::Behavior::default()
+    });
+    let run = run(spec);
+    let starts = run.all(|record| match record {
+        Record::Container { state, restarts, .. } if &**state == "Running" => Some(*restarts),
+        _ => None,
+    });
+    let counts: Vec<u32> = starts.iter().map(|(_, restarts)| *restarts).collect();
+    assert_eq!(counts, [0, 1, 2, 3, 4, 5, 6]);
+    let waits: Vec<u64> = starts.windows(2).map(|pair| pair[1].0.since(pair[0].0).as_secs()).collect();
+    assert!(waits.is_sorted() && waits[0] < 10 && waits[5] >= 160, "{waits:?}");
+}
+
+#[test]
+fn a_killed_container_comes_back_without_a_new_pod() {
+    let mut spec = small(120);
+    spec.faults.push(Fault {
+        target: FaultTarget::Pods(crate::spec::PodSelector::default()),
+        mode: FaultMode::One,
+        ..fault(FaultAction::ContainerKill { container: None, exit_code: 137 }, 60, None, "")
+    });
+    let run = run(spec);
+    let created = run.all(|record| matches!(record, Record::PodCreated { .. }).then_some(()));
+    assert_eq!(created.len(), 3);
+    assert_eq!(run.world.store.pods.iter().map(|(_, pod)| pod.restart_count()).sum::<u32>(), 1);
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+    let ends = run.all(|record| matches!(record, Record::FaultEnded { .. }).then_some(()));
+    assert_eq!(ends, [(SimTime::from_secs(60), ())]);
+}
+
+#[test]
+fn a_node_that_restarts_runs_the_same_pods_again() {
+    let mut spec = small(300);
+    spec.faults.push(fault(FaultAction::NodeRestart(SimDuration::from_secs(30)), 60, None, "node-0"));
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+    assert_eq!(run.all(|record| matches!(record, Record::PodCreated { .. }).then_some(())).len(), 3);
+    let on_node = run.world.store.pods_on("node-0").map(|(_, pod)| pod.restart_count()).collect::<Vec<u32>>();
+    assert!(!on_node.is_empty() && on_node.iter().all(|restarts| *restarts == 1), "{on_node:?}");
+}
+
+#[test]
+fn pods_without_room_get_a_node_that_the_cluster_autoscaler_orders() {
+    let mut spec = small(400);
+    spec.node_pools[0].autoscaling = Some((1, 5));
+    spec.node_pools[0].initial = 1;
+    spec.objects.deployments[0].replicas = 10;
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [10, 10, 10, 10, 10]);
+    let added = run.all(|record| if let Record::NodeAdded { node, .. } = record { Some(node.to_string()) } else { None });
+    let names: Vec<&str> = added.iter().map(|(_, name)| &**name).collect();
+    assert_eq!(names, ["node-0", "node-1"]);
+    assert!(added[1].0 >= SimTime::from_secs(60), "a node takes its time to boot");
+}
+
+#[test]
+fn a_node_that_is_deleted_is_taken_off_and_its_pods_are_replaced() {
+    let mut spec = small(300);
+    spec.steps.push(step(60, StepAction::Delete(Kind::Node, ObjectKey::new("", "node-0"))));
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+    assert!(run.world.store.pods.iter().all(|(_, pod)| pod.node_name.as_deref() == Some("node-1")));
+}

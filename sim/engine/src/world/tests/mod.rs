@@ -2,6 +2,7 @@
 
 mod clusters;
 mod determinism;
+mod traffic;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -182,10 +183,15 @@ impl Run {
         }
         fewest
     }
-    fn events(&self, wanted: &str) -> Vec<(SimTime, String)> {
-        self.all(|record| match record {
-            Record::Event { reason, object, .. } if &**reason == wanted => Some(object.to_string()),
+    /// Requests of a flow by what became of them: arrived, succeeded, everything else.
+    fn requests(&self, wanted: &str) -> [u64; 3] {
+        let windows = self.all(|record| match record {
+            Record::Traffic { flow, counts, .. } if &**flow == wanted => Some(*counts),
             _ => None,
+        });
+        windows.iter().fold([0; 3], |[arrived, succeeded, other], (_, counts)| {
+            let lost = counts.shed + counts.refused + counts.timed_out + counts.failed;
+            [arrived + counts.arrived, succeeded + counts.succeeded, other + lost]
         })
     }
 }

@@ -1,0 +1,234 @@
+//! What the parts of a scenario mean to the engine, as tables.
+
+extern crate wavetank_scenarios as scenarios;
+
+mod common;
+
+use api::{Kind, ObjectKey, SimDuration, SimTime};
+use common::{FINE, Nothing, load, sound};
+use engine::random::Distribution;
+use engine::spec::{FaultAction, FaultMode, FaultTarget, StepAction};
+use proptest::prelude::*;
+
+fn with(from: &str, to: &str) -> scenarios::Scenario {
+    assert!(FINE.contains(from), "{from:?} is not in the sound scenario");
+    sound(&FINE.replacen(from, to, 1))
+}
+
+/// Seconds, rate, and whether it goes in a straight line from there.
+fn points(load: &str) -> Vec<(f64, f64, bool)> {
+    let scenario = with("rate: 50/s", load);
+    let rate = &scenario.world.traffic.sources[0].rate;
+    rate.iter().map(|point| (point.at.as_secs_f64(), point.per_second, point.linear)).collect()
+}
+
+#[test]
+fn every_way_of_writing_a_load_becomes_points() {
+    for (load, expected) in [
+        ("rate: 50/s", vec![(0.0, 50.0, false)]),
+        ("rate: 1200/m", vec![(0.0, 20.0, false)]),
+        ("rate: {shape: step, base: 1/s, peak: 5/s, at: 10s, hold: 20s}", vec![(0.0, 1.0, false), (10.0, 5.0, false), (30.0, 1.0, false)]),
+        ("rate: {shape: ramp, from: 1/s, to: 5/s, at: 10s, duration: 20s}", vec![(0.0, 1.0, false), (10.0, 1.0, true), (30.0, 5.0, false)]),
+        (
+            "rate: {shape: spike, base: 3/s, peak: 120/s, at: 60s, rampUp: 30s, hold: 60s, rampDown: 30s}",
+            vec![(0.0, 3.0, false), (60.0, 3.0, true), (90.0, 120.0, false), (90.0 + 60.0, 120.0, true), (180.0, 3.0, false)],
+        ),
+        (
+            "startRate: 300/s, stages: [{duration: 1m, target: 300/s}, {duration: 2m, target: 12000/s}, {duration: 0s, target: 600/s}]",
+            vec![(0.0, 300.0, false), (60.0, 300.0, true), (180.0, 600.0, false)],
+        ),
+        ("startTime: 30s, stages: [{duration: 10s, target: 5/s}]", vec![(0.0, 0.0, false), (30.0, 0.0, true), (40.0, 5.0, false)]),
+    ] {
+        assert_eq!(points(load), expected, "{load}");
+    }
+}
+
+#[test]
+fn curved_loads_meet_their_ends() {
+    let crowd = points("rate: {shape: flash-crowd, base: 10/s, peak: 110/s, at: 1m, decay: 1m}");
+    assert_eq!((crowd[0], crowd[1]), ((0.0, 10.0, false), (60.0, 110.0, true)));
+    let at_decay = crowd.iter().find(|point| point.0 == 120.0).unwrap().1;
+    assert!((at_decay - (10.0 + 100.0 * (-1f64).exp())).abs() < 1e-9);
+    assert_eq!(crowd.last().unwrap().1, 10.0);
+    let day = points("rate: {shape: diurnal, base: 10/s, peak: 30/s, period: 4m, at: 1m}");
+    let level = |at: f64| day.iter().find(|point| point.0 == at).unwrap().1;
+    assert!((level(60.0) - 30.0).abs() < 1e-9 && (level(180.0) - 10.0).abs() < 1e-9 && (level(0.0) - 20.0).abs() < 1e-9);
+}
+
+#[test]
+fn distributions_are_read_by_name_or_by_what_they_say() {
+    let law = |text: &str| with("queueLimit: 64}", &format!("queueLimit: 64, latencyPerRequest: {text}}}")).world.behaviors[0].service.clone().unwrap().latency_per_request;
+    let ms = SimDuration::from_millis;
+    for (text, expected) in [
+        ("5ms", Distribution::Constant(ms(5))),
+        ("{distribution: constant, value: 5ms}", Distribution::Constant(ms(5))),
+        ("{distribution: exponential, mean: 5ms}", Distribution::Exponential { mean: ms(5) }),
+        ("{mean: 5ms}", Distribution::Exponential { mean: ms(5) }),
+        ("{mean: 5ms, cv: 0}", Distribution::Constant(ms(5))),
+        ("{mean: 5ms, cv: 2}", Distribution::lognormal_mean_cv(ms(5), 2.0)),
+        ("{distribution: lognormal, median: 5ms, p95: 20ms}", Distribution::lognormal_median_p95(ms(5), ms(20))),
+        ("{median: 5ms, p99: 20ms}", Distribution::lognormal_median_p99(ms(5), ms(20))),
+        ("{min: 1ms, max: 2ms}", Distribution::Uniform { min: ms(1), max: ms(2) }),
+        ("{distribution: weibull, scale: 5ms, shape: 1.5}", Distribution::Weibull { scale: ms(5), shape: 1.5 }),
+        ("{values: [3ms, 1ms, 2ms]}", Distribution::Empirical(vec![ms(1), ms(2), ms(3)])),
+    ] {
+        assert_eq!(law(text), expected, "{text}");
+    }
+    let cpu = sound(FINE).world.behaviors[0].service.clone().unwrap().cpu_per_request;
+    assert_eq!(cpu, Distribution::Exponential { mean: ms(5) });
+}
+
+#[test]
+fn a_behavior_reads_the_same_with_and_without_service() {
+    let nested = sound(FINE);
+    let flat = with("service: {cpuPerRequest: {mean: 5ms}, concurrency: 16, queueLimit: 64}", "cpuPerRequest: {mean: 5ms}\n      concurrency: 16\n      queueLimit: 64");
+    assert_eq!(nested.world.behaviors, flat.world.behaviors);
+    let other_words = with("service: {cpuPerRequest: {mean: 5ms}, concurrency: 16,", "service: {cpuPerRequest: 5ms, maxInFlightPerPod: 16,");
+    assert_eq!(nested.world.behaviors, other_words.world.behaviors);
+}
+
+#[test]
+fn both_forms_of_traffic_say_the_same() {
+    let list = with(
+        "  traffic:\n    sources:\n      - {name: shoppers, to: shop, rate: 50/s, timeout: 2s}",
+        "  traffic:\n    - {name: shoppers, target: {service: shop}, executor: constant-arrival-rate, rate: 50/s, timeout: 2s}",
+    );
+    assert_eq!(list.world.traffic, sound(FINE).world.traffic);
+}
+
+#[test]
+fn retries_are_counted_as_attempts_or_as_more_attempts() {
+    let client = |text: &str| with("timeout: 2s", &format!("timeout: 2s, retries: {text}")).world.traffic.sources[0].client.clone();
+    let ms = SimDuration::from_millis;
+    let one = client("{maxAttempts: 3, backoff: {base: 10ms, max: 50ms}, budget: {ratio: 20%, minPerSecond: 5}}");
+    assert_eq!((one.max_attempts, one.backoff_base, one.backoff_max, one.full_jitter, one.retry_budget), (3, ms(10), ms(50), true, Some((0.2, 5.0))));
+    let two = client("{max: 2, backoff: 200ms, jitter: none}");
+    assert_eq!((two.max_attempts, two.backoff_base, two.backoff_max, two.full_jitter, two.retry_budget), (3, ms(200), ms(2000), false, None));
+    let callee = with("timeout: 2s}", "}").world.traffic.sources[0].client.timeout;
+    assert_eq!(callee, SimDuration::from_secs(15));
+    let callee = sound(&FINE.replace(", timeout: 2s}", "}").replace("queueLimit: 64}", "queueLimit: 64, timeout: 7s}"));
+    assert_eq!(callee.world.traffic.sources[0].client.timeout, SimDuration::from_secs(7));
+}
+
+#[test]
+fn moments_are_durations_times_of_day_or_relative() {
+    let at = |text: &str| with("  duration: 10m", &format!("  clock: {{start: \"2026-11-27T01:57:00Z\"}}\n  duration: 10m\n  x: {text}"));
+    let _ = at;
+    let fault = |text: &str| {
+        let scenario = sound(&FINE.replace("  duration: 10m", "  clock: {start: \"2026-11-27T01:57:00Z\"}\n  duration: 10m").replace("at: 5m, kind", &format!("at: {text}, kind")));
+        scenario.world.faults[0].at
+    };
+    assert_eq!(fault("90s"), SimTime::from_secs(90));
+    assert_eq!(fault("\"02:00\""), SimTime::from_secs(180));
+    assert_eq!(fault("\"01:58:30\""), SimTime::from_secs(90));
+    assert_eq!(fault("{after: release, delay: 30s}"), SimTime::from_secs(210));
+}
+
+#[test]
+fn faults_are_those_of_litmus_and_chaos_mesh() {
+    let fault = |text: &str| with("kind: NodeChaos, action: node-poweroff, duration: 2m", text).world.faults[0].clone();
+    let kill = fault("kind: PodChaos, action: container-kill, mode: fixed-percent, value: 10, selector: {namespaces: [default]}, schedule: {every: 30s, times: 20}");
+    assert_eq!(kill.action, FaultAction::ContainerKill { container: None, exit_code: 137 });
+    assert_eq!((kill.mode, kill.schedule), (FaultMode::FixedPercent(10.0), Some((SimDuration::from_secs(30), 20))));
+    let node = fault("action: node-poweroff, mode: fixed, value: 2, selector: {nodeSelectors: {topology.kubernetes.io/zone: b}}");
+    assert!(matches!(node.target, FaultTarget::Nodes { labels: Some(_), .. }) && node.mode == FaultMode::Fixed(2));
+    let of_pod = fault("action: node-drain, selector: {labelSelectors: {app: shop}, target: node-of-pod}");
+    assert!(matches!(of_pod.target, FaultTarget::NodesOfPods(_)) && of_pod.mode == FaultMode::One);
+    let gentle = fault("action: pod-kill, gracePeriod: 30");
+    assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
+}
+
+#[test]
+fn steps_are_what_kubectl_does() {
+    let step = |text: &str| with("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", text).world.steps[0].action.clone();
+    let shop = || (Kind::Deployment, ObjectKey::new("default", "shop"));
+    assert_eq!(step("scale: {workload: deploy/shop, replicas: 5}"), StepAction::Scale(shop().0, shop().1, 5));
+    assert_eq!(step("setImage: {workload: deployment/default/shop, containers: {app: x}}"), StepAction::SetImage(shop().0, shop().1, vec![("app".into(), "x".into())]));
+    assert_eq!(step("rolloutUndo: deployment/shop"), StepAction::RolloutUndo(shop().0, shop().1, None));
+    assert_eq!(step("rolloutUndo: {workload: deployment/shop, toRevision: 2}"), StepAction::RolloutUndo(shop().0, shop().1, Some(2)));
+    assert_eq!(step("rolloutPause: deployment/shop"), StepAction::RolloutPause(shop().0, shop().1, true));
+    assert_eq!(step("drain: general-0"), StepAction::Drain("general-0".into()));
+    assert!(matches!(step("taint: {node: general-1, taint: \"a=b:NoExecute-\"}"), StepAction::Taint(node, taint, false) if &*node == "general-1" && &*taint.value == "b"));
+    let applied = step("apply: {apiVersion: v1, kind: Service, metadata: {name: more}, spec: {selector: {app: shop}, ports: [{port: 80}]}}");
+    assert!(matches!(applied, StepAction::Apply(objects) if objects.services.len() == 1));
+}
+
+#[test]
+fn expectations_are_in_base_units() {
+    let value = |text: &str| with("metric: availability, where: {service: shop}, op: \">=\", value: 99.5%", text).questions[0].value;
+    for (text, expected) in [
+        ("metric: availability, op: \">=\", value: 99.5%", 0.995),
+        ("metric: availability, op: \">=\", value: 0.995", 0.995),
+        ("metric: latency.p99, op: <, value: 400ms", 0.4),
+        ("metric: latency.p99, op: <, value: 7m", 420.0),
+        ("metric: throughput, op: \">=\", value: 300/s", 300.0),
+        ("metric: pods.pending, op: <=, value: 150", 150.0),
+    ] {
+        assert!((value(text) - expected).abs() < 1e-12, "{text}: {}", value(text));
+    }
+}
+
+#[test]
+fn settings_of_components_are_read_under_their_flags_names() {
+    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}}\n  manifests:").world.control_plane;
+    let seconds = SimDuration::from_secs;
+    assert_eq!((plane.node_lifecycle.node_monitor_grace_period, plane.node_lifecycle.node_eviction_rate), (seconds(40), 0.2));
+    assert_eq!((plane.scheduler.pod_max_backoff, plane.api_server.default_unreachable_toleration_seconds), (seconds(20), 30));
+    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("price", false));
+    assert_eq!(plane.horizontal_pod_autoscaler.tolerance, 0.05);
+    assert_eq!(plane.kubelet.default_image_pull, Distribution::lognormal_median_p95(seconds(8), seconds(25)));
+}
+
+#[test]
+fn the_resolved_scenario_is_the_same_scenario() {
+    let scenario = sound(FINE);
+    let resolved = scenarios::resolved_yaml(&scenario);
+    assert!(resolved.contains("nodeMonitorGracePeriod: 50s") && resolved.contains("queueLimit: 64"), "{resolved}");
+    let again = sound(&resolved);
+    assert_eq!((again.world, again.questions, again.seeds), (scenario.world, scenario.questions, scenario.seeds));
+}
+
+#[test]
+fn a_setting_is_as_good_as_the_file() {
+    let (set, said) = load("shop.yaml", FINE, &Nothing, &[("duration", "20m"), ("cluster.nodePools[name=general].count.max", "9")]);
+    let set = set.unwrap_or_else(|| panic!("{said}"));
+    let written = sound(&FINE.replace("  duration: 10m", "  duration: 20m").replace("max: 4}", "max: 9}"));
+    assert_eq!((set.world, set.digest), (written.world, written.digest));
+}
+
+/// The lines of the sound scenario, for tests that mangle it.
+fn lines() -> Vec<&'static str> {
+    FINE.lines().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = load("any.yaml", &text, &Nothing, &[]);
+    }
+
+    #[test]
+    fn no_value_anywhere_makes_it_panic(line in 0usize..60, value in prop_oneof![
+        Just("null"), Just("[]"), Just("{}"), Just("-1"), Just("1e300"), Just(".nan"), Just("\"\""), Just("99999999999999999999"), Just("0"),
+        Just("true"), Just("{a: b}"), Just("[1, [2]]"), Just("0s"), Just("1e9s"), Just("\"25:00\""), Just("/"), Just("a/b/c/d"), Just("'*'"), Just("0.0001/h"),
+    ]) {
+        let mut lines: Vec<String> = lines().into_iter().map(str::to_owned).collect();
+        let index = line % lines.len();
+        let at = &lines[index];
+        // Replaces the first value of the line.
+        if let Some(colon) = at.find(": ") {
+            let end = at[colon + 2..].find([',', '}']).map_or(at.len(), |end| colon + 2 + end);
+            lines[index] = format!("{}: {value}{}", &at[..colon], &at[end..]);
+        } else {
+            lines.remove(index);
+        }
+        let _ = load("any.yaml", &lines.join("\n"), &Nothing, &[]);
+    }
+
+    #[test]
+    fn no_setting_makes_it_panic(path in "[a-z.\\[\\]=0-9]{0,30}", value in "\\PC{0,20}") {
+        let _ = load("shop.yaml", FINE, &Nothing, &[(&path, &value)]);
+    }
+}
