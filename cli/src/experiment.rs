@@ -57,7 +57,13 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
     done.into_iter().collect()
 }
 
-fn run_one(plan: &Plan<'_>, spec: &Arc<engine::spec::WorldSpec>, seed: u64, progress: &Progress<'_>, failed: &AtomicBool) -> Result<Done, CliError> {
+fn run_one(
+    plan: &Plan<'_>,
+    spec: &Arc<engine::spec::WorldSpec>,
+    seed: u64,
+    progress: &Progress<'_>,
+    failed: &AtomicBool,
+) -> Result<Done, CliError> {
     let scheduler = plan.policy.make()?;
     let header = header(plan.scenario, plan.policy.name(), seed);
     let id = job_id(&header);

@@ -71,7 +71,8 @@ impl Schedule {
             io.say(&manifests::render(&problems, io.color_on_stderr()));
         }
         let options = self.options.as_ref().map_or(Ok(Value::Null), |path| value(path))?;
-        let options = Options::from_value(&options).map_err(|error| CliError::asked(error.to_string(), "mend the file given with --options"))?;
+        let options =
+            Options::from_value(&options).map_err(|error| CliError::asked(error.to_string(), "mend the file given with --options"))?;
         let asked = self.pods.to_string_lossy();
         let (queue, pods): (Vec<_>, Vec<_>) = objects.pods.iter().partition(|pod| *pod.origin.document.source.name == *asked);
         Ok(Input {
@@ -176,7 +177,8 @@ fn nodes(attempt: &Value) -> String {
     let mut table = Table::new(&["NODE", "SCORE", "WHY"]);
     for (name, node) in attempt["feasible"].as_object().into_iter().flatten() {
         let scores = node["scores"].as_object().into_iter().flatten();
-        let parts: Vec<String> = scores.filter(|(_, score)| score.as_i64() != Some(0)).map(|(plugin, score)| format!("{plugin} {score}")).collect();
+        let parts: Vec<String> =
+            scores.filter(|(_, score)| score.as_i64() != Some(0)).map(|(plugin, score)| format!("{plugin} {score}")).collect();
         table.push(vec![name.clone(), node["total"].to_string(), parts.join(", ")]);
     }
     for (name, node) in attempt["infeasible"].as_object().into_iter().flatten() {
