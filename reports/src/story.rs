@@ -54,6 +54,7 @@ pub(crate) fn story(run: &Run<'_>) -> Vec<Point> {
     traffic(run, &mut points);
     cluster(run, &mut points);
     scaling(run, &mut points);
+    rollouts(run, &mut points);
     for recovery in recoveries(run) {
         recovered(recovery, &mut points);
     }
@@ -292,9 +293,26 @@ fn scaling(run: &Run<'_>, points: &mut Vec<Point>) {
             points.push(Point {
                 at: *at,
                 tone: Tone::Good,
-                text: format!("first new node joins, {wait} after it was asked for ({} in all)", joined.count()),
+                text: format!("first new node joins, {} after it was asked for ({} in all)", said(wait), joined.count()),
             });
         }
+    }
+}
+
+/// Ten seconds and more in whole seconds.
+fn said(span: SimDuration) -> String {
+    let half = SimDuration::from_millis(500);
+    if span < SimDuration::from_secs(10) { span.to_string() } else { SimDuration::from_secs((span + half).as_secs()).to_string() }
+}
+
+/// Rollouts that ended, the first few.
+fn rollouts(run: &Run<'_>, points: &mut Vec<Point>) {
+    let all = crate::metrics::rollouts_of(run, &std::collections::BTreeMap::new(), run.range());
+    for rollout in all.iter().take(5) {
+        let (kind, name) = rollout.workload;
+        let Some(done) = rollout.done else { continue };
+        let text = format!("the rollout of {kind} {name} is over, {} after it began", said(done.since(rollout.began)));
+        points.push(Point { at: done, tone: Tone::Good, text });
     }
 }
 
@@ -303,7 +321,7 @@ fn recovered(recovery: &Recovery, points: &mut Vec<Point>) {
     points.push(Point {
         at: recovery.at + total,
         tone: Tone::Good,
-        text: format!("recovered from {}, {total} after it began", recovery.cause),
+        text: format!("recovered from {}, {} after it began", recovery.cause, said(total)),
     });
 }
 
