@@ -60,8 +60,11 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
         push_at(cx, service, diagnostic, "/spec/selector");
     }
     for key in asked {
-        if let Some(service) = catalog.find_service(key).filter(|service| service.selector.as_ref().is_none_or(|selector| selector.is_empty())) {
-            let diagnostic = Diagnostic::error("WT0210", format!("Service `{}` has no selector", key.name)).label("nobody would answer its requests");
+        if let Some(service) =
+            catalog.find_service(key).filter(|service| service.selector.as_ref().is_none_or(|selector| selector.is_empty()))
+        {
+            let diagnostic =
+                Diagnostic::error("WT0210", format!("Service `{}` has no selector", key.name)).label("nobody would answer its requests");
             push_at(cx, service, diagnostic, "/spec");
         }
     }
@@ -115,12 +118,11 @@ pub(crate) fn calls(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behavior
     // Takes away, again and again, what calls nobody that is left; what stays is on a circle or leads to one.
     let mut left: BTreeSet<usize> = edges.keys().copied().collect();
     loop {
-        let free: Vec<usize> =
-            left.iter().copied().filter(|index| edges[index].iter().all(|(callee, _)| !left.contains(callee))).collect();
+        let free: Vec<usize> = left.iter().copied().filter(|index| edges[index].iter().all(|(callee, _)| !left.contains(callee))).collect();
         if free.is_empty() {
             break;
         }
-        free.iter().for_each(|index| drop(left.remove(index)));
+        left.retain(|index| !free.contains(index));
     }
     for index in &left {
         for (callee, at) in edges[index].iter().filter(|(callee, _)| reaches(&edges, *callee, *index)) {
@@ -147,24 +149,30 @@ fn reaches(edges: &BTreeMap<usize, Vec<(usize, Pointer)>>, from: usize, to: usiz
 /// Moments outside the run.
 pub(crate) fn times(cx: &mut Cx<'_>, faults: &[(Fault, Pointer)], steps: &[(Step, Pointer)], marks: &[(Mark, Pointer)]) {
     let end = SimTime::ZERO + cx.duration;
-    let lasts = format!("the run lasts {}", cx.duration);
     for (fault, path) in faults {
         if fault.at >= end {
-            cx.error("WT0303", format!("fault `{}` begins after the run", fault.name), lasts.clone(), &path.key("at"));
+            cx.too_late("WT0303", format!("fault `{}` begins after the run", fault.name), &path.key("at"));
         } else if fault.duration.is_some_and(|span| fault.at + span > end) {
-            let diagnostic = Diagnostic::warning("WT0303", format!("fault `{}` outlasts the run", fault.name)).label(lasts.clone());
+            let diagnostic = Diagnostic::warning("WT0303", format!("fault `{}` outlasts the run", fault.name))
+                .label(format!("the run lasts {}", cx.duration));
             cx.push(diagnostic.help("recovery from it cannot be measured"), &path.key("duration"));
         }
     }
     let others = steps.iter().map(|(step, path)| ("step", &step.name, step.at, path));
     let others = others.chain(marks.iter().map(|(mark, path)| ("mark", &mark.name, mark.at, path)));
     for (what, name, at, path) in others.filter(|(_, _, at, _)| *at >= end) {
-        cx.error("WT0109", format!("{what} `{name}` lies behind the end of the run ({at})"), lasts.clone(), &path.key("at"));
+        cx.too_late("WT0109", format!("{what} `{name}` lies behind the end of the run ({at})"), &path.key("at"));
     }
 }
 
 /// Faults that strike nobody.
-pub(crate) fn faults(cx: &mut Cx<'_>, catalog: &Catalog<'_>, pools: &[NodePool], objects: &manifests::Objects, faults: &[(Fault, Pointer)]) {
+pub(crate) fn faults(
+    cx: &mut Cx<'_>,
+    catalog: &Catalog<'_>,
+    pools: &[NodePool],
+    objects: &manifests::Objects,
+    faults: &[(Fault, Pointer)],
+) {
     for (fault, path) in faults {
         let at = path.key("selector");
         let at = if cx.value(&at).is_some() { at } else { path.clone() };
@@ -260,7 +268,8 @@ fn containers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, kind: Kind, key: &ObjectKe
 
 /// The Services that anyone asks.
 pub(crate) fn asked(traffic: &TrafficSpec, behaviors: &Behaviors) -> BTreeSet<ObjectKey> {
-    let called = behaviors.items.iter().filter_map(|(behavior, _)| behavior.service.as_ref()).flat_map(|service| service.calls.iter().flatten());
+    let called =
+        behaviors.items.iter().filter_map(|(behavior, _)| behavior.service.as_ref()).flat_map(|service| service.calls.iter().flatten());
     traffic.sources.iter().map(|source| source.to.clone()).chain(called.map(|call| call.to.clone())).collect()
 }
 
@@ -285,7 +294,8 @@ pub(crate) fn unanswered(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Beh
         if behind.is_empty() || behaviors.of_service(catalog, &key).is_some() {
             continue;
         }
-        let diagnostic = Diagnostic::error("WT0107", format!("how does Service `{}` answer requests?", key.name)).label("no behavior says what a request costs");
+        let diagnostic = Diagnostic::error("WT0107", format!("how does Service `{}` answer requests?", key.name))
+            .label("no behavior says what a request costs");
         let name = behind[0].title();
         let name = name.split_once('/').map_or(name.clone(), |(kind, rest)| format!("{}/{rest}", kind.to_ascii_lowercase()));
         cx.push(diagnostic.help(format!("add `behaviors: [{{workload: {name}, service: {{cpuPerRequest: {{mean: 5ms}}}}}}]`")), &at);

@@ -104,11 +104,8 @@ enum Executor {
 
 /// The load of a source: exactly one of its three ways.
 fn load(cx: &mut Cx<'_>, fields: &format::Source, path: &Pointer) -> Option<Vec<RatePoint>> {
-    const EXECUTORS: &[(&str, Executor)] = &[
-        ("ramping-arrival-rate", Executor::Ramping),
-        ("constant-arrival-rate", Executor::Constant),
-        ("replay", Executor::Replay),
-    ];
+    const EXECUTORS: &[(&str, Executor)] =
+        &[("ramping-arrival-rate", Executor::Ramping), ("constant-arrival-rate", Executor::Constant), ("replay", Executor::Replay)];
     let given = [
         (fields.stages.is_some(), "stages", Executor::Ramping),
         (fields.rate.is_some(), "rate", Executor::Constant),
@@ -148,7 +145,7 @@ fn load(cx: &mut Cx<'_>, fields: &format::Source, path: &Pointer) -> Option<Vec<
 /// `points` beginning `start` later, with nothing before.
 fn shifted(mut points: Vec<RatePoint>, start: SimDuration) -> Vec<RatePoint> {
     for point in &mut points {
-        point.at = point.at + start;
+        point.at += start;
     }
     if points.first().is_none_or(|first| first.at > SimTime::ZERO) {
         points.insert(0, step(SimDuration::ZERO, 0.0));
