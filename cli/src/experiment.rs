@@ -42,7 +42,10 @@ pub(crate) struct Plan<'a> {
 pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>, CliError> {
     let world = Arc::new(plan.scenario.world.clone());
     let failed = AtomicBool::new(false);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(plan.threads).build().map_err(anyhow::Error::new)?;
+    // A thread takes a run; more threads than runs would only be made to wait.
+    let threads = if plan.threads == 0 { rayon::current_num_threads() } else { plan.threads };
+    let threads = threads.min(plan.seeds.len()).max(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(anyhow::Error::new)?;
     let done: Vec<Result<Done, CliError>> = pool.install(|| {
         plan.seeds
             .par_iter()
@@ -57,7 +60,13 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
     done.into_iter().collect()
 }
 
-fn run_one(plan: &Plan<'_>, spec: &Arc<engine::spec::WorldSpec>, seed: u64, progress: &Progress<'_>, failed: &AtomicBool) -> Result<Done, CliError> {
+fn run_one(
+    plan: &Plan<'_>,
+    spec: &Arc<engine::spec::WorldSpec>,
+    seed: u64,
+    progress: &Progress<'_>,
+    failed: &AtomicBool,
+) -> Result<Done, CliError> {
     let scheduler = plan.policy.make()?;
     let header = header(plan.scenario, plan.policy.name(), seed);
     let id = job_id(&header);
