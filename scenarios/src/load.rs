@@ -151,13 +151,25 @@ fn envelope(cx: &mut Cx<'_>) -> Option<File> {
     let root = Pointer::root();
     if !cx.value(&root).is_some_and(Value::is_object) {
         let diagnostic = Diagnostic::error("WT0105", "not a scenario").label("expected a mapping");
-        cx.push(diagnostic.help(format!("a scenario begins with `apiVersion: {API_VERSION}`, `kind: Scenario`, `metadata` and `spec`")), &root);
+        cx.push(
+            diagnostic.help(format!("a scenario begins with `apiVersion: {API_VERSION}`, `kind: Scenario`, `metadata` and `spec`")),
+            &root,
+        );
         return None;
     }
     let kind = cx.text(&root.key("kind")).map(str::to_owned);
     if kind.as_deref() == Some("Comparison") {
         let diagnostic = Diagnostic::error("WT0108", "comparisons are not supported yet").label("only `Scenario`");
         cx.push(diagnostic.help("run the scenario once per policy: `wavetank run SCENARIO --policy NAME`"), &root.key("kind"));
+        return None;
+    }
+    let version = cx.text(&root.key("apiVersion")).map(str::to_owned);
+    if let (Some(version), Some(kind)) = (&version, &kind)
+        && !version.starts_with("wavetank.dev/")
+    {
+        let diagnostic = Diagnostic::error("WT0108", format!("a {kind} is not a scenario")).label(format!("expected `{API_VERSION}`"));
+        let help = "list Kubernetes objects under `spec.manifests` of a scenario (`wavetank init` makes one); `wavetank validate` checks them by themselves";
+        cx.push(diagnostic.help(help), &root.key("apiVersion"));
         return None;
     }
     let file: File = cx.read(&root)?;
@@ -225,6 +237,12 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     };
     let metadata = file.metadata.as_ref();
     let name = metadata.and_then(|metadata| metadata.name.clone()).unwrap_or_else(|| stem(&cx.document.source.name));
+    if !is_name(&name) {
+        let diagnostic =
+            Diagnostic::error("WT0110", format!("`{name}` is no name for a scenario")).label("results go to a directory of this name");
+        let help = "use letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
+        cx.push(diagnostic.help(help), &Pointer::root().key("metadata").key("name"));
+    }
     let annotation = |key: &str| metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(key).cloned());
     let resolved = resolved(cx, &world, &seeds, &policy, warmup);
     Some(Scenario {
@@ -246,6 +264,12 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
 
 fn plain<T>(items: Vec<(T, Pointer)>) -> Vec<T> {
     items.into_iter().map(|(item, _)| item).collect()
+}
+
+/// Whether a directory can safely be called so.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    name.len() <= 200 && name.starts_with(char::is_alphanumeric) && name.chars().all(allowed)
 }
 
 fn stem(name: &str) -> String {
@@ -366,7 +390,12 @@ fn moments(cx: &mut Cx<'_>, path: &Pointer) {
 }
 
 /// The objects that are there from the start, with the places they came from.
-fn manifests_of(cx: &mut Cx<'_>, import: Option<String>, start: &str, path: &Pointer) -> (Vec<Origin>, manifests::Objects, manifests::Options) {
+fn manifests_of(
+    cx: &mut Cx<'_>,
+    import: Option<String>,
+    start: &str,
+    path: &Pointer,
+) -> (Vec<Origin>, manifests::Objects, manifests::Options) {
     let mut all: Vec<Origin> = Vec::new();
     if let Some(import) = import {
         let at = path.key("cluster").key("import");

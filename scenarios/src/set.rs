@@ -38,7 +38,11 @@ fn value_of(text: &str, place: &Location, problems: &mut Problems) -> Option<Val
         _ => {
             let words = own.sorted().first().and_then(|problem| problem.primary.as_ref().map(|at| at.label.clone()));
             let diagnostic = Diagnostic::error("WT0119", "cannot set this").at_place(place.clone());
-            problems.push(diagnostic.label(words.unwrap_or_else(|| "not a value".to_owned())).help("the value is YAML: `10m`, `3`, `{min: 1, max: 5}`"));
+            problems.push(
+                diagnostic
+                    .label(words.unwrap_or_else(|| "not a value".to_owned()))
+                    .help("the value is YAML: `10m`, `3`, `{min: 1, max: 5}`"),
+            );
             None
         }
     }
@@ -120,7 +124,9 @@ fn put(root: &mut Value, steps: &[Step], new: Value) -> Result<Pointer, String> 
                 pointer = pointer.index(index);
                 &mut items[index]
             }
-            (Step::Key(key), Value::Array(_)) => return Err(format!("`{pointer}` is a list: write `[0]` or `[name=…]` instead of `{key}`")),
+            (Step::Key(key), Value::Array(_)) => {
+                return Err(format!("`{pointer}` is a list: write `[0]` or `[name=…]` instead of `{key}`"));
+            }
             _ => return Err(format!("`{pointer}` is {kind}, which has no parts")),
         };
     }

@@ -88,10 +88,11 @@ fn a_yaml_bomb_is_refused() {
 
 #[test]
 fn what_is_not_a_scenario_is_told_so() {
-    let said: Vec<String> = ["", "[1, 2]", "just text", "apiVersion: v1\nkind: Pod\n", "apiVersion: wavetank.dev/v1\nkind: Comparison\nspec: {}\n"]
-        .iter()
-        .map(|text| load("odd.yaml", text, &Nothing, &[]).1)
-        .collect();
+    let said: Vec<String> =
+        ["", "[1, 2]", "just text", "apiVersion: v1\nkind: Pod\n", "apiVersion: wavetank.dev/v1\nkind: Comparison\nspec: {}\n"]
+            .iter()
+            .map(|text| load("odd.yaml", text, &Nothing, &[]).1)
+            .collect();
     insta::assert_snapshot!(said.join("\n"));
 }
 

@@ -26,7 +26,8 @@ fn every_shipped_scenario_loads_without_a_word() {
 #[test]
 fn every_file_of_the_library_is_shipped() {
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/library")).unwrap();
-    let mut names: Vec<String> = files.flatten().filter_map(|file| file.file_name().to_str()?.strip_suffix(".yaml").map(str::to_owned)).collect();
+    let mut names: Vec<String> =
+        files.flatten().filter_map(|file| file.file_name().to_str()?.strip_suffix(".yaml").map(str::to_owned)).collect();
     names.sort();
     let mut shipped: Vec<&str> = scenarios::library::names().collect();
     shipped.sort_unstable();
@@ -37,7 +38,8 @@ fn every_file_of_the_library_is_shipped() {
 #[test]
 fn settings_lead_the_shipped_scenarios_elsewhere() {
     let text = scenarios::library::get("black-friday-40x").unwrap();
-    let change = [("cluster.nodePools[name=general].count.initial", "12"), ("traffic.sources[name=shoppers].rate.peak", "600/s"), ("seeds", "[7]")];
+    let change =
+        [("cluster.nodePools[name=general].count.initial", "12"), ("traffic.sources[name=shoppers].rate.peak", "600/s"), ("seeds", "[7]")];
     let (scenario, said) = load("black-friday-40x.yaml", text, &disk(), &change);
     let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
     assert_eq!((scenario.world.node_pools[0].initial, scenario.seeds), (12, vec![7]));

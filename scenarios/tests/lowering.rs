@@ -57,7 +57,13 @@ fn curved_loads_meet_their_ends() {
 
 #[test]
 fn distributions_are_read_by_name_or_by_what_they_say() {
-    let law = |text: &str| with("queueLimit: 64}", &format!("queueLimit: 64, latencyPerRequest: {text}}}")).world.behaviors[0].service.clone().unwrap().latency_per_request;
+    let law = |text: &str| {
+        with("queueLimit: 64}", &format!("queueLimit: 64, latencyPerRequest: {text}}}")).world.behaviors[0]
+            .service
+            .clone()
+            .unwrap()
+            .latency_per_request
+    };
     let ms = SimDuration::from_millis;
     for (text, expected) in [
         ("5ms", Distribution::Constant(ms(5))),
@@ -81,9 +87,13 @@ fn distributions_are_read_by_name_or_by_what_they_say() {
 #[test]
 fn a_behavior_reads_the_same_with_and_without_service() {
     let nested = sound(FINE);
-    let flat = with("service: {cpuPerRequest: {mean: 5ms}, concurrency: 16, queueLimit: 64}", "cpuPerRequest: {mean: 5ms}\n      concurrency: 16\n      queueLimit: 64");
+    let flat = with(
+        "service: {cpuPerRequest: {mean: 5ms}, concurrency: 16, queueLimit: 64}",
+        "cpuPerRequest: {mean: 5ms}\n      concurrency: 16\n      queueLimit: 64",
+    );
     assert_eq!(nested.world.behaviors, flat.world.behaviors);
-    let other_words = with("service: {cpuPerRequest: {mean: 5ms}, concurrency: 16,", "service: {cpuPerRequest: 5ms, maxInFlightPerPod: 16,");
+    let other_words =
+        with("service: {cpuPerRequest: {mean: 5ms}, concurrency: 16,", "service: {cpuPerRequest: 5ms, maxInFlightPerPod: 16,");
     assert_eq!(nested.world.behaviors, other_words.world.behaviors);
 }
 
@@ -101,9 +111,15 @@ fn retries_are_counted_as_attempts_or_as_more_attempts() {
     let client = |text: &str| with("timeout: 2s", &format!("timeout: 2s, retries: {text}")).world.traffic.sources[0].client.clone();
     let ms = SimDuration::from_millis;
     let one = client("{maxAttempts: 3, backoff: {base: 10ms, max: 50ms}, budget: {ratio: 20%, minPerSecond: 5}}");
-    assert_eq!((one.max_attempts, one.backoff_base, one.backoff_max, one.full_jitter, one.retry_budget), (3, ms(10), ms(50), true, Some((0.2, 5.0))));
+    assert_eq!(
+        (one.max_attempts, one.backoff_base, one.backoff_max, one.full_jitter, one.retry_budget),
+        (3, ms(10), ms(50), true, Some((0.2, 5.0)))
+    );
     let two = client("{max: 2, backoff: 200ms, jitter: none}");
-    assert_eq!((two.max_attempts, two.backoff_base, two.backoff_max, two.full_jitter, two.retry_budget), (3, ms(200), ms(2000), false, None));
+    assert_eq!(
+        (two.max_attempts, two.backoff_base, two.backoff_max, two.full_jitter, two.retry_budget),
+        (3, ms(200), ms(2000), false, None)
+    );
     let callee = with("timeout: 2s}", "}").world.traffic.sources[0].client.timeout;
     assert_eq!(callee, SimDuration::from_secs(15));
     let callee = sound(&FINE.replace(", timeout: 2s}", "}").replace("queueLimit: 64}", "queueLimit: 64, timeout: 7s}"));
@@ -115,7 +131,11 @@ fn moments_are_durations_times_of_day_or_relative() {
     let at = |text: &str| with("  duration: 10m", &format!("  clock: {{start: \"2026-11-27T01:57:00Z\"}}\n  duration: 10m\n  x: {text}"));
     let _ = at;
     let fault = |text: &str| {
-        let scenario = sound(&FINE.replace("  duration: 10m", "  clock: {start: \"2026-11-27T01:57:00Z\"}\n  duration: 10m").replace("at: 5m, kind", &format!("at: {text}, kind")));
+        let scenario = sound(
+            &FINE
+                .replace("  duration: 10m", "  clock: {start: \"2026-11-27T01:57:00Z\"}\n  duration: 10m")
+                .replace("at: 5m, kind", &format!("at: {text}, kind")),
+        );
         scenario.world.faults[0].at
     };
     assert_eq!(fault("90s"), SimTime::from_secs(90));
@@ -127,7 +147,9 @@ fn moments_are_durations_times_of_day_or_relative() {
 #[test]
 fn faults_are_those_of_litmus_and_chaos_mesh() {
     let fault = |text: &str| with("kind: NodeChaos, action: node-poweroff, duration: 2m", text).world.faults[0].clone();
-    let kill = fault("kind: PodChaos, action: container-kill, mode: fixed-percent, value: 10, selector: {namespaces: [default]}, schedule: {every: 30s, times: 20}");
+    let kill = fault(
+        "kind: PodChaos, action: container-kill, mode: fixed-percent, value: 10, selector: {namespaces: [default]}, schedule: {every: 30s, times: 20}",
+    );
     assert_eq!(kill.action, FaultAction::ContainerKill { container: None, exit_code: 137 });
     assert_eq!((kill.mode, kill.schedule), (FaultMode::FixedPercent(10.0), Some((SimDuration::from_secs(30), 20))));
     let node = fault("action: node-poweroff, mode: fixed, value: 2, selector: {nodeSelectors: {topology.kubernetes.io/zone: b}}");
@@ -140,16 +162,24 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
 
 #[test]
 fn steps_are_what_kubectl_does() {
-    let step = |text: &str| with("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", text).world.steps[0].action.clone();
+    let step = |text: &str| {
+        with("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", text).world.steps[0].action.clone()
+    };
     let shop = || (Kind::Deployment, ObjectKey::new("default", "shop"));
     assert_eq!(step("scale: {workload: deploy/shop, replicas: 5}"), StepAction::Scale(shop().0, shop().1, 5));
-    assert_eq!(step("setImage: {workload: deployment/default/shop, containers: {app: x}}"), StepAction::SetImage(shop().0, shop().1, vec![("app".into(), "x".into())]));
+    assert_eq!(
+        step("setImage: {workload: deployment/default/shop, containers: {app: x}}"),
+        StepAction::SetImage(shop().0, shop().1, vec![("app".into(), "x".into())])
+    );
     assert_eq!(step("rolloutUndo: deployment/shop"), StepAction::RolloutUndo(shop().0, shop().1, None));
     assert_eq!(step("rolloutUndo: {workload: deployment/shop, toRevision: 2}"), StepAction::RolloutUndo(shop().0, shop().1, Some(2)));
     assert_eq!(step("rolloutPause: deployment/shop"), StepAction::RolloutPause(shop().0, shop().1, true));
     assert_eq!(step("drain: general-0"), StepAction::Drain("general-0".into()));
-    assert!(matches!(step("taint: {node: general-1, taint: \"a=b:NoExecute-\"}"), StepAction::Taint(node, taint, false) if &*node == "general-1" && &*taint.value == "b"));
-    let applied = step("apply: {apiVersion: v1, kind: Service, metadata: {name: more}, spec: {selector: {app: shop}, ports: [{port: 80}]}}");
+    assert!(
+        matches!(step("taint: {node: general-1, taint: \"a=b:NoExecute-\"}"), StepAction::Taint(node, taint, false) if &*node == "general-1" && &*taint.value == "b")
+    );
+    let applied =
+        step("apply: {apiVersion: v1, kind: Service, metadata: {name: more}, spec: {selector: {app: shop}, ports: [{port: 80}]}}");
     assert!(matches!(applied, StepAction::Apply(objects) if objects.services.len() == 1));
 }
 

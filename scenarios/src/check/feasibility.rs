@@ -60,7 +60,8 @@ fn misfit(spec: &PodSpec, machine: &Machine) -> Option<Misfit> {
     if machine.allocatable.pods == 0 {
         return Some(Misfit { words: format!("{} takes no pods at all", machine.name), path: at("") });
     }
-    let selected = |labels: &Labels| spec.node_selector.iter().all(|(key, value)| key.ends_with("/hostname") || labels.get(key) == Some(value));
+    let selected =
+        |labels: &Labels| spec.node_selector.iter().all(|(key, value)| key.ends_with("/hostname") || labels.get(key) == Some(value));
     if !machine.labels.iter().any(selected) {
         return Some(Misfit { words: format!("{} has other labels than nodeSelector asks for", machine.name), path: at("/nodeSelector") });
     }
@@ -71,9 +72,16 @@ fn misfit(spec: &PodSpec, machine: &Machine) -> Option<Misfit> {
             return Some(Misfit { words: format!("{} does not match the required node affinity", machine.name), path: at("/affinity") });
         }
     }
-    let repels = |taint: &&Taint| taint.effect != TaintEffect::PreferNoSchedule && !spec.tolerations.iter().any(|own| own.tolerates(taint, false));
+    let repels =
+        |taint: &&Taint| taint.effect != TaintEffect::PreferNoSchedule && !spec.tolerations.iter().any(|own| own.tolerates(taint, false));
     machine.taints.iter().find(repels).map(|taint| Misfit {
-        words: format!("{} has the taint {}={}:{}, which the pod does not tolerate", machine.name, taint.key, taint.value, taint.effect.as_str()),
+        words: format!(
+            "{} has the taint {}={}:{}, which the pod does not tolerate",
+            machine.name,
+            taint.key,
+            taint.value,
+            taint.effect.as_str()
+        ),
         path: at("/tolerations"),
     })
 }
@@ -82,7 +90,9 @@ fn amount(name: &ResourceName, amount: i64) -> String {
     match name {
         ResourceName::Cpu if amount % 1000 == 0 => (amount / 1000).to_string(),
         ResourceName::Cpu => format!("{amount}m"),
-        ResourceName::Memory | ResourceName::EphemeralStorage if amount >= 1 << 30 && amount % (1 << 30) == 0 => format!("{}Gi", amount >> 30),
+        ResourceName::Memory | ResourceName::EphemeralStorage if amount >= 1 << 30 && amount % (1 << 30) == 0 => {
+            format!("{}Gi", amount >> 30)
+        }
         ResourceName::Memory | ResourceName::EphemeralStorage if amount >= 1 << 20 => format!("{}Mi", amount >> 20),
         _ => amount.to_string(),
     }
@@ -95,7 +105,11 @@ pub(crate) fn pods_fit(cx: &mut Cx<'_>, catalog: &Catalog<'_>, pools: &[NodePool
     if machines.is_empty() {
         if catalog.workloads.iter().any(|workload| simulated(&workload)) && !cx.problems.has_errors() {
             let diagnostic = Diagnostic::error("WT0501", "the scenario has no nodes").label("pods have nowhere to go");
-            cx.push(diagnostic.help("add `cluster: {nodePools: [{name: general, count: 3, template: {capacity: {cpu: \"4\", memory: 16Gi}}}]}`"), &Pointer::root().key("spec"));
+            cx.push(
+                diagnostic
+                    .help("add `cluster: {nodePools: [{name: general, count: 3, template: {capacity: {cpu: \"4\", memory: 16Gi}}}]}`"),
+                &Pointer::root().key("spec"),
+            );
         }
         return;
     }
@@ -110,7 +124,8 @@ pub(crate) fn pods_fit(cx: &mut Cx<'_>, catalog: &Catalog<'_>, pools: &[NodePool
         for other in misfits.iter().skip(1).take(3) {
             diagnostic = diagnostic.note(other.words.clone());
         }
-        let diagnostic = diagnostic.help("ask for less, or add a node pool with nodes that are large enough and have the labels and taints");
+        let diagnostic =
+            diagnostic.help("ask for less, or add a node pool with nodes that are large enough and have the labels and taints");
         cx.problems.push(workload.origin.locate(diagnostic, &path, Part::Value));
     }
 }
@@ -118,15 +133,18 @@ pub(crate) fn pods_fit(cx: &mut Cx<'_>, catalog: &Catalog<'_>, pools: &[NodePool
 /// Autoscalers that cannot work.
 pub(crate) fn autoscalers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, objects: &manifests::Objects) {
     for scaler in &objects.horizontal_pod_autoscalers {
-        let Some(kind) = [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet].into_iter().find(|kind| kind.as_str() == &*scaler.target_kind)
+        let Some(kind) =
+            [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet].into_iter().find(|kind| kind.as_str() == &*scaler.target_kind)
         else {
             continue;
         };
         let key = ObjectKey { namespace: scaler.meta.namespace.clone(), name: scaler.target_name.clone() };
         let Some(workload) = catalog.find(kind, &key) else {
-            let known: Vec<String> = catalog.workloads.iter().filter(|workload| workload.kind == kind).map(|workload| workload.key.name.to_string()).collect();
+            let known: Vec<String> =
+                catalog.workloads.iter().filter(|workload| workload.kind == kind).map(|workload| workload.key.name.to_string()).collect();
             let words: Vec<&str> = known.iter().map(String::as_str).collect();
-            let diagnostic = Diagnostic::error("WT0203", format!("autoscaler `{}` scales nothing", scaler.meta.name)).label(format!("no {}", title(kind, &key)));
+            let diagnostic = Diagnostic::error("WT0203", format!("autoscaler `{}` scales nothing", scaler.meta.name))
+                .label(format!("no {}", title(kind, &key)));
             let diagnostic = with_help(diagnostic, manifests::suggestion(&scaler.target_name, &words));
             cx.problems.push(scaler.origin.locate(diagnostic, &Pointer::parse("/spec/scaleTargetRef/name"), Part::Value));
             continue;
@@ -137,7 +155,8 @@ pub(crate) fn autoscalers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, objects: &mani
 
 fn measurable(cx: &mut Cx<'_>, scaler: &Found<api::HorizontalPodAutoscaler>, workload: &Workload<'_>) {
     for (index, metric) in scaler.metrics.iter().enumerate() {
-        let (MetricTarget::AverageUtilization(_), MetricSource::Resource(name) | MetricSource::ContainerResource(name, _)) = (&metric.target, &metric.source)
+        let (MetricTarget::AverageUtilization(_), MetricSource::Resource(name) | MetricSource::ContainerResource(name, _)) =
+            (&metric.target, &metric.source)
         else {
             continue;
         };
@@ -145,11 +164,14 @@ fn measurable(cx: &mut Cx<'_>, scaler: &Found<api::HorizontalPodAutoscaler>, wor
             MetricSource::ContainerResource(_, only) => container.name == *only,
             _ => true,
         };
-        let without = workload.spec.containers.iter().filter(wanted).find(|container| container.requests.get(name).is_none_or(|amount| *amount == 0));
+        let without =
+            workload.spec.containers.iter().filter(wanted).find(|container| container.requests.get(name).is_none_or(|amount| *amount == 0));
         if let Some(container) = without.filter(|_| workload.spec.pod_requests.is_none()) {
             let message = format!("autoscaler `{}` cannot compute a utilization of {name}", scaler.meta.name);
             let label = format!("container `{}` of {} requests no {name}", container.name, workload.title());
-            let diagnostic = Diagnostic::error("WT0504", message).label(label).help(format!("add `resources: {{requests: {{{name}: …}}}}` to the container"));
+            let diagnostic = Diagnostic::error("WT0504", message)
+                .label(label)
+                .help(format!("add `resources: {{requests: {{{name}: …}}}}` to the container"));
             let path = Pointer::parse("/spec/metrics").index(index);
             cx.problems.push(scaler.origin.locate(diagnostic, &path, Part::Value));
         }
@@ -166,6 +188,9 @@ pub(crate) fn capacity(
     traffic: (&TrafficSpec, &[Pointer]),
 ) {
     let largest = machines(pools, objects).iter().map(|machine| machine.allocatable.cpu_millis).max().unwrap_or(0);
+    if largest == 0 {
+        return; // Without a node that is understood nothing can be said; that there is none is another rule's matter.
+    }
     let (spec, places) = traffic;
     let mut offered: BTreeMap<ObjectKey, f64> = BTreeMap::new();
     let end = api::SimTime::ZERO + cx.duration;
@@ -182,7 +207,8 @@ pub(crate) fn capacity(
         for workload in catalog.behind(service) {
             let replicas = most_replicas(objects, workload);
             let cores = cores(workload.spec, largest, behavior.concurrency);
-            words.push(format!("{} has at most {replicas} replicas × {cores} cpu", workload.title()));
+            let noun = if replicas == 1 { "replica" } else { "replicas" };
+            words.push(format!("{} has at most {replicas} {noun} × {cores} cpu", workload.title()));
             per_second += f64::from(replicas) * cores / cpu;
         }
         if cpu > 0.0 && !words.is_empty() && *rate > per_second {
@@ -192,7 +218,11 @@ pub(crate) fn capacity(
             let message = format!("the peak is beyond what Service `{}` can serve", service.name);
             let label = format!("{} requests/s × {mean} cpu each, and {}", round(*rate), words.join(", "));
             let diagnostic = Diagnostic::warning("WT0503", message).label(label);
-            let at = ["stages", "rate", "path"].iter().map(|field| place.key(field)).find(|at| cx.value(at).is_some()).unwrap_or_else(|| place.clone());
+            let at = ["stages", "rate", "path"]
+                .iter()
+                .map(|field| place.key(field))
+                .find(|at| cx.value(at).is_some())
+                .unwrap_or_else(|| place.clone());
             cx.push(diagnostic.note(format!("it can serve about {}/s", round(per_second))), &at);
         }
     }
@@ -203,7 +233,14 @@ fn round(number: f64) -> String {
 }
 
 /// Adds what a request rate to `service` means for it and for those it calls.
-fn spread(catalog: &Catalog<'_>, behaviors: &Behaviors, service: &ObjectKey, rate: f64, depth: u32, offered: &mut BTreeMap<ObjectKey, f64>) {
+fn spread(
+    catalog: &Catalog<'_>,
+    behaviors: &Behaviors,
+    service: &ObjectKey,
+    rate: f64,
+    depth: u32,
+    offered: &mut BTreeMap<ObjectKey, f64>,
+) {
     *offered.entry(service.clone()).or_default() += rate;
     // Circles are an error of their own.
     if depth > 16 {
@@ -217,7 +254,9 @@ fn spread(catalog: &Catalog<'_>, behaviors: &Behaviors, service: &ObjectKey, rat
 
 fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
     let scaler = objects.horizontal_pod_autoscalers.iter().find(|scaler| {
-        scaler.target_name == workload.key.name && scaler.meta.namespace == workload.key.namespace && *scaler.target_kind == *workload.kind.as_str()
+        scaler.target_name == workload.key.name
+            && scaler.meta.namespace == workload.key.namespace
+            && *scaler.target_kind == *workload.kind.as_str()
     });
     scaler.map_or(workload.replicas, |scaler| scaler.max_replicas)
 }

@@ -75,7 +75,8 @@ fn filter(cx: &mut Cx<'_>, catalog: &Catalog<'_>, metric: Option<&KnownMetric>, 
         let at = path.key(&key);
         if let Some(metric) = metric.filter(|metric| !metric.filters.contains(&key)) {
             let known: Vec<&str> = metric.filters.iter().map(String::as_str).collect();
-            let diagnostic = Diagnostic::error("WT0106", format!("`{}` takes no `{key}`", metric.name)).label("not a filter of this metric");
+            let diagnostic =
+                Diagnostic::error("WT0106", format!("`{}` takes no `{key}`", metric.name)).label("not a filter of this metric");
             let diagnostic = with_help(diagnostic, manifests::suggestion(&key, &known));
             cx.problems.push(diagnostic.at(&cx.document, &at, manifests::Part::Key));
             continue;
@@ -155,9 +156,10 @@ fn stat(cx: &mut Cx<'_>, fields: &Expectation, metric: Option<&KnownMetric>, ove
 
 /// The bound, in the metric's own unit.
 fn value(cx: &mut Cx<'_>, text: &AmountText, metric: Option<&KnownMetric>, path: &Pointer) -> Option<f64> {
-    let unit = metric.map_or(KnownUnit::Number, |metric| metric.unit);
+    // What an unknown metric is measured in nobody knows.
+    let metric = metric?;
     let number = text.number.or_else(|| text.text.parse().ok()).filter(|number: &f64| number.is_finite());
-    let (found, expected) = match unit {
+    let (found, expected) = match metric.unit {
         KnownUnit::Seconds => {
             let written = text.text.parse::<SimDuration>().ok().map(SimDuration::as_secs_f64);
             (written.or(number), "a duration such as `180s`")
@@ -170,8 +172,7 @@ fn value(cx: &mut Cx<'_>, text: &AmountText, metric: Option<&KnownMetric>, path:
         KnownUnit::Number => (number, "a number"),
     };
     if found.is_none() {
-        let what = metric.map_or("this metric", |metric| metric.name.as_str());
-        cx.error("WT0118", format!("`{}` is not a value of {what}", text.text), format!("expected {expected}"), path);
+        cx.error("WT0118", format!("`{}` is not a value of {}", text.text, metric.name), format!("expected {expected}"), path);
     }
     found
 }
