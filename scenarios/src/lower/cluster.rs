@@ -30,8 +30,7 @@ pub(crate) fn cluster(cx: &mut Cx<'_>, path: &Pointer) -> Pools {
         && version.trim_start_matches('v').split('.').take(2).collect::<Vec<_>>() != ["1", "36"]
     {
         let at = path.key("kubernetesVersion");
-        let diagnostic =
-            Diagnostic::warning("WT0411", format!("Kubernetes {version} is not simulated")).label("decisions are those of 1.36");
+        let diagnostic = Diagnostic::warning("WT0411", format!("Kubernetes {version} is not simulated")).label("decisions are those of 1.36");
         cx.push(diagnostic, &at);
     }
     let zones: Vec<Str> = fields.zones.iter().flatten().map(|zone| zone.as_str().into()).collect();
@@ -146,8 +145,11 @@ fn resources(cx: &mut Cx<'_>, list: &BTreeMap<String, QuantityText>, path: &Poin
     list.iter().filter_map(amount).collect()
 }
 
-const EFFECTS: &[(&str, TaintEffect)] =
-    &[("NoSchedule", TaintEffect::NoSchedule), ("PreferNoSchedule", TaintEffect::PreferNoSchedule), ("NoExecute", TaintEffect::NoExecute)];
+const EFFECTS: &[(&str, TaintEffect)] = &[
+    ("NoSchedule", TaintEffect::NoSchedule),
+    ("PreferNoSchedule", TaintEffect::PreferNoSchedule),
+    ("NoExecute", TaintEffect::NoExecute),
+];
 
 /// A taint, as a mapping or as kubectl writes it.
 pub(crate) fn taint(cx: &mut Cx<'_>, path: &Pointer) -> Option<Taint> {
