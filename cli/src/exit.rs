@@ -14,16 +14,8 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Success,
-        Self::Unexpected,
-        Self::Usage,
-        Self::Invalid,
-        Self::Expectations,
-        Self::Different,
-        Self::Nothing,
-        Self::Limit,
-    ];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Success, Self::Unexpected, Self::Usage, Self::Invalid, Self::Expectations, Self::Different, Self::Nothing, Self::Limit];
 
     pub(crate) const fn meaning(self) -> &'static str {
         match self {

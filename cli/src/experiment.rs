@@ -57,7 +57,13 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
     done.into_iter().collect()
 }
 
-fn run_one(plan: &Plan<'_>, spec: &Arc<engine::spec::WorldSpec>, seed: u64, progress: &Progress<'_>, failed: &AtomicBool) -> Result<Done, CliError> {
+fn run_one(
+    plan: &Plan<'_>,
+    spec: &Arc<engine::spec::WorldSpec>,
+    seed: u64,
+    progress: &Progress<'_>,
+    failed: &AtomicBool,
+) -> Result<Done, CliError> {
     let scheduler = plan.policy.make()?;
     let header = header(plan.scenario, plan.policy.name(), seed);
     let id = job_id(&header);
@@ -74,7 +80,7 @@ fn run_one(plan: &Plan<'_>, spec: &Arc<engine::spec::WorldSpec>, seed: u64, prog
     let trace = Trace { header, records: memory.records };
     let measures = Measures::of(&Run::new(&trace));
     let job = Job { id, seed, trace_digest, events: summary.events, traffic_events: summary.traffic_events };
-    let stopped = (&*summary.reason != "horizon").then(|| summary.reason.to_string());
+    let stopped = (summary.reason != "horizon").then(|| summary.reason.to_string());
     Ok(Done { job, file, trace, measures, stopped })
 }
 

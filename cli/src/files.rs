@@ -85,7 +85,8 @@ pub(crate) fn check(name: &str, options: &LoadOptions<'_>, problems: &mut Proble
         Some(text) => (SourceFile::new(&format!("{name}.yaml"), text), None),
         None if path.is_file() => {
             let text = std::fs::read(path).map_err(|error| CliError::file("read", path, error))?;
-            let text = String::from_utf8(text).map_err(|_| CliError::asked(format!("`{name}` is not UTF-8 text"), "scenarios are YAML or JSON"))?;
+            let text = String::from_utf8(text)
+                .map_err(|_| CliError::asked(format!("`{name}` is not UTF-8 text"), "scenarios are YAML or JSON"))?;
             (SourceFile::new(name, &text), path.parent().map(|folder| folder.to_string_lossy().into_owned()))
         }
         None => return Err(unknown(name)),
@@ -120,7 +121,10 @@ fn known() -> Known {
         filters: info.filters.iter().map(|filter| (*filter).to_owned()).collect(),
         stats: info.stats.iter().map(|stat| (*stat).to_owned()).collect(),
     };
-    Known { policies: schedulers::names().iter().map(|name| (*name).to_owned()).collect(), metrics: metrics::registry().iter().map(metric).collect() }
+    Known {
+        policies: schedulers::names().iter().map(|name| (*name).to_owned()).collect(),
+        metrics: metrics::registry().iter().map(metric).collect(),
+    }
 }
 
 /// A scheduling policy, to be made once per run.
@@ -192,7 +196,10 @@ pub(crate) fn config_value(name: &str, text: &str) -> Result<serde_json::Value, 
     if problems.has_errors() {
         return Err(CliError::Invalid(problems));
     }
-    documents.first().map(|document| document.value.clone()).ok_or_else(|| CliError::asked(format!("`{name}` is empty"), "give a KubeSchedulerConfiguration"))
+    documents
+        .first()
+        .map(|document| document.value.clone())
+        .ok_or_else(|| CliError::asked(format!("`{name}` is empty"), "give a KubeSchedulerConfiguration"))
 }
 
 fn policy_error(name: &str, error: &schedulers::PolicyError) -> CliError {

@@ -130,8 +130,9 @@ impl Results {
                 "name one with `--run DIR`; `wavetank run SCENARIO` makes one under out/",
             )
         })?;
-        let manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "was it written by another version? run the scenario again"))?;
+        let manifest: Manifest = serde_json::from_str(&text).map_err(|error| {
+            CliError::asked(format!("`{}`: {error}", path.display()), "was it written by another version? run the scenario again")
+        })?;
         if manifest.schema_version != SCHEMA_VERSION {
             let found = manifest.schema_version;
             return Err(CliError::asked(
@@ -181,8 +182,13 @@ fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
 }
 
 fn only_directory(out: &Path) -> Result<PathBuf, CliError> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path.join("manifest.json").exists()).collect();
+    let mut found: Vec<PathBuf> = fs::read_dir(out)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("manifest.json").exists())
+        .collect();
     found.sort();
     match found.len() {
         1 => Ok(found.remove(0)),

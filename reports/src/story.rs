@@ -9,6 +9,7 @@ use api::{SimDuration, SimTime};
 
 use crate::fold::{Run, finished, lost};
 use crate::metrics::{Recovery, recoveries};
+use crate::render::magnitude;
 use crate::series::Steps;
 
 /// How serious a turning point is.
@@ -103,13 +104,16 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             let peak = windows.iter().max_by_key(|window| window.queued).unwrap_or(first);
             let text = format!(
                 "queues grow at {service}: {} requests wait at {} pods (peak {} at {})",
-                first.queued, first.pods, peak.queued, peak.end
+                magnitude(first.queued),
+                first.pods,
+                magnitude(peak.queued),
+                peak.end
             );
             points.push(Point { at: first.end, tone: Tone::Bad, text });
         }
         if let Some(first) = windows.iter().find(|window| window.orphaned > 0) {
             let total: u64 = windows.iter().map(|window| window.orphaned).sum();
-            let text = format!("{service} works for callers that have given up ({total} answers for nobody in all)");
+            let text = format!("{service} works for callers that have given up ({} answers for nobody in all)", magnitude(total));
             points.push(Point { at: first.end, tone: Tone::Bad, text });
         }
         if let Some(first) = windows.iter().find(|window| window.shed > 0) {
@@ -124,7 +128,7 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
                 points.push(Point {
                     at: window.end,
                     tone: Tone::Bad,
-                    text: format!("{}: first requests {what} ({total} in all)", flow.name),
+                    text: format!("{}: first requests {what} ({} in all)", flow.name, magnitude(total)),
                 });
             }
         };
@@ -143,9 +147,11 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             worst(flow.name, windows, points);
         }
     }
-    let unhealthy: Vec<_> = run.events.iter().filter(|event| event.reason == "Unhealthy" && event.at >= from).collect();
+    let mut unhealthy = run.failing_probes();
+    unhealthy.retain(|event| event.at >= from);
     if let Some(first) = unhealthy.first() {
-        let text = format!("probes fail: {} {} ({} Unhealthy events in all)", first.object, first.message, unhealthy.len());
+        let pod = first.object.strip_prefix("Pod/").unwrap_or(first.object);
+        let text = format!("probes fail: {pod}: {} ({} times in all)", probe_said(first.message), magnitude(unhealthy.len() as u64));
         points.push(Point { at: first.at, tone: Tone::Bad, text });
     }
     for (service, history) in &run.endpoints {
@@ -158,6 +164,13 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             });
         }
     }
+}
+
+/// Which probe, and the last that is said of why: `Readiness probe failed: context deadline exceeded`.
+fn probe_said(message: &str) -> String {
+    let Some((what, rest)) = message.split_once(": ") else { return message.to_owned() };
+    let why = rest.split(" (").next().unwrap_or(rest);
+    format!("{what}: {}", why.rsplit_once(": ").map_or(why, |(_, why)| why))
 }
 
 /// The window in which a flow fared worst, if it fared badly.
@@ -196,6 +209,7 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
     if let Some((at, pod)) = oom.iter().min() {
         points.push(Point { at: *at, tone: Tone::Bad, text: format!("{pod} runs out of memory ({} times OOMKilled in all)", oom.len()) });
     }
+    restarts(run, points);
     let mut unscheduled: Vec<_> = run
         .pods
         .iter()
@@ -204,7 +218,11 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
     unscheduled.sort_unstable();
     if let Some((at, pod, message)) = unscheduled.first() {
         let count = unscheduled.len();
-        points.push(Point { at: *at, tone: Tone::Bad, text: format!("no room for {pod}: {message} ({count} pods in all)") });
+        points.push(Point {
+            at: *at,
+            tone: Tone::Bad,
+            text: format!("no room for {pod}: {} ({count} pods in all)", crate::inspect::reasons(message)),
+        });
     }
     let pending = run.pod_steps(|_| true, |pod, into| pod.phase_deltas("Pending", into));
     let peak = pending.points().iter().filter(|(at, _)| *at >= from).rev().max_by(|a, b| a.1.total_cmp(&b.1));
@@ -218,6 +236,23 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
     let preempted: Vec<_> = preempted.collect();
     if let Some((at, pod)) = preempted.iter().min() {
         points.push(Point { at: *at, tone: Tone::Note, text: format!("the scheduler preempts {pod} ({} pods in all)", preempted.len()) });
+    }
+}
+
+fn restarts(run: &Run<'_>, points: &mut Vec<Point>) {
+    let from = run.range().from;
+    let mut restarted = Vec::new();
+    for pod in &run.pods {
+        let mut known: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
+        for change in &pod.containers {
+            let before = known.insert(change.container, change.restarts).unwrap_or(0);
+            if change.restarts > before && change.at >= from {
+                restarted.push((change.at, pod.name));
+            }
+        }
+    }
+    if let Some((at, pod)) = restarted.iter().min() {
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{pod} is restarted ({} restarts in all)", restarted.len()) });
     }
 }
 

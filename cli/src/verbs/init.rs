@@ -35,7 +35,10 @@ impl Init {
         let text = files::shipped_text(&self.template)?;
         let path = PathBuf::from(format!("{name}.yaml"));
         if path.exists() && !self.force {
-            return Err(CliError::asked(format!("`{}` is there already", path.display()), "choose another name, or replace it with `--force`"));
+            return Err(CliError::asked(
+                format!("`{}` is there already", path.display()),
+                "choose another name, or replace it with `--force`",
+            ));
         }
         let renamed = text.replacen(&format!("name: {}", self.template), &format!("name: {bare}"), 1);
         std::fs::write(&path, renamed).map_err(|error| CliError::file("write", &path, error))?;

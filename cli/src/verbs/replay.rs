@@ -32,8 +32,15 @@ impl Replay {
         let options = LoadOptions { set: &manifest.set, until: manifest.until.as_deref(), ..Default::default() };
         let scenario = files::load(&manifest.source, &options, io)?;
         if scenario.digest != manifest.scenario_digest {
-            let message = format!("`{}` is no longer what was run: its digest is {}, not {}", manifest.source, scenario.digest, manifest.scenario_digest);
-            return Err(CliError::Asked { exit: Exit::Different, message, help: Some("bring the old files back, or run the scenario again".into()) });
+            let message = format!(
+                "`{}` is no longer what was run: its digest is {}, not {}",
+                manifest.source, scenario.digest, manifest.scenario_digest
+            );
+            return Err(CliError::Asked {
+                exit: Exit::Different,
+                message,
+                help: Some("bring the old files back, or run the scenario again".into()),
+            });
         }
         let seeds: Vec<u64> = manifest.jobs.iter().map(|job| job.seed).collect();
         let policy = match &manifest.policy_override {
@@ -60,7 +67,8 @@ fn first_difference(before: &Trace, after: &Trace) -> String {
     if before.header != after.header {
         return format!("  header was {:?}\n  header is  {:?}", before.header, after.header);
     }
-    let parting = before.records.iter().zip(&after.records).position(|(a, b)| a != b).unwrap_or(before.records.len().min(after.records.len()));
+    let parting =
+        before.records.iter().zip(&after.records).position(|(a, b)| a != b).unwrap_or(before.records.len().min(after.records.len()));
     let show = |trace: &Trace| match trace.records.get(parting) {
         Some((at, record)) => format!("at {at}: {}", serde_json::to_string(record).unwrap_or_default()),
         None => "no record".to_owned(),

@@ -68,7 +68,8 @@ pub(crate) struct Run {
 struct SeedRange(std::ops::RangeInclusive<u64>);
 
 fn parse_seeds(text: &str) -> Result<SeedRange, String> {
-    let parsed = text.split_once("..").and_then(|(from, to)| Some(from.trim().parse().ok()?..=to.trim_start_matches('=').trim().parse().ok()?));
+    let parsed =
+        text.split_once("..").and_then(|(from, to)| Some(from.trim().parse().ok()?..=to.trim_start_matches('=').trim().parse().ok()?));
     match parsed {
         Some(range) if !range.is_empty() => Ok(SeedRange(range)),
         _ => Err(format!("`{text}` is not a range of seeds; write it as `1..30`")),
@@ -101,7 +102,13 @@ impl Run {
             None => Policy::of(&scenario, io)?,
         };
         if self.dry_run {
-            let plan = format!("{}: policy {}, {} runs (seeds {seeds:?}), {} each\n", scenario.name, policy.name(), seeds.len(), scenario.world.duration);
+            let plan = format!(
+                "{}: policy {}, {} runs (seeds {seeds:?}), {} each\n",
+                scenario.name,
+                policy.name(),
+                seeds.len(),
+                scenario.world.duration
+            );
             io.answer(&plan)?;
             return Ok(Exit::Success);
         }

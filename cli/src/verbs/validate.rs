@@ -44,7 +44,8 @@ impl Validate {
                 worst = Exit::Invalid;
             }
             if self.format == "json" {
-                documents.push(serde_json::json!({ "file": file, "valid": !problems.has_errors(), "report": manifests::to_json(&problems) }));
+                documents
+                    .push(serde_json::json!({ "file": file, "valid": !problems.has_errors(), "report": manifests::to_json(&problems) }));
             } else {
                 if !problems.is_empty() {
                     io.complain(&manifests::render(&problems, io.color_on_stderr()));

@@ -49,6 +49,8 @@ struct Band<'a> {
     from: f64,
     to: Option<f64>,
     label: &'a str,
+    /// How often this fault or mark is in the run, drawn or not.
+    times: usize,
     mark: bool,
 }
 
@@ -134,9 +136,10 @@ fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
         from: fault.began.as_secs_f64(),
         to: fault.ended.map(api::SimTime::as_secs_f64),
         label: fault.name,
+        times: run.faults.iter().filter(|other| other.name == fault.name).count(),
         mark: false,
     });
-    let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, mark: true });
+    let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, times: 1, mark: true });
     faults.chain(marks).collect()
 }
 

@@ -402,7 +402,10 @@ impl TestPod {
         })
     }
     pub(super) fn failed(self) -> Self {
-        self.with(|pod| pod.status.phase = PodPhase::Failed)
+        self.with(|pod| {
+            pod.status.phase = PodPhase::Failed;
+            pod.status.has_ip = false;
+        })
     }
     pub(super) fn created(self, seconds: u64) -> Self {
         self.with(|pod| pod.meta.creation = SimTime::from_secs(seconds))

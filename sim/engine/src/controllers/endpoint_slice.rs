@@ -20,8 +20,15 @@ use crate::store::{Change, ServiceId};
 pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(ServiceId)) {
     match change {
         Change::ServiceChanged(id) => queue(*id),
-        Change::PodAdded(id) | Change::PodModified(id, _) => {
+        Change::PodAdded(id) => {
             if let Some(pod) = view.store.pods.get(*id).filter(|pod| pod.status.has_ip) {
+                wake_services_of(pod, view, queue);
+            }
+        }
+        // A pod that ends loses its address with that very change, and has to be taken off the list.
+        Change::PodModified(id, before) => {
+            let matters = |pod: &&Pod| pod.status.has_ip || (pod.status.phase.is_terminal() && !before.terminal);
+            if let Some(pod) = view.store.pods.get(*id).filter(matters) {
                 wake_services_of(pod, view, queue);
             }
         }
@@ -91,7 +98,7 @@ fn endpoint(pod: &Pod, node: &Str, publish_not_ready: bool) -> Endpoint {
 mod tests {
     use super::super::bench::{bench, pod};
     use super::*;
-    use crate::store::Id;
+    use crate::store::{Id, PodBefore};
 
     #[test]
     fn flags_follow_readiness_and_deletion() {
@@ -122,5 +129,19 @@ mod tests {
         let mut woken = Vec::new();
         interested(&Change::PodAdded(bench.pod_id("a")), &bench.view(), &mut |id| woken.push(id));
         assert_eq!(woken, [Id::new(1)]);
+    }
+
+    #[test]
+    fn a_pod_that_ends_wakes_its_services_once_although_it_has_no_address_any_more() {
+        let bench = bench().service("web", Some("app=web")).pod(pod("a").labels("app=web").on("n").failed());
+        let id = bench.pod_id("a");
+        let woken = |terminal| {
+            let mut woken = Vec::new();
+            let before = PodBefore { bound: true, ready: false, deleting: true, terminal };
+            interested(&Change::PodModified(id, before), &bench.view(), &mut |id| woken.push(id));
+            woken
+        };
+        assert_eq!(woken(false), [Id::new(0)]);
+        assert_eq!(woken(true), []);
     }
 }
