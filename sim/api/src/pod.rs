@@ -597,9 +597,9 @@ pub struct ContainerStatus {
     /// How often it was started again.
     pub restart_count: u32,
     /// Requests the kubelet has applied (`status.containerStatuses[].resources.requests`), when they are reported.
-    pub requests: Option<ResourceList>,
+    pub requests: Option<Box<ResourceList>>,
     /// `status.containerStatuses[].allocatedResources`, when reported.
-    pub allocated: Option<ResourceList>,
+    pub allocated: Option<Box<ResourceList>>,
 }
 
 /// The conditions of a pod.

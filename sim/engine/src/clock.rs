@@ -22,6 +22,9 @@ const SLOT_MASK: u128 = (1 << SLOT_BITS) - 1;
 /// Children per heap entry; four 16-byte keys share one cache line.
 const ARITY: usize = 4;
 
+/// Slots that are kept when nothing is pending.
+const KEPT: usize = 1024;
+
 /// A scheduled event, to cancel it by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventId {
@@ -117,6 +120,9 @@ impl<E> Calendar<E> {
         let event = self.slots[number as usize].event.take()?;
         self.free.push(number);
         self.now = time_of(key);
+        if self.free.len() > KEPT && self.free.len() * 8 > self.slots.len() * 7 {
+            self.trim();
+        }
         Some((self.now, event))
     }
 
@@ -136,6 +142,20 @@ impl<E> Calendar<E> {
     #[must_use]
     pub const fn scheduled(&self) -> u64 {
         self.sequence
+    }
+
+    /// Gives back room that a burst of events left behind, once the slots at the end are free again.
+    fn trim(&mut self) {
+        let used = self.slots.iter().rposition(|slot| slot.event.is_some()).map_or(0, |last| last + 1);
+        // The key of a tombstone still means its slot.
+        if used > self.slots.len() / 2 || self.tombstones > 0 {
+            return;
+        }
+        self.slots.truncate(used);
+        self.slots.shrink_to(KEPT);
+        self.free.retain(|slot| (*slot as usize) < used);
+        self.free.shrink_to(KEPT);
+        self.heap.shrink_to(KEPT);
     }
 
     /// Closes the open place and drops tombstones until a living event is on top.
@@ -247,6 +267,29 @@ mod tests {
         assert_eq!(calendar.cancel(second), Some('b'));
         assert_eq!(calendar.cancel(second), None);
         assert_eq!((calendar.peek_time(), calendar.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_burst_gives_its_room_back_and_ids_stay_true() {
+        let mut calendar = Calendar::default();
+        let keeper = calendar.schedule(SimTime::from_secs(1000), 0);
+        let mut late = Vec::new();
+        for round in 0..3u64 {
+            for event in 1..10_000u64 {
+                calendar.schedule(SimTime::from_secs(round * 100 + event % 50), event);
+            }
+            late.push(calendar.schedule(SimTime::from_secs(900 + round), round));
+            let mut last = SimTime::ZERO;
+            while calendar.len() > 1 + late.len() {
+                let (at, _) = calendar.pop().expect("it is pending");
+                assert!(at >= last);
+                last = at;
+            }
+        }
+        assert_eq!(calendar.cancel(late[0]), Some(0));
+        let rest: Vec<_> = std::iter::from_fn(|| calendar.pop()).collect();
+        assert_eq!(rest, [(SimTime::from_secs(901), 1), (SimTime::from_secs(902), 2), (SimTime::from_secs(1000), 0)]);
+        assert!(calendar.slots.capacity() <= 2 * KEPT && calendar.cancel(keeper).is_none());
     }
 
     /// The plain twin.

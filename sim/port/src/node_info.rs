@@ -101,7 +101,7 @@ fn status_of<'a>(pod: &'a Pod, container: &Container) -> Option<&'a ContainerSta
 fn resized(container: &Container, status: &ContainerStatus, infeasible: bool) -> ResourceList {
     let mut list = if infeasible { ResourceList::new() } else { container.requests.clone() };
     for reported in status.requests.iter().chain(&status.allocated) {
-        for (name, amount) in reported {
+        for (name, amount) in &**reported {
             let place = list.entry(name.clone()).or_insert(*amount);
             *place = (*place).max(*amount);
         }
@@ -309,6 +309,9 @@ impl NodeInfo {
         self.affinity_pods += u32::from(pod.has_pod_affinity());
         self.required_anti_affinity_pods += u32::from(pod.has_required_anti_affinity());
         self.used_ports.extend(HostPort::of(&pod.spec));
+        if self.pods.len() == self.pods.capacity() {
+            self.pods.reserve_exact((self.pods.len() / 4).max(4)); // There are many nodes, and few that fill up.
+        }
         self.pods.push(pod);
     }
     /// Takes a pod off it; `None` when it is not there.

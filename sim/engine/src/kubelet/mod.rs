@@ -71,7 +71,7 @@ impl Default for NodeState {
 pub(crate) struct Kubelets {
     behaviors: Behaviors,
     nodes: BTreeMap<NodeId, NodeState>,
-    workers: FxHashMap<PodId, Worker>,
+    workers: FxHashMap<PodId, Box<Worker>>,
 }
 
 impl Kubelets {
@@ -256,7 +256,7 @@ impl Kubelets {
                 worker.begin(&mut cx);
             }
         }
-        self.workers.insert(id, worker);
+        self.workers.insert(id, Box::new(worker));
     }
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.

@@ -395,9 +395,10 @@ impl World {
         let Some(node) = self.store.nodes.get(id) else { return false };
         let allocatable = api::Resources::from_list(&node.status.allocatable);
         let name = node.meta.name.clone();
+        let pool = self.spec.node_pools.iter().map(|pool| &pool.name).find(|pool| **pool == node.spec.provider_id).cloned();
         self.records.push(Record::NodeAdded {
             node: name.clone(),
-            pool: node.spec.provider_id.clone(),
+            pool: pool.unwrap_or_default(),
             zone: node.zone().into(),
             cpu_millis: allocatable.cpu_millis,
             memory_bytes: allocatable.memory_bytes,
@@ -527,7 +528,8 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
 }
 
 fn condition(status: ConditionStatus, reason: &str, since: SimTime) -> api::Condition {
-    api::Condition { status, reason: reason.into(), since }
+    let reason = if reason.is_empty() { Str::default() } else { reason.into() };
+    api::Condition { status, reason, since }
 }
 
 /// A controller writes with the version it read; only a changed spec makes that a conflict here, since

@@ -1,15 +1,16 @@
 //! What must hold after every event.
 //!
-//! [`World::check`] looks at everything; [`World::check_lately`] at what an event can have broken cheaply,
-//! and at everything now and then.
+//! [`World::check`] looks at everything; [`World::check_lately`] at the nodes whose sums the event changed,
+//! and at everything now and then, so that checking costs about as much as running.
 
 use std::fmt;
 
-use api::{ObjectKey, Resources, Str};
+use api::{Node, Resources, Str};
 
 use super::World;
 use super::apply::pod_name;
 use super::usage::Load;
+use crate::spec::StepAction;
 
 /// A law of the house that does not hold: a bug, never a user's mistake.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,10 +37,6 @@ impl fmt::Display for Violation {
     }
 }
 
-/// One full check per so many events.
-#[cfg(debug_assertions)]
-const EVENTS_PER_CHECK: u64 = 256;
-
 impl World {
     /// Looks at everything.
     ///
@@ -51,8 +48,14 @@ impl World {
     }
 
     #[cfg(debug_assertions)]
-    pub(super) fn check_lately(&self) -> Result<(), Violation> {
-        if self.events.is_multiple_of(EVENTS_PER_CHECK) { self.check() } else { Ok(()) }
+    pub(super) fn check_lately(&mut self) -> Result<(), Violation> {
+        for id in self.usage.take_counted() {
+            if let Some(node) = self.store.nodes.get(id) {
+                self.check_room(node, &self.usage.load(id))?;
+            }
+        }
+        let interval = (self.store.pods.len() as u64 + 1).next_power_of_two().max(256);
+        if self.events.is_multiple_of(interval) { self.check() } else { Ok(()) }
     }
 
     fn check_pods(&self) -> Result<(), Violation> {
@@ -76,33 +79,40 @@ impl World {
         for (id, node) in self.store.nodes.iter() {
             let name = &node.meta.name;
             let mut counted = Load::default();
-            let mut is_hand_made = false;
             for (_, pod) in self.store.pods_on(name).filter(|(_, pod)| !pod.status.phase.is_terminal()) {
                 let requests = pod.spec.requests();
                 counted.pods += 1;
                 counted.cpu_millis += requests.cpu_millis;
                 counted.memory_bytes += requests.memory_bytes;
-                is_hand_made |= self.is_bound_by_hand(&pod.meta.key());
             }
             if !counted.is_same_sum(&self.usage.load(id)) {
                 return Err(Violation::NodeMiscounted { node: name.clone() });
             }
-            let has = Resources::from_list(&node.status.allocatable);
-            let sums = [
-                ("pods", i64::from(counted.pods), has.pods),
-                ("cpu", counted.cpu_millis, has.cpu_millis),
-                ("memory", counted.memory_bytes, has.memory_bytes),
-            ];
-            for (resource, requested, allocatable) in sums {
-                if requested > allocatable && !is_hand_made {
-                    return Err(Violation::NodeOverAllocatable { node: name.clone(), resource, requested, allocatable });
-                }
+            self.check_room(node, &counted)?;
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, node: &Node, load: &Load) -> Result<(), Violation> {
+        let has = Resources::from_list(&node.status.allocatable);
+        let sums = [
+            ("pods", i64::from(load.pods), has.pods),
+            ("cpu", load.cpu_millis, has.cpu_millis),
+            ("memory", load.memory_bytes, has.memory_bytes),
+        ];
+        for (resource, requested, allocatable) in sums {
+            if requested > allocatable && !self.has_pods_bound_by_hand(node) {
+                return Err(Violation::NodeOverAllocatable { node: node.meta.name.clone(), resource, requested, allocatable });
             }
         }
         Ok(())
     }
 
-    fn is_bound_by_hand(&self, key: &ObjectKey) -> bool {
-        self.spec.objects.pods.iter().any(|pod| pod.node_name.is_some() && pod.meta.key() == *key)
+    fn has_pods_bound_by_hand(&self, node: &Node) -> bool {
+        let given = self.spec.objects.pods.iter().chain(self.spec.steps.iter().flat_map(|step| match &step.action {
+            StepAction::Apply(objects) => objects.pods.as_slice(),
+            _ => &[],
+        }));
+        given.into_iter().any(|pod| pod.node_name.as_ref() == Some(&node.meta.name))
     }
 }

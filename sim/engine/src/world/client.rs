@@ -45,6 +45,9 @@ pub(super) struct Request {
     pub(super) key: Option<Key>,
 }
 
+/// Places for requests that are kept when none is on its way.
+const KEPT: usize = 1024;
+
 /// All clients.
 pub(super) struct Clients {
     latency: SimDuration,
@@ -98,6 +101,9 @@ impl Clients {
     pub(super) fn arrived(&mut self, id: WriteId) -> Option<Request> {
         let request = self.on_their_way.get_mut(id.0 as usize)?.take()?;
         self.free.push(id.0);
+        if self.free.len() == self.on_their_way.len() && self.free.len() > KEPT {
+            (self.on_their_way, self.free) = (Vec::new(), Vec::new());
+        }
         Some(request)
     }
 

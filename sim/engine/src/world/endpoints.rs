@@ -1,8 +1,11 @@
 //! The way of a changed EndpointSlice to the nodes that send requests.
 //!
 //! Each change becomes visible after `propagation_base` and a share of `propagation_jitter` drawn from the
-//! Service's own stream. Changes of one Service never overtake each other. All callers see a change at
-//! once; that real nodes learn of it one after the other is what the jitter stands for.
+//! Service's own stream; kube-proxy writes its rules at most once per `min_sync_period`, and changes that
+//! arrive meanwhile are written together. Changes of one Service never overtake each other.
+//!
+//! Simplified: all callers see a change at once; that real nodes learn of it one after the other is what
+//! the jitter stands for. One Service's rules do not wait for another's.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,7 +22,7 @@ struct OnTheWay {
     jitter: Stream,
     /// In the order in which they become visible.
     waiting: VecDeque<Vec<Endpoint>>,
-    /// No change becomes visible before this.
+    /// When its rules are written next, or were written last.
     last: SimTime,
 }
 
@@ -55,7 +58,12 @@ impl World {
             last: SimTime::ZERO,
         });
         let jitter = SimDuration::from_secs_f64(settings.propagation_jitter.as_secs_f64() * way.jitter.unit());
-        let at = (self.now + settings.propagation_base + jitter).max(way.last);
+        let arrival = self.now + settings.propagation_base + jitter;
+        if let (true, Some(waiting)) = (arrival <= way.last, way.waiting.back_mut()) {
+            *waiting = endpoints;
+            return;
+        }
+        let at = if way.last > SimTime::ZERO { arrival.max(way.last + settings.min_sync_period) } else { arrival };
         way.last = at;
         way.waiting.push_back(endpoints);
         self.calendar.schedule(at, Event::EndpointsVisible(id.number()));

@@ -58,8 +58,11 @@ use endpoints::Propagation;
 use queues::Queues;
 use usage::Usage;
 
-/// How often progress is reported, in events.
-const EVENTS_PER_REPORT: u64 = 4096;
+/// How often progress is reported; some hundredths of a second.
+const WORK_PER_REPORT: u64 = 4096;
+
+/// Room that a buffer keeps when it is empty again; set-up fills some with one entry per pod.
+const KEPT: usize = 1024;
 
 /// A simulated cluster.
 pub struct World {
@@ -194,6 +197,11 @@ impl World {
         self.traffic.as_ref().map_or(0, |traffic| traffic.events())
     }
 
+    /// When the next event is due that the cluster has planned; traffic may tell of something earlier.
+    pub fn next_event(&mut self) -> Option<SimTime> {
+        self.calendar.peek_time()
+    }
+
     /// Handles the next event; its time, or `None` when the run is over.
     pub fn step(&mut self, sink: &mut dyn TraceSink) -> Option<SimTime> {
         self.tell(sink); // Set-up has no sink of its own.
@@ -215,17 +223,22 @@ impl World {
         Some(self.now)
     }
 
+    /// What progress is measured in: events here, and those of the traffic engine at a fraction.
+    fn work(&self) -> u64 {
+        self.events + self.traffic_events() / 16
+    }
+
     /// Handles events until the horizon or a limit. `progress` is asked every few thousand events and ends
     /// the run by answering `false`; it changes nothing else.
     pub fn run(&mut self, sink: &mut dyn TraceSink, limits: &Limits, progress: &mut dyn FnMut(&Progress) -> bool) -> Summary {
-        let mut reported = self.events;
+        let mut reported = self.work();
         while self.ended.is_none() {
             if limits.max_events.is_some_and(|most| self.events >= most) {
                 self.ended = Some("max-events");
             } else if self.step(sink).is_none() {
                 self.ended = self.ended.or(Some("horizon"));
-            } else if self.events - reported >= EVENTS_PER_REPORT {
-                reported = self.events;
+            } else if self.work() - reported >= WORK_PER_REPORT {
+                reported = self.work();
                 let report = Progress { now: self.now, events: self.events, traffic_events: self.traffic_events() };
                 if !progress(&report) {
                     self.ended = Some("interrupted");
@@ -243,6 +256,7 @@ impl World {
         for record in self.records.drain(..) {
             sink.record(self.now, &record);
         }
+        self.records.shrink_to(KEPT);
     }
 
     fn dispatch(&mut self, event: Event) {
@@ -360,6 +374,9 @@ impl World {
                 _ => {}
             }
             self.apply(out, None);
+        }
+        if self.news.is_empty() {
+            self.news.shrink_to(KEPT);
         }
     }
 

@@ -4,7 +4,8 @@
 //! kubectl's words.
 //!
 //! Simplified: kubectl's own reads take no time; `apply` replaces a spec with what the manifest says and
-//! what defaults fill in, so a Deployment without `replicas` is set to one.
+//! what defaults fill in, so a Deployment without `replicas` is set to one; nodes and pods that are there
+//! stay as they are.
 
 use std::sync::Arc;
 
@@ -56,7 +57,6 @@ impl World {
             Kind::HorizontalPodAutoscaler => store.hpas.find(key).is_some(),
             Kind::PodDisruptionBudget => store.pdbs.find(key).is_some(),
             Kind::PriorityClass => store.priority_classes.find(key).is_some(),
-            Kind::Namespace => store.namespaces.find(key).is_some(),
             _ => return Err(not_simulated("delete", kind)),
         };
         if !exists {
@@ -238,10 +238,8 @@ impl World {
             let known = self.store.services.find(&service.meta.key()).is_some();
             request(Kind::Service, &service.meta, known, Write::CreateOther(Box::new(OtherObject::Service(service.clone()))));
         }
-        for node in &objects.nodes {
-            if self.store.node_by_name(&node.meta.name).is_none() {
-                request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
-            }
+        for node in objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_none()) {
+            request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
         }
         for deployment in &objects.deployments {
             let known = self.store.deployments.find(&deployment.meta.key());
@@ -275,6 +273,10 @@ impl World {
             let write = Write::CreateOther(Box::new(OtherObject::HorizontalPodAutoscaler(hpa.clone())));
             request(Kind::HorizontalPodAutoscaler, &hpa.meta, known, write);
         }
+        let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());
+        said.extend(nodes.map(|node| done(Kind::Node, &node.meta.name, "unchanged")));
+        let pods = objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_some());
+        said.extend(pods.map(|pod| done(Kind::Pod, &pod.meta.name, "unchanged")));
         said.join("; ")
     }
 

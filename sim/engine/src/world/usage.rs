@@ -33,6 +33,8 @@ pub(super) struct Usage {
     /// cpu time used by a node's pods up to the last sample, in nanoseconds.
     used_nanos: Vec<u64>,
     touched: BTreeSet<NodeId>,
+    #[cfg(debug_assertions)]
+    counted: Vec<NodeId>,
     sampled_at: SimTime,
     /// When the next sample is due.
     pub(super) armed: Option<SimTime>,
@@ -48,6 +50,14 @@ impl Usage {
         load.cpu_millis += sign * requests.cpu_millis;
         load.memory_bytes += sign * requests.memory_bytes;
         self.touched.insert(node);
+        #[cfg(debug_assertions)]
+        self.counted.push(node);
+    }
+
+    /// Nodes whose sums have changed since this was last asked.
+    #[cfg(debug_assertions)]
+    pub(super) fn take_counted(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.counted)
     }
 
     /// What a node uses may change from now on.

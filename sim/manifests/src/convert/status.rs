@@ -91,8 +91,8 @@ fn container_statuses(cx: &mut Cx<'_>, names: &[&str], from: &[core::ContainerSt
             ready: from.ready,
             started: from.started.unwrap_or(from.ready),
             restart_count: from.restart_count.max(0).unsigned_abs(),
-            requests: requests.map(|list| cx.resources(list, &resources_at.key("requests"))),
-            allocated: from.allocated_resources.as_ref().map(|list| cx.resources(list, &at.key("allocatedResources"))),
+            requests: requests.map(|list| Box::new(cx.resources(list, &resources_at.key("requests")))),
+            allocated: from.allocated_resources.as_ref().map(|list| Box::new(cx.resources(list, &at.key("allocatedResources")))),
         });
     }
     found
