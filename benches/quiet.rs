@@ -77,7 +77,7 @@ impl TraceSink for NoSink {
     fn record(&mut self, _: SimTime, _: &Record) {}
 }
 
-fn spec() -> Arc<WorldSpec> {
+fn spec(pods: u32) -> Arc<WorldSpec> {
     let allocatable = [(ResourceName::Cpu, 16_000), (ResourceName::Memory, 64 << 30), (ResourceName::Pods, 110)].into();
     let template = Node { status: NodeStatus { allocatable: Arc::new(allocatable), ..NodeStatus::default() }, ..Node::default() };
     let requests: api::ResourceList = [(ResourceName::Cpu, 250), (ResourceName::Memory, 256 << 20)].into();
@@ -95,12 +95,17 @@ fn spec() -> Arc<WorldSpec> {
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
     });
     let pod = |number: u32| Pod {
-        meta: ObjectMeta { namespace: "default".into(), name: format!("web-{number}").into(), labels: labels.clone(), ..ObjectMeta::default() },
+        meta: ObjectMeta {
+            namespace: "default".into(),
+            name: format!("web-{number}").into(),
+            labels: labels.clone(),
+            ..ObjectMeta::default()
+        },
         spec: spec.clone(),
         node_name: Some(format!("node-{}", number % NODES).into()),
         ..Pod::default()
     };
-    world.objects.pods = (0..NODES * PODS_PER_NODE).map(pod).collect();
+    world.objects.pods = (0..pods).map(pod).collect();
     Arc::new(world)
 }
 
@@ -113,13 +118,23 @@ fn settled(spec: &Arc<WorldSpec>) -> World {
     world
 }
 
-fn quiet_day(criterion: &mut Criterion) {
-    let spec = spec();
-    let pods = (NODES * PODS_PER_NODE) as usize;
-
+/// A settled world, and how many bytes it holds.
+fn measured(spec: &Arc<WorldSpec>) -> (World, usize) {
     let before = LIVE_BYTES.load(Ordering::Relaxed);
-    let mut world = settled(&spec);
-    let bytes_per_pod = (LIVE_BYTES.load(Ordering::Relaxed) - before) / pods;
+    let world = settled(spec);
+    (world, LIVE_BYTES.load(Ordering::Relaxed) - before)
+}
+
+#[expect(clippy::print_stderr, reason = "criterion has no place for counts")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn quiet_day(criterion: &mut Criterion) {
+    let spec = spec(NODES * PODS_PER_NODE);
+    let (_, bytes_of_nodes) = measured(&self::spec(0));
+    let (mut world, bytes) = measured(&spec);
+    let bytes_per_pod = (bytes - bytes_of_nodes) / spec.objects.pods.len();
     let set_up_events = world.events();
     while world.step(&mut NoSink).is_some() {}
     let events = world.events() - set_up_events;
@@ -127,7 +142,9 @@ fn quiet_day(criterion: &mut Criterion) {
     assert!(events < EVENTS_AFTER_SET_UP, "{events} events after set-up");
     drop(world);
 
-    let mut group = criterion.benchmark_group(format!("quiet day, {bytes_per_pod} bytes per pod, {events} events after {set_up_events}"));
+    say(&format!("{bytes_per_pod} bytes per pod; {set_up_events} events of set-up, {events} in the day after"));
+
+    let mut group = criterion.benchmark_group("quiet day");
     group.sample_size(10);
     group.bench_function("set-up", |bencher| bencher.iter(|| black_box(settled(&spec))));
     group.bench_function("the day", |bencher| {
