@@ -1,4 +1,4 @@
-//! What a command tells the shell. One enum; docs and `wavetank help exit-codes` are made from it.
+//! What a command tells the shell. One enum; `wavetank explain exit-codes` is made from it.
 
 /// Exit codes, in the order in which the first that applies is returned (success last).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +30,14 @@ impl Exit {
         }
     }
 
-    /// The text of `wavetank help exit-codes` and of `--help`.
+    /// Which of two is returned: the one that stands first in the enum.
+    pub(crate) fn or(self, other: Self) -> Self {
+        const ORDER: [Exit; 8] =
+            [Exit::Unexpected, Exit::Usage, Exit::Invalid, Exit::Limit, Exit::Expectations, Exit::Different, Exit::Nothing, Exit::Success];
+        ORDER.into_iter().find(|exit| *exit == self || *exit == other).unwrap_or(self)
+    }
+
+    /// The text of `wavetank explain exit-codes`.
     pub(crate) fn table() -> String {
         let rows: String = Self::ALL.iter().map(|exit| format!("  {:>3}  {}\n", *exit as u8, exit.meaning())).collect();
         rows + "  130  interrupted; nothing half-written is left\n"

@@ -42,7 +42,10 @@ pub(crate) struct Plan<'a> {
 pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>, CliError> {
     let world = Arc::new(plan.scenario.world.clone());
     let failed = AtomicBool::new(false);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(plan.threads).build().map_err(anyhow::Error::new)?;
+    // A thread takes a run; more threads than runs would only be made to wait.
+    let threads = if plan.threads == 0 { rayon::current_num_threads() } else { plan.threads };
+    let threads = threads.min(plan.seeds.len()).max(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(anyhow::Error::new)?;
     let done: Vec<Result<Done, CliError>> = pool.install(|| {
         plan.seeds
             .par_iter()

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use api::SimDuration;
 use manifests::{Problems, SourceFile};
 use port::Scheduler;
 use reports::metrics::{self, Unit};
@@ -18,8 +19,8 @@ use crate::io::Io;
 pub(crate) struct LoadOptions<'a> {
     /// `PATH=VALUE`.
     pub(crate) set: &'a [String],
-    /// Another length of the run.
-    pub(crate) until: Option<&'a str>,
+    /// An earlier end of the run.
+    pub(crate) until: Option<SimDuration>,
     pub(crate) strict: bool,
     /// Rules not to warn of.
     pub(crate) allow: &'a [String],
@@ -47,12 +48,25 @@ pub(crate) fn is_shipped(name: &str) -> bool {
     library::get(name).is_some()
 }
 
-/// The text of a shipped scenario.
-pub(crate) fn shipped_text(name: &str) -> Result<&'static str, CliError> {
-    library::get(name).ok_or_else(|| unknown(name))
+/// The text of the shipped scenario that `init` begins with.
+pub(crate) fn template(name: &str) -> Result<&'static str, CliError> {
+    library::get(name).ok_or_else(|| {
+        let near = manifests::did_you_mean(name, library::names()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        CliError::Asked {
+            exit: Exit::Nothing,
+            message: format!("there is no template `{name}`"),
+            help: Some(format!("{near}`wavetank list templates` shows them")),
+        }
+    })
 }
 
 fn unknown(name: &str) -> CliError {
+    if Path::new(name).is_dir() {
+        return CliError::asked(
+            format!("`{name}` is a directory"),
+            format!("name the files in it, such as `{}/*.yaml`", name.trim_end_matches('/')),
+        );
+    }
     let near = manifests::did_you_mean(name, library::names()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     let what = if name.ends_with(".yaml") || name.contains('/') { "there is no file" } else { "there is no shipped scenario and no file" };
     CliError::Asked {
@@ -62,11 +76,39 @@ fn unknown(name: &str) -> CliError {
     }
 }
 
+/// A file's text, read once: it may be a pipe.
+pub(crate) fn read_text(name: &str) -> Result<String, CliError> {
+    let path = Path::new(name);
+    if !path.exists() || path.is_dir() {
+        return Err(unknown(name));
+    }
+    let bytes = std::fs::read(path).map_err(|error| CliError::file("read", path, error))?;
+    String::from_utf8(bytes).map_err(|_| CliError::asked(format!("`{name}` is not UTF-8 text"), "only YAML and JSON can be read"))
+}
+
+/// Problems of which those that `--allow` names are left out.
+pub(crate) fn problems_but(allow: &[String]) -> Result<Problems, CliError> {
+    let mut problems = Problems::default();
+    for code in allow {
+        let Some(rule) = manifests::rule(code) else {
+            return Err(CliError::Asked {
+                exit: Exit::Usage,
+                message: format!("`--allow {code}`: there is no such rule"),
+                help: Some("`wavetank list rules` shows them; write it as `--allow WT0411`".into()),
+            });
+        };
+        problems.allow(rule.code);
+    }
+    Ok(problems)
+}
+
 /// Loads a scenario by name or path, tells of warnings, and stops at errors.
 pub(crate) fn load(name: &str, options: &LoadOptions<'_>, io: &Io) -> Result<Scenario, CliError> {
-    let mut problems = Problems::default();
-    options.allow.iter().for_each(|code| problems.allow(code));
-    let scenario = check(name, options, &mut problems)?;
+    let mut problems = problems_but(options.allow)?;
+    let mut scenario = check(name, None, options, &mut problems)?;
+    if let (Some(scenario), Some(until)) = (&mut scenario, options.until) {
+        end_at(scenario, until)?;
+    }
     match scenario {
         Some(scenario) if !problems.has_errors() => {
             if !problems.is_empty() {
@@ -78,34 +120,60 @@ pub(crate) fn load(name: &str, options: &LoadOptions<'_>, io: &Io) -> Result<Sce
     }
 }
 
-/// Loads a scenario by name or path; everything wrong with it goes into `problems`.
-pub(crate) fn check(name: &str, options: &LoadOptions<'_>, problems: &mut Problems) -> Result<Option<Scenario>, CliError> {
-    let path = Path::new(name);
-    let (source, base_dir) = match library::get(name) {
-        Some(text) => (SourceFile::new(&format!("{name}.yaml"), text), None),
-        None if path.is_file() => {
-            let text = std::fs::read(path).map_err(|error| CliError::file("read", path, error))?;
-            let text = String::from_utf8(text)
-                .map_err(|_| CliError::asked(format!("`{name}` is not UTF-8 text"), "scenarios are YAML or JSON"))?;
-            (SourceFile::new(name, &text), path.parent().map(|folder| folder.to_string_lossy().into_owned()))
+/// Ends a scenario's runs before their time.
+fn end_at(scenario: &mut Scenario, until: SimDuration) -> Result<(), CliError> {
+    let (duration, warmup) = (scenario.world.duration, scenario.warmup);
+    if until > duration {
+        return Err(CliError::asked(
+            format!("`--until {until}`: the run of `{}` ends at {duration}", scenario.name),
+            format!("`--set spec.duration={until}` makes it longer"),
+        ));
+    }
+    if until <= warmup || until.is_zero() {
+        return Err(CliError::asked(
+            format!("`--until {until}`: nothing is measured before the warm-up ends at {warmup}"),
+            "choose a later time",
+        ));
+    }
+    scenario.world.duration = until;
+    Ok(())
+}
+
+/// Loads a scenario by name or path, or from a text that was read from there; everything wrong with it goes into
+/// `problems`.
+pub(crate) fn check(
+    name: &str,
+    text: Option<String>,
+    options: &LoadOptions<'_>,
+    problems: &mut Problems,
+) -> Result<Option<Scenario>, CliError> {
+    let (source, base_dir) = match (library::get(name), text) {
+        (Some(text), _) => (SourceFile::new(&format!("{name}.yaml"), text), None),
+        (None, text) => {
+            let text = text.map_or_else(|| read_text(name), Ok)?;
+            (SourceFile::new(name, &text), Path::new(name).parent().map(|folder| folder.to_string_lossy().into_owned()))
         }
-        None => return Err(unknown(name)),
     };
     let disk = Disk::default();
-    let mut set = Vec::new();
-    for change in options.set {
-        let (path, value) = change.split_once('=').ok_or_else(|| CliError::Asked {
+    let set = options.set.iter().map(|change| setting(change)).collect::<Result<_, _>>()?;
+    let options = scenarios::Options { set, base_dir, known: known(), files: &disk, strict: options.strict };
+    Ok(scenarios::load(&source, &options, problems))
+}
+
+/// `PATH=VALUE`, at the first `=` that is not in brackets: `nodePools[name=general].count=5`.
+fn setting(change: &str) -> Result<(String, String), CliError> {
+    let mut depth = 0_i32;
+    let equals = change.find(|c| {
+        depth += i32::from(c == '[') - i32::from(c == ']');
+        c == '=' && depth <= 0
+    });
+    let (path, value) =
+        equals.or_else(|| change.find('=')).map(|at| (&change[..at], &change[at + 1..])).ok_or_else(|| CliError::Asked {
             exit: Exit::Usage,
             message: format!("`--set {change}` has no `=`"),
             help: Some("write it as `--set spec.duration=30m`".into()),
         })?;
-        set.push((path.to_owned(), value.to_owned()));
-    }
-    if let Some(until) = options.until {
-        set.push(("spec.duration".to_owned(), until.to_owned()));
-    }
-    let options = scenarios::Options { set, base_dir, known: known(), files: &disk, strict: options.strict };
-    Ok(scenarios::load(&source, &options, problems))
+    Ok((path.to_owned(), value.to_owned()))
 }
 
 /// What only this room can tell the scenarios about the others.
@@ -143,13 +211,12 @@ impl Policy {
             return Ok(Self::Builtin(name.to_owned()));
         }
         let path = Path::new(name);
-        if !path.is_file() {
+        if !path.exists() || path.is_dir() {
             let known = schedulers::names().join(", ");
             let help = format!("built in are {known}; anything else is the path of a KubeSchedulerConfiguration");
             return Err(CliError::asked(format!("there is no policy `{name}`"), help));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| CliError::file("read", path, error))?;
-        Self::configured(name, &text, io)
+        Self::configured(name, &read_text(name)?, io)
     }
 
     /// The policy a scenario asks for.

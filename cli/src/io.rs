@@ -76,6 +76,12 @@ impl Io {
         self.choice(&io::stderr()) != anstream::ColorChoice::Never
     }
 
+    /// Whether the terminal says it shows more than ASCII; without a word, it does.
+    pub(crate) fn utf8() -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
+        locale.is_none_or(|locale| locale.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8"))
+    }
+
     /// Whether a bar, plain lines or nothing shows progress.
     pub(crate) fn progress_style(&self) -> ProgressStyle {
         match self.progress {

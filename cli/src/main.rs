@@ -47,8 +47,9 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 First run:   wavetank run black-friday-40x
-Exit codes:  0 ok · 1 unexpected · 2 usage · 3 invalid input · 4 expectations failed · 6 difference found
-             7 nothing selected · 8 stopped by a limit · 130 interrupted   (`wavetank explain exit-codes`)";
+Exit codes:  0 ok · 1 unexpected · 2 usage · 3 invalid input · 4 expectations failed
+             6 difference found · 7 nothing selected · 8 stopped by a limit
+             130 interrupted       (`wavetank explain exit-codes` says more)";
 
 #[derive(Subcommand)]
 enum Verb {

@@ -40,6 +40,9 @@ pub(crate) struct Manifest {
     pub(crate) policy_override: Option<String>,
     /// `--until` as given.
     pub(crate) until: Option<String>,
+    /// `--max-events` as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_events: Option<u64>,
     /// Digest of the resolved scenario.
     pub(crate) scenario_digest: String,
     pub(crate) policy: String,
@@ -59,6 +62,8 @@ pub(crate) struct Job {
 }
 
 /// A directory under construction; it replaces the one of its name when it is whole.
+///
+/// Its name is this process's own, so that two commands with one `--out` do not write into each other's.
 pub(crate) struct Draft {
     place: PathBuf,
     draft: PathBuf,
@@ -67,8 +72,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Begins the directory that will be called `place`.
     pub(crate) fn begin(place: &Path) -> Result<Self, CliError> {
-        let name = place.file_name().map_or_else(|| "results".to_owned(), |name| name.to_string_lossy().into_owned());
-        let draft = place.with_file_name(format!(".{name}.part"));
+        let draft = beside(place, "part");
         if draft.exists() {
             fs::remove_dir_all(&draft).map_err(|error| CliError::file("clear", &draft, error))?;
         }
@@ -91,20 +95,55 @@ impl Draft {
         self.write(name, text)
     }
 
-    /// Puts it in place. Only a directory that an earlier run left is replaced.
+    /// Puts it in place. Only a directory that an earlier run left is replaced; of two runs, the last one stays.
     pub(crate) fn finish(self) -> Result<(), CliError> {
-        if self.place.exists() {
-            if !self.place.join("manifest.json").exists() && fs::read_dir(&self.place).is_ok_and(|mut entries| entries.next().is_some()) {
-                let _ = fs::remove_dir_all(&self.draft);
-                return Err(CliError::asked(
-                    format!("`{}` exists and is not a results directory", self.place.display()),
-                    "choose another place with `--out DIR`",
-                ));
+        let mut tries = 0;
+        loop {
+            self.clear_place()?;
+            match fs::rename(&self.draft, &self.place) {
+                Ok(()) => return Ok(()),
+                // Another command has put its own there in between.
+                Err(_) if self.place.exists() && tries < 10 => tries += 1,
+                Err(error) => return Err(CliError::file("finish", &self.place, error)),
             }
-            fs::remove_dir_all(&self.place).map_err(|error| CliError::file("replace", &self.place, error))?;
         }
-        fs::rename(&self.draft, &self.place).map_err(|error| CliError::file("finish", &self.place, error))
     }
+
+    /// Takes away what an earlier run left.
+    fn clear_place(&self) -> Result<(), CliError> {
+        if !self.place.exists() {
+            return Ok(());
+        }
+        let empty = fs::read_dir(&self.place).is_ok_and(|mut entries| entries.next().is_none());
+        // Asked again: another command may be replacing it at this moment.
+        if !empty && !self.place.join("manifest.json").exists() && self.place.exists() {
+            return Err(CliError::asked(
+                format!("`{}` exists and is not a results directory", self.place.display()),
+                "choose another place with `--out DIR`",
+            ));
+        }
+        let old = beside(&self.place, "old");
+        match fs::rename(&self.place, &old) {
+            Ok(()) => fs::remove_dir_all(&old).map_err(|error| CliError::file("clear", &old, error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(CliError::file("replace", &self.place, error)),
+        }
+    }
+}
+
+impl Drop for Draft {
+    /// Nothing half-written is left.
+    fn drop(&mut self) {
+        if self.draft.exists() {
+            let _ = fs::remove_dir_all(&self.draft);
+        }
+    }
+}
+
+/// A hidden name of this process beside `place`.
+fn beside(place: &Path, ending: &str) -> PathBuf {
+    let name = place.file_name().map_or_else(|| "results".to_owned(), |name| name.to_string_lossy().into_owned());
+    place.with_file_name(format!(".{name}.{}.{ending}", std::process::id()))
 }
 
 /// A results directory that is there.
@@ -182,13 +221,9 @@ fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
 }
 
 fn only_directory(out: &Path) -> Result<PathBuf, CliError> {
-    let mut found: Vec<PathBuf> = fs::read_dir(out)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("manifest.json").exists())
-        .collect();
+    let hidden = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let entries = fs::read_dir(out).into_iter().flatten().flatten().filter(|entry| !hidden(entry));
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.join("manifest.json").exists()).collect();
     found.sort();
     match found.len() {
         1 => Ok(found.remove(0)),

@@ -91,6 +91,12 @@
     return { hooks: { drawClear: shade, draw: withLabels ? name : () => {} } };
   }
 
+  // Room for the names of faults and marks above the lines, where there are any.
+  const logRange = (low, high, named) => {
+    const [from, to] = uPlot.rangeLog(low, high, 10, false);
+    return [from, named && to < high * 1.5 ? to * 1.6 : to];
+  };
+
   function build(spec, holder) {
     const large = holder.parentElement.classList.contains('large');
     const write = WRITE[spec.scale], below = spec.x.map(() => 0);
@@ -118,7 +124,7 @@
       width: Math.max(holder.clientWidth, 160), height: large ? 210 : 150,
       series, bands,
       cursor: { sync: { key: 'wavetank' }, drag: { x: true, y: false, uni: 8 }, y: false, points: { size: 6 } },
-      scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : uPlot.rangeLog(low, Math.max(high, low * 1.5), 10, false) } : { range: (u, low, high) => [0, high > 0 ? high * (large && data.bands.length ? 1.16 : 1.06) : 1] } },
+      scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : logRange(low, Math.max(high, low * 1.5), large && data.bands.length) } : { range: (u, low, high) => [0, high > 0 ? high * (large && data.bands.length ? 1.16 : 1.06) : 1] } },
       axes: [
         { ...axis, size: 26, space: 62, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800], values: (u, all) => all.map((v) => clock(v)) },
         { ...axis, size: 52, space: large ? 34 : 28, values: (u, all) => all.map((v) => v === null ? '' : (spec.scale === 'gibibytes' ? short : write)(v)) },

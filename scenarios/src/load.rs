@@ -164,6 +164,15 @@ fn envelope(cx: &mut Cx<'_>) -> Option<File> {
         cx.push(diagnostic.help("run the scenario once per policy: `wavetank run SCENARIO --policy NAME`"), &root.key("kind"));
         return None;
     }
+    let version = cx.text(&root.key("apiVersion")).map(str::to_owned);
+    if let (Some(version), Some(kind)) = (&version, &kind)
+        && !version.starts_with("wavetank.dev/")
+    {
+        let diagnostic = Diagnostic::error("WT0108", format!("a {kind} is not a scenario")).label(format!("expected `{API_VERSION}`"));
+        let help = "list Kubernetes objects under `spec.manifests` of a scenario (`wavetank init` makes one); `wavetank validate` checks them by themselves";
+        cx.push(diagnostic.help(help), &root.key("apiVersion"));
+        return None;
+    }
     let file: File = cx.read(&root)?;
     let expected = [("apiVersion", file.api_version.as_deref(), API_VERSION), ("kind", file.kind.as_deref(), "Scenario")];
     for (field, found, wanted) in expected {
@@ -231,6 +240,12 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     };
     let metadata = file.metadata.as_ref();
     let name = metadata.and_then(|metadata| metadata.name.clone()).unwrap_or_else(|| stem(&cx.document.source.name));
+    if !is_name(&name) {
+        let diagnostic =
+            Diagnostic::error("WT0110", format!("`{name}` is no name for a scenario")).label("results go to a directory of this name");
+        let help = "use letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
+        cx.push(diagnostic.help(help), &Pointer::root().key("metadata").key("name"));
+    }
     let annotation = |key: &str| metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(key).cloned());
     let resolved = resolved(cx, &world, &seeds, &policy, warmup);
     Some(Scenario {
@@ -252,6 +267,12 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
 
 fn plain<T>(items: Vec<(T, Pointer)>) -> Vec<T> {
     items.into_iter().map(|(item, _)| item).collect()
+}
+
+/// Whether a directory can safely be called so.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    name.len() <= 200 && name.starts_with(char::is_alphanumeric) && name.chars().all(allowed)
 }
 
 fn stem(name: &str) -> String {

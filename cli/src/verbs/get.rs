@@ -13,7 +13,7 @@ use crate::results::Results;
 /// Show the objects of a finished run as kubectl would have shown them at some time.
 #[derive(clap::Args)]
 pub(crate) struct Get {
-    /// What: pods, nodes, events, deployments, replicasets, hpa, services.
+    /// What: pods, nodes, events, deployments, replicasets, hpa or services.
     kind: String,
     #[command(flatten)]
     moment: Moment,
@@ -59,9 +59,12 @@ impl Get {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let (trace, at) = self.moment.open()?;
         let table = inspect::get(&Run::new(&trace), &self.kind, at, self.output == "wide").map_err(|error| not_found(&error))?;
-        let mut text = table.lines("", 3).join("\n");
-        text.push('\n');
-        io.answer(&text)?;
+        let lines = table.lines("", 3);
+        if lines.len() < 2 {
+            io.say(&format!("no {} at {at}", self.kind));
+            return Ok(Exit::Success);
+        }
+        io.answer(&(lines.join("\n") + "\n"))?;
         Ok(Exit::Success)
     }
 }

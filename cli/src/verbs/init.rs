@@ -32,7 +32,7 @@ impl Init {
                 "use lower-case letters, digits, `-` and `.`, beginning with a letter or digit",
             ));
         }
-        let text = files::shipped_text(&self.template)?;
+        let text = files::template(&self.template)?;
         let path = PathBuf::from(format!("{name}.yaml"));
         if path.exists() && !self.force {
             return Err(CliError::asked(

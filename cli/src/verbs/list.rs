@@ -40,7 +40,7 @@ impl List {
         let rows: Vec<(String, String)> = match self.what {
             What::Scenarios | What::Templates => files::shipped().into_iter().map(|shipped| (shipped.name, shipped.description)).collect(),
             What::Policies => schedulers::builtin().iter().map(|policy| (policy.name.to_owned(), policy.description.to_owned())).collect(),
-            What::Metrics => metrics::registry().iter().map(|info| (info.name.to_owned(), info.what.to_owned())).collect(),
+            What::Metrics => metrics::registry().iter().map(|info| (info.name.to_owned(), first_sentence(info.what).to_owned())).collect(),
             What::Faults => scenarios::faults().iter().map(|(action, about)| ((*action).to_owned(), (*about).to_owned())).collect(),
             What::Rules => manifests::rules().iter().map(|rule| (rule.code.to_owned(), rule.title.to_owned())).collect(),
         };
@@ -54,4 +54,9 @@ impl List {
         io.answer(&text)?;
         Ok(Exit::Success)
     }
+}
+
+/// What fits a line; `wavetank explain METRIC` has the rest.
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..=end])
 }

@@ -29,7 +29,8 @@ impl Replay {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let results = Results::open(self.run.as_deref(), None)?;
         let manifest = &results.manifest;
-        let options = LoadOptions { set: &manifest.set, until: manifest.until.as_deref(), ..Default::default() };
+        let until = manifest.until.as_deref().and_then(|until| until.parse().ok());
+        let options = LoadOptions { set: &manifest.set, until, ..Default::default() };
         let scenario = files::load(&manifest.source, &options, io)?;
         if scenario.digest != manifest.scenario_digest {
             let message = format!(
@@ -47,7 +48,18 @@ impl Replay {
             Some(name) => Policy::named(name, io)?,
             None => Policy::of(&scenario, io)?,
         };
-        let plan = Plan { scenario: &scenario, policy: &policy, seeds: &seeds, threads: self.jobs, max_events: None };
+        if policy.name() != manifest.policy {
+            let message = format!("the policy is no longer what was run: it is `{}`, not `{}`", policy.name(), manifest.policy);
+            return Err(CliError::Asked {
+                exit: Exit::Different,
+                message,
+                help: Some("bring the old file back, or run the scenario again".into()),
+            });
+        }
+        if manifest.wavetank_version != env!("CARGO_PKG_VERSION") {
+            io.say(&format!("warning: this was run by wavetank {}; results are the same within a version", manifest.wavetank_version));
+        }
+        let plan = Plan { scenario: &scenario, policy: &policy, seeds: &seeds, threads: self.jobs, max_events: manifest.max_events };
         let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
         let mut different = 0;
         for (job, again) in manifest.jobs.iter().zip(&done) {

@@ -31,9 +31,11 @@ impl Report {
         let verdict = judge(&measures);
         let text = match self.format.as_str() {
             "html" => render::page(&traces, &measures, &verdict),
-            "text" => {
-                render::text(&measures, &verdict, &render::TextOptions { colour: io.color_on_stdout(), utf8: true, ..Default::default() })
-            }
+            "text" => render::text(
+                &measures,
+                &verdict,
+                &render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), ..Default::default() },
+            ),
             "json" => render::document(&measures, &verdict),
             _ => render::metrics_csv(results.manifest.jobs.iter().map(|job| job.id.as_str()).zip(&measures)),
         };

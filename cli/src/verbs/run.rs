@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use api::SimDuration;
 use reports::{Measures, Outcome, Verdict, judge, render};
+use scenarios::Scenario;
 
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -31,7 +32,7 @@ pub(crate) struct Run {
     /// Change a value of the scenario: a dotted path, `=`, and YAML (may be repeated).
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Stop at this simulated time.
+    /// Stop at this simulated time, before the scenario's own end.
     #[arg(long, value_name = "TIME")]
     until: Option<SimDuration>,
     /// Where results go; each scenario gets a directory of its name in it.
@@ -55,7 +56,7 @@ pub(crate) struct Run {
     /// Say what would be run, and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Stop a run after so many events, keeping what there is (exit code 8).
+    /// Stop a run after so many events of the cluster (requests not counted), keeping what there is (exit code 8).
     #[arg(long, value_name = "N")]
     max_events: Option<u64>,
     /// Exit with 0 even when expectations fail.
@@ -67,31 +68,42 @@ pub(crate) struct Run {
 #[derive(Clone)]
 struct SeedRange(std::ops::RangeInclusive<u64>);
 
+/// More seeds than this are a slip.
+const MOST_SEEDS: u64 = 100_000;
+
 fn parse_seeds(text: &str) -> Result<SeedRange, String> {
     let parsed =
-        text.split_once("..").and_then(|(from, to)| Some(from.trim().parse().ok()?..=to.trim_start_matches('=').trim().parse().ok()?));
+        text.split_once("..").and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim_start_matches('=').trim().parse().ok()?)));
     match parsed {
-        Some(range) if !range.is_empty() => Ok(SeedRange(range)),
+        Some((from, to)) if from <= to && to - from < MOST_SEEDS => Ok(SeedRange(from..=to)),
+        Some((from, to)) if from <= to => Err(format!("`{text}` are more than {MOST_SEEDS} seeds")),
         _ => Err(format!("`{text}` is not a range of seeds; write it as `1..30`")),
     }
 }
 
+/// A scenario ready to be run.
+struct Ready<'a> {
+    /// A shipped scenario's name, or the path that was given.
+    source: &'a str,
+    scenario: Scenario,
+    policy: Policy,
+    seeds: Vec<u64>,
+}
+
 impl Run {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        let ready: Vec<Ready<'_>> = self.scenarios.iter().map(|name| self.prepare(name, io)).collect::<Result<_, _>>()?;
+        different_names(&ready)?;
         let mut worst = Exit::Success;
-        for name in &self.scenarios {
-            let exit = self.run_one(name, io)?;
-            if rank(exit) < rank(worst) {
-                worst = exit;
-            }
+        for ready in &ready {
+            worst = worst.or(if self.dry_run { self.tell(ready, io)? } else { self.run_one(ready, io)? });
         }
         Ok(if self.exit_zero && worst == Exit::Expectations { Exit::Success } else { worst })
     }
 
-    fn run_one(&self, name: &str, io: &Io) -> Result<Exit, CliError> {
-        let until = self.until.map(|until| until.to_string());
-        let options = LoadOptions { set: &self.set, until: until.as_deref(), strict: self.strict, allow: &self.allow };
-        let scenario = files::load(name, &options, io)?;
+    fn prepare<'a>(&self, source: &'a str, io: &Io) -> Result<Ready<'a>, CliError> {
+        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow };
+        let scenario = files::load(source, &options, io)?;
         let seeds: Vec<u64> = match (&self.seed, &self.seeds) {
             (Some(seed), _) => vec![*seed],
             (None, Some(range)) => range.0.clone().collect(),
@@ -101,19 +113,40 @@ impl Run {
             Some(name) => Policy::named(name, io)?,
             None => Policy::of(&scenario, io)?,
         };
-        if self.dry_run {
-            let plan = format!(
-                "{}: policy {}, {} runs (seeds {seeds:?}), {} each\n",
+        Ok(Ready { source, scenario, policy, seeds })
+    }
+
+    /// What would be run.
+    fn tell(&self, ready: &Ready<'_>, io: &Io) -> Result<Exit, CliError> {
+        let Ready { scenario, policy, seeds, .. } = ready;
+        if self.output == "json" {
+            let plan = serde_json::json!({
+                "schemaVersion": SCHEMA_VERSION,
+                "dryRun": true,
+                "scenario": scenario.name,
+                "scenarioDigest": scenario.digest,
+                "policy": policy.name(),
+                "seeds": seeds,
+                "durationSeconds": scenario.world.duration.as_secs_f64(),
+            });
+            io.answer(&format!("{plan:#}\n"))?;
+        } else {
+            let runs = if seeds.len() == 1 { "1 run".to_owned() } else { format!("{} runs", seeds.len()) };
+            io.answer(&format!(
+                "{}: policy {}, {}, {runs} of {}\n",
                 scenario.name,
                 policy.name(),
-                seeds.len(),
+                seeds_in_words(seeds),
                 scenario.world.duration
-            );
-            io.answer(&plan)?;
-            return Ok(Exit::Success);
+            ))?;
         }
+        Ok(Exit::Success)
+    }
+
+    fn run_one(&self, ready: &Ready<'_>, io: &Io) -> Result<Exit, CliError> {
+        let Ready { source, scenario, policy, seeds } = ready;
         let started = now();
-        let plan = Plan { scenario: &scenario, policy: &policy, seeds: &seeds, threads: self.jobs, max_events: self.max_events };
+        let plan = Plan { scenario, policy, seeds, threads: self.jobs, max_events: self.max_events };
         let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
         let wall = started.elapsed();
 
@@ -124,10 +157,11 @@ impl Run {
             schema_version: SCHEMA_VERSION,
             wavetank_version: env!("CARGO_PKG_VERSION").to_owned(),
             scenario: scenario.name.clone(),
-            source: name.to_owned(),
+            source: (*source).to_owned(),
             set: self.set.clone(),
             policy_override: self.policy.clone(),
-            until,
+            until: self.until.map(|until| until.to_string()),
+            max_events: self.max_events,
             scenario_digest: scenario.digest.clone(),
             policy: policy.name().to_owned(),
             jobs: done.iter().map(|done| done.job.clone()).collect(),
@@ -174,15 +208,30 @@ impl Run {
         }
         let report = (!self.no_report).then(|| place.join("report.html").display().to_string());
         let wall = format!("{:.1} s", wall.as_secs_f64());
-        let options = render::TextOptions { colour: io.color_on_stdout(), utf8: utf8(), wall: Some(&wall), report: report.as_deref() };
+        let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: Some(&wall), report: report.as_deref() };
         Ok(io.answer(&render::text(measures, verdict, &options))?)
     }
 }
 
-/// Whether the terminal says it shows more than ASCII; without a word, it does.
-fn utf8() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
-    locale.is_none_or(|locale| locale.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8"))
+/// Results go to a directory of the scenario's name, so that two of one name would overwrite each other.
+fn different_names(ready: &[Ready<'_>]) -> Result<(), CliError> {
+    for (index, one) in ready.iter().enumerate() {
+        if let Some(other) = ready[..index].iter().find(|other| other.scenario.name == one.scenario.name) {
+            return Err(CliError::asked(
+                format!("`{}` and `{}` are both called `{}`", other.source, one.source, one.scenario.name),
+                "their results would be in one directory; change a `metadata.name`, or run them one by one with `--out DIR`",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn seeds_in_words(seeds: &[u64]) -> String {
+    match seeds {
+        [seed] => format!("seed {seed}"),
+        [first, .., last] if seeds.windows(2).all(|pair| pair[1] == pair[0] + 1) => format!("seeds {first}..{last}"),
+        _ => format!("seeds {}", seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 fn exit(done: &[Done], verdict: &Verdict) -> Exit {
@@ -193,9 +242,4 @@ fn exit(done: &[Done], verdict: &Verdict) -> Exit {
     } else {
         Exit::Expectations
     }
-}
-
-/// Which of several exit codes is returned: the first in this order.
-fn rank(exit: Exit) -> usize {
-    [Exit::Unexpected, Exit::Invalid, Exit::Limit, Exit::Expectations].iter().position(|other| *other == exit).unwrap_or(usize::MAX)
 }

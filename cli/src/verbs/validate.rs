@@ -1,8 +1,8 @@
 //! `wavetank validate`: everything wrong with files, without running them.
 
-use std::path::Path;
+use std::sync::Arc;
 
-use manifests::{Budget, Problems, SourceFile};
+use manifests::{Budget, Document, Problems, SourceFile};
 
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -37,11 +37,18 @@ impl Validate {
         let mut worst = Exit::Success;
         let mut documents = Vec::new();
         for file in &self.files {
-            let mut problems = Problems::default();
-            self.allow.iter().for_each(|code| problems.allow(code));
-            let resolved = self.check(file, &mut problems)?;
+            let mut problems = files::problems_but(&self.allow)?;
+            let resolved = match self.check(file, &mut problems) {
+                Ok(resolved) => resolved,
+                // One file that cannot be read does not keep the others from being checked.
+                Err(error) => {
+                    worst = worst.or(error.report(io));
+                    documents.push(serde_json::json!({ "file": file, "valid": false, "report": serde_json::Value::Null }));
+                    continue;
+                }
+            };
             if problems.has_errors() {
-                worst = Exit::Invalid;
+                worst = worst.or(Exit::Invalid);
             }
             if self.format == "json" {
                 documents
@@ -66,27 +73,29 @@ impl Validate {
 
     /// Checks one file; gives a scenario back with its defaults.
     fn check(&self, file: &str, problems: &mut Problems) -> Result<Option<String>, CliError> {
-        if self.is_manifest(file)? {
-            let text = std::fs::read_to_string(file).map_err(|error| CliError::file("read", Path::new(file), error))?;
-            let documents = manifests::documents_within(&SourceFile::new(file, &text), Budget::MANIFESTS, problems);
-            let options = manifests::Options { strict: self.strict, ..Default::default() };
-            manifests::read_documents(&documents, &options, problems);
-            return Ok(None);
+        if files::is_shipped(file) {
+            return self.check_scenario(file, None, problems);
         }
-        let options = LoadOptions { set: &self.set, strict: self.strict, allow: &self.allow, ..Default::default() };
-        let scenario = files::check(file, &options, problems)?;
-        Ok(scenario.map(|scenario| scenarios::resolved_yaml(&scenario)))
+        let text = files::read_text(file)?;
+        let source = SourceFile::new(file, &text);
+        if !are_objects(&manifests::documents_within(&source, Budget::MANIFESTS, &mut Problems::default())) {
+            return self.check_scenario(file, Some(text), problems);
+        }
+        let documents = manifests::documents_within(&source, Budget::MANIFESTS, problems);
+        let options = manifests::Options { strict: self.strict, ..Default::default() };
+        manifests::read_documents(&documents, &options, problems);
+        Ok(None)
     }
 
-    /// Whether a file holds Kubernetes objects instead of a scenario: its first apiVersion says.
-    fn is_manifest(&self, file: &str) -> Result<bool, CliError> {
-        if files::is_shipped(file) || !Path::new(file).exists() {
-            return Ok(false);
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| CliError::file("read", Path::new(file), error))?;
-        let mut ignored = Problems::default();
-        let documents = manifests::documents_within(&SourceFile::new(file, &text), Budget::MANIFESTS, &mut ignored);
-        let version = |value: &serde_json::Value| value.get("apiVersion").and_then(|version| version.as_str()).map(str::to_owned);
-        Ok(documents.iter().find_map(|document| version(&document.value)).is_some_and(|version| !version.starts_with("wavetank.dev/")))
+    fn check_scenario(&self, file: &str, text: Option<String>, problems: &mut Problems) -> Result<Option<String>, CliError> {
+        let options = LoadOptions { set: &self.set, strict: self.strict, ..Default::default() };
+        let scenario = files::check(file, text, &options, problems)?;
+        Ok(scenario.map(|scenario| scenarios::resolved_yaml(&scenario)))
     }
+}
+
+/// Whether a file holds Kubernetes objects instead of a scenario: its first apiVersion says.
+fn are_objects(documents: &[Arc<Document>]) -> bool {
+    let version = |document: &Arc<Document>| document.value.get("apiVersion").and_then(|version| version.as_str()).map(str::to_owned);
+    documents.iter().find_map(version).is_some_and(|version| !version.starts_with("wavetank.dev/"))
 }

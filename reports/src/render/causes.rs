@@ -55,3 +55,30 @@ pub(super) fn causes<'a>(runs: &[&'a Measures]) -> Vec<Cause<'a>> {
     rows.sort_by_key(|row| row.first().map(|recovery| recovery.at));
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Phase;
+    use crate::testing::node_failure;
+    use api::{SimDuration, SimTime};
+
+    #[test]
+    fn a_row_stands_for_the_worst_of_each_run_and_counts_all_strikes() {
+        let mut measures = Measures::of_trace(&node_failure(1));
+        let one = measures.recoveries.remove(0);
+        let blow = |at: u64, strikes: usize, total: Option<u64>| Recovery {
+            at: SimTime::from_secs(at),
+            episodes: vec![SimTime::from_secs(at); strikes],
+            total: total.map(SimDuration::from_secs),
+            slo: total.map_or(Phase::Never, |_| Phase::Skipped),
+            ..one.clone()
+        };
+        measures.recoveries = vec![blow(100, 3, Some(50)), blow(300, 1, None), blow(500, 1, Some(90))];
+        let rows = causes(&[&measures]);
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].label("×"), rows[0].is_several()), ("power-loss ×5".to_owned(), true));
+        assert_eq!(rows[0].worst[0].1.at, SimTime::from_secs(300), "never is worse than long");
+        assert_eq!(rows[0].first().map(|first| first.at), Some(SimTime::from_secs(100)));
+    }
+}

@@ -6,7 +6,7 @@ use api::{Kind, LabelSelector, Labels, ObjectKey, SimTime, Str};
 use engine::spec::{Fault, FaultAction, FaultTarget, Mark, NodePool, PodSelector, Step, StepAction, TrafficSpec};
 use manifests::{Diagnostic, Found, Pointer};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Workload};
 use crate::cx::Cx;
 use crate::files::glob_matches;
 use crate::lower::{Behaviors, selects};
@@ -44,18 +44,22 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
         let key = service.meta.key();
         let Some(selector) = &service.selector else { continue };
         let others = catalog.workloads.iter().filter(|workload| workload.key.namespace == key.namespace);
-        if selector.is_empty() || !catalog.behind(&key).is_empty() {
+        let behind = catalog.behind(&key);
+        let is_asked = asked.contains(&key);
+        if is_asked && let Some(idle) = behind.first().filter(|_| behind.iter().all(|workload| makes_no_pods(workload.kind))) {
+            let message = format!("Service `{}` has no pods in the simulation", key.name);
+            let diagnostic = Diagnostic::warning("WT0210", message).label("its requests are all refused");
+            push_at(cx, service, diagnostic.note(format!("{} is accepted, not simulated", idle.title())), "/spec/selector");
+        }
+        if selector.is_empty() || !behind.is_empty() {
             continue;
         }
-        let is_asked = asked.contains(&key);
         let message = format!("Service `{}` selects no pod", key.name);
         let diagnostic = if is_asked { Diagnostic::error("WT0210", message) } else { Diagnostic::warning("WT0210", message) };
         let label = if is_asked { "nobody would answer its requests" } else { "it has no endpoints" };
-        let near = others.filter(|workload| workload.labels.keys().any(|label| selector.contains_key(label))).take(4);
-        let near: Vec<String> = near.map(|workload| format!("{} has {}", workload.title(), shown(workload.labels))).collect();
         let mut diagnostic = diagnostic.label(label);
-        if !near.is_empty() {
-            diagnostic = diagnostic.help(format!("the selector asks for {}; {}", shown(selector), near.join("; ")));
+        if let Some(help) = nearest(selector, others) {
+            diagnostic = diagnostic.help(help);
         }
         push_at(cx, service, diagnostic, "/spec/selector");
     }
@@ -68,6 +72,26 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
             push_at(cx, service, diagnostic, "/spec");
         }
     }
+}
+
+const fn makes_no_pods(kind: Kind) -> bool {
+    !matches!(kind, Kind::Pod | Kind::ReplicaSet | Kind::Deployment)
+}
+
+/// The workload that a selector misses by the fewest labels, and those labels.
+fn nearest<'c>(selector: &Labels, workloads: impl Iterator<Item = &'c Workload<'c>>) -> Option<String> {
+    let missed = |workload: &Workload<'_>| selector.iter().filter(|(key, value)| workload.labels.get(*key) != Some(value)).count();
+    let related = |workload: &&Workload<'_>| workload.labels.keys().any(|label| selector.contains_key(label));
+    let near = workloads.filter(related).min_by_key(|workload| missed(workload))?;
+    let asked: Labels = selector
+        .iter()
+        .filter(|(key, value)| near.labels.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let has: Labels =
+        near.labels.iter().filter(|(key, _)| asked.contains_key(*key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let has = if has.is_empty() { "does not have that".to_owned() } else { format!("has {}", shown(&has)) };
+    Some(format!("the selector asks for {}; {} {has}", shown(&asked), near.title()))
 }
 
 fn push_at<T>(cx: &mut Cx<'_>, found: &Found<T>, diagnostic: Diagnostic, path: &str) {

@@ -81,12 +81,11 @@ const COMPONENTS: &[Component] = &[
     component!("nodeLifecycle", "The node lifecycle controller: who notices that a node is gone.", node_lifecycle {
         "nodeMonitorPeriod" Period node_monitor_period "From one look at all nodes to the next.",
         "nodeMonitorGracePeriod" Time node_monitor_grace_period "How long a node may be silent before it counts as unreachable.",
-        "nodeStartupGracePeriod" Time node_startup_grace_period "As nodeMonitorGracePeriod, for a node that is new.",
         "nodeEvictionRate" Rate node_eviction_rate "Nodes per second that are emptied.",
         "secondaryNodeEvictionRate" Rate secondary_node_eviction_rate "The same in a zone that is unhealthy as a whole.",
         "unhealthyZoneThreshold" Share unhealthy_zone_threshold "Share of nodes that makes a zone unhealthy.",
         "largeClusterSizeThreshold" Count large_cluster_size_threshold "An unhealthy zone of at most so many nodes is not emptied at all.",
-    } not yet ["terminatedPodGcThreshold"]),
+    } not yet ["nodeStartupGracePeriod", "terminatedPodGcThreshold"]),
     component!("horizontalPodAutoscaler", "The HorizontalPodAutoscaler controller.", horizontal_pod_autoscaler {
         "syncPeriod" Period sync_period "From one look at an autoscaler to the next.",
         "downscaleStabilization" Time downscale_stabilization "Goes down only to the highest recommendation of this past.",
@@ -100,31 +99,28 @@ const COMPONENTS: &[Component] = &[
         "scaleDownUnneededTime" Time scale_down_unneeded_time "How long a node must be unneeded.",
         "scaleDownUtilizationThreshold" Share scale_down_utilization_threshold "A node with less of it requested is a candidate.",
         "scaleDownDelayAfterAdd" Time scale_down_delay_after_add "How long after adding a node none is removed.",
-        "maxNodeProvisionTime" Time max_node_provision_time "How long a node may take to come.",
         "expander" Word expander "Which pool grows: least-waste, most-pods, least-nodes, random or price." of EXPANDERS,
         "maxScaleDownParallelism" Count max_scale_down_parallelism "Nodes removed at once.",
         "maxDrainParallelism" Count max_drain_parallelism "Nodes with pods removed at once.",
         "maxNodesTotal" Count max_nodes_total "Most nodes in all; 0 means no limit.",
-    } not yet ["scaleDownDelayAfterDelete", "scaleDownDelayAfterFailure", "scaleDownUnreadyTime", "balanceSimilarNodeGroups", "newPodScaleUpDelay", "skipNodesWithLocalStorage", "skipNodesWithSystemPods"]),
+    } not yet ["maxNodeProvisionTime", "scaleDownDelayAfterDelete", "scaleDownDelayAfterFailure", "scaleDownUnreadyTime", "balanceSimilarNodeGroups", "newPodScaleUpDelay", "skipNodesWithLocalStorage", "skipNodesWithSystemPods"]),
     component!("metricsServer", "metrics-server.", metrics_server {
         "metricResolution" Period resolution "From one scrape of the kubelets to the next.",
         "resolution" Period resolution "Another word for metricResolution.",
     } not yet []),
     component!("kubelet", "Every node's kubelet.", kubelet {
         "nodeLeaseRenewInterval" Period lease_renew_interval "From one renewal of the node's lease to the next.",
-        "nodeStatusUpdateFrequency" Period node_status_update_frequency "From one look at the node's own state to the next.",
         "serializeImagePulls" Switch serialize_image_pulls "Whether a node pulls one image at a time.",
         "imagePull" Law default_image_pull "Pull time of images that no behavior speaks of.",
         "containerStart" Law container_start "From a pulled image to a running container.",
         "crashLoopBackOffInitial" Time crash_loop_back_off_initial "First wait before a crashed container is started again.",
         "maxContainerRestartPeriod" Time crash_loop_back_off_max "Longest wait before a crashed container is started again (crashLoopBackOff.maxContainerRestartPeriod).",
         "stop" Law default_stop "From SIGTERM to exit of workloads that no behavior speaks of.",
-    } not yet ["maxPods", "evictionHard", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
+    } not yet ["nodeStatusUpdateFrequency", "maxPods", "evictionHard", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
     component!("kubeProxy", "kube-proxy, and the way of endpoints to the nodes.", kube_proxy {
-        "minSyncPeriod" Time min_sync_period "Changes are gathered for so long.",
         "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that knows.",
         "propagationJitter" Time propagation_jitter "From the first node to the last.",
-    } not yet ["mode", "syncPeriod"]),
+    } not yet ["minSyncPeriod", "mode", "syncPeriod"]),
 ];
 
 /// `spec.controlPlane` as the format describes it.

@@ -12,6 +12,9 @@ use crate::catalog::Catalog;
 use crate::cx::Cx;
 use crate::format::{self, DurationText, Rate, RateText, Stage, Traffic};
 
+/// A source that sends more than this is a slip; requests would come closer than the clock can tell apart.
+const MOST_PER_SECOND: f64 = 100_000_000.0;
+
 /// The traffic at `path`, each source with its place.
 pub(crate) fn traffic(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &Pointer) -> (TrafficSpec, Vec<Pointer>) {
     let mut spec = TrafficSpec::default();
@@ -77,6 +80,14 @@ fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &
         }
     };
     let rate = load(cx, &fields, path);
+    if rate.iter().flatten().any(|point| point.per_second > MOST_PER_SECOND) {
+        let at = ["rate", "stages", "path"]
+            .iter()
+            .map(|field| path.key(field))
+            .find(|at| cx.value(at).is_some())
+            .unwrap_or_else(|| path.clone());
+        cx.error("WT0109", "a rate beyond all reason", format!("expected at most {MOST_PER_SECOND}/s"), &at);
+    }
     let arrivals = match &fields.arrivals {
         None => Some(Arrivals::Poisson),
         Some(word) if word == "mmpp" => {

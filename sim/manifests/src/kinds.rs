@@ -105,8 +105,12 @@ pub(crate) const FIELDS_NOT_SIMULATED: &[(&str, &[&str], &str)] = &[
     ("pod", &["resourceClaims"], "dynamic resource allocation is not simulated; the pod needs no device"),
     ("pod", &["runtimeClassName"], "overhead and node selection of the RuntimeClass are not applied"),
     ("pod", &["schedulingGroup"], "pods are scheduled one by one, not as a gang"),
-    ("made", &["volumes", "*", "persistentVolumeClaim"], "the claim counts when the pod is scheduled; attaching and mounting take no time"),
-    ("made", &["volumes", "*", "ephemeral"], "the claim is not made; attaching and mounting take no time"),
+    (
+        "made",
+        &["volumes", "*", "persistentVolumeClaim"],
+        "the pod is placed and started as if the volume were there and reachable from every node",
+    ),
+    ("made", &["volumes", "*", "ephemeral"], "the claim is not made; the pod is placed and started as if the volume were there"),
     (
         "Service",
         &["metadata", "annotations", "service.kubernetes.io/topology-mode"],

@@ -43,7 +43,7 @@ const SCRIPT: &str = include_str!("../../../assets/page.js");
 const UPLOT: &str = include_str!("../../../assets/uPlot-1.6.32.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../../assets/uPlot-1.6.32.min.css");
 
-/// Faults and marks on the time axis, in seconds.
+/// Faults, marks and steps on the time axis, in seconds.
 #[derive(Serialize)]
 struct Band<'a> {
     from: f64,
@@ -140,7 +140,9 @@ fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
         mark: false,
     });
     let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, times: 1, mark: true });
-    faults.chain(marks).collect()
+    let steps = run.steps.iter().take(shown);
+    let steps = steps.map(|(at, step, _)| Band { from: at.as_secs_f64(), to: None, label: step, times: 1, mark: true });
+    faults.chain(marks).chain(steps).collect()
 }
 
 #[cfg(test)]

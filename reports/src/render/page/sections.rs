@@ -309,7 +309,7 @@ fn clock(at: SimTime) -> String {
 
 fn timeline(html: &mut String, content: &Content<'_>) {
     let lead = format!(
-        "One time axis for all charts: point to read, drag to zoom, double-click to see all again. Drawn: {}. Faults are shaded, marks are dashed lines.",
+        "One time axis for all charts: point to read, drag to zoom, double-click to see all again. Drawn: {}. Faults are shaded, marks and steps are dashed lines, the warm-up is grey.",
         drawn_text(content)
     );
     open(html, "timeline", "Timeline", &lead);

@@ -32,7 +32,8 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
                 wake_services_of(pod, view, queue);
             }
         }
-        Change::PodDeleted(_, gone) if gone.status.has_ip => wake_services_of(gone, view, queue),
+        // A pod may be gone before the news of its end have come: it has no address any more, but was listed.
+        Change::PodDeleted(_, gone) if gone.status.has_ip || gone.status.phase.is_terminal() => wake_services_of(gone, view, queue),
         _ => {}
     }
 }
@@ -143,5 +144,9 @@ mod tests {
         };
         assert_eq!(woken(false), [Id::new(0)]);
         assert_eq!(woken(true), []);
+        let mut last = Vec::new();
+        let gone = bench.store.pods.get(id).unwrap().clone();
+        interested(&Change::PodDeleted(id, Box::new(gone)), &bench.view(), &mut |id| last.push(id));
+        assert_eq!(last, [Id::new(0)], "it may be gone before the news of its end have come");
     }
 }

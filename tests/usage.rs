@@ -1,0 +1,153 @@
+//! What the command line does with what people type: flags, names and files, right and wrong.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{contents, expect_exit, root, wavetank};
+
+const FINE: &str = "tests/broken/fine.yaml";
+
+/// Runs `wavetank` with words, and returns exit code and stderr.
+fn said(words: &[&str]) -> (Option<i32>, String) {
+    let output = wavetank().args(words).output().expect("the program starts");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn run(out: &Path, flags: &[&str]) -> String {
+    expect_exit(wavetank().args(["run", FINE, "--exit-zero", "--out"]).arg(out).args(flags), 0)
+}
+
+#[test]
+fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["run", "nonsense"], 7, "there is no shipped scenario and no file `nonsense`"),
+        (&["run", "black-friday"], 7, "did you mean `black-friday-40x`?"),
+        (&["run", "tests"], 3, "`tests` is a directory"),
+        (&["run", "Cargo.toml"], 3, "nothing was run"),
+        (&["run", FINE, "--policy", "nonsense"], 3, "there is no policy `nonsense`"),
+        (&["run", FINE, "--policy", FINE], 3, "KubeSchedulerConfiguration"),
+        (&["run", FINE, "--set", "nonsense"], 2, "has no `=`"),
+        (&["run", FINE, "--set", "spec[=1"], 3, "`[` without `]`"),
+        (&["run", FINE, "--set", "spec.nonsense=1"], 3, "unknown field `nonsense`"),
+        (&["run", FINE, "--set", "spec.cluster.nodePools[name=nonsense].count=5"], 3, "cannot set this"),
+        (&["run", FINE, "--set", "metadata.name=../x"], 3, "is no name for a scenario"),
+        (&["run", FINE, "--set", "metadata.name="], 3, "is no name for a scenario"),
+        (&["run", FINE, "--set", "spec.traffic.sources[0].rate=1e300/s"], 3, "a rate beyond all reason"),
+        (&["run", FINE, "--until", "20m"], 3, "the run of `shop` ends at 10m00s"),
+        (&["run", FINE, "--until", "0s"], 3, "choose a later time"),
+        (&["run", FINE, "--until", "nonsense"], 2, "is not a duration"),
+        (&["run", FINE, "--seeds", "3..1"], 2, "is not a range of seeds"),
+        (&["run", FINE, "--seeds", "1..18446744073709551615"], 2, "are more than 100000 seeds"),
+        (&["run", FINE, "--allow", "WT9999"], 2, "there is no such rule"),
+        (&["run", FINE, FINE], 3, "are both called `shop`"),
+        (&["run", FINE, "nonsense"], 7, "no file `nonsense`"),
+        (&["validate", "tests"], 3, "`tests` is a directory"),
+        (&["validate", "tests/scheduler_cases/cases.jsonl.gz"], 3, "is not UTF-8 text"),
+        (&["init", "x", "--template", "node-failure"], 7, "did you mean `node-failure-2am`?"),
+        (&["init", "No Name"], 3, "is no name for a scenario"),
+        (&["get", "pods", "--run", "tests"], 3, "is no results directory"),
+        (&["replay", "tests"], 3, "is no results directory"),
+        (&["report", "tests"], 3, "is no results directory"),
+        (&["explain", "nonsense"], 7, "has no field `nonsense`"),
+        (&["explain", "WT9999"], 7, "there is no rule WT9999"),
+        (&["-C", "nonsense", "list", "policies"], 2, "cannot go to `nonsense`"),
+    ];
+    for (words, code, part) in cases {
+        let (exit, words_said) = said(words);
+        assert_eq!(exit, Some(*code), "{words:?}: {words_said}");
+        assert!(words_said.contains(part), "{words:?}: {words_said}");
+    }
+    assert!(!root().join("out/shop").exists(), "a wrong second scenario stops the first one too");
+}
+
+#[test]
+fn an_item_of_a_list_is_set_by_its_name() {
+    let plan =
+        expect_exit(wavetank().args(["validate", "--print-defaults", FINE, "--set", "spec.cluster.nodePools[name=general].count=5"]), 0);
+    assert!(plan.contains("count: 5"), "{plan}");
+}
+
+#[test]
+fn a_run_that_was_cut_short_is_cut_short_again_by_replay() {
+    let scratch = tempfile::tempdir().unwrap();
+    for flags in [&["--until", "2m"][..], &["--until", "2m", "--seeds", "1..2"]] {
+        run(scratch.path(), flags);
+        expect_exit(wavetank().args(["replay", "--verify"]).arg(scratch.path().join("shop")), 0);
+    }
+    expect_exit(wavetank().args(["run", FINE, "--max-events", "40", "--out"]).arg(scratch.path()), 8);
+    expect_exit(wavetank().args(["replay", "--verify"]).arg(scratch.path().join("shop")), 0);
+}
+
+#[test]
+fn a_run_may_end_before_its_faults_begin() {
+    let scratch = tempfile::tempdir().unwrap();
+    expect_exit(wavetank().args(["run", "node-failure-2am", "--until", "2m", "--exit-zero", "--out"]).arg(scratch.path()), 0);
+}
+
+#[test]
+fn a_scenario_that_was_changed_is_not_replayed_as_what_it_was() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("own.yaml");
+    let text = fs::read_to_string(root().join(FINE)).unwrap();
+    fs::write(&file, &text).unwrap();
+    expect_exit(wavetank().arg("run").arg(&file).args(["--exit-zero", "--out"]).arg(scratch.path()), 0);
+    fs::write(&file, text.replace("rate: 50/s", "rate: 51/s")).unwrap();
+    expect_exit(wavetank().args(["replay", "--verify"]).arg(scratch.path().join("shop")), 6);
+}
+
+#[test]
+fn of_two_runs_at_once_one_stays_and_stays_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(&scratch.path().join("alone"), &[]);
+    let together = scratch.path().join("together");
+    let mut both: Vec<_> = (0..2).map(|_| wavetank().args(["run", FINE, "--exit-zero", "--out"]).arg(&together).spawn().unwrap()).collect();
+    for child in &mut both {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(contents(&together), contents(&scratch.path().join("alone")));
+}
+
+#[test]
+fn a_directory_that_no_run_made_is_not_replaced() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("shop")).unwrap();
+    fs::write(scratch.path().join("shop/precious"), "").unwrap();
+    expect_exit(wavetank().args(["run", FINE, "--out"]).arg(scratch.path()), 3);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing half-written is left");
+    assert!(scratch.path().join("shop/precious").exists());
+}
+
+#[test]
+fn a_file_that_is_missing_does_not_keep_the_others_from_being_checked() {
+    let output = wavetank().args(["validate", "nonsense.yaml", "tests/broken/wrong-type.yaml", FINE]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(out.contains("fine.yaml: valid") && err.contains("nonsense.yaml") && err.contains("WT0105"), "{out}{err}");
+}
+
+#[test]
+fn what_would_be_run_is_told_in_words_and_as_one_document() {
+    let told = expect_exit(wavetank().args(["run", FINE, "--dry-run", "--seeds", "1..30"]), 0);
+    assert_eq!(told, "shop: policy default, seeds 1..30, 30 runs of 10m00s\n");
+    let told = expect_exit(wavetank().args(["run", FINE, "--dry-run", "--output", "json"]), 0);
+    let document: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(document["durationSeconds"], 600.0);
+}
+
+#[test]
+fn a_terminal_without_utf_8_gets_words_instead_of_ticks() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(scratch.path(), &["--until", "1m"]);
+    let text = expect_exit(wavetank().env("LC_ALL", "C").args(["report", "--format", "text"]).arg(scratch.path().join("shop")), 0);
+    assert!(text.is_ascii(), "{text}");
+}
+
+#[test]
+fn every_name_that_is_listed_can_be_explained_or_validated() {
+    let listed = |what: &str| expect_exit(wavetank().args(["list", what, "--output", "name"]), 0);
+    for name in (listed("metrics") + &listed("rules")).lines() {
+        expect_exit(wavetank().args(["explain", name]), 0);
+    }
+}
