@@ -2,6 +2,8 @@
 //!
 //! Needs Chromium. Where there is none the test says so and passes, unless WAVETANK_REQUIRE_CHROMIUM is set.
 
+#![expect(clippy::print_stdout, reason = "a test says what it could not do here")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +12,8 @@ use std::process::Command;
 use common::{expect_exit, wavetank};
 
 fn chromium() -> Option<PathBuf> {
-    let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].iter().map(PathBuf::from).find(|path| path.exists());
+    let found =
+        ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].iter().map(PathBuf::from).find(|path| path.exists());
     assert!(found.is_some() || std::env::var_os("WAVETANK_REQUIRE_CHROMIUM").is_none(), "Chromium is required here and not installed");
     found
 }
@@ -20,7 +23,13 @@ fn opened(browser: &Path, page: &Path) -> (String, String) {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"])
-        .args(["--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=10000", "--window-size=1280,2000"])
+        .args([
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            "--window-size=1280,2000",
+        ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg("--dump-dom")
         .arg(format!("file://{}", page.display()))

@@ -3,6 +3,8 @@
 //! A changed digest is a changed model. When that is meant, `WAVETANK_ACCEPT=1 cargo test --test shipped`
 //! writes the new digests, and CHANGELOG.md says why under "The model".
 
+#![expect(clippy::print_stdout, reason = "a test says what it could not do here")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -57,7 +59,8 @@ fn every_listed_scenario_is_shipped_and_every_shipped_one_is_listed() {
 fn shipped_scenarios_repeat_to_the_byte_and_match_their_pinned_digests() {
     let pinned_path = root().join("tests/shipped_digests.json");
     let accept = std::env::var_os("WAVETANK_ACCEPT").is_some();
-    let pinned: BTreeMap<String, Vec<(u64, String)>> = fs::read(&pinned_path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let pinned: BTreeMap<String, Vec<(u64, String)>> =
+        fs::read(&pinned_path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let mut found = pinned.clone();
     let other_build = std::env::var_os("WAVETANK_OTHER_BUILD").map(PathBuf::from);
     let scratch = tempfile::tempdir().unwrap();

@@ -8,7 +8,8 @@ use common::{root, wavetank};
 
 /// Exit code and everything printed, for one file of tests/broken.
 fn validate(name: &str) -> String {
-    let Output { status, stdout, stderr } = wavetank().args(["validate", &format!("tests/broken/{name}.yaml")]).output().expect("the program starts");
+    let Output { status, stdout, stderr } =
+        wavetank().args(["validate", &format!("tests/broken/{name}.yaml")]).output().expect("the program starts");
     format!("exit {}\n{}{}", status.code().unwrap_or(-1), String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr))
 }
 

@@ -83,7 +83,7 @@ fn run_one(
     let trace = Trace { header, records: memory.records };
     let measures = Measures::of(&Run::new(&trace));
     let job = Job { id, seed, trace_digest, events: summary.events, traffic_events: summary.traffic_events };
-    let stopped = (&*summary.reason != "horizon").then(|| summary.reason.to_string());
+    let stopped = (summary.reason != "horizon").then(|| summary.reason.to_string());
     Ok(Done { job, file, trace, measures, stopped })
 }
 

@@ -54,6 +54,7 @@ Exit codes:  0 ok · 1 unexpected · 2 usage · 3 invalid input · 4 expectation
 #[derive(Subcommand)]
 enum Verb {
     Run(verbs::run::Run),
+    Schedule(verbs::schedule::Schedule),
     Validate(verbs::validate::Validate),
     Init(verbs::init::Init),
     List(verbs::list::List),
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
     }
     let done = match cli.verb {
         Verb::Run(verb) => verb.run(&io),
+        Verb::Schedule(verb) => verb.run(&io),
         Verb::Validate(verb) => verb.run(&io),
         Verb::Init(verb) => verb.run(&io),
         Verb::List(verb) => verb.run(&io),

@@ -70,22 +70,32 @@
         ctx.beginPath(); ctx.moveTo(from, bbox.top); ctx.lineTo(from, bbox.top + bbox.height); ctx.stroke();
       });
     };
+    // A fault that strikes often is named once, at the first strike in view.
     const name = (u) => {
-      const taken = [];
+      const taken = [], told = new Set();
       inside(u, (ctx, bbox, ratio, band, from) => {
+        if (told.has(band.label)) return;
+        told.add(band.label);
+        const label = band.times > 1 ? `${band.label} ×${band.times}` : band.label;
         ctx.font = `${11 * ratio}px ${css('--sans')}`; ctx.textBaseline = 'top'; ctx.textAlign = 'left'; ctx.setLineDash([]);
-        const wide = ctx.measureText(band.label).width;
+        const wide = ctx.measureText(label).width;
         const x = Math.min(Math.max(from, bbox.left) + 4 * ratio, bbox.left + bbox.width - wide - 4 * ratio);
         const row = [0, 1, 2].find((r) => !taken.some((t) => t.row === r && x < t.to && x + wide > t.from));
         if (row === undefined) return;
         taken.push({ row, from: x, to: x + wide + 6 * ratio });
         const y = bbox.top + (3 + 13 * row) * ratio;
-        ctx.lineJoin = 'round'; ctx.lineWidth = 4 * ratio; ctx.strokeStyle = css('--panel'); ctx.strokeText(band.label, x, y);
-        ctx.fillStyle = band.mark ? css('--accent') : css('--fail'); ctx.fillText(band.label, x, y);
+        ctx.lineJoin = 'round'; ctx.lineWidth = 4 * ratio; ctx.strokeStyle = css('--panel'); ctx.strokeText(label, x, y);
+        ctx.fillStyle = band.mark ? css('--accent') : css('--fail'); ctx.fillText(label, x, y);
       });
     };
     return { hooks: { drawClear: shade, draw: withLabels ? name : () => {} } };
   }
+
+  // Room for the names of faults and marks above the lines, where there are any.
+  const logRange = (low, high, named) => {
+    const [from, to] = uPlot.rangeLog(low, high, 10, false);
+    return [from, named && to < high * 1.5 ? to * 1.6 : to];
+  };
 
   function build(spec, holder) {
     const large = holder.parentElement.classList.contains('large');
@@ -114,7 +124,7 @@
       width: Math.max(holder.clientWidth, 160), height: large ? 210 : 150,
       series, bands,
       cursor: { sync: { key: 'wavetank' }, drag: { x: true, y: false, uni: 8 }, y: false, points: { size: 6 } },
-      scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : uPlot.rangeLog(low, Math.max(high, low * 1.5), 10, false) } : { range: (u, low, high) => [0, high > 0 ? high * 1.06 : 1] } },
+      scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : logRange(low, Math.max(high, low * 1.5), large && data.bands.length) } : { range: (u, low, high) => [0, high > 0 ? high * (large && data.bands.length ? 1.16 : 1.06) : 1] } },
       axes: [
         { ...axis, size: 26, space: 62, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800], values: (u, all) => all.map((v) => clock(v)) },
         { ...axis, size: 52, space: large ? 34 : 28, values: (u, all) => all.map((v) => v === null ? '' : (spec.scale === 'gibibytes' ? short : write)(v)) },

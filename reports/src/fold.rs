@@ -463,6 +463,21 @@ impl<'t> Run<'t> {
         }
     }
 
+    /// Probes that failed at pods that had been ready before: those of pods that still start are the ordinary way.
+    pub(crate) fn failing_probes(&self) -> Vec<&Event<'t>> {
+        let mut first_ready: BTreeMap<&str, SimTime> = BTreeMap::new();
+        for pod in &self.pods {
+            if let Some((at, ..)) = pod.ready.iter().find(|(_, ready, _)| *ready) {
+                first_ready.entry(pod.name).or_insert(*at);
+            }
+        }
+        let was_ready = |event: &&Event<'t>| {
+            let since = event.object.strip_prefix("Pod/").and_then(|pod| first_ready.get(pod));
+            event.reason == "Unhealthy" && since.is_some_and(|since| *since < event.at)
+        };
+        self.events.iter().filter(was_ready).collect()
+    }
+
     /// Workloads that nobody else manages: all but the ReplicaSets of Deployments.
     pub(crate) fn top_workloads(&self) -> impl Iterator<Item = (&'t str, &'t str)> + '_ {
         let bare: std::collections::BTreeSet<&str> = self.pods.iter().filter_map(|pod| pod.workload.strip_prefix("ReplicaSet/")).collect();

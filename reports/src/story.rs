@@ -9,6 +9,7 @@ use api::{SimDuration, SimTime};
 
 use crate::fold::{Run, finished, lost};
 use crate::metrics::{Recovery, recoveries};
+use crate::render::magnitude;
 use crate::series::Steps;
 
 /// How serious a turning point is.
@@ -53,6 +54,7 @@ pub(crate) fn story(run: &Run<'_>) -> Vec<Point> {
     traffic(run, &mut points);
     cluster(run, &mut points);
     scaling(run, &mut points);
+    rollouts(run, &mut points);
     for recovery in recoveries(run) {
         recovered(recovery, &mut points);
     }
@@ -103,13 +105,16 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             let peak = windows.iter().max_by_key(|window| window.queued).unwrap_or(first);
             let text = format!(
                 "queues grow at {service}: {} requests wait at {} pods (peak {} at {})",
-                first.queued, first.pods, peak.queued, peak.end
+                magnitude(first.queued),
+                first.pods,
+                magnitude(peak.queued),
+                peak.end
             );
             points.push(Point { at: first.end, tone: Tone::Bad, text });
         }
         if let Some(first) = windows.iter().find(|window| window.orphaned > 0) {
             let total: u64 = windows.iter().map(|window| window.orphaned).sum();
-            let text = format!("{service} works for callers that have given up ({total} answers for nobody in all)");
+            let text = format!("{service} works for callers that have given up ({} answers for nobody in all)", magnitude(total));
             points.push(Point { at: first.end, tone: Tone::Bad, text });
         }
         if let Some(first) = windows.iter().find(|window| window.shed > 0) {
@@ -124,7 +129,7 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
                 points.push(Point {
                     at: window.end,
                     tone: Tone::Bad,
-                    text: format!("{}: first requests {what} ({total} in all)", flow.name),
+                    text: format!("{}: first requests {what} ({} in all)", flow.name, magnitude(total)),
                 });
             }
         };
@@ -143,9 +148,11 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             worst(flow.name, windows, points);
         }
     }
-    let unhealthy: Vec<_> = run.events.iter().filter(|event| event.reason == "Unhealthy" && event.at >= from).collect();
+    let mut unhealthy = run.failing_probes();
+    unhealthy.retain(|event| event.at >= from);
     if let Some(first) = unhealthy.first() {
-        let text = format!("probes fail: {} {} ({} Unhealthy events in all)", first.object, first.message, unhealthy.len());
+        let pod = first.object.strip_prefix("Pod/").unwrap_or(first.object);
+        let text = format!("probes fail: {pod}: {} ({})", probe_said(first.message), in_all(unhealthy.len(), "time"));
         points.push(Point { at: first.at, tone: Tone::Bad, text });
     }
     for (service, history) in &run.endpoints {
@@ -158,6 +165,13 @@ fn traffic(run: &Run<'_>, points: &mut Vec<Point>) {
             });
         }
     }
+}
+
+/// Which probe, and the last that is said of why: `Readiness probe failed: context deadline exceeded`.
+fn probe_said(message: &str) -> String {
+    let Some((what, rest)) = message.split_once(": ") else { return message.to_owned() };
+    let why = rest.split(" (").next().unwrap_or(rest);
+    format!("{what}: {}", why.rsplit_once(": ").map_or(why, |(_, why)| why))
 }
 
 /// The window in which a flow fared worst, if it fared badly.
@@ -187,15 +201,20 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
     let evicted = run.pods.iter().filter_map(|pod| pod.deleting.filter(|(at, by, _)| *at >= from && crate::metrics::is_eviction_by(by)));
     let evicted: Vec<_> = evicted.collect();
     if let Some((at, by, _)) = evicted.iter().min_by_key(|(at, ..)| *at) {
-        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{by} begins to evict pods ({} in all)", evicted.len()) });
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{by} begins to evict pods ({})", in_all(evicted.len(), "pod")) });
     }
     let oom = run.pods.iter().flat_map(|pod| {
         pod.containers.iter().filter(|change| change.at >= from && change.reason == "OOMKilled").map(|change| (change.at, pod.name))
     });
     let oom: Vec<_> = oom.collect();
     if let Some((at, pod)) = oom.iter().min() {
-        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{pod} runs out of memory ({} times OOMKilled in all)", oom.len()) });
+        points.push(Point {
+            at: *at,
+            tone: Tone::Bad,
+            text: format!("{pod} runs out of memory (OOMKilled {})", in_all(oom.len(), "time")),
+        });
     }
+    restarts(run, points);
     let mut unscheduled: Vec<_> = run
         .pods
         .iter()
@@ -204,7 +223,11 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
     unscheduled.sort_unstable();
     if let Some((at, pod, message)) = unscheduled.first() {
         let count = unscheduled.len();
-        points.push(Point { at: *at, tone: Tone::Bad, text: format!("no room for {pod}: {message} ({count} pods in all)") });
+        points.push(Point {
+            at: *at,
+            tone: Tone::Bad,
+            text: format!("no room for {pod}: {} ({})", crate::inspect::reasons(message), in_all(count, "pod")),
+        });
     }
     let pending = run.pod_steps(|_| true, |pod, into| pod.phase_deltas("Pending", into));
     let peak = pending.points().iter().filter(|(at, _)| *at >= from).rev().max_by(|a, b| a.1.total_cmp(&b.1));
@@ -217,7 +240,28 @@ fn cluster(run: &Run<'_>, points: &mut Vec<Point>) {
         .filter_map(|pod| pod.deleting.filter(|(at, by, _)| *at >= from && by.ends_with("scheduler")).map(|(at, ..)| (at, pod.name)));
     let preempted: Vec<_> = preempted.collect();
     if let Some((at, pod)) = preempted.iter().min() {
-        points.push(Point { at: *at, tone: Tone::Note, text: format!("the scheduler preempts {pod} ({} pods in all)", preempted.len()) });
+        points.push(Point {
+            at: *at,
+            tone: Tone::Note,
+            text: format!("the scheduler preempts {pod} ({})", in_all(preempted.len(), "pod")),
+        });
+    }
+}
+
+fn restarts(run: &Run<'_>, points: &mut Vec<Point>) {
+    let from = run.range().from;
+    let mut restarted = Vec::new();
+    for pod in &run.pods {
+        let mut known: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
+        for change in &pod.containers {
+            let before = known.insert(change.container, change.restarts).unwrap_or(0);
+            if change.restarts > before && change.at >= from {
+                restarted.push((change.at, pod.name));
+            }
+        }
+    }
+    if let Some((at, pod)) = restarted.iter().min() {
+        points.push(Point { at: *at, tone: Tone::Bad, text: format!("{pod} is restarted ({})", in_all(restarted.len(), "restart")) });
     }
 }
 
@@ -257,9 +301,31 @@ fn scaling(run: &Run<'_>, points: &mut Vec<Point>) {
             points.push(Point {
                 at: *at,
                 tone: Tone::Good,
-                text: format!("first new node joins, {wait} after it was asked for ({} in all)", joined.count()),
+                text: format!("first new node joins, {} after it was asked for ({} in all)", said(wait), joined.count()),
             });
         }
+    }
+}
+
+/// `1 pod in all`, `12 pods in all`.
+fn in_all(count: usize, noun: &str) -> String {
+    format!("{} {noun}{} in all", magnitude(count as u64), if count == 1 { "" } else { "s" })
+}
+
+/// Ten seconds and more in whole seconds.
+fn said(span: SimDuration) -> String {
+    let half = SimDuration::from_millis(500);
+    if span < SimDuration::from_secs(10) { span.to_string() } else { SimDuration::from_secs((span + half).as_secs()).to_string() }
+}
+
+/// Rollouts that ended, the first few.
+fn rollouts(run: &Run<'_>, points: &mut Vec<Point>) {
+    let all = crate::metrics::rollouts_of(run, &std::collections::BTreeMap::new(), run.range());
+    for rollout in all.iter().take(5) {
+        let (kind, name) = rollout.workload;
+        let Some(done) = rollout.done else { continue };
+        let text = format!("the rollout of {kind} {name} is over, {} after it began", said(done.since(rollout.began)));
+        points.push(Point { at: done, tone: Tone::Good, text });
     }
 }
 
@@ -268,7 +334,7 @@ fn recovered(recovery: &Recovery, points: &mut Vec<Point>) {
     points.push(Point {
         at: recovery.at + total,
         tone: Tone::Good,
-        text: format!("recovered from {}, {total} after it began", recovery.cause),
+        text: format!("recovered from {}, {} after it began", recovery.cause, said(total)),
     });
 }
 
@@ -312,5 +378,31 @@ mod tests {
             "over",
         ];
         check(&node_failure(1), &chain);
+    }
+
+    #[test]
+    fn what_is_ordinary_is_not_told_as_trouble() {
+        let mut builder = crate::testing::Builder::new("start", 1, 100);
+        builder.pod(0.0, "default/web-0", "Deployment/default/web", 100);
+        builder.runs("default/web-0", "general-000", 1.0, 2.0, 10.0);
+        let refused = "Readiness probe failed: Get \"http://web-0/\": dial tcp web-0: connect: connection refused";
+        builder.event(5.0, "Warning", "Unhealthy", "Pod/default/web-0", refused, "kubelet");
+        let told = |builder: crate::testing::Builder| -> Vec<String> {
+            let trace = builder.build();
+            story(&Run::new(&trace)).into_iter().map(|point| point.text).collect()
+        };
+        let mut later = crate::testing::Builder::new("start", 1, 100);
+        later.pod(0.0, "default/web-0", "Deployment/default/web", 100);
+        later.runs("default/web-0", "general-000", 1.0, 2.0, 10.0);
+        later.event(50.0, "Warning", "Unhealthy", "Pod/default/web-0", refused, "kubelet");
+        assert_eq!(told(builder), [""; 0], "a pod that starts refuses probes");
+        assert_eq!(told(later), ["probes fail: default/web-0: Readiness probe failed: connection refused (1 time in all)"]);
+    }
+
+    #[test]
+    fn the_reasons_of_filters_are_told_without_those_of_post_filters() {
+        let message = "0/8 nodes are available: 8 Insufficient cpu. no new claims to deallocate, preemption: 0/8 nodes are available: 8 No preemption victims found for incoming pod.";
+        assert_eq!(crate::inspect::reasons(message), "0/8 nodes are available: 8 Insufficient cpu");
+        assert_eq!(crate::inspect::reasons_of(message), ["Insufficient cpu"]);
     }
 }

@@ -121,7 +121,10 @@ impl Judged {
     #[must_use]
     pub fn interval(&self) -> String {
         match self.range {
-            Some((low, high)) if self.seeds.len() > 1 => format!("[{} .. {}]", self.unit().format(low), self.unit().format(high)),
+            Some((low, high)) if self.seeds.len() > 1 => {
+                let (low, high) = (self.unit().format(low), self.unit().format(high));
+                if low == high { "every seed".to_owned() } else { format!("[{low} .. {high}]") }
+            }
             _ => String::new(),
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api::{Kind, Labels, ObjectKey, PodSpec, Service, Str};
-use engine::spec::NodePool;
 use manifests::{Diagnostic, Found, Origin, Pointer};
 use serde_json::Value;
 
@@ -45,13 +44,12 @@ pub(crate) struct Catalog<'o> {
     pub(crate) services: Vec<&'o Found<Service>>,
     pub(crate) workloads: Vec<Workload<'o>>,
     nodes: Vec<&'o str>,
-    pools: Vec<Str>,
+    pools: Vec<String>,
 }
 
 impl<'o> Catalog<'o> {
     /// Everything in `objects`, which are there from the start or applied later.
-    pub(crate) fn new(objects: impl IntoIterator<Item = &'o manifests::Objects>, pools: &[NodePool]) -> Self {
-        let pools = pools.iter().map(|pool| pool.name.clone()).collect();
+    pub(crate) fn new(objects: impl IntoIterator<Item = &'o manifests::Objects>, pools: Vec<String>) -> Self {
         let mut catalog = Self { services: Vec::new(), workloads: Vec::new(), nodes: Vec::new(), pools };
         for objects in objects {
             catalog.services.extend(&objects.services);
@@ -89,7 +87,8 @@ impl<'o> Catalog<'o> {
         let found: Vec<ObjectKey> = match name.split_once('/') {
             Some((namespace, name)) => vec![ObjectKey::new(namespace, name)],
             None => {
-                let mut all: Vec<ObjectKey> = self.services.iter().filter(|service| *service.meta.name == *name).map(|service| service.meta.key()).collect();
+                let mut all: Vec<ObjectKey> =
+                    self.services.iter().filter(|service| *service.meta.name == *name).map(|service| service.meta.key()).collect();
                 all.sort_by_key(|key| &*key.namespace != "default");
                 all
             }
@@ -116,7 +115,9 @@ impl<'o> Catalog<'o> {
     pub(crate) fn behind(&self, service: &ObjectKey) -> Vec<&Workload<'o>> {
         let Some(selector) = self.find_service(service).and_then(|service| service.selector.as_ref()) else { return Vec::new() };
         let selected = |workload: &&Workload<'_>| {
-            workload.key.namespace == service.namespace && !selector.is_empty() && selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
+            workload.key.namespace == service.namespace
+                && !selector.is_empty()
+                && selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
         };
         self.workloads.iter().filter(selected).collect()
     }
@@ -153,19 +154,25 @@ impl<'o> Catalog<'o> {
         let text = title(kind, key);
         let known: Vec<String> = self.workloads.iter().map(Workload::title).collect();
         let words: Vec<&str> = known.iter().map(String::as_str).collect();
-        let diagnostic = Diagnostic::error("WT0205", format!("no {} is called `{}`", kind.as_str(), self.short(key))).label("no such object in the scenario");
+        let diagnostic = Diagnostic::error("WT0205", format!("no {} is called `{}`", kind.as_str(), self.short(key)))
+            .label("no such object in the scenario");
         let help = match manifests::did_you_mean(&text, words) {
             Some(near) => Some(format!("did you mean `{}`?", lower_kind(near))),
             None if known.is_empty() => Some("the scenario has no workload at all".to_owned()),
-            None => Some(format!("there are: {}", known.iter().take(12).map(|name| format!("`{}`", lower_kind(name))).collect::<Vec<_>>().join(", "))),
+            None => Some(format!(
+                "there are: {}",
+                known.iter().take(12).map(|name| format!("`{}`", lower_kind(name))).collect::<Vec<_>>().join(", ")
+            )),
         };
         cx.push(with_help(diagnostic, help), at);
     }
 
     /// Reports `name` unless it is a node, or could become one of a pool.
     pub(crate) fn node(&self, cx: &mut Cx<'_>, name: &str, at: &Pointer) {
-        let of_pool = |pool: &Str| {
-            name.strip_prefix(&**pool).and_then(|rest| rest.strip_prefix('-')).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        let of_pool = |pool: &String| {
+            name.strip_prefix(pool.as_str())
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         };
         if !self.nodes.contains(&name) && !self.pools.iter().any(of_pool) {
             let pools = self.pools.iter().map(|pool| format!("{pool}-0"));
@@ -181,7 +188,8 @@ fn lower_kind(title: &str) -> String {
 
 /// The objects that one item of `manifests` stands for: itself, or what its files hold.
 pub(crate) fn origins(cx: &mut Cx<'_>, item: &Pointer) -> Vec<Origin> {
-    let is_reference = cx.value(item).and_then(Value::as_object).is_some_and(|fields| fields.contains_key("path") && !fields.contains_key("kind"));
+    let is_reference =
+        cx.value(item).and_then(Value::as_object).is_some_and(|fields| fields.contains_key("path") && !fields.contains_key("kind"));
     if !is_reference {
         return vec![Origin::part(&cx.document, item)];
     }

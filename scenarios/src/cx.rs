@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Quantity, QuantityError, ResourceName, SimDuration, SimTime};
-use manifests::{Budget, Diagnostic, Document, Location, Part as Place, Pointer, Problems, SourceFile, UnknownFields, documents_within, location};
+use manifests::{
+    Budget, Diagnostic, Document, Location, Part as Place, Pointer, Problems, Severity, SourceFile, UnknownFields, documents_within,
+    location,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -25,6 +28,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) clock_start: Option<u64>,
     /// Length of the run; `MAX` while unknown.
     pub(crate) duration: SimDuration,
+    /// Whether a flag set that length: then what lies behind the end is only warned of.
+    pub(crate) shortened: bool,
     /// Known moments by name: faults, marks, steps.
     pub(crate) moments: BTreeMap<String, Pointer>,
 }
@@ -69,6 +74,12 @@ impl Cx<'_> {
     pub(crate) fn error(&mut self, code: &'static str, message: impl Into<String>, label: impl Into<String>, path: &Pointer) {
         self.push(Diagnostic::error(code, message).label(label), path);
     }
+    /// Something that lies behind the end of the run.
+    pub(crate) fn too_late(&mut self, code: &'static str, message: impl Into<String>, path: &Pointer) {
+        let severity = if self.shortened { Severity::Warning } else { Severity::Error };
+        let label = format!("the run lasts {}", self.duration);
+        self.push(Diagnostic::new(severity, code, message).label(label), path);
+    }
     /// A warning that the field at `path` is accepted and not simulated.
     pub(crate) fn not_simulated(&mut self, path: &Pointer, label: &str) {
         let name = path.last().unwrap_or_default();
@@ -103,9 +114,14 @@ impl Cx<'_> {
         }
         let (label, help) = match scalar.number {
             Some(number) if number < 0.0 => ("durations are not negative".to_owned(), None),
-            Some(_) => ("the unit is missing".to_owned(), Some(format!("write `{}s` for seconds; units are ns us ms s m h d", scalar.text))),
+            Some(_) => {
+                ("the unit is missing".to_owned(), Some(format!("write `{}s` for seconds; units are ns us ms s m h d", scalar.text)))
+            }
             None if scalar.text.starts_with('-') => ("durations are not negative".to_owned(), None),
-            None => ("expected numbers with units: ns us ms s m h d".to_owned(), Some("write it as `300s`, `5m`, `1h30m` or `250ms`".to_owned())),
+            None => (
+                "expected numbers with units: ns us ms s m h d".to_owned(),
+                Some("write it as `300s`, `5m`, `1h30m` or `250ms`".to_owned()),
+            ),
         };
         let diagnostic = Diagnostic::error("WT0111", format!("`{}` is not a duration", scalar.text)).label(label);
         self.push(with_help(diagnostic, help), path);
@@ -135,7 +151,8 @@ impl Cx<'_> {
             }
             Some(rate) => Some(rate),
             None => {
-                let diagnostic = Diagnostic::error("WT0118", format!("`{}` is not a rate", scalar.text)).label("expected requests per time");
+                let diagnostic =
+                    Diagnostic::error("WT0118", format!("`{}` is not a rate", scalar.text)).label("expected requests per time");
                 self.push(diagnostic.help("write it as `300/s`, `18000/m`, `1000/h`, or as a number per second"), path);
                 None
             }
@@ -207,7 +224,8 @@ impl Cx<'_> {
             let found = self.options.files.matching(place);
             if !found.is_empty() {
                 let inclusion = self.place(at).to_inclusion();
-                let read = |path: &String| Some(SourceFile::new(path, &self.options.files.read(path).ok()??).included_from(inclusion.clone()));
+                let read =
+                    |path: &String| Some(SourceFile::new(path, &self.options.files.read(path).ok()??).included_from(inclusion.clone()));
                 return found.iter().filter_map(read).collect();
             }
         }
@@ -220,7 +238,8 @@ impl Cx<'_> {
             .label("not there")
             .note(format!("tried {}: relative to the scenario file, then to the working directory", tried.join(", then ")));
         if path.contains("shared/traces") {
-            diagnostic = diagnostic.help("this is recorded data of others, which is not part of the repository; put it there, or set another `path`");
+            diagnostic = diagnostic
+                .help("this is recorded data of others, which is not part of the repository; put it there, or set another `path`");
         }
         self.push(diagnostic, at);
     }
@@ -269,7 +288,10 @@ impl Cx<'_> {
     fn wall_clock(&mut self, text: &str, path: &Pointer) -> Option<SimTime> {
         let Some(of_day) = seconds_of_day(text) else {
             let diagnostic = Diagnostic::error("WT0111", format!("`{text}` is not a moment")).label("expected a duration or a time of day");
-            self.push(diagnostic.help("write `2h` since the start, `\"02:00\"` of the scenario's clock, or {after: name, delay: 5m}"), path);
+            self.push(
+                diagnostic.help("write `2h` since the start, `\"02:00\"` of the scenario's clock, or {after: name, delay: 5m}"),
+                path,
+            );
             return None;
         };
         let Some(start) = self.clock_start else {
@@ -302,12 +324,15 @@ pub(crate) fn with_help(diagnostic: Diagnostic, help: Option<String>) -> Diagnos
 pub(crate) fn rate(text: &str) -> Option<f64> {
     let text = text.trim();
     let (number, seconds) = match text.split_once('/') {
-        Some((number, unit)) => (number, match unit.trim() {
-            "s" | "1s" | "sec" | "second" => 1.0,
-            "m" | "1m" | "min" | "minute" => 60.0,
-            "h" | "1h" | "hour" => 3600.0,
-            _ => return None,
-        }),
+        Some((number, unit)) => (
+            number,
+            match unit.trim() {
+                "s" | "1s" | "sec" | "second" => 1.0,
+                "m" | "1m" | "min" | "minute" => 60.0,
+                "h" | "1h" | "hour" => 3600.0,
+                _ => return None,
+            },
+        ),
         None => (text.strip_suffix("rps").unwrap_or(text), 1.0),
     };
     let number: f64 = number.trim().parse().ok()?;
@@ -336,14 +361,26 @@ mod tests {
 
     #[test]
     fn rates_are_per_second_whatever_their_unit() {
-        for (text, per_second) in [("300/s", Some(300.0)), ("18000/m", Some(300.0)), ("3600/h", Some(1.0)), ("12.5", Some(12.5)), ("40rps", Some(40.0)), ("a/s", None), ("5/x", None), ("inf", None), ("", None)] {
+        for (text, per_second) in [
+            ("300/s", Some(300.0)),
+            ("18000/m", Some(300.0)),
+            ("3600/h", Some(1.0)),
+            ("12.5", Some(12.5)),
+            ("40rps", Some(40.0)),
+            ("a/s", None),
+            ("5/x", None),
+            ("inf", None),
+            ("", None),
+        ] {
             assert_eq!(rate(text), per_second, "{text}");
         }
     }
 
     #[test]
     fn times_of_day_have_two_digits_each() {
-        for (text, seconds) in [("02:00", Some(7200)), ("23:59:59", Some(86_399)), ("24:00", None), ("2:00", None), ("02:00:00:00", None), ("ab:cd", None)] {
+        for (text, seconds) in
+            [("02:00", Some(7200)), ("23:59:59", Some(86_399)), ("24:00", None), ("2:00", None), ("02:00:00:00", None), ("ab:cd", None)]
+        {
             assert_eq!(seconds_of_day(text), seconds, "{text}");
         }
     }

@@ -146,7 +146,11 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 fn is(found: &Value, wanted: &str) -> bool {
-    found.as_str().map_or_else(|| found.to_string() == wanted, |text| text == wanted)
+    match found {
+        Value::String(text) => text == wanted,
+        // A number or true/false, as it would be written.
+        other => wanted.parse::<Value>().is_ok_and(|wanted| wanted == *other),
+    }
 }
 
 fn no_item(items: &[Value], key: &str, wanted: &str) -> String {

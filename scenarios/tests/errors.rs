@@ -106,3 +106,29 @@ fn warnings_do_not_stop_a_scenario() {
     let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
     insta::assert_snapshot!(format!("{said}\n{}", scenario.notes.join("\n")));
 }
+
+#[test]
+fn a_run_cut_short_by_a_flag_is_only_warned_of_what_lies_behind_its_end() {
+    let (scenario, said) = load("shop.yaml", FINE, &Nothing, &[("spec.duration", "4m")]);
+    assert!(scenario.is_some(), "{said}");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn every_code_of_this_crate_has_a_rule() {
+    fn walk(folder: &std::path::Path, codes: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                walk(&entry.path(), codes);
+            } else if let Ok(text) = std::fs::read_to_string(entry.path()) {
+                codes.extend(text.match_indices("\"WT0").filter_map(|(at, _)| text.get(at + 1..at + 7)).map(str::to_owned));
+            }
+        }
+    }
+    let mut codes = Vec::new();
+    walk(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut codes);
+    assert!(codes.len() > 50);
+    for code in codes.iter().filter(|code| code[2..].bytes().all(|b| b.is_ascii_digit())) {
+        assert!(manifests::rule(code).is_some(), "{code}");
+    }
+}

@@ -7,6 +7,7 @@ mod common;
 use common::{disk, load};
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that could not be made says so")]
 fn every_shipped_scenario_loads_without_a_word() {
     for shipped in scenarios::library::all() {
         let path = format!("scenarios/library/{}.yaml", shipped.name);

@@ -6,6 +6,7 @@ use port::{
 };
 
 use crate::framework::{self, Attempt, Profile, Scratch, TieBreak};
+use crate::plugins::volume_binding;
 
 /// kube-scheduler's framework with some profiles.
 pub struct KubeScheduler {
@@ -65,6 +66,12 @@ impl Scheduler for KubeScheduler {
             None => {
                 Decision::new(Outcome::Error { message: format!("profile not found for scheduler name {:?}", pod.spec.scheduler_name) })
             }
+        }
+    }
+
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
+        if self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes) {
+            volume_binding::assume(pod, node, snapshot);
         }
     }
 

@@ -13,8 +13,11 @@ use crate::plugins::image_locality::ImageLocality;
 use crate::plugins::node_name::NodeName;
 use crate::plugins::node_ports::NodePorts;
 use crate::plugins::node_unschedulable::NodeUnschedulable;
+use crate::plugins::node_volume_limits::NodeVolumeLimits;
 use crate::plugins::queue::{PrioritySort, SchedulingGates};
 use crate::plugins::taint_toleration::TaintToleration;
+use crate::plugins::volume_restrictions::VolumeRestrictions;
+use crate::plugins::volume_zone::VolumeZone;
 
 /// Makes a plugin from its arguments.
 type Make = fn(&Reader<'_>, &Settings) -> PluginPoints;
@@ -50,10 +53,10 @@ pub(crate) const IN_TREE: &[InTree] = &[
     by_default("NodeAffinity", 2, |args, _| Register::new(args::node_affinity(args)).filter().score().done()),
     by_default("NodePorts", 0, |_, _| Register::new(NodePorts).filter().done()),
     by_default("NodeResourcesFit", 1, |args, _| Register::new(args::node_resources_fit(args)).filter().score().done()),
-    not_modelled("VolumeRestrictions", true),
-    not_modelled("NodeVolumeLimits", true),
-    not_modelled("VolumeBinding", true),
-    not_modelled("VolumeZone", true),
+    by_default("VolumeRestrictions", 0, |_, _| Register::new(VolumeRestrictions).filter().done()),
+    by_default("NodeVolumeLimits", 0, |_, _| Register::new(NodeVolumeLimits).filter().done()),
+    by_default("VolumeBinding", 0, |args, _| Register::new(args::volume_binding(args)).filter().done()),
+    by_default("VolumeZone", 0, |_, _| Register::new(VolumeZone).filter().done()),
     by_default("PodTopologySpread", 2, |args, settings| {
         Register::new(args::pod_topology_spread(args, settings.comparison_operators)).filter().score().done()
     }),

@@ -23,6 +23,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Runs a command and returns what it printed, or everything it said when its exit code is another.
+#[allow(dead_code, reason = "not every test expects success")]
 pub(crate) fn expect_exit(command: &mut Command, code: i32) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned());

@@ -11,8 +11,8 @@ mod why;
 use std::fmt;
 
 pub use get::{KINDS, get};
-pub(crate) use why::reasons_of;
 pub use why::why;
+pub(crate) use why::{reasons, reasons_of};
 
 /// Why there is nothing to show. All are the user's to mend.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -160,16 +160,22 @@ fn parts(message: &str) -> Vec<String> {
     parts
 }
 
+/// What the filters said, without what PostFilter plugins added (each clause of theirs but preemption's ends with a comma).
+fn of_filters(message: &str) -> &str {
+    let before = message.split(" preemption: ").next().unwrap_or(message).trim_end();
+    before.strip_suffix(',').map_or(before, |rest| rest.rsplit_once(". ").map_or(rest, |(filters, _)| filters))
+}
+
 /// The reasons in a scheduler's message, without their counts of nodes.
 pub(crate) fn reasons_of(message: &str) -> Vec<String> {
-    let parts = parts(message.split(" preemption: ").next().unwrap_or(message));
+    let parts = parts(of_filters(message));
     let reasons = parts.iter().filter_map(|part| part.strip_prefix("  "));
     reasons.map(|reason| reason.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim().to_owned()).collect()
 }
 
 /// The same on one line, without what preemption said.
-fn reasons(message: &str) -> String {
-    let parts = parts(message.split(" preemption: ").next().unwrap_or(message));
+pub(crate) fn reasons(message: &str) -> String {
+    let parts = parts(of_filters(message));
     parts.iter().map(|part| part.trim()).collect::<Vec<_>>().join(" ")
 }
 

@@ -358,9 +358,27 @@ fn workload_sum<'t>(run: &Run<'t>, filter: &BTreeMap<Str, Str>, of: impl Fn(&cra
     Data::Steps(Steps::from_deltas(deltas))
 }
 
+/// A rollout of a workload that began in the range, as far as it came.
+pub(crate) struct Rollout<'t> {
+    pub workload: (&'t str, &'t str),
+    pub began: SimTime,
+    pub done: Option<SimTime>,
+}
+
+fn rollouts(run: &Run<'_>, filter: &BTreeMap<Str, Str>, range: Range) -> Vec<(Phase, String)> {
+    let phase = |rollout: Rollout<'_>| {
+        let ((kind, name), began) = (rollout.workload, rollout.began);
+        rollout.done.map_or_else(
+            || (Phase::Never, format!("the rollout of {kind} {name} that began at {began} did not end within the run")),
+            |done| (Phase::Took(done.since(began)), String::new()),
+        )
+    };
+    rollouts_of(run, filter, range).into_iter().map(phase).collect()
+}
+
 /// Rollouts that began in the range. A rollout begins when fewer replicas are of the newest template than
 /// there are replicas: growing alone never makes it so.
-fn rollouts(run: &Run<'_>, filter: &BTreeMap<Str, Str>, range: Range) -> Vec<(Phase, String)> {
+pub(crate) fn rollouts_of<'t>(run: &Run<'t>, filter: &BTreeMap<Str, Str>, range: Range) -> Vec<Rollout<'t>> {
     let mut found = Vec::new();
     for (kind, name) in run.top_workloads().filter(|(kind, name)| workload_chosen(kind, name, filter)) {
         let mut began: Option<SimTime> = None;
@@ -371,11 +389,11 @@ fn rollouts(run: &Run<'_>, filter: &BTreeMap<Str, Str>, range: Range) -> Vec<(Ph
             }
             let done = counts.updated == counts.desired && counts.current == counts.desired && counts.available >= counts.desired;
             if done && let Some(start) = began.take().filter(|start| range.contains(*start)) {
-                found.push((Phase::Took(at.since(start)), String::new()));
+                found.push(Rollout { workload: (kind, name), began: start, done: Some(*at) });
             }
         }
         if let Some(start) = began.filter(|start| range.contains(*start)) {
-            found.push((Phase::Never, format!("the rollout of {kind} {name} that began at {start} did not end within the run")));
+            found.push(Rollout { workload: (kind, name), began: start, done: None });
         }
     }
     found

@@ -4,15 +4,28 @@
 //! fault ── detect ── evict ── reschedule ── ready ── slo ──►  total = the sum, in whole nanoseconds
 //! ```
 //!
+//! A disturbance is a mark, or the episodes of one fault that follow each other before the earlier ones have been
+//! recovered from. It is over at the last bad instant that belongs to it. Bad is
+//!
+//! - *users harmed*: an external flow below its availability goal, over the next [`HOLD`] taken together. Belongs
+//!   to the disturbance before it, however much later it sets in.
+//! - *workloads unsettled*: fewer replicas ready than desired, or (Deployments) of the newest template. Belongs to
+//!   a fault that struck the workload, or to a mark within [`REACT`]; and, from the first on, when it sets in
+//!   before [`HOLD`] has passed without trouble. An autoscaler that corrects itself an hour later does not count,
+//!   nor does scaling down: fewer desired replicas leave no replica unready.
+//!
+//! What sets in after the next disturbance is that one's. What is bad at the end of the run, or has not been good
+//! for [`HOLD`] by then, has not recovered.
+//!
 //! Each phase ends at an instant taken from the records, never before the end of the phase before; a phase
 //! whose instant does not exist is skipped and takes no time. The instants:
 //!
 //! - *detect*: a struck node's Ready leaves True; a struck pod's container terminates, or it turns unready, or
-//!   its deletion is asked for. Mark: an autoscaler raises something, or a workload's desired count goes up.
-//! - *evict*: the last deletion of a struck pod by anyone but its own controllers, until it is ready again.
-//! - *reschedule*: the last binding of a pod created since, of a struck (grown) workload, until those are ready.
-//! - *ready*: every struck (grown) workload has its desired replicas ready, and still has [`HOLD`] later.
-//! - *slo*: the next [`HOLD`] of every external flow, taken together, meet its availability expectation.
+//!   its deletion is asked for. Mark: something is scaled up or rolled out, or a workload loses ready replicas.
+//! - *evict*: the last deletion of a struck pod by anyone but its own controllers.
+//! - *reschedule*: the last binding of a pod created since, of a workload that was unsettled.
+//! - *ready*: the workloads are settled.
+//! - *slo*: users are served as expected.
 //!
 //! Not here: `recovery.*` as metrics with filters and statistics (`query`).
 
@@ -22,13 +35,17 @@ use api::{SimDuration, SimTime, Str};
 use serde::{Deserialize, Serialize};
 
 use super::name_matches;
-use crate::fold::{FaultLife, PodLife, Run, finished};
+use crate::fold::{Counts, FaultLife, NodeLife, PodLife, Run, finished};
 
 /// How long a good state must last to count as recovered.
 const HOLD: SimDuration = SimDuration::from_secs(30);
 /// What a flow must reach when no expectation says more.
 const AVAILABILITY: f64 = 0.99;
-/// Where a fault that strikes no pod is looked for in the traffic, when it has no end of its own.
+/// Requests that may be lost within [`HOLD`] whatever the goal, unless they are half of all: noise.
+const NOISE: u64 = 4;
+/// How long after a mark what a cluster does by itself is taken for a reaction to it.
+const REACT: SimDuration = SimDuration::from_secs(300);
+/// How long after its end a fault's signs are still looked for.
 const LOOK: SimDuration = SimDuration::from_secs(60);
 
 /// One part of a recovery.
@@ -54,7 +71,7 @@ impl Phase {
     }
 }
 
-/// One episode of a fault, or one mark.
+/// One disturbance: a mark, or a fault with the episodes that followed before it was recovered from.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
@@ -64,9 +81,12 @@ pub struct Recovery {
     pub is_mark: bool,
     /// The fault's action; empty for marks.
     pub action: String,
-    /// When it began.
+    /// When it began: the first episode.
     pub at: SimTime,
-    /// When the fault ended, if it did.
+    /// When each episode began; empty for marks.
+    #[serde(default)]
+    pub episodes: Vec<SimTime>,
+    /// When the last episode ended, if it did.
     pub ended: Option<SimTime>,
     /// Begin to first sign.
     pub detect: Phase,
@@ -101,7 +121,7 @@ impl Recovery {
     }
 }
 
-/// Every episode of every fault and every mark, by time.
+/// Every disturbance, by time.
 pub(crate) fn recoveries<'r>(run: &'r Run<'_>) -> &'r [Recovery] {
     run.recoveries.get_or_init(|| all_recoveries(run))
 }
@@ -111,15 +131,23 @@ fn all_recoveries(run: &Run<'_>) -> Vec<Recovery> {
         return Vec::new();
     }
     let context = Context::new(run);
-    let faults = run.faults.iter().map(|fault| context.of_fault(fault));
+    let mut by_name: BTreeMap<&str, Vec<&FaultLife<'_>>> = BTreeMap::new();
+    for fault in &run.faults {
+        by_name.entry(fault.name).or_default().push(fault);
+    }
+    let faults = by_name.values().flat_map(|episodes| context.of_fault(episodes));
     let marks = run.marks.iter().map(|(at, mark)| context.of_mark(*at, mark));
     let mut all: Vec<Recovery> = faults.chain(marks).collect();
     all.sort_by(|a, b| (a.at, a.is_mark, &a.cause).cmp(&(b.at, b.is_mark, &b.cause)));
     all
 }
 
-/// Spans in which something is not as it should be, ascending; an open one ends never.
-type Bad = Vec<(SimTime, SimTime)>;
+/// A span in which something is not as it should be; one that is still open at the end of the run ends never.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Bad {
+    from: SimTime,
+    to: SimTime,
+}
 
 struct Context<'r, 't> {
     run: &'r Run<'t>,
@@ -127,23 +155,40 @@ struct Context<'r, 't> {
     pods: BTreeMap<&'t str, Vec<usize>>,
     /// Lives of the pods of each workload (`Kind/namespace/name`).
     by_workload: BTreeMap<&'t str, Vec<usize>>,
-    traffic: Vec<FlowGoal>,
+    /// When each workload that keeps replicas was unsettled, by onset.
+    unsettled: Vec<(Bad, &'t str)>,
+    /// When users of any flow were harmed, by onset.
+    harmed: Vec<Bad>,
+    has_traffic: bool,
+    /// (name, when) of all marks and episodes, by time.
+    disturbances: Vec<(SimTime, &'t str)>,
 }
 
-/// An external flow, as (window start, window end, succeeded, finished), and what it must reach.
-struct FlowGoal {
-    windows: Vec<(SimTime, SimTime, u64, u64)>,
-    goal: f64,
-}
-
-/// What a fault or mark concerns, before any phase is known.
+/// What a disturbance concerns, before any phase is known.
+#[derive(Clone)]
 struct Affected<'t> {
+    cause: &'t str,
+    is_mark: bool,
+    action: &'t str,
+    episodes: Vec<SimTime>,
     began: SimTime,
+    ended: Option<SimTime>,
     detected: Option<SimTime>,
     evicted: Option<SimTime>,
+    /// Struck workloads; for a mark all.
     workloads: BTreeSet<&'t str>,
-    /// Where to look for harm to the traffic when no workload was struck.
-    look_until: SimTime,
+}
+
+impl<'t> Affected<'t> {
+    /// Together with the episode that follows.
+    fn and(mut self, next: &Self) -> Self {
+        self.episodes.extend(&next.episodes);
+        self.ended = self.ended.and(next.ended);
+        self.detected = self.detected.into_iter().chain(next.detected).min();
+        self.evicted = self.evicted.max(next.evicted);
+        self.workloads.extend(&next.workloads);
+        self
+    }
 }
 
 impl<'r, 't> Context<'r, 't> {
@@ -154,19 +199,64 @@ impl<'r, 't> Context<'r, 't> {
             pods.entry(pod.name).or_default().push(index);
             by_workload.entry(pod.workload).or_default().push(index);
         }
-        let external = run.flows.values().filter(|flow| flow.external);
-        let traffic = external.map(|flow| FlowGoal {
-            windows: flow.windows.iter().map(|w| (w.start(), w.end, w.counts.succeeded, finished(&w.counts))).collect(),
-            goal: goal_of(run, flow.service),
-        });
-        Self { run, pods, by_workload, traffic: traffic.collect() }
+        let mut unsettled = Vec::new();
+        for workload in by_workload.keys().copied().filter(|workload| has_replicas(workload)) {
+            let key = workload.split_once('/').unwrap_or(("", workload));
+            let counts = run.workloads.get(&key).map_or(&[][..], Vec::as_slice);
+            unsettled.extend(unsettled_spans(key.0, counts).into_iter().map(|span| (span, workload)));
+        }
+        unsettled.sort_unstable();
+        let external = || run.flows.values().filter(|flow| flow.external);
+        let mut harmed: Vec<Bad> = external()
+            .flat_map(|flow| {
+                let windows = flow.windows.iter().map(|w| (w.start(), w.end, w.counts.succeeded, finished(&w.counts)));
+                harmed_spans(&windows.collect::<Vec<_>>(), goal_of(run, flow.service), run.end)
+            })
+            .collect();
+        harmed.sort_unstable();
+        let mut disturbances: Vec<(SimTime, &str)> =
+            run.faults.iter().map(|fault| (fault.began, fault.name)).chain(run.marks.iter().copied()).collect();
+        disturbances.sort_unstable();
+        Self { run, pods, by_workload, unsettled, harmed, has_traffic: external().next().is_some(), disturbances }
     }
 
-    fn of_fault(&self, fault: &FaultLife<'t>) -> Recovery {
+    /// When the next disturbance of another name than `cause` begins.
+    fn next_other(&self, after: SimTime, cause: &str) -> SimTime {
+        let others = &self.disturbances[self.disturbances.partition_point(|(at, _)| *at <= after)..];
+        others.iter().find(|(_, name)| *name != cause).map_or(SimTime::MAX, |(at, _)| *at)
+    }
+
+    /// Episodes that follow before the earlier ones have been recovered from are one disturbance.
+    fn of_fault(&self, episodes: &[&FaultLife<'t>]) -> Vec<Recovery> {
+        let mut all = Vec::new();
+        let mut series: Option<(Affected<'t>, Recovery)> = None;
+        for (index, episode) in episodes.iter().enumerate() {
+            let next_same = episodes[index + 1..].iter().map(|next| next.began).find(|at| *at > episode.began);
+            let until = self.next_other(episode.began, episode.name).min(next_same.unwrap_or(SimTime::MAX));
+            let mut affected = self.affected(episode);
+            if let Some((before, recovery)) = series.take() {
+                let is_over = recovery.total.is_some_and(|total| recovery.at + total + HOLD <= episode.began);
+                if is_over && recovery.ended.is_some_and(|ended| ended <= episode.began) {
+                    all.push(recovery);
+                } else {
+                    affected = before.and(&affected);
+                }
+            }
+            let recovery = self.recovery(&affected, until);
+            series = Some((affected, recovery));
+        }
+        all.extend(series.map(|(_, recovery)| recovery));
+        all
+    }
+
+    fn affected(&self, fault: &FaultLife<'t>) -> Affected<'t> {
         let nodes: BTreeSet<&str> = fault.targets.iter().filter_map(|target| target.strip_prefix("Node/")).collect();
         let named: BTreeSet<&str> = fault.targets.iter().filter_map(|target| target.strip_prefix("Pod/")).collect();
         let struck = self.struck_pods(fault.began, &nodes, &named);
-        let unready_node = |node: &&crate::fold::NodeLife<'_>| nodes.contains(node.name);
+        // What befalls them long after it ended is another story.
+        let look_until = fault.ended.map_or(SimTime::MAX, |ended| ended + LOOK);
+        let inside = |at: &SimTime| *at >= fault.began && *at <= look_until;
+        let unready_node = |node: &&NodeLife<'_>| nodes.contains(node.name);
         let node_signs = self.run.nodes.iter().filter(unready_node).flat_map(|node| {
             let left_true = node.ready.iter().filter(|(_, status, _)| *status != "True").map(|(at, ..)| *at);
             left_true.chain(node.removed)
@@ -176,52 +266,43 @@ impl<'r, 't> Context<'r, 't> {
             let unready = pod.ready.iter().filter(|(_, ready, _)| !ready).map(|(at, ..)| *at);
             terminated.chain(unready).chain(pod.deleting.map(|(at, ..)| at))
         });
-        let detected = node_signs.chain(pod_signs).filter(|at| *at >= fault.began).min();
-        // A deletion long after the pod's node came back is another story.
-        let until = fault.ended.map_or(SimTime::MAX, |ended| ended + LOOK);
-        let evictions =
-            struck.iter().filter_map(|pod| pod.deleting).filter(|(at, by, _)| *at >= fault.began && *at <= until && !is_own_controller(by));
-        let affected = Affected {
+        let evictions = struck.iter().filter_map(|pod| pod.deleting).filter(|(_, by, _)| !is_own_controller(by)).map(|(at, ..)| at);
+        Affected {
+            cause: fault.name,
+            is_mark: false,
+            action: fault.action,
+            episodes: vec![fault.began],
             began: fault.began,
-            detected,
-            evicted: evictions.map(|(at, ..)| at).max(),
+            ended: fault.ended,
+            detected: node_signs.chain(pod_signs).filter(inside).min(),
+            evicted: evictions.filter(inside).max(),
             workloads: struck.iter().map(|pod| pod.workload).filter(|workload| has_replicas(workload)).collect(),
-            look_until: fault.ended.unwrap_or(fault.began + LOOK),
-        };
-        self.recovery(affected, fault.name, fault.action, fault.ended, false)
-    }
-
-    fn of_mark(&self, at: SimTime, mark: &str) -> Recovery {
-        // Other marks and faults bound what this one answers for.
-        let next = self.run.marks.iter().map(|(other, _)| *other).filter(|other| *other > at).min().unwrap_or(SimTime::MAX);
-        let inside = |when: SimTime| when >= at && when < next;
-        let scaled = self.run.autoscales.iter().filter(|look| look.desired > look.current && inside(look.at)).map(|look| look.at);
-        let pools = self.run.pool_changes.iter().filter(|change| change.to > change.from && inside(change.at)).map(|change| change.at);
-        let mut grown = BTreeSet::new();
-        let mut raised = Vec::new();
-        for (key, counts) in &self.run.workloads {
-            let rises = counts.windows(2).filter(|pair| pair[1].1.desired > pair[0].1.desired && inside(pair[1].0));
-            let first = rises.map(|pair| pair[1].0).min();
-            raised.extend(first);
-            if first.is_some()
-                && let Some(workload) = self.workload_name(*key)
-            {
-                grown.insert(workload);
-            }
         }
-        let affected = Affected {
-            began: at,
-            detected: scaled.chain(pools).chain(raised).min(),
-            evicted: None,
-            workloads: grown.into_iter().filter(|workload| has_replicas(workload)).collect(),
-            look_until: at + LOOK,
-        };
-        self.recovery(affected, mark, "", None, true)
     }
 
-    fn workload_name(&self, (kind, name): (&str, &str)) -> Option<&'t str> {
-        let wanted = format!("{kind}/{name}");
-        self.by_workload.get_key_value(wanted.as_str()).map(|(name, _)| *name)
+    fn of_mark(&self, at: SimTime, mark: &'t str) -> Recovery {
+        let until = self.next_other(at, mark);
+        let harm_over = self.harm_over(at, until).filter(|over| *over < SimTime::MAX).unwrap_or(at);
+        let affected = Affected {
+            cause: mark,
+            is_mark: true,
+            action: "",
+            episodes: Vec::new(),
+            began: at,
+            ended: None,
+            detected: self.first_reaction(at, until.min(harm_over.max(at + REACT))),
+            evicted: None,
+            workloads: self.by_workload.keys().copied().filter(|workload| has_replicas(workload)).collect(),
+        };
+        self.recovery(&affected, until)
+    }
+
+    /// The first thing that a cluster did, or that was seen to go wrong in it, from `from` on and before `until`.
+    fn first_reaction(&self, from: SimTime, until: SimTime) -> Option<SimTime> {
+        let scaled = self.run.autoscales.iter().filter(|look| look.desired > look.current).map(|look| look.at);
+        let pools = self.run.pool_changes.iter().filter(|change| change.to > change.from).map(|change| change.at);
+        let unsettled = self.unsettled.iter().map(|(span, _)| span.from);
+        scaled.chain(pools).chain(unsettled).filter(|at| *at >= from && *at < until).min()
     }
 
     /// The lives of pods that were there when it began, on a struck node or struck by name.
@@ -234,13 +315,40 @@ impl<'r, 't> Context<'r, 't> {
         by_name.chain(on_nodes).collect()
     }
 
-    fn recovery(&self, affected: Affected<'t>, cause: &str, action: &str, ended: Option<SimTime>, is_mark: bool) -> Recovery {
+    /// The end of the last harm to users that is under way at `from` or sets in before `until`, if there is any.
+    fn harm_over(&self, from: SimTime, until: SimTime) -> Option<SimTime> {
+        self.harmed.iter().filter(|span| span.to > from && span.from < until).map(|span| span.to).max()
+    }
+
+    /// When the workloads are settled, and which of them were not.
+    fn settled(&self, affected: &Affected<'t>, from: SimTime, harm_over: SimTime, until: SimTime) -> (SimTime, BTreeSet<&'t str>) {
+        let mut at = from;
+        let mut joined = BTreeSet::new();
+        let mut reach = from.max(harm_over);
+        if affected.is_mark {
+            reach = reach.max(affected.began + REACT - HOLD);
+        }
+        for (span, workload) in &self.unsettled {
+            let is_next = span.to > from && span.from < reach.min(self.run.end) + HOLD && span.from < until.max(from);
+            if !is_next || !affected.workloads.contains(workload) {
+                continue;
+            }
+            // From the first on, only what follows closely or what users feel too.
+            at = at.max(span.to);
+            reach = at.max(harm_over);
+            joined.insert(*workload);
+        }
+        (at, joined)
+    }
+
+    fn recovery(&self, affected: &Affected<'t>, until: SimTime) -> Recovery {
         let mut recovery = Recovery {
-            cause: cause.to_owned(),
-            is_mark,
-            action: action.to_owned(),
+            cause: affected.cause.to_owned(),
+            is_mark: affected.is_mark,
+            action: affected.action.to_owned(),
             at: affected.began,
-            ended,
+            episodes: affected.episodes.clone(),
+            ended: affected.ended,
             detect: Phase::Skipped,
             evict: Phase::Skipped,
             reschedule: Phase::Skipped,
@@ -252,135 +360,114 @@ impl<'r, 't> Context<'r, 't> {
         let mut now = affected.began;
         recovery.detect = advance(&mut now, affected.detected);
         recovery.evict = advance(&mut now, affected.evicted);
-        if !affected.workloads.is_empty() {
-            let ready_at = settled(&self.short_of_replicas(&affected.workloads), now, self.run.end);
-            let bound = self.last_binding(&affected, ready_at.unwrap_or(self.run.end));
+        let harm_over = self.harm_over(affected.began, until);
+        let (settled, joined) = self.settled(affected, now, harm_over.unwrap_or(now), until);
+        let watched = if affected.is_mark { &joined } else { &affected.workloads };
+        if !watched.is_empty() {
+            let bound = self.last_binding(watched, affected.began, settled);
             recovery.reschedule = advance(&mut now, bound);
-            let Some(ready_at) = ready_at else {
+            if !joined.is_empty() && !self.is_known(settled) {
                 recovery.ready = Phase::Never;
-                recovery.missing = self.missing_replicas(&affected.workloads);
+                recovery.missing = self.missing_replicas(&joined);
                 return recovery;
-            };
-            recovery.ready = advance(&mut now, Some(ready_at));
+            }
+            recovery.ready = advance(&mut now, Some(settled));
         }
-        if !self.traffic.is_empty() {
-            let Some(served_at) = self.served(now, &affected) else {
+        if self.has_traffic {
+            if harm_over.is_some_and(|over| !self.is_known(over)) {
                 recovery.slo = Phase::Never;
                 recovery.missing = "users were not served as expected again".to_owned();
                 return recovery;
-            };
-            recovery.slo = advance(&mut now, Some(served_at));
+            }
+            let served = harm_over.unwrap_or(now);
+            recovery.slo = advance(&mut now, Some(served));
         }
         recovery.total = Some(now.since(affected.began));
         recovery
     }
 
-    fn counts(&self, workload: &'t str) -> &'r [(SimTime, crate::fold::Counts)] {
-        let key = workload.split_once('/').unwrap_or(("", workload));
-        self.run.workloads.get(&key).map_or(&[], Vec::as_slice)
-    }
-
-    /// Spans in which any of the workloads has fewer ready replicas than it wants.
-    fn short_of_replicas(&self, workloads: &BTreeSet<&'t str>) -> Bad {
-        let mut spans = Vec::new();
-        for workload in workloads {
-            let mut since = None;
-            for (at, counts) in self.counts(workload) {
-                match (since, counts.ready < counts.desired) {
-                    (None, true) => since = Some(*at),
-                    (Some(from), false) => {
-                        spans.push((from, *at));
-                        since = None;
-                    }
-                    _ => {}
-                }
-            }
-            spans.extend(since.map(|from| (from, SimTime::MAX)));
-        }
-        spans.sort_unstable();
-        spans
+    /// Whether the run goes on for long enough to tell that what ended at `at` stays over.
+    fn is_known(&self, at: SimTime) -> bool {
+        at < SimTime::MAX && at + HOLD <= self.run.end
     }
 
     fn missing_replicas(&self, workloads: &BTreeSet<&'t str>) -> String {
         let short = workloads.iter().filter_map(|workload| {
-            let (_, counts) = self.counts(workload).last()?;
-            (counts.ready < counts.desired)
-                .then(|| format!("{workload} had {} of {} replicas ready at the end", counts.ready, counts.desired))
+            let (kind, name) = workload.split_once('/')?;
+            let (_, counts) = self.run.workloads.get(&(kind, name))?.last()?;
+            is_unsettled(kind, counts).then(|| {
+                let good = if counts.ready < counts.desired { (counts.ready, "ready") } else { (counts.updated, "of the newest template") };
+                format!("{workload} had {} of {} replicas {} at the end", good.0, counts.desired, good.1)
+            })
         });
         let short: Vec<String> = short.collect();
         if short.is_empty() { "its workloads were not ready for 30 s before the end".to_owned() } else { short.join(", ") }
     }
 
-    fn last_binding(&self, affected: &Affected<'_>, until: SimTime) -> Option<SimTime> {
-        let lives = affected.workloads.iter().filter_map(|workload| self.by_workload.get(workload)).flatten();
+    fn last_binding(&self, workloads: &BTreeSet<&str>, since: SimTime, until: SimTime) -> Option<SimTime> {
+        let lives = workloads.iter().filter_map(|workload| self.by_workload.get(workload)).flatten();
         lives
             .map(|index| &self.run.pods[*index])
-            .filter(|pod| pod.created >= affected.began)
+            .filter(|pod| pod.created >= since)
             .filter_map(|pod| pod.scheduled.map(|bound| bound.at))
             .filter(|at| *at <= until)
             .max()
     }
-
-    /// When users are served again, at the earliest at `ready`. When nothing was struck that could tell, the first
-    /// harm is looked for while the fault lasts.
-    fn served(&self, ready: SimTime, affected: &Affected<'_>) -> Option<SimTime> {
-        let mut from = ready;
-        if affected.workloads.is_empty() && affected.detected.is_none() {
-            let harmed = self.traffic.iter().filter_map(|flow| flow.first_bad(affected.began, affected.look_until)).min();
-            let Some(harmed) = harmed else { return Some(ready) };
-            from = harmed.max(ready);
-        }
-        loop {
-            let mut next = from;
-            for flow in &self.traffic {
-                next = flow.next_good(next)?;
-            }
-            if next == from {
-                let is_known = from == ready || from + HOLD <= self.run.end;
-                return is_known.then_some(from);
-            }
-            from = next;
-        }
-    }
 }
 
-impl FlowGoal {
-    fn meets(&self, succeeded: u64, all: u64) -> bool {
-        succeeded as f64 >= self.goal * all as f64
-    }
+fn is_unsettled(kind: &str, counts: &Counts) -> bool {
+    counts.ready < counts.desired || (kind == "Deployment" && counts.updated < counts.desired)
+}
 
-    /// The first instant from which [`HOLD`], taken together, falls short; looked for before `until`.
-    fn first_bad(&self, from: SimTime, until: SimTime) -> Option<SimTime> {
-        self.scan(from, false).filter(|at| *at < until)
-    }
-
-    /// The first instant from which [`HOLD`], taken together, is good.
-    fn next_good(&self, from: SimTime) -> Option<SimTime> {
-        self.scan(from, true)
-    }
-
-    /// Looks at `from`, then at the start of every window after it.
-    fn scan(&self, from: SimTime, wanted: bool) -> Option<SimTime> {
-        let mut first = self.windows.partition_point(|(start, ..)| *start < from);
-        let (mut succeeded, mut all, mut next) = (0, 0, first);
-        let mut start = from;
-        loop {
-            while let Some((_, _, ok, of)) = self.windows.get(next).filter(|(_, end, ..)| *end <= start + HOLD) {
-                (succeeded, all, next) = (succeeded + ok, all + of, next + 1);
+fn unsettled_spans(kind: &str, history: &[(SimTime, Counts)]) -> Vec<Bad> {
+    let mut spans = Vec::new();
+    let mut since = None;
+    for (at, counts) in history {
+        match (since, is_unsettled(kind, counts)) {
+            (None, true) => since = Some(*at),
+            (Some(from), false) => {
+                spans.push(Bad { from, to: *at });
+                since = None;
             }
-            if self.meets(succeeded, all) == wanted {
-                return Some(start);
-            }
-            let (_, end, ok, of) = self.windows.get(first)?;
-            if first < next {
-                (succeeded, all) = (succeeded - ok, all - of);
-            } else {
-                next = first + 1;
-            }
-            first += 1;
-            start = self.windows.get(first).map_or(*end, |(start, ..)| *start);
+            _ => {}
         }
     }
+    spans.extend(since.map(|from| Bad { from, to: SimTime::MAX }));
+    spans
+}
+
+/// Spans in which a flow falls short of `goal`. A window (start, end, succeeded, finished) is bad when it and what
+/// follows within [`HOLD`] fall short together; a span begins with the first loss, and ends where what follows is good.
+fn harmed_spans(windows: &[(SimTime, SimTime, u64, u64)], goal: f64, run_end: SimTime) -> Vec<Bad> {
+    let mut spans: Vec<Bad> = Vec::new();
+    let (mut succeeded, mut all, mut next) = (0, 0, 0);
+    let mut since: Option<usize> = None;
+    let loss_from = |first: usize| windows[first..].iter().find(|(_, _, ok, of)| ok < of).map_or(windows[first].0, |(start, ..)| *start);
+    for (index, (start, _, own_ok, own_of)) in windows.iter().enumerate() {
+        while let Some((_, end, ok, of)) = windows.get(next)
+            && (next <= index || *end <= *start + HOLD)
+        {
+            (succeeded, all, next) = (succeeded + ok, all + of, next + 1);
+        }
+        let lost: u64 = all - succeeded;
+        let is_bad = (succeeded as f64) < goal * all as f64 && (lost > NOISE || lost * 2 >= all);
+        match (since, is_bad) {
+            (None, true) => since = Some(index),
+            (Some(first), false) => {
+                spans.push(Bad { from: loss_from(first), to: *start });
+                since = None;
+            }
+            _ => {}
+        }
+        (succeeded, all) = (succeeded - own_ok, all - own_of);
+    }
+    if let (Some(first), Some((_, end, ..))) = (since, windows.last()) {
+        let to = if *end < run_end { *end } else { SimTime::MAX };
+        spans.push(Bad { from: loss_from(first), to });
+    }
+    // Where losses were spread thinly the first of them may lie past the span's end.
+    spans.retain(|span| span.from < span.to);
+    spans
 }
 
 /// Moves on to `to`, if it lies ahead, and says how long that took.
@@ -389,21 +476,6 @@ fn advance(now: &mut SimTime, to: Option<SimTime>) -> Phase {
     let took = to.since(*now);
     *now = (*now).max(to);
     Phase::Took(took)
-}
-
-/// The first instant from `start` on that is followed by [`HOLD`] without anything bad. `None` when the run ends before.
-fn settled(bad: &Bad, start: SimTime, end: SimTime) -> Option<SimTime> {
-    let mut at = start;
-    for (from, to) in bad {
-        if *to <= at {
-            continue;
-        }
-        if *from >= at + HOLD {
-            break;
-        }
-        at = *to;
-    }
-    (at == start || (at < SimTime::MAX && at + HOLD <= end)).then_some(at)
 }
 
 /// Workloads that keep a number of replicas wherever there is room.
@@ -429,36 +501,204 @@ fn goal_of(run: &Run<'_>, service: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Builder, question};
+    use proptest::prelude::*;
+    use trace::{Histogram, Record, Trace, TrafficCounts};
 
     const fn secs(seconds: u64) -> SimTime {
         SimTime::from_secs(seconds)
     }
 
+    const fn span(from: u64, to: u64) -> Bad {
+        Bad { from: secs(from), to: secs(to) }
+    }
+
+    /// A hundred requests every second, of which `lost` fail.
+    fn traffic(builder: &mut Builder, seconds: u64, lost: impl Fn(u64) -> u64) {
+        for second in 0..seconds {
+            let failed = lost(second);
+            let counts = TrafficCounts { arrived: 100, succeeded: 100 - failed, failed, attempts: 100, ..TrafficCounts::default() };
+            let (flow, service) = ("users".into(), "default/web".into());
+            let window = SimDuration::from_secs(1);
+            builder
+                .at(second as f64 + 1.0, Record::Traffic { flow, external: true, service, window, counts, latency: Histogram::default() });
+        }
+    }
+
+    /// A Deployment of ten replicas that were ready before anything happened.
+    fn shop(seconds: u64, lost: impl Fn(u64) -> u64) -> Builder {
+        let mut builder = Builder::new("story", 1, seconds);
+        builder.pod(0.0, "default/web-0", "Deployment/default/web", 100);
+        builder.workload(1.0, "default/web", 10, 10, 10);
+        traffic(&mut builder, seconds, lost);
+        builder
+    }
+
+    fn mark(builder: &mut Builder, seconds: f64, mark: &str) {
+        builder.at(seconds, Record::Mark { mark: mark.into() });
+    }
+
+    fn crash(builder: &mut Builder, seconds: f64, back: f64) {
+        let targets = vec!["Pod/default/web-0".into()];
+        builder.at(seconds, Record::FaultBegan { fault: "crashes".into(), action: "container-kill".into(), targets });
+        builder.at(seconds, Record::FaultEnded { fault: "crashes".into() });
+        let (pod, container, state) = ("default/web-0".into(), "app".into(), "Terminated".into());
+        builder.at(seconds + 0.005, Record::Container { pod, container, state, reason: "Error".into(), exit_code: Some(137), restarts: 1 });
+        builder.workload(seconds + 0.01, "default/web", 10, 10, 9);
+        builder.workload(back, "default/web", 10, 10, 10);
+    }
+
+    fn all(builder: Builder) -> Vec<Recovery> {
+        let trace: Trace = builder.build();
+        all_recoveries(&Run::new(&trace))
+    }
+
+    fn total_secs(recovery: &Recovery) -> Option<u64> {
+        recovery.total.map(SimDuration::as_secs)
+    }
+
     #[test]
-    fn a_good_state_counts_once_it_has_held_for_thirty_seconds() {
-        let bad = vec![(secs(10), secs(20)), (secs(40), secs(45)), (secs(200), SimTime::MAX)];
-        for (start, end, at) in [
-            (5, 1000, Some(45)),  // 20 s of peace between the first two are not enough
-            (60, 1000, Some(60)), // the next trouble is far away
-            (180, 1000, None),    // and never ends
-            (12, 60, None),       // the run ends too early to know
-            (46, 60, Some(46)),   // nothing was bad: nothing to wait for
-        ] {
-            assert_eq!(settled(&bad, secs(start), secs(end)), at.map(secs), "from {start}");
+    fn a_site_that_goes_down_minutes_after_the_mark_has_recovered_when_it_is_up_again() {
+        let mut builder = shop(720, |second| if (250..600).contains(&second) { 80 } else { 0 });
+        mark(&mut builder, 180.0, "spike");
+        builder.workload(268.0, "default/web", 10, 10, 9);
+        builder.workload(300.0, "default/web", 10, 10, 10);
+        builder.workload(350.0, "default/web", 10, 10, 2);
+        builder.workload(642.0, "default/web", 10, 10, 10);
+        let recovery = &all(builder)[0];
+        assert_eq!(recovery.detect, Phase::Took(SimDuration::from_secs(88)), "the first replica that turned unready");
+        assert_eq!(total_secs(recovery), Some(462), "the last replica was back after the users were");
+        assert_eq!(recovery.slo, Phase::Took(SimDuration::ZERO));
+    }
+
+    #[test]
+    fn users_who_are_harmed_to_the_end_or_nearly_have_not_recovered() {
+        for (until, total) in [(720, None), (700, None), (680, Some(500))] {
+            let mut builder = shop(720, |second| if (400..until).contains(&second) { 100 } else { 0 });
+            mark(&mut builder, 180.0, "spike");
+            let recovery = &all(builder)[0];
+            assert_eq!((recovery.total.is_some(), total_secs(recovery)), (total.is_some(), total), "down until {until}");
+            assert_eq!(recovery.slo == Phase::Never, total.is_none());
+            assert_eq!(recovery.detect, Phase::Skipped, "nobody but the users noticed");
         }
     }
 
     #[test]
-    fn users_are_served_again_when_the_next_thirty_seconds_are_good_together() {
-        let window = |index: u64| {
-            let bad = (20..60).contains(&index);
-            (secs(index), secs(index + 1), if bad { 0 } else { 100 }, 100)
+    fn a_release_that_hangs_has_recovered_once_all_replicas_are_of_one_template_again() {
+        let mut builder = shop(1200, |_| 0);
+        mark(&mut builder, 300.0, "bad release");
+        let counts = |updated: i32| {
+            let (kind, name) = ("Deployment".into(), "default/web".into());
+            Record::Workload { kind, name, desired: 10, current: 10, updated, ready: 10, available: 10 }
         };
-        let flow = FlowGoal { windows: (0..200).map(window).collect(), goal: 0.99 };
-        assert_eq!(flow.next_good(secs(0)), Some(secs(60)), "a span that reaches into the bad one is not good");
-        assert_eq!(flow.next_good(secs(80)), Some(secs(80)));
-        assert_eq!(flow.next_good(secs(500)), Some(secs(500)), "no requests, no harm");
-        assert_eq!(flow.first_bad(secs(70), secs(120)), None);
-        assert_eq!(flow.first_bad(secs(0), secs(40)), Some(secs(0)), "trouble within the next 30 s");
+        builder.at(300.015, counts(0));
+        builder.at(301.0, counts(3));
+        builder.at(729.0, counts(10));
+        let recovery = &all(builder)[0];
+        assert_eq!(recovery.detect, Phase::Took(SimDuration::from_millis(15)));
+        assert_eq!(total_secs(recovery), Some(429), "though no replica was ever missing");
+    }
+
+    #[test]
+    fn scaling_down_and_corrections_much_later_are_no_part_of_a_recovery() {
+        let mut builder = shop(3600, |_| 0);
+        mark(&mut builder, 300.0, "spike");
+        for (at, desired, ready) in [
+            (330.0, 20, 10),
+            (345.0, 20, 20),
+            (360.0, 40, 20),
+            (380.0, 40, 40),
+            (900.0, 20, 40),
+            (905.0, 20, 20),
+            (1500.0, 22, 20),
+            (1510.0, 22, 22),
+        ] {
+            builder.workload(at, "default/web", desired, ready, ready);
+        }
+        let recovery = &all(builder)[0];
+        assert_eq!((recovery.detect, total_secs(recovery)), (Phase::Took(SimDuration::from_secs(30)), Some(80)));
+    }
+
+    #[test]
+    fn what_sets_in_after_the_next_mark_belongs_to_that_one() {
+        let mut builder = shop(1200, |second| if (600..700).contains(&second) { 50 } else { 0 });
+        mark(&mut builder, 100.0, "first");
+        mark(&mut builder, 500.0, "second");
+        let both = all(builder);
+        assert_eq!(both.iter().map(total_secs).collect::<Vec<_>>(), [Some(0), Some(200)]);
+    }
+
+    #[test]
+    fn crashes_that_follow_before_the_last_was_recovered_from_are_one_disturbance() {
+        let mut builder = shop(1200, |_| 0);
+        (0..15).for_each(|n| crash(&mut builder, 180.0 + f64::from(n) * 20.0, 190.0 + f64::from(n) * 20.0));
+        let series = all(builder);
+        assert_eq!(series.len(), 1);
+        assert_eq!((series[0].episodes.len(), total_secs(&series[0])), (15, Some(290)), "first crash to last restart");
+        assert_eq!(series[0].detect, Phase::Took(SimDuration::from_millis(5)));
+
+        let mut builder = shop(1200, |_| 0);
+        [(200.0, 210.0), (500.0, 540.0), (800.0, 805.0)].iter().for_each(|(at, back)| crash(&mut builder, *at, *back));
+        let apart: Vec<_> = all(builder).iter().map(|recovery| (recovery.episodes.len(), total_secs(recovery))).collect();
+        assert_eq!(apart, [(1, Some(10)), (1, Some(40)), (1, Some(5))]);
+    }
+
+    #[test]
+    fn a_few_lost_requests_are_noise_whatever_the_goal() {
+        for (lost, harmed) in [(4, false), (5, true)] {
+            let mut builder = shop(600, |second| if second == 300 { lost } else { 0 });
+            builder.header().questions = vec![question("availability", &["service=web"], "", ">=", 0.9999, "99.99%")];
+            mark(&mut builder, 100.0, "any");
+            assert_eq!(total_secs(&all(builder)[0]), Some(if harmed { 201 } else { 0 }), "{lost} of 3000");
+        }
+    }
+
+    #[test]
+    fn harm_begins_with_the_first_loss_and_ends_where_what_follows_is_good() {
+        let windows =
+            |bad: std::ops::Range<u64>| (0..200).map(move |n| (secs(n), secs(n + 1), if bad.contains(&n) { 0 } else { 100 }, 100));
+        let spans = |bad| harmed_spans(&windows(bad).collect::<Vec<_>>(), 0.99, secs(200));
+        assert_eq!(spans(20..60), [span(20, 60)]);
+        assert_eq!(spans(150..200), [Bad { from: secs(150), to: SimTime::MAX }], "still bad at the end");
+        assert_eq!(spans(0..0), []);
+        let stops: Vec<_> = windows(90..100).take(100).collect();
+        assert_eq!(harmed_spans(&stops, 0.99, secs(200)), [span(90, 100)], "no requests, no harm");
+    }
+
+    proptest! {
+        #[test]
+        fn harm_comes_in_spans_that_are_apart_and_in_order(
+            lost in proptest::collection::vec(prop_oneof![4 => Just(0u64), 1 => 0u64..100], 1..300), goal in 0.5f64..1.0,
+        ) {
+            let windows: Vec<_> = (0..).zip(&lost).map(|(n, lost)| (secs(n), secs(n + 1), 100 - lost, 100)).collect();
+            let spans = harmed_spans(&windows, goal, secs(lost.len() as u64));
+            prop_assert!(spans.iter().all(|span| span.from < span.to));
+            prop_assert!(spans.windows(2).all(|pair| pair[0].to <= pair[1].from));
+            prop_assert!(lost.iter().any(|lost| *lost > 0) || spans.is_empty());
+        }
+
+        #[test]
+        fn phases_add_up_whatever_happens(
+            lost in proptest::collection::vec(prop_oneof![6 => Just(0u64), 1 => 0u64..100], 600),
+            ready in proptest::collection::vec((1u64..600, 0i32..14, 0i32..14), 0..20),
+            marks in proptest::collection::vec(1u64..600, 0..4),
+            crashes in proptest::collection::vec(1u64..600, 0..6),
+        ) {
+            let mut builder = shop(600, |second| lost[second as usize]);
+            for (at, desired, ready) in &ready {
+                builder.workload(*at as f64 + 0.5, "default/web", *desired, *ready, *ready);
+            }
+            marks.iter().for_each(|at| mark(&mut builder, *at as f64, &format!("mark {at}")));
+            crashes.iter().for_each(|at| crash(&mut builder, *at as f64, *at as f64 + 7.0));
+            let all = all(builder);
+            prop_assert_eq!(all.iter().map(|recovery| recovery.episodes.len()).sum::<usize>(), crashes.len());
+            for recovery in &all {
+                let sum: u64 = recovery.phases().iter().filter_map(|(_, phase)| phase.took()).map(SimDuration::as_nanos).sum();
+                let is_never = recovery.phases().iter().any(|(_, phase)| *phase == Phase::Never);
+                prop_assert_eq!(recovery.total.is_none(), is_never);
+                prop_assert_eq!(recovery.missing.is_empty(), !is_never);
+                prop_assert!(is_never || recovery.total.map(SimDuration::as_nanos) == Some(sum));
+            }
+        }
     }
 }

@@ -53,17 +53,23 @@ fn plain(value: f64) -> String {
     if value == (value as i64) as f64 { format!("{}", value as i64) } else { format!("{value:.2}") }
 }
 
+/// One decimal, unless it is zero.
+fn tenths(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}
+
 /// Seconds with about three digits: `85ms`, `4.2s`, `214s`, `1h02m03s`.
 #[must_use]
 pub fn seconds(value: f64) -> String {
     if value == 0.0 {
         "0s".to_owned()
     } else if value < 0.01 {
-        format!("{:.1}ms", value * 1000.0)
+        format!("{}ms", tenths(value * 1000.0))
     } else if value < 0.9995 {
         format!("{:.0}ms", value * 1000.0)
     } else if value < 9.95 {
-        format!("{value:.1}s")
+        format!("{}s", tenths(value))
     } else if value < 600.0 {
         format!("{value:.0}s")
     } else {
@@ -230,12 +236,12 @@ const REGISTRY: &[MetricInfo] = &[
     row("requests.timedout", Measure::TimedOut, Count, Lower, TRAFFIC, HIGH, "Requests given up after the last attempt had no answer in time."),
     row("requests.retries", Measure::Retries, Count, Lower, TRAFFIC, HIGH, "Attempts beyond each request's first."),
     row("retry.amplification", Measure::RetryAmplification, Factor, Lower, TRAFFIC, HIGH, "Attempts / requests that began: the load retries make of the load users offer."),
-    row("recovery.detect", Measure::Detect, Seconds, Lower, CAUSE, HIGH, "From a fault's begin to the first sign of it: a struck node's Ready condition leaves True, or a struck pod's container terminates, or it turns unready or is deleted. For a mark: to the first autoscaler step or replica count that goes up. One sample per episode; `-` when nothing was there to be detected."),
-    row("recovery.evict", Measure::Evict, Seconds, Lower, CAUSE, HIGH, "From detection to the last deletion of a pod that a fault struck, by whom it may be except its own controllers. `-` when none was deleted, and for marks."),
-    row("recovery.reschedule", Measure::Reschedule, Seconds, Lower, CAUSE, HIGH, "From the phase before to the last replacement (a pod created since, of a struck or, for marks, grown workload) being bound."),
-    row("recovery.ready", Measure::Ready, Seconds, Lower, CAUSE, HIGH, "From the phase before until every struck (or grown) Deployment, ReplicaSet and StatefulSet has all desired replicas ready and keeps them for 30 s. DaemonSets and Jobs are left out: their pods stay with the node, or end."),
-    row("recovery.slo", Measure::Slo, Seconds, Lower, CAUSE, HIGH, "From the phase before to the first instant from which the next 30 s of every external flow, taken together, meet that flow's availability expectation (99 % when there is none)."),
-    row("recovery.total", Measure::Total, Seconds, Lower, CAUSE, HIGH, "The sum of the phases detect, evict, reschedule, ready and slo. A fault that the run ends before having recovered from has no total, and fails every expectation on it."),
+    row("recovery.detect", Measure::Detect, Seconds, Lower, CAUSE, HIGH, "From a fault's begin to the first sign of it: a struck node's Ready condition leaves True, or a struck pod's container terminates, or it turns unready or is deleted. For a mark: to the first time that an autoscaler or a node pool grows, a rollout begins or a workload loses ready replicas, within 5 min or while users are harmed. One sample per disturbance (see recovery.total); `-` when nothing was there to be detected."),
+    row("recovery.evict", Measure::Evict, Seconds, Lower, CAUSE, HIGH, "From detection to the last deletion of a pod that a fault struck, by whom it may be except its own controllers, until 60 s after the fault ended. `-` when none was deleted, and for marks."),
+    row("recovery.reschedule", Measure::Reschedule, Seconds, Lower, CAUSE, HIGH, "From the phase before to the last replacement (a pod created since, of a struck or, for marks, unsettled workload) being bound."),
+    row("recovery.ready", Measure::Ready, Seconds, Lower, CAUSE, HIGH, "From the phase before until every struck Deployment, ReplicaSet and StatefulSet (for a mark: every one that was unsettled since) has all desired replicas ready and, if a Deployment, of the newest template. Trouble that sets in within 30 s of the last, or while users are harmed, is part of it; for a mark the first has to set in within 5 min. Scaling down is no trouble. DaemonSets and Jobs are left out: their pods stay with the node, or end."),
+    row("recovery.slo", Measure::Slo, Seconds, Lower, CAUSE, HIGH, "From the phase before until users are served as expected again: the last instant, of all that set in before the next disturbance, from which an external flow's next 30 s taken together fall short of its availability expectation (99 % when there is none). Up to 4 lost requests in 30 s are noise, unless they are half of all."),
+    row("recovery.total", Measure::Total, Seconds, Lower, CAUSE, HIGH, "The sum of the phases detect, evict, reschedule, ready and slo: from the begin of a disturbance to the last bad instant that belongs to it. A disturbance is a mark, or a fault; when a fault strikes again before its last blow was recovered from, they are one, from the first begin on. What is still bad at the end of the run, or has been good for less than 30 s, was not recovered from: it has no total, and fails every expectation on it."),
     row("pods.pending", Measure::PodsPending, Count, Lower, PODS, OVER_TIME_HIGH, "Pods in phase Pending: without a node, or with one and no container started yet."),
     row("pods.unscheduled", Measure::PodsUnscheduled, Count, Lower, PODS, OVER_TIME_HIGH, "Pods that no node was found for yet."),
     row("pods.running", Measure::PodsRunning, Count, Neither, PODS, OVER_TIME_MEAN, "Pods in phase Running."),
@@ -284,7 +290,9 @@ mod tests {
     fn values_are_written_as_people_read_them() {
         for (unit, value, text) in [
             (Unit::Seconds, 0.0004, "0.4ms"),
+            (Unit::Seconds, 0.005, "5ms"),
             (Unit::Seconds, 0.085, "85ms"),
+            (Unit::Seconds, 6.0, "6s"),
             (Unit::Seconds, 4.21, "4.2s"),
             (Unit::Seconds, 214.3, "214s"),
             (Unit::Seconds, 3723.0, "1h02m03s"),

@@ -2,6 +2,7 @@
 //!
 //! Invariants: every function is pure; what it gives depends on its arguments alone.
 
+mod causes;
 mod csv;
 mod json;
 mod page;
@@ -12,4 +13,5 @@ pub use self::csv::{CSV_HEADER, metrics_csv};
 pub use json::{document, job};
 pub use page::{PageOptions, page, page_with};
 pub use table::Table;
+pub(crate) use text::magnitude;
 pub use text::{TextOptions, text};

@@ -1,10 +1,9 @@
 //! What `wavetank run` prints: expectations, recovery, traffic, verdict.
 
-use std::collections::BTreeMap;
-
 use api::{SimDuration, SimTime};
 
 use super::Table;
+use super::causes::{Cause, causes};
 use crate::metrics::{Phase, Recovery, TrafficSummary, seconds};
 use crate::series::stat_of;
 use crate::verdict::{Judged, Outcome, short};
@@ -53,11 +52,16 @@ pub fn text(runs: &[Measures], verdict: &Verdict, options: &TextOptions<'_>) -> 
         lines.push(options.heading("EXPECTATIONS"));
         lines.extend(expectations(verdict, options));
     }
-    let recovery = recovery(&runs);
-    if !recovery.rows.is_empty() {
-        let seeds = if runs.len() > 1 { " (median over seeds)" } else { "" };
-        lines.push(format!("{}{seeds}", options.heading("RECOVERY")));
-        lines.extend(recovery.lines("  ", 2));
+    let causes = causes(&runs);
+    if !causes.is_empty() {
+        let note = match (runs.len() > 1, causes.iter().any(Cause::is_several)) {
+            (false, false) => "",
+            (true, false) => " (median over seeds)",
+            (false, true) => " (the worst of each)",
+            (true, true) => " (the worst of each, median over seeds)",
+        };
+        lines.push(format!("{}{note}", options.heading("RECOVERY")));
+        lines.extend(recovery(&causes, options).lines("  ", 2));
         lines.extend(unrecovered(&runs));
     }
     let traffic = traffic(&runs, verdict);
@@ -102,12 +106,13 @@ pub(super) fn seeds_text(seeds: &[u64]) -> String {
     }
 }
 
-/// `812`, `14.2 k`, `14.2 M`.
-pub(super) fn magnitude(count: u64) -> String {
+/// `812`, `14.2 k`, `142 k`, `14.2 M`.
+pub(crate) fn magnitude(count: u64) -> String {
     match count {
         0..10_000 => count.to_string(),
-        10_000..1_000_000 => format!("{:.1} k", count as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
+        10_000..100_000 => format!("{:.1} k", count as f64 / 1e3),
+        100_000..999_500 => format!("{:.0} k", count as f64 / 1e3),
+        999_500..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
         _ => format!("{:.1} G", count as f64 / 1e9),
     }
 }
@@ -134,33 +139,29 @@ fn expectations(verdict: &Verdict, options: &TextOptions<'_>) -> Vec<String> {
     lines.into_iter().zip(&verdict.expectations).map(|(line, judged)| format!("  {} {line}", options.mark(judged))).collect()
 }
 
-/// Episodes of one cause over all seeds share a row.
-fn recovery(runs: &[&Measures]) -> Table {
-    let mut rows: BTreeMap<(SimTime, usize, &str), Vec<&Recovery>> = BTreeMap::new();
-    for run in runs {
-        let mut nth: BTreeMap<&str, usize> = BTreeMap::new();
-        for recovery in &run.recoveries {
-            let episode = nth.entry(&recovery.cause).or_default();
-            rows.entry((SimTime::ZERO, *episode, &recovery.cause)).or_default().push(recovery);
-            *episode += 1;
-        }
-    }
-    let mut rows: Vec<Vec<&Recovery>> = rows.into_values().collect();
-    rows.sort_by_key(|row| row.iter().map(|recovery| recovery.at).min());
-    let mut table = Table::new(&["FAULT", "AT", "DETECT", "EVICT", "RESCHEDULE", "READY", "SLO", "TOTAL"]);
+/// A row for each fault and mark.
+fn recovery(causes: &[Cause<'_>], options: &TextOptions<'_>) -> Table {
+    let is_mark = |cause: &Cause<'_>| cause.first().is_some_and(|first| first.is_mark);
+    let what = match (causes.iter().any(is_mark), causes.iter().all(is_mark)) {
+        (_, true) => "MARK",
+        (true, false) => "FAULT OR MARK",
+        (false, false) => "FAULT",
+    };
+    let mut table = Table::new(&[what, "AT", "DETECT", "EVICT", "RESCHEDULE", "READY", "SLO", "TOTAL"]);
     let shown = 12;
-    for row in rows.iter().take(shown) {
-        let mut cells = vec![row[0].cause.clone(), row[0].at.to_string()];
+    for cause in causes.iter().take(shown) {
+        let at = cause.first().map_or_else(String::new, |first| first.at.to_string());
+        let mut cells = vec![cause.label(if options.utf8 { "×" } else { "x" }), at];
         for phase in 0..5 {
-            let took: Vec<Phase> = row.iter().map(|recovery| recovery.phases()[phase].1).collect();
+            let took: Vec<Phase> = cause.worst.iter().map(|(_, recovery)| recovery.phases()[phase].1).collect();
             cells.push(median_phase(&took));
         }
-        let totals: Vec<Phase> = row.iter().map(|recovery| recovery.total_phase()).collect();
+        let totals: Vec<Phase> = cause.worst.iter().map(|(_, recovery)| recovery.total_phase()).collect();
         cells.push(median_phase(&totals));
         table.push(cells);
     }
-    if rows.len() > shown {
-        table.push(vec![format!("… {} more", rows.len() - shown)]);
+    if causes.len() > shown {
+        table.push(vec![format!("… {} more", causes.len() - shown)]);
     }
     table
 }
@@ -230,17 +231,24 @@ fn traffic_row(flow: &TrafficSummary) -> Vec<String> {
 pub(super) fn conclusion(verdict: &Verdict) -> String {
     let decisive = verdict.expectations.iter().filter(|judged| &*judged.severity == "error").count();
     let noun = if decisive == 1 { "expectation" } else { "expectations" };
+    let warnings = verdict.expectations.iter().filter(|judged| judged.outcome == Outcome::Fail && &*judged.severity == "warning").count();
+    let warnings = match warnings {
+        0 => String::new(),
+        1 => "; 1 warning".to_owned(),
+        count => format!("; {count} warnings"),
+    };
     let unknown = match verdict.inconclusive {
         0 => String::new(),
         count => format!("; {count} without data"),
     };
-    match (decisive, verdict.failed, verdict.inconclusive) {
+    let said = match (decisive, verdict.failed, verdict.inconclusive) {
         (0, ..) => "no expectations to judge".to_owned(),
         (1, 0, 0) => "the expectation holds".to_owned(),
         (_, 0, 0) => format!("all {decisive} expectations hold"),
         (_, 0, unknown) => format!("{unknown} of {decisive} {noun} could not be judged: no data"),
         (_, failed, _) => format!("{failed} of {decisive} {noun} failed{unknown}"),
-    }
+    };
+    said + &warnings
 }
 
 fn last_line(verdict: &Verdict, options: &TextOptions<'_>) -> String {
@@ -249,5 +257,7 @@ fn last_line(verdict: &Verdict, options: &TextOptions<'_>) -> String {
         Outcome::Fail => "31;1",
         Outcome::Inconclusive => "33",
     };
-    options.paint(code, &conclusion(verdict))
+    // Only a run ends with the verdict as its exit code; results that are read again do not.
+    let exit = if options.wall.is_some() && verdict.outcome != Outcome::Pass { "  (exit 4)" } else { "" };
+    format!("{}{exit}", options.paint(code, &conclusion(verdict)))
 }

@@ -173,19 +173,19 @@ fn reaches(edges: &BTreeMap<usize, Vec<(usize, Pointer)>>, from: usize, to: usiz
 /// Moments outside the run.
 pub(crate) fn times(cx: &mut Cx<'_>, faults: &[(Fault, Pointer)], steps: &[(Step, Pointer)], marks: &[(Mark, Pointer)]) {
     let end = SimTime::ZERO + cx.duration;
-    let lasts = format!("the run lasts {}", cx.duration);
     for (fault, path) in faults {
         if fault.at >= end {
-            cx.error("WT0303", format!("fault `{}` begins after the run", fault.name), lasts.clone(), &path.key("at"));
+            cx.too_late("WT0303", format!("fault `{}` begins after the run", fault.name), &path.key("at"));
         } else if fault.duration.is_some_and(|span| fault.at + span > end) {
-            let diagnostic = Diagnostic::warning("WT0303", format!("fault `{}` outlasts the run", fault.name)).label(lasts.clone());
+            let diagnostic = Diagnostic::warning("WT0303", format!("fault `{}` outlasts the run", fault.name))
+                .label(format!("the run lasts {}", cx.duration));
             cx.push(diagnostic.help("recovery from it cannot be measured"), &path.key("duration"));
         }
     }
     let others = steps.iter().map(|(step, path)| ("step", &step.name, step.at, path));
     let others = others.chain(marks.iter().map(|(mark, path)| ("mark", &mark.name, mark.at, path)));
     for (what, name, at, path) in others.filter(|(_, _, at, _)| *at >= end) {
-        cx.error("WT0109", format!("{what} `{name}` lies behind the end of the run ({at})"), lasts.clone(), &path.key("at"));
+        cx.too_late("WT0109", format!("{what} `{name}` lies behind the end of the run ({at})"), &path.key("at"));
     }
 }
 

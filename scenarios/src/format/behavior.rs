@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{DurationText, Law, NameText, Part, PercentText, RatioText, Shape, TimeoutText, Described, fields};
+use super::{Described, DurationText, Law, NameText, Part, PercentText, RatioText, Shape, TimeoutText, fields};
 
 /// Declares the fields of a service once for the two places where they may stand: below `service`, or right in the
 /// behavior.

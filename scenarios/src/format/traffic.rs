@@ -1,6 +1,6 @@
 //! Requests from outside.
 
-use super::{DurationText, NameText, Part, RateText, Retries, TimeoutText, NotYet, fields};
+use super::{DurationText, NameText, NotYet, Part, RateText, Retries, TimeoutText, fields};
 
 fields! {
     /// Requests from outside.

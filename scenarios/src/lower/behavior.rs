@@ -9,7 +9,7 @@ use super::selector::{parse_workload, selector};
 use super::{Bare, law};
 use crate::catalog::Catalog;
 use crate::cx::Cx;
-use crate::format::{self, Backoff, CALL_NOT_YET, PercentText, RetryBudget, Retries, SERVICE_NOT_YET, ServiceFields, has_flat_service};
+use crate::format::{self, Backoff, CALL_NOT_YET, PercentText, Retries, RetryBudget, SERVICE_NOT_YET, ServiceFields, has_flat_service};
 
 /// Behaviors in order, with their places.
 #[derive(Default)]
@@ -45,8 +45,8 @@ pub(crate) fn behaviors(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) 
         found.timeouts.push(timeout);
     }
     // Only now is it known how long callees let their callers wait.
-    for index in 0..found.items.len() {
-        for (group, place) in std::mem::take(&mut unset[index]) {
+    for (index, left) in unset.into_iter().enumerate() {
+        for (group, place) in left {
             let to = found.items[index].0.service.as_ref().map(|service| service.calls[group][place].to.clone());
             let timeout = to.and_then(|to| found.timeout_of(catalog, &to));
             if let (Some(timeout), Some(service)) = (timeout, &mut found.items[index].0.service) {
@@ -83,15 +83,8 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     };
     let service = place.and_then(|place| service(cx, catalog, &place, flat));
     let (service, timeout, unset) = service.map_or((None, None, Unset::new()), |(service, timeout, unset)| (Some(service), timeout, unset));
-    let behavior = Behavior {
-        selector: selector?,
-        image_pull,
-        ready_after,
-        never_ready: fields.never_ready.unwrap_or(false),
-        stop,
-        crash,
-        service,
-    };
+    let behavior =
+        Behavior { selector: selector?, image_pull, ready_after, never_ready: fields.never_ready.unwrap_or(false), stop, crash, service };
     Some((behavior, timeout, unset))
 }
 
@@ -212,7 +205,11 @@ fn discipline(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) {
     let limited = fields.concurrency.is_some() || fields.max_in_flight_per_pod.is_some();
     match cx.word(word, &[("fifo", true), ("ps", false)], &at) {
         Some(fifo) if fifo != limited => {
-            let label = if fifo { "without `concurrency` a pod shares its cpu between all requests" } else { "with `concurrency` requests wait in line" };
+            let label = if fifo {
+                "without `concurrency` a pod shares its cpu between all requests"
+            } else {
+                "with `concurrency` requests wait in line"
+            };
             cx.not_simulated(&at, label);
         }
         _ => {}
@@ -283,7 +280,9 @@ fn read_retries(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) {
         cx.not_simulated(&at, "no effect on the run; `budget` is simulated");
     }
     match (fields.max_attempts, fields.max) {
-        (Some(0), None) => cx.error("WT0109", "maxAttempts of 0", "the first attempt counts: expected at least 1", &path.key("maxAttempts")),
+        (Some(0), None) => {
+            cx.error("WT0109", "maxAttempts of 0", "the first attempt counts: expected at least 1", &path.key("maxAttempts"))
+        }
         (Some(attempts), None) => client.max_attempts = attempts,
         (None, Some(more)) => client.max_attempts = more.saturating_add(1),
         (Some(_), Some(_)) => cx.error("WT0117", "`max` and `maxAttempts` exclude each other", "keep one of the two", &path.key("max")),

@@ -13,10 +13,12 @@ use super::{Bare, law};
 use crate::cx::Cx;
 use crate::format::{self, Cluster, Count, NodeTemplate, QuantityText, TaintFields};
 
-/// The node pools, each with the place of its template; and the dump to import.
+/// The node pools, and the dump to import.
 #[derive(Default)]
 pub(crate) struct Pools {
     pub(crate) pools: Vec<NodePool>,
+    /// Whether some could not be read, so that what the machines are is not known.
+    pub(crate) incomplete: bool,
     pub(crate) import: Option<String>,
 }
 
@@ -30,13 +32,15 @@ pub(crate) fn cluster(cx: &mut Cx<'_>, path: &Pointer) -> Pools {
         && version.trim_start_matches('v').split('.').take(2).collect::<Vec<_>>() != ["1", "36"]
     {
         let at = path.key("kubernetesVersion");
-        let diagnostic = Diagnostic::warning("WT0411", format!("Kubernetes {version} is not simulated")).label("decisions are those of 1.36");
+        let diagnostic =
+            Diagnostic::warning("WT0411", format!("Kubernetes {version} is not simulated")).label("decisions are those of 1.36");
         cx.push(diagnostic, &at);
     }
     let zones: Vec<Str> = fields.zones.iter().flatten().map(|zone| zone.as_str().into()).collect();
     let list = path.key("nodePools");
-    let pools = cx.items(&list).iter().filter_map(|item| pool(cx, item, &zones)).collect();
-    Pools { pools, import: fields.import }
+    let items = cx.items(&list);
+    let pools: Vec<NodePool> = items.iter().filter_map(|item| pool(cx, item, &zones)).collect();
+    Pools { incomplete: pools.len() < items.len(), pools, import: fields.import }
 }
 
 fn pool(cx: &mut Cx<'_>, path: &Pointer, zones: &[Str]) -> Option<NodePool> {
@@ -106,10 +110,12 @@ fn count(cx: &mut Cx<'_>, path: &Pointer) -> Option<(u32, Option<(u32, u32)>)> {
 fn template(cx: &mut Cx<'_>, path: &Pointer, pool: &str) -> Option<Node> {
     let fields: NodeTemplate = cx.read(path)?;
     let mut capacity = resources(cx, &fields.capacity, &path.key("capacity"));
+    let mut sound = capacity.len() == fields.capacity.len();
     for name in [ResourceName::Cpu, ResourceName::Memory] {
         if !fields.capacity.contains_key(name.as_str()) {
             let message = format!("required field `{name}` is missing");
             cx.error("WT0107", message, format!("how much {name} does a node have?"), &path.key("capacity"));
+            sound = false;
         }
     }
     if !fields.capacity.contains_key("pods") {
@@ -129,7 +135,7 @@ fn template(cx: &mut Cx<'_>, path: &Pointer, pool: &str) -> Option<Node> {
     let list = path.key("taints");
     let taints = cx.items(&list).iter().filter_map(|item| taint(cx, item)).collect();
     let labels: Labels = fields.labels.iter().flatten().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
-    Some(Node {
+    sound.then(|| Node {
         meta: ObjectMeta { labels: Arc::new(labels), ..ObjectMeta::default() },
         spec: NodeSpec { taints, ..NodeSpec::default() },
         status: NodeStatus { capacity, allocatable: Arc::new(allocatable), ..NodeStatus::default() },
@@ -145,11 +151,8 @@ fn resources(cx: &mut Cx<'_>, list: &BTreeMap<String, QuantityText>, path: &Poin
     list.iter().filter_map(amount).collect()
 }
 
-const EFFECTS: &[(&str, TaintEffect)] = &[
-    ("NoSchedule", TaintEffect::NoSchedule),
-    ("PreferNoSchedule", TaintEffect::PreferNoSchedule),
-    ("NoExecute", TaintEffect::NoExecute),
-];
+const EFFECTS: &[(&str, TaintEffect)] =
+    &[("NoSchedule", TaintEffect::NoSchedule), ("PreferNoSchedule", TaintEffect::PreferNoSchedule), ("NoExecute", TaintEffect::NoExecute)];
 
 /// A taint, as a mapping or as kubectl writes it.
 pub(crate) fn taint(cx: &mut Cx<'_>, path: &Pointer) -> Option<Taint> {

@@ -28,11 +28,36 @@ enum Kind {
 
 /// Kinds of Chaos Mesh that are known and not simulated.
 const OTHER_KINDS: &[&str] = &[
-    "NetworkChaos", "IOChaos", "StressChaos", "TimeChaos", "DNSChaos", "HTTPChaos", "KernelChaos", "JVMChaos", "AWSChaos", "GCPChaos",
-    "AzureChaos", "BlockChaos", "PhysicalMachineChaos", "Schedule", "Workflow",
+    "NetworkChaos",
+    "IOChaos",
+    "StressChaos",
+    "TimeChaos",
+    "DNSChaos",
+    "HTTPChaos",
+    "KernelChaos",
+    "JVMChaos",
+    "AWSChaos",
+    "GCPChaos",
+    "AzureChaos",
+    "BlockChaos",
+    "PhysicalMachineChaos",
+    "Schedule",
+    "Workflow",
 ];
 /// Actions that are known and not simulated.
-const OTHER_ACTIONS: &[&str] = &["pod-failure", "node-cpu-hog", "node-memory-hog", "node-io-stress", "docker-service-kill", "partition", "delay", "loss", "bandwidth", "duplicate", "corrupt"];
+const OTHER_ACTIONS: &[&str] = &[
+    "pod-failure",
+    "node-cpu-hog",
+    "node-memory-hog",
+    "node-io-stress",
+    "docker-service-kill",
+    "partition",
+    "delay",
+    "loss",
+    "bandwidth",
+    "duplicate",
+    "corrupt",
+];
 
 /// The faults that a scenario may name, with what they do.
 #[must_use]
@@ -49,7 +74,10 @@ fn fault(cx: &mut Cx<'_>, path: &Pointer) -> Option<Fault> {
     let kind_text = cx.text(&path.key("kind")).map(str::to_owned);
     if let Some(kind) = kind_text.as_deref().filter(|kind| OTHER_KINDS.contains(kind)) {
         let diagnostic = Diagnostic::error("WT0310", format!("{kind} is not supported yet")).label("this fault would not happen");
-        cx.push(diagnostic.help("take it out, or use PodChaos or NodeChaos; `wavetank list faults` shows what there is"), &path.key("kind"));
+        cx.push(
+            diagnostic.help("take it out, or use PodChaos or NodeChaos; `wavetank list faults` shows what there is"),
+            &path.key("kind"),
+        );
         return None;
     }
     let fields: format::Fault = cx.read(path)?;
@@ -63,7 +91,12 @@ fn fault(cx: &mut Cx<'_>, path: &Pointer) -> Option<Fault> {
         && said != of
     {
         let right = if of == Kind::Node { "NodeChaos" } else { "PodChaos" };
-        cx.error("WT0301", format!("`{}` is not an action of {}", fields.action, kind_text.unwrap_or_default()), format!("it belongs to {right}"), &path.key("action"));
+        cx.error(
+            "WT0301",
+            format!("`{}` is not an action of {}", fields.action, kind_text.unwrap_or_default()),
+            format!("it belongs to {right}"),
+            &path.key("action"),
+        );
     }
     let target = target(cx, of?, &fields, path);
     let schedule = schedule(cx, &fields, path);

@@ -117,7 +117,12 @@ impl Reader<'_, '_> {
             (Some(p95), None) => ("p95", p95),
             (None, Some(p99)) => ("p99", p99),
             (Some(_), Some(_)) => {
-                self.cx.error("WT0117", "p95 and p99 exclude each other", "two points, median and one of these, fix a lognormal", &self.path.key("p99"));
+                self.cx.error(
+                    "WT0117",
+                    "p95 and p99 exclude each other",
+                    "two points, median and one of these, fix a lognormal",
+                    &self.path.key("p99"),
+                );
                 return None;
             }
             (None, None) => {

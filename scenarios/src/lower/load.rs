@@ -57,7 +57,8 @@ struct Table<'f> {
 impl<'f> Table<'f> {
     fn read(cx: &mut Cx<'_>, file: &'f SourceFile, at: &Pointer) -> Option<Self> {
         cx.included.insert(file.name.to_string(), file.text.to_string());
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(file.text.as_bytes());
+        let mut reader =
+            csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(file.text.as_bytes());
         let names: Vec<String> = reader.headers().map(|names| names.iter().map(str::to_owned).collect()).unwrap_or_default();
         let mut table = Self { file, names, rows: Vec::new() };
         for record in reader.records() {

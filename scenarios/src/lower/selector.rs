@@ -126,7 +126,8 @@ pub(crate) struct Subject<'a> {
 
 /// Whether `selector` may select pods of `subject`; names of pods are not known before.
 pub(crate) fn selects(selector: &PodSelector, subject: &Subject<'_>) -> bool {
-    let of_workload = |(kind, key): &(Kind, ObjectKey)| *kind == subject.kind && *key.namespace == *subject.namespace && *key.name == *subject.name;
+    let of_workload =
+        |(kind, key): &(Kind, ObjectKey)| *kind == subject.kind && *key.namespace == *subject.namespace && *key.name == *subject.name;
     let named = |name: &Str| **name == *subject.name || name.strip_prefix(subject.name).is_some_and(|rest| rest.starts_with('-'));
     selector.workload.as_ref().is_none_or(of_workload)
         && (selector.namespaces.is_empty() || selector.namespaces.iter().any(|namespace| **namespace == *subject.namespace))

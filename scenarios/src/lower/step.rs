@@ -22,7 +22,8 @@ pub(crate) struct Applied {
 impl Applied {
     /// Reads what the steps at `path` apply. Priority classes of `base` hold for them too.
     pub(crate) fn read(cx: &mut Cx<'_>, base: &[Origin], options: &manifests::Options, path: &Pointer) -> Self {
-        let classes: Vec<Origin> = base.iter().filter(|origin| origin.value().get("kind").is_some_and(|kind| kind == "PriorityClass")).cloned().collect();
+        let classes: Vec<Origin> =
+            base.iter().filter(|origin| origin.value().get("kind").is_some_and(|kind| kind == "PriorityClass")).cloned().collect();
         let mut steps = Vec::new();
         for item in cx.items(path) {
             let at = item.key("apply");
@@ -60,9 +61,11 @@ fn step(cx: &mut Cx<'_>, applied: &Applied, path: &Pointer) -> Option<Step> {
     let fields: format::Step = cx.read(path)?;
     let at = cx.moment(&path.key("at"));
     let entries = cx.value(path).and_then(Value::as_object);
-    let actions: Vec<String> = entries.into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| key != "name" && key != "at").collect();
+    let actions: Vec<String> =
+        entries.into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| key != "name" && key != "at").collect();
     let [action] = &actions[..] else {
-        let (label, code) = if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
+        let (label, code) =
+            if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
         let diagnostic = Diagnostic::error(code, "a step has one action").label(label);
         cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, cordon, uncordon, drain, taint, label"), path);
         return None;
@@ -118,7 +121,9 @@ impl Reader<'_, '_> {
                 (StepAction::RolloutPause(kind, key.clone(), false), format!("rollout resume {key}"))
             }
             "cordon" => (StepAction::Cordon(text(&fields.cordon).as_str().into(), true), format!("cordon {}", text(&fields.cordon))),
-            "uncordon" => (StepAction::Cordon(text(&fields.uncordon).as_str().into(), false), format!("uncordon {}", text(&fields.uncordon))),
+            "uncordon" => {
+                (StepAction::Cordon(text(&fields.uncordon).as_str().into(), false), format!("uncordon {}", text(&fields.uncordon)))
+            }
             "drain" => (StepAction::Drain(text(&fields.drain).as_str().into()), format!("drain {}", text(&fields.drain))),
             "taint" => {
                 let step: TaintStep = self.cx.read(&at)?;
@@ -144,7 +149,9 @@ impl Reader<'_, '_> {
         let (kind, key) = self.object(&fields.workload, &at.key("workload"))?;
         let images: Vec<(api::Str, api::Str)> = match (&fields.image, &fields.containers) {
             (Some(image), None) => vec![(fields.container.as_deref().unwrap_or("*").into(), image.as_str().into())],
-            (None, Some(all)) if !all.is_empty() => all.iter().map(|(container, image)| (container.as_str().into(), image.as_str().into())).collect(),
+            (None, Some(all)) if !all.is_empty() => {
+                all.iter().map(|(container, image)| (container.as_str().into(), image.as_str().into())).collect()
+            }
             (Some(_), Some(_)) => {
                 self.cx.error("WT0117", "`image` and `containers` exclude each other", "keep one of the two", &at.key("containers"));
                 return None;

@@ -156,7 +156,7 @@ fn load(cx: &mut Cx<'_>, fields: &format::Source, path: &Pointer) -> Option<Vec<
 /// `points` beginning `start` later, with nothing before.
 fn shifted(mut points: Vec<RatePoint>, start: SimDuration) -> Vec<RatePoint> {
     for point in &mut points {
-        point.at = point.at + start;
+        point.at += start;
     }
     if points.first().is_none_or(|first| first.at > SimTime::ZERO) {
         points.insert(0, step(SimDuration::ZERO, 0.0));

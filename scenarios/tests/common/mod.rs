@@ -5,7 +5,7 @@ use manifests::{Problems, SourceFile};
 use scenarios::{Disk, FileSource, Known, KnownMetric, KnownUnit, Options, Scenario};
 
 /// As the metrics of `reports` are, as far as the tests name them.
-pub fn known() -> Known {
+pub(crate) fn known() -> Known {
     use KnownUnit::{Number, PerSecond, Ratio, Seconds};
     const TRAFFIC: &[&str] = &["service", "flow", "from", "to"];
     const CAUSE: &[&str] = &["fault", "mark", "from", "to"];
@@ -41,7 +41,7 @@ pub fn known() -> Known {
 }
 
 /// No files at all.
-pub struct Nothing;
+pub(crate) struct Nothing;
 
 impl FileSource for Nothing {
     fn read(&self, _path: &str) -> Result<Option<String>, String> {
@@ -53,12 +53,12 @@ impl FileSource for Nothing {
 }
 
 /// The repository's root as working directory.
-pub fn disk() -> Disk {
+pub(crate) fn disk() -> Disk {
     Disk { working_dir: concat!(env!("CARGO_MANIFEST_DIR"), "/..").into() }
 }
 
 /// Loads `text`; gives the scenario and all that was said.
-pub fn load(name: &str, text: &str, files: &dyn FileSource, set: &[(&str, &str)]) -> (Option<Scenario>, String) {
+pub(crate) fn load(name: &str, text: &str, files: &dyn FileSource, set: &[(&str, &str)]) -> (Option<Scenario>, String) {
     let mut problems = Problems::default();
     let set = set.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
     let base_dir = name.rsplit_once('/').map(|(dir, _)| dir.to_owned());
@@ -69,10 +69,10 @@ pub fn load(name: &str, text: &str, files: &dyn FileSource, set: &[(&str, &str)]
 }
 
 /// A small sound scenario.
-pub const FINE: &str = include_str!("fine.yaml");
+pub(crate) const FINE: &str = include_str!("fine.yaml");
 
 /// The scenario that `text` is, which must be sound.
-pub fn sound(text: &str) -> Scenario {
+pub(crate) fn sound(text: &str) -> Scenario {
     let (scenario, said) = load("test.yaml", text, &Nothing, &[]);
     scenario.unwrap_or_else(|| panic!("{said}"))
 }

@@ -11,6 +11,7 @@ use crate::plugins::node_affinity::NodeAffinity;
 use crate::plugins::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 use crate::plugins::node_resources_fit::{NodeResourcesFit, ResourceSpec, ShapePoint, Strategy};
 use crate::plugins::pod_topology_spread::{PodTopologySpread, system_defaults};
+use crate::plugins::volume_binding::VolumeBinding;
 
 /// Shape scores are given in 0..=10 and counted in 0..=100.
 const MAX_CUSTOM_PRIORITY_SCORE: i64 = 10;
@@ -97,6 +98,16 @@ pub(crate) fn default_preemption(args: &Reader<'_>) -> DefaultPreemption {
         min_candidate_nodes_percentage: args.get("minCandidateNodesPercentage").integer(10, 0..=100) as usize,
         min_candidate_nodes_absolute: args.get("minCandidateNodesAbsolute").integer(100, 0..=i64::from(i32::MAX)) as usize,
     }
+}
+
+pub(crate) fn volume_binding(args: &Reader<'_>) -> VolumeBinding {
+    fields(args, &["bindTimeoutSeconds", "shape"]);
+    for (key, why) in [("bindTimeoutSeconds", "volumes are bound at once"), ("shape", "VolumeBinding gives no scores by default")] {
+        if !args.get(key).is_absent() {
+            args.get(key).notice(why);
+        }
+    }
+    VolumeBinding
 }
 
 fn requirements(list: &Reader<'_>) -> Vec<Requirement> {

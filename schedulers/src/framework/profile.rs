@@ -59,6 +59,11 @@ impl Profile {
         &self.scheduler_name
     }
 
+    /// Whether VolumeBinding is among its filters.
+    pub(crate) fn binds_volumes(&self) -> bool {
+        self.filters.iter().any(|plugin| plugin.name() == "VolumeBinding")
+    }
+
     /// Which of two waiting pods goes first. By arrival when the profile has no QueueSort plugin.
     #[must_use]
     pub fn compare(&self, a: &QueuedPod<'_>, b: &QueuedPod<'_>) -> Ordering {

@@ -123,8 +123,10 @@ impl Input {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[expect(missing_docs, reason = "named after plugins")]
 pub enum Feature {
+    EphemeralVolumes,
     ImageLocality,
     InterPodAffinity,
+    NodeDeclaredFeatures,
     NodePorts,
     PodTopologySpread,
     Preemption,
@@ -133,10 +135,11 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// Whether answers are known to be exact.
+    /// Whether answers are known to be exact. Ownership of ephemeral claims and what nodes declare are not
+    /// looked at.
     #[must_use]
     pub const fn is_covered(self) -> bool {
-        !matches!(self, Self::Volumes)
+        !matches!(self, Self::EphemeralVolumes | Self::NodeDeclaredFeatures)
     }
 }
 
@@ -158,6 +161,9 @@ pub fn features_used(input: &Input) -> Vec<Feature> {
     let any = |test: &dyn Fn(&Pod) -> bool| input.pods.iter().chain(&input.queue).any(test);
     let mut used = Vec::new();
     let mut add = |is_used: bool, feature: Feature| used.extend(is_used.then_some(feature));
+    let has_ephemeral = |pod: &Pod| pod.spec.volumes.iter().any(|volume| volume.source == VolumeSource::Ephemeral);
+    add(any(&has_ephemeral), Feature::EphemeralVolumes);
+    add(input.nodes.iter().any(|node| !node.status.info.declared_features.is_empty()), Feature::NodeDeclaredFeatures);
     add(input.nodes.iter().any(|node| !node.status.images.is_empty()), Feature::ImageLocality);
     add(any(&|pod| pod.spec.affinity.pod.is_some() || pod.spec.affinity.pod_anti.is_some()), Feature::InterPodAffinity);
     let has_host_port =

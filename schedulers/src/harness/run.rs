@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use api::{Pod, SimTime, Uid};
-use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, PodInfo, PodRequests, QueuedPod};
+use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, PodInfo, PodRequests, QueuedPod, Scheduler};
 use serde_json::Value;
 
 use super::input::{Input, Preemption, QueueOrder};
@@ -160,6 +160,7 @@ impl Stepper {
             pod.start_time = Some(SimTime::from_secs(FIRST_BIND_SECONDS + self.binds));
             self.binds += 1;
             self.snapshot.forget_nomination(pod.uid);
+            self.scheduler.reserve(pod, node, &mut self.snapshot);
             self.snapshot.node_mut(node).add_pod(pod.clone());
             return false;
         }

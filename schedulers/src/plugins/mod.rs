@@ -16,9 +16,14 @@ pub(crate) mod node_ports;
 pub(crate) mod node_resources_balanced_allocation;
 pub(crate) mod node_resources_fit;
 pub(crate) mod node_unschedulable;
+pub(crate) mod node_volume_limits;
 pub(crate) mod pod_topology_spread;
 pub(crate) mod queue;
 pub(crate) mod taint_toleration;
+pub(crate) mod volume_binding;
+pub(crate) mod volume_restrictions;
+pub(crate) mod volume_zone;
+mod volumes;
 
 /// Brings scores into 0..=100 by the largest, turned round when `reverse`.
 ///

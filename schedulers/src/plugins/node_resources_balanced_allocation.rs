@@ -13,7 +13,8 @@ pub(crate) struct NodeResourcesBalancedAllocation {
     pub(crate) resources: Vec<ResourceSpec>,
 }
 
-/// Running sums over fractions; keeps the first two because two resources have a formula of their own.
+/// Fractions of the resources that count on a node. The first two are kept, because two resources have a
+/// formula of their own and are what almost every profile looks at.
 #[derive(Default)]
 struct Balance {
     count: usize,
@@ -29,13 +30,14 @@ impl Balance {
         self.count += 1;
         self.sum += fraction;
     }
-    fn score(&self, fractions: impl Iterator<Item = f64>) -> i64 {
+    /// `fractions` gives them all again, for the mean square of more than two.
+    fn score<I: Iterator<Item = f64>>(&self, fractions: impl FnOnce() -> I) -> i64 {
         let std = match self.count {
             0 | 1 => 0.0,
             2 => ((self.first[0] - self.first[1]) / 2.0).abs(),
             count => {
                 let mean = self.sum / count as f64;
-                let squares = fractions.fold(0.0, |sum, fraction| sum + (fraction - mean) * (fraction - mean));
+                let squares = fractions().fold(0.0, |sum, fraction| sum + (fraction - mean) * (fraction - mean));
                 (squares / count as f64).sqrt()
             }
         };
@@ -44,17 +46,13 @@ impl Balance {
 }
 
 impl NodeResourcesBalancedAllocation {
-    fn balance(&self, node: &NodeInfo, requests: &[i64], with_pod: bool) -> i64 {
-        let counted = || {
-            self.resources.iter().zip(requests).filter_map(move |(resource, request)| {
-                let (requested, allocatable) = amounts(node, &resource.name, *request, false)?;
-                let requested = requested + if with_pod { *request } else { 0 };
-                Some((requested as f64 / allocatable as f64).min(1.0))
-            })
-        };
-        let mut balance = Balance::default();
-        counted().for_each(|fraction| balance.add(fraction));
-        balance.score(counted())
+    /// Fractions requested without and with the pod, of the resources that count on the node.
+    fn fractions<'a>(&'a self, node: &'a NodeInfo, requests: &'a [i64]) -> impl Iterator<Item = (f64, f64)> + 'a {
+        self.resources.iter().zip(requests).filter_map(|(resource, request)| {
+            let (requested, allocatable) = amounts(node, &resource.name, *request, false)?;
+            let fraction = |requested: i64| (requested as f64 / allocatable as f64).min(1.0);
+            Some((fraction(requested), fraction(requested + request)))
+        })
     }
 }
 
@@ -78,7 +76,13 @@ impl ScorePlugin for NodeResourcesBalancedAllocation {
     }
 
     fn score(&self, requests: &Vec<i64>, _: &PodInfo, node: &NodeInfo) -> i64 {
-        let change = self.balance(node, requests, true) - self.balance(node, requests, false);
+        let (mut without, mut with) = (Balance::default(), Balance::default());
+        for (before, after) in self.fractions(node, requests) {
+            without.add(before);
+            with.add(after);
+        }
+        let again = || self.fractions(node, requests);
+        let change = with.score(|| again().map(|(_, after)| after)) - without.score(|| again().map(|(before, _)| before));
         MAX_NODE_SCORE / 2 + (MAX_NODE_SCORE / 2 + change) / 2
     }
 }

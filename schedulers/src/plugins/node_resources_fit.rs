@@ -158,6 +158,7 @@ impl FilterPlugin for NodeResourcesFit {
 
 /// What a node has and what would be requested of it, for one resource; `None` when the resource does not
 /// count there: an extended resource that the pod does not ask for, or one the node does not have.
+#[inline]
 pub(crate) fn amounts(node: &NodeInfo, name: &ResourceName, pod_request: i64, nonzero: bool) -> Option<(i64, i64)> {
     if pod_request == 0 && matches!(name, ResourceName::Scalar(_)) {
         return None;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{LabelSelector, ObjectKey, Operator, Requirement, Str, Taint, TaintEffect, TopologySpreadConstraint, WhenUnsatisfiable};
+use api::{LabelSelector, Labels, ObjectKey, Operator, Requirement, Str, Taint, TaintEffect, TopologySpreadConstraint, WhenUnsatisfiable};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
     QueueingHint, ScorePlugin, Status,
@@ -61,10 +61,19 @@ impl Constraint {
 
     /// Pods on the node that count. An empty selector counts nobody (upstream: countPodsMatchSelector).
     fn count(&self, pod: &PodInfo, node: &NodeInfo) -> i64 {
-        if self.selector.as_ref().is_none_or(LabelSelector::is_empty) {
-            return 0;
+        let Some(selector) = self.selector.as_ref().filter(|selector| !selector.is_empty()) else { return 0 };
+        let mut count = 0;
+        // Pods of one template share their labels, and stand together often.
+        let mut last: Option<(&Arc<Labels>, bool)> = None;
+        for other in node.pods.iter().filter(|other| !other.deleting && other.key.namespace == pod.key.namespace) {
+            let selected = match last {
+                Some((labels, selected)) if Arc::ptr_eq(labels, &other.labels) => selected,
+                _ => selector.matches(&other.labels),
+            };
+            last = Some((&other.labels, selected));
+            count += i64::from(selected);
         }
-        node.pods.iter().filter(|other| !other.deleting && other.key.namespace == pod.key.namespace && self.selects(other)).count() as i64
+        count
     }
 
     fn includes(&self, pod: &PodInfo, node: &NodeInfo, comparison_operators: bool) -> bool {

@@ -12,6 +12,13 @@ use crate::{Labels, SimTime, Str};
 #[serde(transparent)]
 pub struct Uid(pub u64);
 
+/// Sixteen hexadecimal digits, as events show it.
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// The kinds the simulator keeps objects of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "official names")]

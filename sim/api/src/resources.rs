@@ -100,6 +100,7 @@ impl Resources {
     }
     /// The amount of one resource.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &ResourceName) -> i64 {
         match name {
             ResourceName::Cpu => self.cpu_millis,

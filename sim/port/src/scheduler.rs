@@ -132,6 +132,12 @@ pub trait Scheduler: Send {
     /// Chooses a node for `pod`. The caller then assumes the pod on that node in its snapshot.
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision;
 
+    /// Takes what else `pod` needs on the node chosen for it (Reserve): volumes for its claims, in the
+    /// caller's snapshot. Called before the pod is assumed there.
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
+        let _ = (pod, node, snapshot);
+    }
+
     /// Whether every filter lets `pod` onto this one node as the snapshot stands. What-if questions of the
     /// cluster autoscaler and of kubelet admission; it must not change the policy's state.
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool;

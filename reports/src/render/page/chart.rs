@@ -72,6 +72,12 @@ impl Chart {
     }
 }
 
+impl Chart {
+    fn is_ever_above_zero(&self) -> bool {
+        self.series.iter().any(|series| series.y.iter().any(|value| *value > Some(0.0)))
+    }
+}
+
 /// A line before it is thinned.
 struct Line {
     label: &'static str,
@@ -225,7 +231,8 @@ impl Charts {
             services: services.into_iter().filter(|(_, charts)| !charts.is_empty()).collect(),
             services_left_out: names.len().saturating_sub(SERVICES),
             utilisation: shown(vec![cpu(run), memory(run)]),
-            scheduling: shown(vec![queue(run)]),
+            // A queue that nobody waited in is said in words.
+            scheduling: shown(vec![queue(run)]).into_iter().filter(Chart::is_ever_above_zero).collect(),
             cost: shown(vec![price(run)]),
         }
     }

@@ -43,12 +43,14 @@ const SCRIPT: &str = include_str!("../../../assets/page.js");
 const UPLOT: &str = include_str!("../../../assets/uPlot-1.6.32.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../../assets/uPlot-1.6.32.min.css");
 
-/// Faults and marks on the time axis, in seconds.
+/// Faults, marks and steps on the time axis, in seconds.
 #[derive(Serialize)]
 struct Band<'a> {
     from: f64,
     to: Option<f64>,
     label: &'a str,
+    /// How often this fault or mark is in the run, drawn or not.
+    times: usize,
     mark: bool,
 }
 
@@ -134,10 +136,13 @@ fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
         from: fault.began.as_secs_f64(),
         to: fault.ended.map(api::SimTime::as_secs_f64),
         label: fault.name,
+        times: run.faults.iter().filter(|other| other.name == fault.name).count(),
         mark: false,
     });
-    let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, mark: true });
-    faults.chain(marks).collect()
+    let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, times: 1, mark: true });
+    let steps = run.steps.iter().take(shown);
+    let steps = steps.map(|(at, step, _)| Band { from: at.as_secs_f64(), to: None, label: step, times: 1, mark: true });
+    faults.chain(marks).chain(steps).collect()
 }
 
 #[cfg(test)]

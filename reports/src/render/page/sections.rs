@@ -14,6 +14,7 @@ use super::heatmap::Heat;
 use super::{PageOptions, svg};
 use crate::fold::{Run, lost};
 use crate::metrics::{Phase, Recovery, Unit, metric, seconds};
+use crate::render::causes::{Cause, causes};
 use crate::render::text::{conclusion, magnitude, seeds_text};
 use crate::series::stat_of;
 use crate::story::story;
@@ -209,8 +210,11 @@ fn expectation(html: &mut String, judged: &Judged, several: bool) {
     let formula = escape(&judged.formula()).replace('(', "(<wbr>").replace('=', "=<wbr>").replace(").", ")<wbr>.");
     let formula = format!("<code>{formula}</code>");
     let name = if judged.name == judged.metric { formula } else { format!("{}<br>{formula}", escape(&judged.name)) };
-    let soft =
-        if &*judged.severity == "error" { String::new() } else { format!(" <span class=\"tag\">{}</span>", escape(&judged.severity)) };
+    let soft = if &*judged.severity == "error" || class == "warn" {
+        String::new()
+    } else {
+        format!(" <span class=\"tag\">{}</span>", escape(&judged.severity))
+    };
     let note = if judged.note.is_empty() { String::new() } else { format!("<br><span class=\"quiet\">{}</span>", escape(&judged.note)) };
     let _ = write!(
         html,
@@ -305,7 +309,7 @@ fn clock(at: SimTime) -> String {
 
 fn timeline(html: &mut String, content: &Content<'_>) {
     let lead = format!(
-        "One time axis for all charts: point to read, drag to zoom, double-click to see all again. Drawn: {}. Faults are shaded, marks are dashed lines.",
+        "One time axis for all charts: point to read, drag to zoom, double-click to see all again. Drawn: {}. Faults are shaded, marks and steps are dashed lines, the warm-up is grey.",
         drawn_text(content)
     );
     open(html, "timeline", "Timeline", &lead);
@@ -390,31 +394,17 @@ fn services(html: &mut String, content: &Content<'_>) {
     close(html);
 }
 
-/// Episodes of one cause over all seeds.
-fn episodes<'a>(runs: &[&'a Measures]) -> Vec<Vec<(u64, &'a Recovery)>> {
-    let mut rows: BTreeMap<(&str, usize), Vec<(u64, &Recovery)>> = BTreeMap::new();
-    for run in runs {
-        let mut nth: BTreeMap<&str, usize> = BTreeMap::new();
-        for recovery in &run.recoveries {
-            let episode = nth.entry(&recovery.cause).or_default();
-            rows.entry((&recovery.cause, *episode)).or_default().push((run.seed, recovery));
-            *episode += 1;
-        }
-    }
-    let mut rows: Vec<_> = rows.into_values().collect();
-    rows.sort_by_key(|row| row.iter().map(|(_, recovery)| recovery.at).min());
-    rows
-}
-
 fn recovery(html: &mut String, content: &Content<'_>) {
-    let rows = episodes(content.runs);
+    let rows = causes(content.runs);
     if rows.is_empty() {
         return;
     }
     let shown = 20;
     let left_out = if rows.len() > shown { format!(" The first {shown} of {} are shown.", rows.len()) } else { String::new() };
     let median = if content.runs.len() > 1 { "Bars are medians over seeds, dots are the totals of single seeds." } else { "" };
-    let lead = format!("From each fault or mark to users being served as expected, in phases that add up. {median}{left_out}");
+    let several = if rows.iter().any(Cause::is_several) { " Of a fault that struck several times a run's worst is drawn." } else { "" };
+    let lead =
+        format!("From each fault or mark to the last bad moment that belongs to it, in phases that add up. {median}{several}{left_out}");
     open(html, "recovery", "Recovery", &lead);
     html.push_str("<p class=\"key\">");
     for (index, (name, what)) in [
@@ -430,7 +420,8 @@ fn recovery(html: &mut String, content: &Content<'_>) {
         let _ = write!(html, "<span><i class=\"phase p{index}\"></i>{name}: {what}</span>");
     }
     html.push_str("</p>\n<div class=\"waterfall\">\n");
-    let longest = rows.iter().flatten().filter_map(|(_, recovery)| recovery.total).map(SimDuration::as_secs_f64).fold(0.0, f64::max);
+    let longest =
+        rows.iter().flat_map(|row| &row.worst).filter_map(|(_, recovery)| recovery.total).map(SimDuration::as_secs_f64).fold(0.0, f64::max);
     let longest = if longest > 0.0 { longest } else { 1.0 };
     rows.iter().take(shown).for_each(|row| waterfall_row(html, row, longest));
     html.push_str("</div>\n");
@@ -438,8 +429,8 @@ fn recovery(html: &mut String, content: &Content<'_>) {
     close(html);
 }
 
-fn waterfall_row(html: &mut String, row: &[(u64, &Recovery)], longest: f64) {
-    let first = row[0].1;
+fn waterfall_row(html: &mut String, cause: &Cause<'_>, longest: f64) {
+    let (Some(first), row) = (cause.first(), &cause.worst) else { return };
     let unrecovered = row.iter().filter(|(_, recovery)| recovery.total.is_none()).count();
     let totals: Vec<f64> = row.iter().filter_map(|(_, recovery)| recovery.total).map(SimDuration::as_secs_f64).collect();
     let total = if unrecovered * 2 > row.len() {
@@ -451,7 +442,7 @@ fn waterfall_row(html: &mut String, row: &[(u64, &Recovery)], longest: f64) {
     let _ = write!(
         html,
         "<div class=\"row\"><div class=\"name\"><b>{}</b> <span class=\"quiet\">{} at {}</span></div><div class=\"bar\">",
-        escape(&first.cause),
+        escape(&cause.label("×")),
         escape(kind),
         clock(first.at)
     );
@@ -493,7 +484,7 @@ fn missing(row: &[(u64, &Recovery)]) -> String {
         .map_or_else(String::new, |(seed, recovery)| format!("seed {seed}: {}", recovery.missing))
 }
 
-fn recovery_table(html: &mut String, rows: &[Vec<(u64, &Recovery)>]) {
+fn recovery_table(html: &mut String, rows: &[Cause<'_>]) {
     html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
     for name in ["Detect", "Evict", "Reschedule", "Ready", "SLO", "Total"] {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
@@ -504,8 +495,12 @@ fn recovery_table(html: &mut String, rows: &[Vec<(u64, &Recovery)>]) {
         Phase::Took(span) => seconds(span.as_secs_f64()),
         Phase::Never => "never".to_owned(),
     };
-    for (seed, recovery) in rows.iter().flatten().take(200) {
-        let _ = write!(html, "<tr><td>{}</td><td>{seed}</td><td>{}</td>", escape(&recovery.cause), clock(recovery.at));
+    for (seed, recovery) in rows.iter().flat_map(|row| &row.all).take(200) {
+        let times = match recovery.episodes.as_slice() {
+            [_, .., last] => format!(" and {} times more until {}", recovery.episodes.len() - 1, clock(*last)),
+            _ => String::new(),
+        };
+        let _ = write!(html, "<tr><td>{}</td><td>{seed}</td><td>{}{times}</td>", escape(&recovery.cause), clock(recovery.at));
         for (_, phase) in recovery.phases() {
             let _ = write!(html, "<td>{}</td>", text(phase));
         }
@@ -563,7 +558,8 @@ fn scheduling(html: &mut String, content: &Content<'_>) {
     let bound = run.pods.iter().filter(|pod| pod.scheduled.is_some()).count();
     let attempts: usize = run.pods.iter().map(|pod| pod.unschedulable.len()).sum::<usize>() + bound;
     let preempted = run.pods.iter().filter(|pod| pod.deleting.is_some_and(|(_, by, _)| by.ends_with("scheduler"))).count();
-    let lead = format!("{bound} of {} pods were bound in {attempts} attempts; {preempted} were preempted.", run.pods.len());
+    let queue = if content.charts.scheduling.is_empty() { " No pod was seen waiting in the scheduler's queues." } else { "" };
+    let lead = format!("{bound} of {} pods were bound in {attempts} attempts; {preempted} were preempted.{queue}", run.pods.len());
     open(html, "scheduling", "Scheduling", &lead);
     content.charts.scheduling.iter().for_each(|chart| figure(html, chart, run.end, true));
     html.push_str("<div class=\"grid\">\n");
@@ -629,11 +625,8 @@ fn cost(html: &mut String, content: &Content<'_>) {
         let unit = metric(name).map_or(Unit::Count, |info| info.unit);
         if let Some(median) = stat_of("median", &values) {
             let (low, high) = (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max));
-            let range = if values.len() > 1 && low < high {
-                format!("<small>{} to {} over seeds</small>", unit.format(low), unit.format(high))
-            } else {
-                String::new()
-            };
+            let (low, high) = (unit.format(low), unit.format(high));
+            let range = if low == high { String::new() } else { format!("<small>{low} to {high} over seeds</small>") };
             let _ = write!(html, "<div><dt>{title}</dt><dd>{}{range}</dd></div>", unit.format(median));
         }
     }

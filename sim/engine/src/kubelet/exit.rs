@@ -89,7 +89,7 @@ impl Worker {
             run.state = ContainerState::Waiting { reason: "CrashLoopBackOff" };
             self.unsaid = true;
             let (name, meta) = (&self.spec(cx.pod, place).name, &cx.pod.meta);
-            let uid = crate::scheduling::uid_text(meta.uid);
+            let uid = meta.uid;
             let pod = format!("{}_{}({uid})", meta.name, meta.namespace);
             cx.event(true, "BackOff", format!("Back-off restarting failed container {name} in pod {pod}"));
         }

@@ -45,6 +45,7 @@ impl Scheduling {
         match decision.outcome {
             Outcome::Scheduled { node } => {
                 let counts = (decision.feasible_nodes, decision.evaluated_nodes);
+                scheduler.reserve(&pod.info, node, &mut self.snapshot);
                 self.assume(pod, node, counts, scheduler, view, out);
             }
             Outcome::Unschedulable { message, rejected_by, preemption } => {
@@ -122,7 +123,7 @@ impl Scheduling {
             let Some((id, victim)) = view.store.pod_by_uid(uid).filter(|(_, victim)| !victim.meta.is_deleting()) else { continue };
             out.write(Component::Scheduler, Write::PodDisruptionTarget(id, "PreemptionByScheduler".into()));
             let delete = Write::DeletePod { pod: id, grace: None, by: Component::Scheduler };
-            let message = format!("Preempted by pod {} on node {node}", uid_text(pod.info.uid));
+            let message = format!("Preempted by pod {} on node {node}", pod.info.uid);
             out.announce(Component::Scheduler, delete, "Preempted", format!("Pod/{}", victim.meta.key()), message);
             asked.insert(id);
         }
@@ -130,11 +131,6 @@ impl Scheduling {
             self.preempting.insert(pod.id, asked);
         }
     }
-}
-
-/// A uid as events show it.
-pub(crate) fn uid_text(uid: api::Uid) -> String {
-    format!("{:016x}", uid.0)
 }
 
 /// The event of every failed attempt; the condition is written only when it says something new.

@@ -31,8 +31,6 @@ use crate::store::{Change, NodeId, PodId, ReplicaSetId};
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
 
-pub(crate) use cycle::uid_text;
-
 /// The gate of a pod whose preemption is still being carried out.
 const PREEMPTION_GATE: &str = "DefaultPreemption";
 

@@ -1,0 +1,189 @@
+//! `wavetank schedule`: what kube-scheduler would decide, without a cluster and without time.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api::Kind;
+use flate2::read::MultiGzDecoder;
+use manifests::{Budget, Objects, Origin, Problems, SourceFile};
+use port::ClusterObjects;
+use reports::render::Table;
+use schedulers::harness::{self, Input, Options};
+use serde_json::Value;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::files;
+use crate::io::Io;
+
+/// Place pods on a cluster as kube-scheduler 1.36 would, and say why.
+#[derive(clap::Args)]
+pub(crate) struct Schedule {
+    /// The cluster: nodes, bound pods and whatever else matters, as `kubectl get -o yaml` or -o json prints them.
+    #[arg(long, value_name = "FILE")]
+    cluster: PathBuf,
+    /// The pods to place, in order.
+    #[arg(long, value_name = "FILE")]
+    pods: PathBuf,
+    /// A KubeSchedulerConfiguration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How the queue is stepped through: preemption, queueOrder, output, sampling, featureGates.
+    #[arg(long, value_name = "FILE")]
+    options: Option<PathBuf>,
+    /// table; wide (every node's score or reason); json (one document).
+    #[arg(short, long, default_value = "table", value_parser = ["table", "wide", "json"])]
+    output: String,
+}
+
+impl Schedule {
+    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        let input = self.input(io)?;
+        let wrong = |error: schedulers::PolicyError| CliError::asked(error.to_string(), "mend the configuration");
+        let document = harness::schedule(input).map_err(wrong)?;
+        let text = match self.output.as_str() {
+            "json" => serde_json::to_string_pretty(&document).map_err(anyhow::Error::new)? + "\n",
+            form => table(&document, form == "wide"),
+        };
+        io.answer(&text)?;
+        Ok(Exit::Success)
+    }
+
+    fn input(&self, io: &Io) -> Result<Input, CliError> {
+        let mut problems = Problems::default();
+        let mut origins = Vec::new();
+        // Priority classes of the cluster hold for the pods, so both are read as one.
+        for path in [&self.cluster, &self.pods] {
+            let source = SourceFile::new(&path.to_string_lossy(), &read(path)?);
+            origins.extend(manifests::documents_within(&source, Budget::MANIFESTS, &mut problems).iter().map(Origin::whole));
+        }
+        if self.cluster == self.pods {
+            return Err(CliError::asked("--cluster and --pods name one file", "put the pods to place in a file of their own"));
+        }
+        let reading = manifests::Options { fidelity: false, origin_seconds: Some(0), ..Default::default() };
+        let objects = manifests::read(&origins, &reading, &mut problems);
+        if problems.has_errors() {
+            return Err(CliError::Invalid(problems));
+        }
+        if !problems.is_empty() {
+            io.say(&manifests::render(&problems, io.color_on_stderr()));
+        }
+        let options = self.options.as_ref().map_or(Ok(Value::Null), |path| value(path))?;
+        let options =
+            Options::from_value(&options).map_err(|error| CliError::asked(error.to_string(), "mend the file given with --options"))?;
+        let asked = self.pods.to_string_lossy();
+        let (queue, pods): (Vec<_>, Vec<_>) = objects.pods.iter().partition(|pod| *pod.origin.document.source.name == *asked);
+        Ok(Input {
+            nodes: objects.nodes.iter().map(|node| node.object.clone()).collect(),
+            pods: pods.into_iter().map(|pod| pod.object.clone()).collect(),
+            queue: queue.into_iter().map(|pod| pod.object.clone()).collect(),
+            objects: cluster_objects(&objects),
+            config: self.config.as_ref().map_or(Ok(Value::Null), |path| value(path))?,
+            options,
+        })
+    }
+}
+
+/// A file's text; compressed ones are opened.
+fn read(path: &Path) -> Result<String, CliError> {
+    let fail = |error| CliError::file("read", path, error);
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(fail)?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut opened = Vec::new();
+        MultiGzDecoder::new(&bytes[..]).read_to_end(&mut opened).map_err(fail)?;
+        bytes = opened;
+    }
+    String::from_utf8(bytes).map_err(|_| CliError::asked(format!("`{}` is not UTF-8 text", path.display()), "give YAML or JSON"))
+}
+
+fn value(path: &Path) -> Result<Value, CliError> {
+    files::config_value(&path.to_string_lossy(), &read(path)?)
+}
+
+/// What the plugins may look at beside nodes and pods.
+fn cluster_objects(objects: &Objects) -> ClusterObjects {
+    macro_rules! by {
+        ($list:ident, |$object:ident| $key:expr) => {
+            objects
+                .$list
+                .iter()
+                .map(|found| {
+                    let $object = &found.object;
+                    ($key, Arc::new($object.clone()))
+                })
+                .collect()
+        };
+    }
+    let workloads = |kind: Kind| objects.workloads(kind).map(|found| (found.object.meta.key(), Arc::new(found.object.clone()))).collect();
+    ClusterObjects {
+        namespaces: by!(namespaces, |namespace| namespace.meta.name.clone()),
+        services: by!(services, |service| service.meta.key()),
+        replica_sets: by!(replica_sets, |set| set.meta.key()),
+        stateful_sets: workloads(Kind::StatefulSet),
+        replication_controllers: workloads(Kind::ReplicationController),
+        pod_disruption_budgets: by!(pod_disruption_budgets, |budget| budget.meta.key()),
+        persistent_volumes: by!(persistent_volumes, |volume| volume.meta.name.clone()),
+        persistent_volume_claims: by!(persistent_volume_claims, |claim| claim.meta.key()),
+        storage_classes: by!(storage_classes, |class| class.meta.name.clone()),
+        csi_nodes: by!(csi_nodes, |node| node.meta.name.clone()),
+        csi_drivers: by!(csi_drivers, |driver| driver.meta.name.clone()),
+        csi_storage_capacities: by!(csi_storage_capacities, |capacity| capacity.meta.key()),
+    }
+}
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+fn table(document: &Value, wide: bool) -> String {
+    let attempts = document["attempts"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut table = Table::new(&["POD", "RESULT", "NODE", "WHY"]);
+    for attempt in attempts {
+        let node = match text(attempt, "chosen") {
+            "" => attempt["preemption"]["nominatedNode"].as_str().unwrap_or("-"),
+            node => node,
+        };
+        table.push(vec![text(attempt, "pod").to_owned(), text(attempt, "result").to_owned(), node.to_owned(), why(attempt)]);
+    }
+    let mut out = table.lines("", 3).join("\n") + "\n";
+    if wide {
+        attempts.iter().for_each(|attempt| out.push_str(&nodes(attempt)));
+    }
+    out
+}
+
+/// The reason in a few words.
+fn why(attempt: &Value) -> String {
+    let message = text(attempt, "message");
+    if !message.is_empty() {
+        return message.to_owned();
+    }
+    let chosen = text(attempt, "chosen");
+    let total = attempt["feasible"][chosen]["total"].as_i64().or_else(|| attempt["total"].as_i64());
+    let feasible = attempt["feasible"].as_object().map_or(0, serde_json::Map::len);
+    match total {
+        Some(total) if feasible > 1 => format!("score {total}, best of {feasible} nodes"),
+        Some(_) if feasible == 1 => "the only node that will do".to_owned(),
+        Some(total) => format!("score {total}"),
+        None => text(attempt, "gate").to_owned(),
+    }
+}
+
+/// Every node of an attempt: its scores by plugin, or the plugin that turned it down.
+fn nodes(attempt: &Value) -> String {
+    let mut table = Table::new(&["NODE", "SCORE", "WHY"]);
+    for (name, node) in attempt["feasible"].as_object().into_iter().flatten() {
+        let scores = node["scores"].as_object().into_iter().flatten();
+        let parts: Vec<String> =
+            scores.filter(|(_, score)| score.as_i64() != Some(0)).map(|(plugin, score)| format!("{plugin} {score}")).collect();
+        table.push(vec![name.clone(), node["total"].to_string(), parts.join(", ")]);
+    }
+    for (name, node) in attempt["infeasible"].as_object().into_iter().flatten() {
+        let reasons: Vec<&str> = node["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        table.push(vec![name.clone(), "-".to_owned(), format!("{}: {}", text(node, "plugin"), reasons.join(", "))]);
+    }
+    format!("\n{} (attempt {})\n{}\n", text(attempt, "pod"), attempt["attempt"], table.lines("  ", 3).join("\n"))
+}

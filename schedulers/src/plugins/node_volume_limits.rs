@@ -1,0 +1,110 @@
+//! NodeVolumeLimits: a CSI driver can attach only so many volumes to a node.
+//!
+//! Distinct volumes count, not mounts. In-tree volumes that were migrated to CSI are not counted.
+//! Upstream: plugins/nodevolumelimits/csi.go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::{CsiNode, ObjectKey, PersistentVolumeClaim, Str};
+use port::{
+    ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason, Status,
+};
+
+use super::volumes::{claim_key, class_of};
+
+const REASON: &str = "node(s) exceed max volume count";
+
+/// Provisioners whose volumes count only once a node says that it migrated them.
+const MIGRATABLE: [&str; 7] = [
+    "kubernetes.io/aws-ebs",
+    "kubernetes.io/azure-disk",
+    "kubernetes.io/azure-file",
+    "kubernetes.io/cinder",
+    "kubernetes.io/gce-pd",
+    "kubernetes.io/portworx-volume",
+    "kubernetes.io/vsphere-volume",
+];
+
+pub(crate) struct NodeVolumeLimits;
+
+/// A volume: its driver and its handle.
+type Handle = (Str, Str);
+
+/// What is known of volumes when the attempt begins.
+#[derive(Clone, Default)]
+pub(crate) struct Volumes {
+    wanted: Arc<[Handle]>,
+    /// A claim of the pod that is not there.
+    missing: Option<Reason>,
+    /// CSI volumes of all claims.
+    by_claim: Arc<BTreeMap<ObjectKey, Handle>>,
+    nodes: Arc<BTreeMap<Str, Arc<CsiNode>>>,
+}
+
+/// The CSI volume of a claim, or the one that will be made for it.
+fn handle_of(claim: &PersistentVolumeClaim, objects: &ClusterObjects) -> Option<Handle> {
+    if let Some(volume) = objects.persistent_volumes.get(&claim.volume_name) {
+        return volume.csi.clone();
+    }
+    let provisioner = &objects.storage_classes.get(class_of(claim))?.provisioner;
+    // No real handle looks like this.
+    let handle = format!("\u{0}{}", claim.meta.key());
+    (!MIGRATABLE.contains(&&**provisioner)).then(|| (provisioner.clone(), handle.into()))
+}
+
+impl Plugin for NodeVolumeLimits {
+    fn name(&self) -> &'static str {
+        "NodeVolumeLimits"
+    }
+
+    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(_) => true,
+            ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
+            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+        })
+    }
+}
+
+impl FilterPlugin for NodeVolumeLimits {
+    type Prepared = Volumes;
+
+    fn pre_filter(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> PreFilterResult<Volumes> {
+        let keys: Vec<ObjectKey> = pod.spec.volumes.iter().filter_map(|volume| claim_key(pod, volume)).collect();
+        if keys.is_empty() {
+            return PreFilterResult::Skip;
+        }
+        let objects = snapshot.objects();
+        let claims = objects.persistent_volume_claims.iter();
+        let by_claim: BTreeMap<ObjectKey, Handle> =
+            claims.filter_map(|(key, claim)| Some((key.clone(), handle_of(claim, objects)?))).collect();
+        let missing = keys.iter().find(|key| !objects.persistent_volume_claims.contains_key(key));
+        let missing = missing.map(|key| format!("looking up PVC {key}: persistentvolumeclaim {:?} not found", &*key.name).into());
+        let mut wanted: Vec<Handle> = keys.iter().filter_map(|key| by_claim.get(key).cloned()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let nodes = Arc::new(objects.csi_nodes.clone());
+        PreFilterResult::Continue(Volumes { wanted: wanted.into(), missing, by_claim: Arc::new(by_claim), nodes })
+    }
+
+    fn filter(&self, volumes: &Volumes, _: &PodInfo, node: &NodeInfo) -> Status {
+        if let Some(reason) = &volumes.missing {
+            return Status::unschedulable_and_unresolvable(reason.clone());
+        }
+        let Some(limits) = volumes.nodes.get(node.name()).map(|csi_node| &csi_node.drivers) else { return Status::Success };
+        if volumes.wanted.is_empty() || limits.values().all(Option::is_none) {
+            return Status::Success;
+        }
+        let keys = node.pods.iter().flat_map(|pod| pod.spec.volumes.iter().filter_map(|volume| claim_key(pod, volume)));
+        let mut attached: Vec<&Handle> = keys.filter_map(|key| volumes.by_claim.get(&key)).collect();
+        attached.sort_unstable();
+        attached.dedup();
+        let new: Vec<&Handle> = volumes.wanted.iter().filter(|handle| attached.binary_search(handle).is_err()).collect();
+        let exceeds = |driver: &Str| {
+            let of_driver = |handles: &[&Handle]| handles.iter().filter(|handle| handle.0 == *driver).count() as i64;
+            limits.get(driver).copied().flatten().is_some_and(|limit| of_driver(&attached) + of_driver(&new) > i64::from(limit))
+        };
+        if new.iter().any(|(driver, _)| exceeds(driver)) { Status::unschedulable(REASON) } else { Status::Success }
+    }
+}
