@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{Kind, Labels, MetricSource, MetricTarget, ObjectKey, PodSpec, ResourceName, Resources, SimDuration, Taint, TaintEffect};
-use engine::spec::{NodePool, TrafficSpec};
+use engine::spec::{NodePool, RatePoint, TrafficSpec};
 use manifests::{Diagnostic, Found, Part, Pointer};
 
 use super::references::pool_labels;
@@ -173,6 +173,8 @@ fn measurable(cx: &mut Cx<'_>, scaler: &Found<api::HorizontalPodAutoscaler>, wor
                 .label(label)
                 .help(format!("add `resources: {{requests: {{{name}: …}}}}` to the container"));
             let path = Pointer::parse("/spec/metrics").index(index);
+            let field = if matches!(metric.source, MetricSource::Resource(_)) { "resource" } else { "containerResource" };
+            let path = path.key(field).key("name");
             cx.problems.push(scaler.origin.locate(diagnostic, &path, Part::Value));
         }
     }
@@ -189,13 +191,12 @@ pub(crate) fn capacity(
 ) {
     let largest = machines(pools, objects).iter().map(|machine| machine.allocatable.cpu_millis).max().unwrap_or(0);
     if largest == 0 {
-        return; // Without a node that is understood nothing can be said; that there is none is another rule's matter.
+        return;
     }
     let (spec, places) = traffic;
     let mut offered: BTreeMap<ObjectKey, f64> = BTreeMap::new();
-    let end = api::SimTime::ZERO + cx.duration;
     for source in &spec.sources {
-        let peak = source.rate.iter().filter(|point| point.at < end).map(|point| point.per_second).fold(0.0, f64::max);
+        let peak = sustained_peak(&source.rate, cx.duration);
         spread(catalog, behaviors, &source.to, peak, 0, &mut offered);
     }
     for (service, rate) in &offered {
@@ -226,6 +227,53 @@ pub(crate) fn capacity(
             cx.push(diagnostic.note(format!("it can serve about {}/s", round(per_second))), &at);
         }
     }
+}
+
+/// What a queue may be expected to absorb.
+const SUSTAINED: SimDuration = SimDuration::from_secs(30);
+
+/// The highest rate that lasts: averaged over any 30 s of the run.
+fn sustained_peak(points: &[RatePoint], duration: SimDuration) -> f64 {
+    let load = Cumulative::of(points);
+    let length = SUSTAINED.as_secs_f64().min(duration.as_secs_f64());
+    let last = duration.as_secs_f64() - length;
+    let starts = points.iter().map(|point| point.at.as_secs_f64());
+    // The average is highest where a window begins or ends at a point.
+    let candidates = starts.flat_map(|at| [at, at - length]).map(|at| at.clamp(0.0, last));
+    candidates.map(|at| (load.until(at + length) - load.until(at)) / length).fold(0.0, f64::max)
+}
+
+/// Requests offered until each point.
+struct Cumulative<'p> {
+    points: &'p [RatePoint],
+    until: Vec<f64>,
+}
+
+impl<'p> Cumulative<'p> {
+    fn of(points: &'p [RatePoint]) -> Self {
+        let mut sum = 0.0;
+        let mut until = vec![0.0];
+        for pair in points.windows(2) {
+            sum += piece(pair[0], Some(pair[1]), pair[1].at.as_secs_f64());
+            until.push(sum);
+        }
+        Self { points, until }
+    }
+    fn until(&self, seconds: f64) -> f64 {
+        let after = self.points.partition_point(|point| point.at.as_secs_f64() <= seconds);
+        let Some(index) = after.checked_sub(1) else { return 0.0 };
+        self.until[index] + piece(self.points[index], self.points.get(after).copied(), seconds)
+    }
+}
+
+/// Requests between a point and `seconds`, which lies before the next one.
+fn piece(point: RatePoint, next: Option<RatePoint>, seconds: f64) -> f64 {
+    let span = seconds - point.at.as_secs_f64();
+    let slope = match next.filter(|_| point.linear) {
+        Some(next) => (next.per_second - point.per_second) / next.at.since(point.at).as_secs_f64(),
+        None => 0.0,
+    };
+    span * (point.per_second + slope * span / 2.0)
 }
 
 fn round(number: f64) -> String {
@@ -267,4 +315,27 @@ fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
     let limit = limits.into_iter().sum::<Option<i64>>().unwrap_or(largest_millis).min(largest_millis);
     let cores = limit as f64 / 1000.0;
     concurrency.map_or(cores, |slots| cores.min(f64::from(slots)))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::SimTime;
+
+    use super::*;
+
+    #[test]
+    fn only_a_peak_that_lasts_counts() {
+        let point = |at: u64, per_second: f64, linear: bool| RatePoint { at: SimTime::from_secs(at), per_second, linear };
+        let long = SimDuration::from_secs(600);
+        for (points, peak) in [
+            (vec![point(0, 50.0, false)], 50.0),
+            (vec![point(0, 0.0, false), point(100, 300.0, false), point(101, 0.0, false)], 10.0),
+            (vec![point(0, 10.0, false), point(100, 10.0, true), point(160, 70.0, false), point(220, 10.0, false)], 70.0),
+            (vec![point(0, 0.0, true), point(60, 60.0, false), point(60, 0.0, false)], 45.0),
+            (vec![point(0, 1.0, false), point(900, 99.0, false)], 1.0),
+        ] {
+            let found = sustained_peak(&points, long);
+            assert!((found - peak).abs() < 1e-9, "{points:?}: {found}");
+        }
+    }
 }

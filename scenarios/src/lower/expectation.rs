@@ -104,7 +104,7 @@ fn refers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, key: &str, name: &str, at: &Po
             if let Some(span) = cx.duration(&scalar, at)
                 && span > cx.duration
             {
-                cx.error("WT0109", format!("`{key}` lies behind the end of the run"), format!("the run lasts {}", cx.duration), at);
+                cx.too_late("WT0109", format!("`{key}` lies behind the end of the run"), at);
             }
         }
         _ => {}
@@ -131,7 +131,7 @@ fn window(cx: &mut Cx<'_>, fields: &Expectation, path: &Pointer) -> Option<SimDu
     let at = path.key("window");
     let window = cx.duration(scalar, &at)?;
     if window > cx.duration {
-        cx.error("WT0109", format!("a window of {window} is longer than the run"), format!("the run lasts {}", cx.duration), &at);
+        cx.too_late("WT0109", format!("a window of {window} is longer than the run"), &at);
     }
     Some(window)
 }
@@ -156,7 +156,7 @@ fn stat(cx: &mut Cx<'_>, fields: &Expectation, metric: Option<&KnownMetric>, ove
 
 /// The bound, in the metric's own unit.
 fn value(cx: &mut Cx<'_>, text: &AmountText, metric: Option<&KnownMetric>, path: &Pointer) -> Option<f64> {
-    // What an unknown metric is measured in nobody knows.
+    // Of an unknown metric nothing more is said.
     let metric = metric?;
     let number = text.number.or_else(|| text.text.parse().ok()).filter(|number: &f64| number.is_finite());
     let (found, expected) = match metric.unit {
