@@ -146,7 +146,7 @@ fn weighted(stat: &str, mut values: Vec<(f64, u64)>) -> Option<f64> {
         "min" => present().min_by(f64::total_cmp),
         "max" => present().max_by(f64::total_cmp),
         "last" => present().next_back(),
-        "sum" => Some(present().sum()),
+        "sum" => Some(present().fold(0.0, |sum, value| sum + value)), // an empty sum of floats would be -0
         "p50" | "median" => quantile(&mut values, 0.5),
         "p95" => quantile(&mut values, 0.95),
         "p99" => quantile(&mut values, 0.99),

@@ -476,7 +476,7 @@ impl Data<'_> {
             Self::Samples(samples) => stat_of(stat, samples),
             Self::Phases(phases) => return phases_answer(info, stat, phases),
             Self::Counts(counts) if window.is_zero() => {
-                Some(counts.iter().filter(|(at, _)| range.contains(*at)).map(|(_, n)| *n as f64).sum())
+                Some(counts.iter().filter(|(at, _)| range.contains(*at)).map(|(_, n)| *n as f64).fold(0.0, |sum, n| sum + n))
             }
             Self::Counts(counts) => stat_of(stat, &tumble(counts, window, range)),
             Self::Rate(counts) if counts.is_empty() => None,
