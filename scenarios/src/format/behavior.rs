@@ -198,7 +198,7 @@ fields! {
 
     /// Retries allowed.
     RetryBudget as "mapping" {
-        /// Per success. Default 0.2.
+        /// Per request. Default 0.2.
         ratio: Option<PercentText>,
         /// Per second in any case. Default 10.
         min_per_second: Option<f64>,

@@ -350,7 +350,7 @@ pub struct Client {
     pub backoff_max: SimDuration,
     /// Back-off is uniform between zero and its length.
     pub full_jitter: bool,
-    /// Retries per success, and per second, that are allowed; `None` means no limit.
+    /// Retries per request, and per second, that are allowed; `None` means no limit.
     pub retry_budget: Option<(f64, f64)>,
 }
 
