@@ -33,7 +33,7 @@ impl Traffic {
     pub(crate) fn close_window(&mut self, now: SimTime, out: &mut Vec<Record>) {
         self.enter(now);
         let accounts = self.check_accounts();
-        debug_assert_eq!(accounts, Ok(()));
+        assert_eq!(accounts, Ok(()));
         let window = SimDuration::from_nanos(self.now - self.window_start);
         self.window_start = self.now;
         self.close_flows(window, out);
