@@ -134,6 +134,8 @@ pub struct ObjectMeta {
     pub annotations: Arc<Labels>,
     /// Owners; at most one is the controller.
     pub owners: Vec<OwnerReference>,
+    /// What must be done before it may go, by those who wrote it here.
+    pub finalizers: Vec<Str>,
     /// When it was created.
     pub creation: SimTime,
     /// When its graceful deletion was asked for, plus the grace: the official `deletionTimestamp`.

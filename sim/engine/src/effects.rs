@@ -8,12 +8,13 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect, Uid,
+    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint,
+    TaintEffect, Uid,
 };
 use trace::Record;
 
 use crate::event::{Event, ProbeKind};
+use crate::objects::{AnyObject, Part};
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
@@ -113,8 +114,12 @@ pub(crate) enum Write {
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
     /// Removes a node.
     DeleteNode(NodeId),
-    /// Creates any other object given at the start or by a step.
-    CreateOther(Box<OtherObject>),
+    /// Creates an object of another kind; refused when the name is taken.
+    Create(AnyObject),
+    /// Makes an object of another kind, or replaces what a manifest says of it (`kubectl apply`).
+    Apply(AnyObject),
+    /// Replaces one half of an object of another kind; refused when it is not the version that was read.
+    Update(AnyObject, Part),
     /// Deletes an object by name, as kubectl would (background propagation).
     Delete(Kind, ObjectKey),
     /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
@@ -130,16 +135,6 @@ impl Write {
             _ => None,
         }
     }
-}
-
-/// Kinds that are only created and deleted.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) enum OtherObject {
-    Service(api::Service),
-    HorizontalPodAutoscaler(HorizontalPodAutoscaler),
-    PodDisruptionBudget(api::PodDisruptionBudget),
-    PriorityClass(api::PriorityClass),
-    Namespace(api::Namespace),
 }
 
 /// What a kubelet says of a pod's processes; the world tells the traffic engine.

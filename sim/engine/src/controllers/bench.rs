@@ -110,7 +110,7 @@ impl Bench {
     }
     pub(super) fn service(mut self, name: &str, selector: Option<&str>) -> Self {
         let service = Service { meta: meta("default", name), selector: selector.map(labels), ..Service::default() };
-        self.store.create_service(service, self.now, &self.streams).expect("a free name");
+        self.store.create(service, self.now, &self.streams).expect("a free name");
         self
     }
     pub(super) fn node(mut self, name: &str, zone: &str, cpu_millis: i64) -> Self {
@@ -319,7 +319,7 @@ impl Bench {
                 format!("scale {kind}/{key} to {replicas}")
             }
             Write::HpaStatus { hpa, current, desired, scaled } => {
-                self.store.update_hpa(hpa, |hpa| {
+                self.store.update(hpa, |hpa| {
                     (hpa.current_replicas, hpa.desired_replicas) = (current, desired);
                     hpa.last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     true

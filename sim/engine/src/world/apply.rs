@@ -11,14 +11,15 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, HorizontalPodAutoscaler, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec,
-    PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, ReplicaSet,
+    SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, OtherObject, Write};
-use crate::store::{DeploymentId, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::effects::{Component, Write};
+use crate::objects::{AnyObject, Kept, Part, with_kind, with_object};
+use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -55,7 +56,7 @@ impl World {
             Write::HpaStatus { hpa, current, desired, scaled } => {
                 let now = self.now;
                 let exists = self.store.hpas.get(hpa).is_some();
-                self.store.update_hpa(hpa, |hpa| {
+                self.store.update(hpa, |hpa| {
                     let last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     let before = (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale);
                     (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale) = (current, desired, last_scale);
@@ -76,7 +77,9 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::CreateOther(object) => self.create_other(*object),
+            Write::Create(object) => with_object!(object, object => self.store.create(*object, self.now, &self.streams).is_some()),
+            Write::Apply(object) => self.apply_object(object),
+            Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key) => self.delete(by, kind, &key),
             Write::Announced(write, record) => {
                 let accepted = self.perform(by, *write);
@@ -461,44 +464,33 @@ impl World {
     // Everything else.
 
     /// Makes the object, or replaces what a manifest says of it where it is.
-    pub(super) fn create_other(&mut self, object: OtherObject) -> bool {
-        let (now, streams) = (self.now, &self.streams);
-        let store = &mut self.store;
-        match object {
-            OtherObject::Service(new) => match store.services.find(&new.meta.key()) {
-                Some(id) => {
-                    store.update_service(id, |old| replace(old, api::Service { meta: updated_meta(&old.meta, &new.meta, false), ..new }))
-                }
-                None => store.create_service(new, now, streams).is_some(),
-            },
-            OtherObject::HorizontalPodAutoscaler(new) => match store.hpas.find(&new.meta.key()) {
-                Some(id) => store.update_hpa(id, |old| {
-                    let meta = updated_meta(&old.meta, &new.meta, false);
-                    let (current_replicas, desired_replicas, last_scale) = (old.current_replicas, old.desired_replicas, old.last_scale);
-                    replace(old, HorizontalPodAutoscaler { meta, current_replicas, desired_replicas, last_scale, ..new })
-                }),
-                None => store.create_hpa(new, now, streams).is_some(),
-            },
-            OtherObject::PodDisruptionBudget(new) => match store.pdbs.find(&new.meta.key()) {
-                Some(id) => store.update_pdb(id, |old| {
-                    let meta = updated_meta(&old.meta, &new.meta, false);
-                    replace(old, api::PodDisruptionBudget { meta, disrupted_pods: old.disrupted_pods.clone(), ..new })
-                }),
-                None => store.create_pdb(new, now, streams).is_some(),
-            },
-            OtherObject::PriorityClass(new) => match store.priority_classes.find(&new.meta.key()) {
-                Some(id) => store.update_priority_class(id, |old| {
-                    replace(old, api::PriorityClass { meta: updated_meta(&old.meta, &new.meta, false), ..new })
-                }),
-                None => store.create_priority_class(new, now, streams).is_some(),
-            },
-            OtherObject::Namespace(new) => match store.namespaces.find(&new.meta.key()) {
-                Some(id) => {
-                    store.update_namespace(id, |old| replace(old, api::Namespace { meta: updated_meta(&old.meta, &new.meta, false) }))
-                }
-                None => store.create_namespace(new, now, streams).is_some(),
-            },
-        };
+    pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
+        with_object!(object, object => match Kept::table(&self.store).find(&object.meta.key()) {
+            Some(id) => self.replace_object(id, *object, Part::Spec),
+            None => self.store.create(*object, self.now, &self.streams).is_some(),
+        })
+    }
+
+    /// A write of somebody who has read the object: refused when it is gone, or another version by now.
+    fn update_object<T: Kept>(&mut self, new: T, part: Part) -> bool {
+        let Some(id) = T::table(&self.store).find(&new.meta().key()) else { return false };
+        let is_current = |old: &T| (old.meta().uid, old.meta().resource_version) == (new.meta().uid, new.meta().resource_version);
+        T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
+    }
+
+    fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
+        self.store.update(id, |old| {
+            if part == Part::Status {
+                let before = old.clone();
+                old.take_status(&new);
+                return *old != before;
+            }
+            new.take_status(old);
+            let given = std::mem::replace(new.meta_mut(), old.meta().clone());
+            let spec_changes = *old != new;
+            *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
+            replace(old, new)
+        });
         true
     }
 
@@ -509,12 +501,7 @@ impl World {
             Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
             Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
             Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
-            Kind::Service => self.store.services.find(key).is_some_and(|id| self.store.remove_service(id)),
-            Kind::HorizontalPodAutoscaler => self.store.hpas.find(key).is_some_and(|id| self.store.remove_hpa(id)),
-            Kind::PodDisruptionBudget => self.store.pdbs.find(key).is_some_and(|id| self.store.remove_pdb(id)),
-            Kind::PriorityClass => self.store.priority_classes.find(key).is_some_and(|id| self.store.remove_priority_class(id)),
-            Kind::Namespace => self.store.namespaces.find(key).is_some_and(|id| self.store.remove_namespace(id)),
-            _ => false,
+            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.store.remove::<T>(id)), else false),
         }
     }
 }

@@ -13,7 +13,8 @@ use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate,
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, Effects, OtherObject, Write};
+use crate::effects::{Component, Effects, Write};
+use crate::objects::Kept;
 use crate::spec::{Objects, StepAction};
 use crate::store::{DeploymentId, NodeId};
 
@@ -223,20 +224,20 @@ impl World {
         };
         for namespace in &objects.namespaces {
             let known = self.store.namespaces.find(&namespace.meta.key()).is_some();
-            request(Kind::Namespace, &namespace.meta, known, Write::CreateOther(Box::new(OtherObject::Namespace(namespace.clone()))));
+            request(Kind::Namespace, &namespace.meta, known, Write::Apply(namespace.clone().into_any()));
         }
         for class in &objects.priority_classes {
             let known = self.store.priority_classes.find(&class.meta.key()).is_some();
-            request(Kind::PriorityClass, &class.meta, known, Write::CreateOther(Box::new(OtherObject::PriorityClass(class.clone()))));
+            request(Kind::PriorityClass, &class.meta, known, Write::Apply(class.clone().into_any()));
         }
         for budget in &objects.pod_disruption_budgets {
             let known = self.store.pdbs.find(&budget.meta.key()).is_some();
-            let write = Write::CreateOther(Box::new(OtherObject::PodDisruptionBudget(budget.clone())));
+            let write = Write::Apply(budget.clone().into_any());
             request(Kind::PodDisruptionBudget, &budget.meta, known, write);
         }
         for service in &objects.services {
             let known = self.store.services.find(&service.meta.key()).is_some();
-            request(Kind::Service, &service.meta, known, Write::CreateOther(Box::new(OtherObject::Service(service.clone()))));
+            request(Kind::Service, &service.meta, known, Write::Apply(service.clone().into_any()));
         }
         for node in objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_none()) {
             request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
@@ -270,7 +271,7 @@ impl World {
         }
         for hpa in &objects.horizontal_pod_autoscalers {
             let known = self.store.hpas.find(&hpa.meta.key()).is_some();
-            let write = Write::CreateOther(Box::new(OtherObject::HorizontalPodAutoscaler(hpa.clone())));
+            let write = Write::Apply(hpa.clone().into_any());
             request(Kind::HorizontalPodAutoscaler, &hpa.meta, known, write);
         }
         let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());
