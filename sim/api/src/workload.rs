@@ -71,6 +71,8 @@ pub struct WorkloadCondition {
     pub status: crate::ConditionStatus,
     /// Reason.
     pub reason: Str,
+    /// Message.
+    pub message: Str,
     /// Last change of status.
     pub since: SimTime,
     /// Last update (Progressing is refreshed without changing).
@@ -90,6 +92,12 @@ pub struct DeploymentStatus {
     pub ready: i32,
     /// Ready for minReadySeconds.
     pub available: i32,
+    /// Wanted of all ReplicaSets together and not available.
+    pub unavailable: i32,
+    /// Being deleted and not finished.
+    pub terminating: i32,
+    /// Annotation `deployment.kubernetes.io/revision`, which is written with the status.
+    pub revision: u64,
     /// Condition Available.
     pub available_condition: Option<WorkloadCondition>,
     /// Condition Progressing.
@@ -134,6 +142,8 @@ pub struct ReplicaSetStatus {
     pub ready: i32,
     /// Available.
     pub available: i32,
+    /// Being deleted and not finished.
+    pub terminating: i32,
     /// Pods it has made so far. Not an official field: names of pods are drawn by this number.
     pub pods_created: u64,
 }

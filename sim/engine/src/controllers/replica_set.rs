@@ -6,7 +6,7 @@
 //! Invariants: the n-th pod a ReplicaSet ever makes has the same name in every run of a seed, whatever
 //! other ReplicaSets do; at most [`BURST`] pods are made or deleted in one sync.
 //!
-//! Not modelled: adoption and release of pods, `terminatingReplicas`, `fullyLabeledReplicas`, the
+//! Not modelled: adoption and release of pods, `fullyLabeledReplicas`, the
 //! ReplicaFailure condition (nothing refuses a pod here, so slow start never stops early).
 
 use std::cmp::Ordering;
@@ -62,7 +62,9 @@ pub(crate) fn sync(id: ReplicaSetId, view: &View<'_>, out: &mut Effects) {
             Plan::Delete { count } => delete_pods(replica_set, &active, count, view, out),
         }
     }
-    let status = ReplicaSetStatus { pods_created, ..count_pods(replica_set, &active, view.now) };
+    let is_terminating = |pod: &Pod| pod.meta.is_deleting() && !pod.status.phase.is_terminal();
+    let terminating = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| is_terminating(pod)).count() as i32;
+    let status = ReplicaSetStatus { pods_created, terminating, ..count_pods(replica_set, &active, view.now) };
     if !replica_set.min_ready.is_zero() && status.ready != status.available {
         out.resync_at(next_availability(replica_set, &active, view.now));
     }
@@ -262,6 +264,7 @@ fn count_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) 
         replicas: active.len() as i32,
         ready: count(&|pod| pod.is_ready()),
         available: count(&|pod| pod.is_available(replica_set.min_ready, now)),
+        terminating: 0,
         pods_created: 0,
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn object_meta(cx: &mut Cx<'_>, from: &raw::ObjectMeta, namespaced: b
         owners: from.owner_references.iter().flatten().map(owner).collect(),
         creation: from.creation_timestamp.as_ref().map(|time| cx.instant(time)).unwrap_or_default(),
         deletion: from.deletion_timestamp.as_ref().map(|time| cx.instant(time)),
+        deletion_grace: from.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(SimDuration::from_secs),
         ..ObjectMeta::default()
     }
 }
