@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Kind, ObjectKey, SimDuration, SimTime, Str, Taint, TaintEffect};
+use api::{Kind, ObjectKey, Propagation, SimDuration, SimTime, Str, Taint, TaintEffect};
 use engine::random::Distribution;
 use engine::spec::{
     Behavior, ControlPlane, Crash, Fault, FaultAction, FaultMode, FaultTarget, Objects, PodSelector, Step, StepAction, WorldSpec,
@@ -146,10 +146,10 @@ impl<'a> Lowering<'a> {
         match step.action {
             "create" => self.apply(t, kind, name),
             "end" => self.spec.duration = SimDuration::from_secs_f64(t.max(0.001)),
-            "delete" => self.delete(t, kind, name),
+            "delete" => self.delete(t, kind, name, step.text("propagationPolicy")),
             "kubectl" => self.kubectl(t, step.text("args")),
             "node-join" => self.apply(t, "Node", step.text("node")),
-            "delete-node" => self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")))),
+            "delete-node" => self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background)),
             "taint" | "untaint" => self.taint(place, step),
             "node-partition" | "node-freeze" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
             "node-kill" => self.strike(place, &[step.text("node")], t, FaultAction::NodePoweroff),
@@ -164,9 +164,14 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn delete(&mut self, t: f64, kind: &str, name: &str) {
+    fn delete(&mut self, t: f64, kind: &str, name: &str, propagation: &str) {
         let Some(kind) = KINDS.iter().find(|(known, _)| *known == kind).map(|(_, kind)| *kind) else { return };
-        self.act(t, "delete", StepAction::Delete(kind, ObjectKey::new(self.recording.namespace(), name)));
+        let propagation = match propagation {
+            "Foreground" => Propagation::Foreground,
+            "Orphan" => Propagation::Orphan,
+            _ => Propagation::Background,
+        };
+        self.act(t, "delete", StepAction::Delete(kind, ObjectKey::new(self.recording.namespace(), name), propagation));
     }
 
     fn patch(&mut self, t: f64, kind: &str, name: &str, patch: &Value) {

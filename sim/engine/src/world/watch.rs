@@ -104,7 +104,7 @@ fn project<const N: usize>(kind: &'static str, meta: &ObjectMeta, facts: [(&str,
         _ => true,
     };
     let owner = meta.controller().map_or(Value::Null, |owner| json!(format!("{}/{}", owner.kind, owner.name)));
-    let common = [("owner", owner), ("deleting", json!(meta.is_deleting()))];
+    let common = [("owner", owner), ("deleting", json!(meta.is_deleting())), ("finalizers", json!(meta.finalizers))];
     let facts = common.into_iter().chain(facts).filter(|(_, value)| is_there(value));
     Projected { kind, key: meta.key(), facts: facts.map(|(fact, value)| (fact.to_owned(), value)).collect() }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{LabelSelector, Labels, ObjectMeta, Operator, OwnerReference, Requirement, Str, Uid};
+use api::{LabelSelector, Labels, ObjectMeta, Operator, OwnerReference, Requirement, SimDuration, Str, Uid};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as raw;
 
 use crate::check::{Cx, NameRule, text, texts};
