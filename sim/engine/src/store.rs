@@ -105,6 +105,9 @@ objects!(
     CsiStorageCapacity
 );
 
+/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
 /// Objects of one kind.
 pub(crate) struct Table<T> {
     /// Boxed, so that the number of an object that is gone costs one word.
@@ -253,6 +256,8 @@ pub(crate) struct Store {
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    /// Names generated so far, by controller.
+    names: FxHashMap<Uid, u64>,
     resource_version: u64,
     uids: u64,
     changes: Vec<Change>,
@@ -317,6 +322,27 @@ impl Store {
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
+    }
+
+    /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
+    /// controller is the same in every run of a seed, whatever other controllers do.
+    pub(crate) fn generate_name(&mut self, meta: &ObjectMeta, streams: &Streams) -> Str {
+        let controller = meta.controller().map_or(meta.uid, |owner| owner.uid);
+        loop {
+            let ordinal = self.names.entry(controller).or_default();
+            *ordinal += 1;
+            // A stream of its own per name, so that no name depends on how many were drawn before it.
+            let mut stream = streams.stream(Purpose::PodName, controller.0 ^ ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut name = String::with_capacity(meta.name.len() + 5);
+            name.push_str(&meta.name);
+            for _ in 0..5 {
+                name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
+            }
+            let key = ObjectKey { namespace: meta.namespace.clone(), name: name.into() };
+            if self.pods.find(&key).is_none() {
+                return key.name;
+            }
+        }
     }
 
     /// Adds a pod, already admitted. A name that is taken gives `None`.

@@ -17,7 +17,7 @@ use api::{
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, Write};
+use crate::effects::{Announcement, Component, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
@@ -25,10 +25,44 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl World {
-    /// Does what a write asks; `false` when it is refused.
-    pub(super) fn perform(&mut self, by: Component, write: Write) -> bool {
+    /// Does what a write asks.
+    pub(super) fn perform(&mut self, by: Component, write: Write) -> Result<(), Refusal> {
         match write {
-            Write::CreatePod(pod) => self.create_pod(*pod).is_some(),
+            Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
+            Write::Announced(write, announcement) => match *write {
+                Write::CreatePod(pod) => {
+                    let answer = self.create_pod(*pod);
+                    let name = answer.as_ref().ok().and_then(|id| Some(self.store.pods.get(*id)?.meta.name.clone()));
+                    self.announce(by, answer.map(|_| name.unwrap_or_default()), *announcement)
+                }
+                write => {
+                    let answer = self.perform(by, write);
+                    self.announce(by, answer.map(|()| Str::default()), *announcement)
+                }
+            },
+            write => self.change(by, write).then_some(()).ok_or(Refusal::Conflict),
+        }
+    }
+
+    fn announce(&mut self, by: Component, answer: Result<Str, Refusal>, announcement: Announcement) -> Result<(), Refusal> {
+        match (&answer, announcement.landed, announcement.forbidden) {
+            (Ok(name), Record::Event { kind, reason, object, message, source }, _) => {
+                let message = if name.is_empty() { message } else { message.replace("{name}", name).into() };
+                self.records.push(Record::Event { kind, reason, object, message, source });
+            }
+            (Ok(_), landed, _) => self.records.push(landed),
+            (Err(Refusal::Forbidden(why)), Record::Event { object, .. }, Some((reason, beginning))) => {
+                let message = format!("{beginning}{why}").into();
+                self.records.push(Record::Event { kind: "Warning".into(), reason, object, message, source: by.name().into() });
+            }
+            _ => {}
+        }
+        answer.map(drop)
+    }
+
+    /// Makes a change that admission has nothing to say to; `false` when its object is gone or another version.
+    fn change(&mut self, by: Component, write: Write) -> bool {
+        match write {
             Write::DeletePod { pod, grace, by } => self.delete_pod(pod, grace, by),
             Write::RemovePod(pod) => {
                 if by == Component::Kubelet {
@@ -83,25 +117,22 @@ impl World {
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
             Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
-            Write::Announced(write, record) => {
-                let accepted = self.perform(by, *write);
-                if accepted {
-                    self.records.push(*record);
-                }
-                accepted
-            }
+            Write::CreatePod(_) | Write::Announced(..) => false, // The caller's.
         }
     }
 
     // Pods.
 
-    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Option<PodId> {
+    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Result<PodId, Refusal> {
+        if pod.meta.name.ends_with('-') {
+            pod.meta.name = self.store.generate_name(&pod.meta, &self.streams);
+        }
         pod.spec = self.admitted(&pod.spec);
         if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
             pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
         }
-        let id = self.store.create_pod(pod, self.now, &self.streams)?;
-        let pod = self.store.pods.get(id)?;
+        let id = self.store.create_pod(pod, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        let pod = self.store.pods.get(id).ok_or(Refusal::Conflict)?;
         let requests = pod.spec.requests();
         self.records.push(Record::PodCreated {
             pod: pod_name(pod),
@@ -121,7 +152,7 @@ impl World {
                 self.usage.count(node, pod, true);
             }
         }
-        Some(id)
+        Ok(id)
     }
 
     /// The spec with the tolerations that admission adds. Equal specs share one, so that what is worked out
