@@ -145,7 +145,8 @@ impl Names {
     fn call_pod(&mut self, line: &Line) {
         let subject = match line.set.get("owner").and_then(Value::as_str).and_then(|owner| owner.split_once('/')) {
             Some((kind @ ("ReplicaSet" | "DaemonSet" | "Job"), name)) => format!("Pods of {kind}/{}", self.call(name)),
-            _ => format!("Pod/{}", line.name),
+            Some((kind, name)) => format!("Pod/{} of {kind}/{name}", line.name),
+            None => format!("Pod/{}", line.name),
         };
         let called = if subject.starts_with("Pods of") { "<pod>".to_owned() } else { line.name.clone() };
         self.called.insert(line.name.clone(), called);
@@ -368,32 +369,53 @@ fn tell_slices(lives: &[Life], names: &Names, end: f64, story: &mut Story) {
     }
 }
 
-/// Which Events were told of how many objects, and how often in all.
+/// Events that are not compared, by component and reason, and why.
+const EVENTS_NOT_COMPARED: &[(&str, &str, &str)] = &[
+    ("kubelet", "ImageGCFailed", "the rig has no cadvisor"),
+    ("kubelet", "NodeHasSufficientMemory", "counted over all runs of the rig"),
+    ("kubelet", "NodeHasNoDiskPressure", "counted over all runs of the rig"),
+    ("kubelet", "NodeHasSufficientPID", "counted over all runs of the rig"),
+    ("kubelet", "NodeReady", "counted over all runs of the rig"),
+];
+
+/// Which Events were told of how many objects, and how often each.
 fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: &mut Story) {
     let mut told: BTreeMap<Told, BTreeMap<&str, u64>> = BTreeMap::new();
-    // A later line of an Event is known by the object's name and what it counts; series are told apart by order.
-    let mut last: BTreeMap<(&str, u64), Told> = BTreeMap::new();
+    // A later line of an Event says how often it was told so far and nothing else: it is the one that was told
+    // once less.
+    let mut last: Vec<(&str, u64, Told)> = Vec::new();
     for line in lines.iter().filter(|line| line.kind == "Event") {
         let text = |field: &str| line.set.get(field).and_then(Value::as_str).unwrap_or("");
         let count = line.set.get("count").and_then(Value::as_u64).unwrap_or(1);
-        if line.ev == "ADDED" {
-            let Some((kind, name)) = text("object").split_once('/') else { continue };
-            let object = names.subject(kind, name);
-            if (interests.leave_out)(&object) {
-                continue;
+        let known = line.set.get("object").is_none() || line.ev == "MODIFIED";
+        if known {
+            let before = last.iter().rposition(|(name, told, _)| *name == line.name && *told + 1 == count);
+            if let Some(place) = before {
+                let (_, told_so_far, event) = &mut last[place];
+                *told_so_far = count;
+                *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
             }
-            let reason = text("reason");
-            // Other namespaces' nodes and pods are counted in it.
-            let message = if reason == "FailedScheduling" { "<message>".to_owned() } else { names.text(text("message")) };
-            let event = Told { kind: text("type").into(), reason: reason.into(), object, message, source: text("source").into() };
-            *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += count;
-            last.insert((line.name.as_str(), count), event);
-        } else if line.ev == "MODIFIED"
-            && let Some(event) = last.remove(&(line.name.as_str(), count.saturating_sub(1)))
-        {
-            *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
-            last.insert((line.name.as_str(), count), event);
+            continue;
         }
+        let Some((kind, name)) = text("object").split_once('/') else { continue };
+        let (object, reason, source) = (names.subject(kind, name), text("reason"), text("source"));
+        let is_left_out = EVENTS_NOT_COMPARED.iter().any(|(of, known, _)| (*of, *known) == (source, reason));
+        if (interests.leave_out)(&object) || is_left_out {
+            continue;
+        }
+        let message = match reason {
+            "FailedScheduling" => "<message>".to_owned(), // It counts other namespaces' nodes and pods.
+            // The sizes are facts of their own.
+            "ScalingReplicaSet" => names.text(text("message")).replace(|c: char| c.is_ascii_digit(), "").replace(" from  to ", " from n to n"),
+            _ => names.text(text("message")),
+        };
+        let message = match message.strip_prefix("(combined from similar events)") {
+            Some(_) => "(combined from similar events)".to_owned(),
+            None => message,
+        };
+        let event = Told { kind: text("type").into(), reason: reason.into(), object, message, source: source.into() };
+        *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
+        last.push((line.name.as_str(), count, event));
     }
     for (Told { kind, reason, object, message, source }, objects) in told {
         let fact = format!("{object} Event {kind} {reason} ({source}): {message}");

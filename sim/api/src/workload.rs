@@ -102,6 +102,8 @@ pub struct DeploymentStatus {
     pub available_condition: Option<WorkloadCondition>,
     /// Condition Progressing.
     pub progressing: Option<WorkloadCondition>,
+    /// Condition ReplicaFailure: that of its newest ReplicaSet.
+    pub replica_failure: Option<WorkloadCondition>,
 }
 
 /// A Deployment.
@@ -144,8 +146,8 @@ pub struct ReplicaSetStatus {
     pub available: i32,
     /// Being deleted and not finished.
     pub terminating: i32,
-    /// Pods it has made so far. Not an official field: names of pods are drawn by this number.
-    pub pods_created: u64,
+    /// Condition ReplicaFailure, while there is one.
+    pub replica_failure: Option<WorkloadCondition>,
 }
 
 /// A ReplicaSet.
@@ -279,6 +281,8 @@ pub struct HorizontalPodAutoscaler {
     pub desired_replicas: i32,
     /// When it last scaled.
     pub last_scale: Option<SimTime>,
+    /// Conditions AbleToScale, ScalingActive and ScalingLimited, those that there are: status and reason.
+    pub conditions: [Option<(crate::ConditionStatus, &'static str)>; 3],
 }
 
 /// A PodDisruptionBudget.

@@ -105,11 +105,13 @@ kinds! {
     PriorityClass: PriorityClass, priority_classes, [];
     PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
     Service: Service, services, [];
-    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale];
+    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+    ResourceQuota: ResourceQuota, resource_quotas, [status];
+    LimitRange: LimitRange, limit_ranges, [];
 }

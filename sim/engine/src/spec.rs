@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    Propagation, ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, LimitRange, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget,
+    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -52,6 +52,8 @@ pub struct Objects {
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    pub resource_quotas: Vec<ResourceQuota>,
+    pub limit_ranges: Vec<LimitRange>,
 }
 
 /// A pool of equal nodes.
@@ -495,6 +497,19 @@ pub enum FaultTarget {
     Pods(PodSelector),
 }
 
+/// cpu that pods use without any request being played, as an autoscaler is shown it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CpuLoad {
+    /// Whose.
+    pub selector: PodSelector,
+    /// Of all together, shared by those that are ready; zero gives each its own.
+    pub total_millis: i64,
+    /// Of each that is ready.
+    pub per_pod_millis: i64,
+    /// The most one can use.
+    pub cap_millis: Option<i64>,
+}
+
 /// Something an operator does, as kubectl would.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Step {
@@ -531,6 +546,8 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// Pods use so much cpu from now on.
+    SetLoad(CpuLoad),
 }
 
 /// A moment with a name, from which recovery is measured.

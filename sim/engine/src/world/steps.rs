@@ -25,6 +25,9 @@ impl World {
     pub(super) fn operator_step(&mut self, number: u32, out: &mut Effects) {
         let spec = self.spec.clone();
         let Some(step) = spec.steps.get(number as usize) else { return };
+        if let StepAction::SetLoad(load) = &step.action {
+            self.metrics.set_load(load);
+        }
         let outcome = self.act(&step.action, out);
         let outcome = outcome.unwrap_or_else(|refusal| refusal).into();
         self.records.push(Record::Step { step: step.name.clone(), outcome });
@@ -44,6 +47,7 @@ impl World {
             StepAction::Drain(name) => self.kubectl_drain(name, out),
             StepAction::Taint(name, taint, put_on) => self.kubectl_taint(name, taint, *put_on, out),
             StepAction::LabelNode(name, labels) => self.label_node(name, labels, out),
+            StepAction::SetLoad(_) => Ok("load set".to_owned()),
         }
     }
 
@@ -228,6 +232,14 @@ impl World {
             let known = self.store.pdbs.find(&budget.meta.key()).is_some();
             let write = Write::Apply(budget.clone().into_any());
             request(Kind::PodDisruptionBudget, &budget.meta, known, write);
+        }
+        for range in &objects.limit_ranges {
+            let known = self.store.limit_ranges.find(&range.meta.key()).is_some();
+            request(Kind::LimitRange, &range.meta, known, Write::Apply(range.clone().into_any()));
+        }
+        for quota in &objects.resource_quotas {
+            let known = self.store.resource_quotas.find(&quota.meta.key()).is_some();
+            request(Kind::ResourceQuota, &quota.meta, known, Write::Apply(quota.clone().into_any()));
         }
         for service in &objects.services {
             let known = self.store.services.find(&service.meta.key()).is_some();
