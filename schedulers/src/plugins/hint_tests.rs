@@ -186,9 +186,7 @@ fn answer(plugin: &dyn Plugin, waiting: &Pod, when: When) -> bool {
         NodeDeleted(node) => ask(&ClusterEvent::NodeDeleted(&NodeInfo::new(Arc::new(node))), None),
         PodDeleted(other) => ask(&ClusterEvent::PodDeleted(&info(&other, 2, true)), None),
         PodAdded(other) => ask(&ClusterEvent::PodAdded(&info(&other, 2, true)), None),
-        PodUpdated(before, after) => {
-            ask(&ClusterEvent::PodUpdated { before: &info(&before, 2, true), pod: &info(&after, 2, true) }, None)
-        }
+        PodUpdated(before, after) => ask(&ClusterEvent::PodUpdated { before: &info(&before, 2, true), pod: &info(&after, 2, true) }, None),
         Itself(before, after) => {
             ask(&ClusterEvent::PodUpdated { before: &info(&before, WAITING, false), pod: &info(&after, WAITING, false) }, None)
         }
@@ -207,7 +205,12 @@ fn check(plugin: &dyn Plugin, waiting: &Pod, wakes: Vec<(&str, When)>, sleeps: V
 }
 
 fn fit() -> NodeResourcesFit {
-    NodeResourcesFit { strategy: Strategy::LeastAllocated, resources: Vec::new(), ignored_resources: Vec::new(), ignored_groups: Vec::new() }
+    NodeResourcesFit {
+        strategy: Strategy::LeastAllocated,
+        resources: Vec::new(),
+        ignored_resources: Vec::new(),
+        ignored_groups: Vec::new(),
+    }
 }
 
 #[test]
@@ -262,7 +265,8 @@ fn node_affinity_hears_of_nodes_that_begin_to_match() {
         match_expressions: vec![Requirement { key: "pool".into(), operator: Operator::In, values: vec!["batch".into()] }],
         ..NodeSelectorTerm::default()
     };
-    let plugin = super::node_affinity::NodeAffinity { added_required: Some(vec![enforced]), ..super::node_affinity::NodeAffinity::default() };
+    let plugin =
+        super::node_affinity::NodeAffinity { added_required: Some(vec![enforced]), ..super::node_affinity::NodeAffinity::default() };
     check(
         &plugin,
         &waiting,
@@ -439,7 +443,12 @@ fn pod_topology_spread_hears_of_selected_pods_and_of_domains() {
             ("its own new toleration", Itself(tolerating(&[]), tolerating(&["gpu"]))),
         ],
     );
-    check(&plugin, &spread(true), vec![("its own new toleration, where taints count", Itself(tolerating(&[]), tolerating(&["gpu"])))], vec![]);
+    check(
+        &plugin,
+        &spread(true),
+        vec![("its own new toleration, where taints count", Itself(tolerating(&[]), tolerating(&["gpu"])))],
+        vec![],
+    );
 }
 
 #[test]

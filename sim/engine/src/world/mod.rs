@@ -325,13 +325,13 @@ impl World {
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
-        let bound = write.binds();
+        let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let accepted = self.perform(by, write);
         if let Some(key) = key {
             self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
         }
-        if let (false, Some(pod)) = (accepted, bound) {
-            self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
+        if let Some((call, pod)) = call {
+            self.scheduling.returned(call, pod, accepted, &*self.scheduler, view!(self), out);
         }
     }
 
