@@ -249,10 +249,10 @@ impl Bench {
                 let name = self.name(pod);
                 self.log.push(format!("{now} {name} asked to go"));
             }
-            Write::Announced(write, record) => {
+            Write::Announced(write, announcement) => {
                 let accepted = self.perform(*write);
                 if accepted {
-                    self.note(&record);
+                    self.note(&announcement.landed);
                 }
                 return accepted;
             }

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use api::{ConditionStatus, Labels, Node, SimDuration, SimTime, Str};
 
+use trace::Record;
+
 use super::{World, view};
 use crate::controllers::View;
-use crate::effects::{Effects, OtherObject};
+use crate::effects::{Effects, Refusal};
 use crate::event::Event;
+use crate::objects::Kept;
 use crate::random::{Purpose, entity};
 use crate::spec::NodePool;
 use crate::store::NodeId;
@@ -23,10 +26,10 @@ impl World {
         let spec = self.spec.clone();
         self.calendar.schedule(SimTime::ZERO + spec.duration, Event::Horizon);
         for namespace in &spec.objects.namespaces {
-            self.create_other(OtherObject::Namespace(namespace.clone()));
+            self.apply_object(namespace.clone().into_any());
         }
         for class in &spec.objects.priority_classes {
-            self.create_other(OtherObject::PriorityClass(class.clone()));
+            self.apply_object(class.clone().into_any());
         }
         for pool in &spec.node_pools {
             for ordinal in 0..pool.initial {
@@ -37,10 +40,10 @@ impl World {
             self.create_node(static_node(node), 0.0);
         }
         for budget in &spec.objects.pod_disruption_budgets {
-            self.create_other(OtherObject::PodDisruptionBudget(budget.clone()));
+            self.apply_object(budget.clone().into_any());
         }
         for service in &spec.objects.services {
-            self.create_other(OtherObject::Service(service.clone()));
+            self.apply_object(service.clone().into_any());
         }
         for deployment in &spec.objects.deployments {
             self.create_deployment(deployment.clone());
@@ -49,10 +52,13 @@ impl World {
             self.create_replica_set(set.clone());
         }
         for pod in &spec.objects.pods {
-            self.create_pod(pod.clone());
+            if let Err(Refusal::Forbidden(why)) = self.create_pod(pod.clone()) {
+                let step = format!("create pod {}", pod.meta.key()).into();
+                self.records.push(Record::Step { step, outcome: format!("Error from server (Forbidden): {why}").into() });
+            }
         }
         for hpa in &spec.objects.horizontal_pod_autoscalers {
-            self.create_other(OtherObject::HorizontalPodAutoscaler(hpa.clone()));
+            self.apply_object(hpa.clone().into_any());
         }
         self.plan();
         self.publish();
