@@ -19,4 +19,4 @@ pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use objects::ClusterObjects;
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
-pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex};
+pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex, Reservation};

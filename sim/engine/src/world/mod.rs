@@ -337,7 +337,7 @@ impl World {
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
-        let bound = write.binds();
+        let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
         if let Some(key) = key {
             let accepted = matches!(answer, Ok(()) | Err(Refusal::NamespaceTerminating(_)));
@@ -348,8 +348,8 @@ impl World {
             let outcome = format!("Error from server (Forbidden): {why}").into();
             self.records.push(Record::Step { step: "kubectl create".into(), outcome });
         }
-        if let (true, Some(pod)) = (answer.is_err(), bound) {
-            self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
+        if let Some((call, pod)) = call {
+            self.scheduling.returned(call, pod, answer.is_ok(), &*self.scheduler, view!(self), out);
         }
     }
 
