@@ -588,12 +588,14 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
 }
 
+/// `key:effect` or `key=value:effect`.
+pub(super) fn taint_text(taint: &Taint) -> Str {
+    let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+    format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
+}
+
 fn taints_record(node: &Node) -> Record {
-    let text = |taint: &Taint| -> Str {
-        let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
-        format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
-    };
-    let taints = node.spec.taints.iter().map(text).collect();
+    let taints = node.spec.taints.iter().map(taint_text).collect();
     Record::NodeTaints { node: node.meta.name.clone(), unschedulable: node.spec.unschedulable, taints }
 }
 
