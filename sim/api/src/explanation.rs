@@ -58,8 +58,16 @@ pub struct PluginScore {
     pub raw: i64,
     /// After NormalizeScore: 0 to 100.
     pub normalized: i64,
-    /// What counts in the sum: normalized times the plugin's weight.
-    pub weighted: i64,
+    /// The plugin's weight.
+    pub weight: i64,
+}
+
+impl PluginScore {
+    /// What counts in the sum.
+    #[must_use]
+    pub const fn weighted(&self) -> i64 {
+        self.normalized * self.weight
+    }
 }
 
 /// A node that would not do.
@@ -73,10 +81,35 @@ pub struct TurnedDown {
 }
 
 impl TurnedDown {
-    /// How far from fitting: what is missing of everything in the way, in thousandths. Compares nodes, nothing else.
+    /// What would have to be otherwise, each once: a cordon is one thing, though two plugins mind it.
+    #[must_use]
+    pub fn remedies(&self) -> Vec<&Remedy> {
+        let mut once: Vec<&Remedy> = Vec::new();
+        for remedy in self.objections.iter().flat_map(|objection| &objection.remedies) {
+            if once.iter().all(|known| known.text != remedy.text) {
+                once.push(remedy);
+            }
+        }
+        once
+    }
+
+    /// Objections that are not cured together with one before them.
+    #[must_use]
+    pub fn obstacles(&self) -> usize {
+        let cured_before = |at: usize, remedy: &Remedy| self.objections[..at].iter().any(|before| before.remedies.contains(remedy));
+        let is_new = |at: usize, objection: &Objection| {
+            objection.remedies.is_empty() || objection.remedies.iter().any(|remedy| !cured_before(at, remedy))
+        };
+        self.objections.iter().enumerate().filter(|(at, objection)| is_new(*at, objection)).count()
+    }
+
+    /// How far from fitting: what is missing of everything in the way, in thousandths. An objection without a remedy
+    /// is as far as one with everything missing. Compares nodes, nothing else.
     #[must_use]
     pub fn missing_permille(&self) -> u64 {
-        self.objections.iter().map(Objection::missing_permille).sum()
+        let silent = self.objections.iter().filter(|objection| objection.remedies.is_empty()).count() as u64;
+        let known: u64 = self.remedies().iter().map(|remedy| u64::from(remedy.missing_permille)).sum();
+        silent * u64::from(Remedy::ALL_MISSING) + known
     }
 }
 
@@ -92,17 +125,6 @@ pub struct Objection {
     pub reasons: Vec<Str>,
     /// What would remove it; all of them together.
     pub remedies: Vec<Remedy>,
-}
-
-impl Objection {
-    /// What is missing, in thousandths. An objection without a remedy is as far as one with everything missing.
-    #[must_use]
-    pub fn missing_permille(&self) -> u64 {
-        if self.remedies.is_empty() {
-            return u64::from(Remedy::ALL_MISSING);
-        }
-        self.remedies.iter().map(|remedy| u64::from(remedy.missing_permille)).sum()
-    }
 }
 
 /// Something that would have to be otherwise for a node to fit.
@@ -155,4 +177,24 @@ pub struct Hypothetical {
     pub never_preempts: bool,
     /// Where room would be made.
     pub room: Room,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objection(plugin: &str, remedies: Vec<Remedy>) -> Objection {
+        Objection { plugin: plugin.into(), code: "Unschedulable".into(), reasons: Vec::new(), remedies }
+    }
+
+    #[test]
+    fn a_cordon_that_two_plugins_mind_is_one_obstacle() {
+        let cordon = || vec![Remedy::new("uncordon the node")];
+        let mut node = TurnedDown { node: "a".into(), objections: vec![objection("one", cordon()), objection("other", cordon())] };
+        assert_eq!((node.obstacles(), node.missing_permille()), (1, 1000));
+        node.objections.push(objection("silent", Vec::new()));
+        assert_eq!((node.obstacles(), node.missing_permille()), (2, 2000));
+        node.objections.push(objection("fit", vec![Remedy::short("150m cpu short", 150, 1000)]));
+        assert_eq!((node.obstacles(), node.missing_permille()), (3, 2150));
+    }
 }

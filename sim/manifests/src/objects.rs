@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, Namespace, Node, OtherWorkload, PersistentVolume,
-    PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, StorageClass, Str,
+    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, Namespace, Node, OtherWorkload,
+    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;

@@ -14,7 +14,7 @@ mod plugin;
 mod scheduler;
 mod snapshot;
 
-pub use api::ClusterObjects;
+pub use api::{ClusterObjects, Explanation, Remedy};
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};

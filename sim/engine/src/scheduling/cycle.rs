@@ -38,6 +38,7 @@ impl Scheduling {
     }
 
     fn attempt(&mut self, mut pod: QueuedPod, scheduler: &mut dyn Scheduler, view: View<'_>, out: &mut Effects) {
+        self.explain(&pod, scheduler, view.now, out);
         let decision = scheduler.schedule(&pod.info, &self.snapshot, Detail::Outcome);
         if decision.nomination_cleared {
             self.clear_nomination(&mut pod, out);
