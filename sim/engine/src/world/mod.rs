@@ -50,7 +50,7 @@ use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
 use crate::random::Streams;
-use crate::scheduling::Scheduling;
+use crate::scheduling::{Explain, Scheduling};
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
 use crate::traffic::{Signal, Traffic};
@@ -184,6 +184,11 @@ impl World {
         };
         world.set_up();
         world
+    }
+
+    /// Has the scheduler explain some decisions in the trace. Nothing else changes.
+    pub fn explain(&mut self, wanted: Explain) {
+        self.scheduling.want(wanted);
     }
 
     /// The present.
