@@ -179,7 +179,7 @@ impl Counts {
 }
 
 /// Whether all of `other`'s own required anti-affinity terms are about `pod`.
-fn keeps_away(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
+fn objects_to(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
     let theirs = required(other.spec.affinity.pod_anti.as_ref());
     let labels = namespace_labels(snapshot, &pod.key.namespace);
     !theirs.is_empty() && theirs.iter().all(|term| matches(term, &other.key.namespace, pod, &labels))
@@ -204,7 +204,7 @@ impl Plugin for InterPodAffinity {
             ClusterEvent::PodAdded(added) => matches_all(&own(affinity.pod.as_ref()), added),
             // All terms at once, also of anti-affinity: upstream asks no less.
             ClusterEvent::PodDeleted(deleted) => {
-                matches_all(&own(affinity.pod_anti.as_ref()), deleted) || keeps_away(deleted, pod, snapshot)
+                matches_all(&own(affinity.pod_anti.as_ref()), deleted) || objects_to(deleted, pod, snapshot)
             }
             ClusterEvent::PodUpdated { before, pod: changed } => {
                 let became = |terms: &[OwnTerm], from: &PodInfo, to: &PodInfo| !matches_all(terms, from) && matches_all(terms, to);

@@ -154,6 +154,16 @@ pub(crate) enum Refusal {
     NamespaceTerminating(Str),
 }
 
+impl Refusal {
+    /// What the API server answers.
+    pub(crate) fn text(&self) -> Str {
+        match self {
+            Self::Conflict => "the object has been modified; please apply your changes to the latest version and try again".into(),
+            Self::Forbidden(why) | Self::NamespaceTerminating(why) => why.clone(),
+        }
+    }
+}
+
 /// The last write of a sync, made once all others have been answered.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Finally {
@@ -166,6 +176,15 @@ pub(crate) struct Finally {
 }
 
 impl Write {
+    /// Tells a sync's last write why an earlier one was refused.
+    pub(crate) fn learn(&mut self, why: &Str) {
+        if let Self::ReplicaSetStatus(_, status) = self
+            && let Some(failure) = &mut status.replica_failure
+        {
+            failure.message = why.clone();
+        }
+    }
+
     /// What the scheduler waits for when it sends this write.
     pub(crate) fn scheduler_call(&self) -> Option<(SchedulerCall, PodId)> {
         match self {

@@ -76,7 +76,7 @@ fn with_failure(status: ReplicaSetStatus, before: &ReplicaSetStatus, plan: Plan,
         Plan::Delete { .. } => "FailedDelete",
     };
     let since = before.replica_failure.as_ref().map_or(now, |known| known.since);
-    let failure = WorkloadCondition { status: ConditionStatus::True, reason: reason.into(), since, updated: since };
+    let failure = WorkloadCondition { status: ConditionStatus::True, reason: reason.into(), since, updated: since, ..WorkloadCondition::default() };
     ReplicaSetStatus { replica_failure: Some(failure), ..status }
 }
 

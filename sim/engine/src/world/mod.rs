@@ -350,8 +350,8 @@ impl World {
         let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
         if let Some(key) = key {
-            let accepted = matches!(answer, Ok(()) | Err(Refusal::NamespaceTerminating(_)));
-            let next = self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+            let refused = answer.as_ref().err().filter(|refusal| !matches!(refusal, Refusal::NamespaceTerminating(_))).map(Refusal::text);
+            let next = self.queues.landed(by, key, refused, self.now, &mut self.calendar);
             self.send(next, key);
         }
         if let (Err(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)), Component::Kubectl) = (&answer, by) {
