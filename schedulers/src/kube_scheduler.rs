@@ -2,8 +2,8 @@
 
 use api::Str;
 use port::{
-    ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint, Reservation,
-    Scheduler,
+    ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint,
+    Reservation, Scheduler,
 };
 
 use crate::framework::{self, Attempt, Profile, Scratch, TieBreak};

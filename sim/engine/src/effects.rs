@@ -179,7 +179,7 @@ impl Write {
     /// Tells a sync's last write why an earlier one was refused.
     pub(crate) fn learn(&mut self, why: &Str) {
         if let Self::ReplicaSetStatus(_, status) = self
-            && let Some(failure) = &mut status.replica_failure
+            && let Some(failure) = status.replica_failure.as_mut().filter(|failure| failure.message.is_empty())
         {
             failure.message = why.clone();
         }

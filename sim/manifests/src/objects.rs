@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node, OtherWorkload,
-    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, StorageClass,
-    Str,
+    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
+    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service,
+    StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;

@@ -30,8 +30,8 @@ use crate::effects::{Component, Effects};
 use crate::event::Event;
 use crate::store::{Change, NodeId, PodId, ReplicaSetId};
 
-pub use explain::Explain;
 use cycle::InFlight;
+pub use explain::Explain;
 use preemption::Preemptions;
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;

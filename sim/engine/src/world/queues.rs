@@ -117,7 +117,14 @@ impl Queues {
     }
 
     /// One of its writes has been answered. What is to be sent next.
-    pub(super) fn landed(&mut self, component: Component, key: Key, refused: Option<Str>, now: SimTime, calendar: &mut Calendar<Event>) -> Wave {
+    pub(super) fn landed(
+        &mut self,
+        component: Component,
+        key: Key,
+        refused: Option<Str>,
+        now: SimTime,
+        calendar: &mut Calendar<Event>,
+    ) -> Wave {
         let Some(item) = self.items.get_mut(&(component, key)) else { return Wave::new() };
         item.refused = item.refused.take().or(refused);
         item.in_flight = item.in_flight.saturating_sub(1);
