@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use api::Str;
-use port::{ClusterEvent, ClusterSnapshot, Decision, Detail, NodeIndex, Outcome, PodInfo, QueueingHint, Scheduler};
+use port::{ClusterEvent, ClusterSnapshot, Decision, Detail, NodeIndex, Outcome, PodInfo, QueueingHint, Reservation, Scheduler};
 use serde_json::Value;
 
 use crate::recording::Recording;
@@ -86,8 +86,8 @@ impl Scheduler for AsRecorded {
         }
         decision
     }
-    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-        self.scheduler.reserve(pod, node, snapshot);
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+        self.scheduler.reserve(pod, node, snapshot)
     }
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool {
         self.scheduler.fits(pod, snapshot, node)

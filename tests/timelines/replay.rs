@@ -92,24 +92,7 @@ impl<'a> Lowering<'a> {
         let options = manifests::Options { fidelity: false, namespace: self.recording.namespace().into(), ..manifests::Options::default() };
         let found = manifests::read_documents(&documents, &options, &mut problems);
         assert!(!problems.has_errors(), "{}", manifests::render(&problems, false));
-        macro_rules! all {
-            ($list:ident) => {
-                found.$list.iter().map(|found| found.object.clone()).collect()
-            };
-        }
-        Objects {
-            namespaces: all!(namespaces),
-            priority_classes: all!(priority_classes),
-            nodes: all!(nodes),
-            pods: all!(pods),
-            deployments: all!(deployments),
-            replica_sets: all!(replica_sets),
-            services: all!(services),
-            horizontal_pod_autoscalers: all!(horizontal_pod_autoscalers),
-            pod_disruption_budgets: all!(pod_disruption_budgets),
-            resource_quotas: all!(resource_quotas),
-            limit_ranges: all!(limit_ranges),
-        }
+        scenarios::engine_objects(&found)
     }
 
     fn act(&mut self, t: f64, what: &str, action: StepAction) {

@@ -144,10 +144,10 @@ pub struct ReplicaSetStatus {
     pub ready: i32,
     /// Available.
     pub available: i32,
-    /// Being deleted and not finished.
-    pub terminating: i32,
     /// Condition ReplicaFailure, while there is one.
     pub replica_failure: Option<WorkloadCondition>,
+    /// Being deleted and not finished.
+    pub terminating: i32,
 }
 
 /// A ReplicaSet.

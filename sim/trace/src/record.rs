@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{SimDuration, SimTime, Str};
+use api::{Explanation, SimDuration, SimTime, Str};
 use serde::{Deserialize, Serialize};
 
 use crate::Histogram;
@@ -180,6 +180,15 @@ pub enum Record {
         feasible_nodes: u32,
         /// Nodes looked at.
         evaluated_nodes: u32,
+    },
+    /// Why an attempt to place a pod came to what it came to; only in a run that was asked to explain it.
+    Explanation {
+        /// Pod.
+        pod: Str,
+        /// Which attempt.
+        attempt: u32,
+        /// Every node's scores, or what is in its way.
+        explanation: Box<Explanation>,
     },
     /// A container's state changed.
     Container {

@@ -164,8 +164,8 @@ impl<'a, 'b> Rollout<'a, 'b> {
             set.meta.annotations = annotations.unwrap_or_else(|| set.meta.annotations.clone());
             self.write_set(place);
         }
-        let mut changes = std::mem::replace(&mut self.deployment.status.revision, self.owned[place].set.revision)
-            != self.owned[place].set.revision;
+        let mut changes =
+            std::mem::replace(&mut self.deployment.status.revision, self.owned[place].set.revision) != self.owned[place].set.revision;
         if has_deadline(&self.deployment) && self.deployment.status.progressing.is_none() {
             let message = format!("Found new replica set \"{}\"", self.owned[place].set.meta.name);
             set_condition(&mut self.deployment.status.progressing, ConditionStatus::True, "FoundNewReplicaSet", message, self.view.now);

@@ -75,14 +75,14 @@ fn with_failure(status: ReplicaSetStatus, before: &ReplicaSetStatus, plan: Plan,
         Plan::Create { .. } => "FailedCreate",
         Plan::Delete { .. } => "FailedDelete",
     };
-    let since = before.replica_failure.as_ref().map_or(now, |known| known.since);
-    let failure = WorkloadCondition {
+    // The first failure stays until it is over; each has another pod's name in it.
+    let failure = before.replica_failure.clone().unwrap_or_else(|| WorkloadCondition {
         status: ConditionStatus::True,
         reason: reason.into(),
-        message: Default::default(), // The refusal's own words, which this sync has not heard yet.
-        since,
-        updated: since,
-    };
+        since: now,
+        updated: now,
+        ..WorkloadCondition::default()
+    });
     ReplicaSetStatus { replica_failure: Some(failure), ..status }
 }
 

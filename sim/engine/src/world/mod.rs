@@ -50,7 +50,7 @@ use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
 use crate::random::Streams;
-use crate::scheduling::Scheduling;
+use crate::scheduling::{Explain, Scheduling};
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
 use crate::traffic::{Signal, Traffic};
@@ -184,6 +184,11 @@ impl World {
         };
         world.set_up();
         world
+    }
+
+    /// Has the scheduler explain some decisions in the trace. Nothing else changes.
+    pub fn explain(&mut self, wanted: Explain) {
+        self.scheduling.want(wanted);
     }
 
     /// The present.
@@ -345,19 +350,19 @@ impl World {
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
-        let bound = write.binds();
+        let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
         if let Some(key) = key {
-            let accepted = matches!(answer, Ok(()) | Err(Refusal::NamespaceTerminating(_)));
-            let next = self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+            let refused = answer.as_ref().err().filter(|refusal| !matches!(refusal, Refusal::NamespaceTerminating(_))).map(Refusal::text);
+            let next = self.queues.landed(by, key, refused, self.now, &mut self.calendar);
             self.send(next, key);
         }
         if let (Err(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)), Component::Kubectl) = (&answer, by) {
             let outcome = format!("Error from server (Forbidden): {why}").into();
             self.records.push(Record::Step { step: "kubectl create".into(), outcome });
         }
-        if let (true, Some(pod)) = (answer.is_err(), bound) {
-            self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
+        if let Some((call, pod)) = call {
+            self.scheduling.returned(call, pod, answer.is_ok(), &*self.scheduler, view!(self), out);
         }
     }
 

@@ -129,8 +129,8 @@ fn deployment_status(cx: &Cx<'_>, from: &apps::DeploymentStatus) -> DeploymentSt
         terminating: from.terminating_replicas.unwrap_or(0),
         revision: 0, // the controller's own
         available_condition: condition("Available"),
-        progressing: condition("Progressing"),
-        replica_failure: condition("ReplicaFailure").filter(|condition| condition.status != ConditionStatus::Unknown),
+        progressing: condition("Progressing").filter(|condition| condition.status != ConditionStatus::Unknown),
+        replica_failure: condition("ReplicaFailure"),
     }
 }
 
@@ -167,8 +167,8 @@ pub(crate) fn replica_set(cx: &mut Cx<'_>, from: &apps::ReplicaSet, classes: &Cl
             replicas: status.map_or(0, |status| status.replicas),
             ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
             available: status.and_then(|status| status.available_replicas).unwrap_or(0),
-            terminating: status.and_then(|status| status.terminating_replicas).unwrap_or(0),
             replica_failure: None,
+            terminating: status.and_then(|status| status.terminating_replicas).unwrap_or(0),
         },
     }
 }
