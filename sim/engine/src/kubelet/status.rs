@@ -80,6 +80,7 @@ impl Worker {
         let initialized_since = changed(&mut self.reported.initialized, initialized);
         let conditions = PodConditions {
             scheduled: pod.status.conditions.scheduled.clone(),
+            ready_to_start_containers: None,
             initialized: condition(initialized, why_not_initialized, initialized_since),
             containers_ready: condition(containers_ready, why_not, ready_since),
             ready: condition(ready, why_not_ready, ready_since),
@@ -111,6 +112,7 @@ fn container_status(run: &Run) -> ContainerStatus {
         ready: run.ready,
         started: run.started,
         restart_count: run.restarts,
+        last: None,
         requests: None,
         allocated: None,
     }
