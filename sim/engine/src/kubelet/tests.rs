@@ -338,7 +338,7 @@ fn a_startup_probe_gives_a_slow_process_time_and_liveness_does_not() {
 
 #[test]
 fn a_crashing_container_is_held_back_longer_and_longer() {
-    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1 });
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let container = Container { readiness_probe: Some(Probe { initial_delay: s(5), ..probe(1) }), ..app() };
     bench.pod("a", spec(container));
@@ -349,7 +349,7 @@ fn a_crashing_container_is_held_back_longer_and_longer() {
 
 #[test]
 fn a_crash_is_seen_before_the_wait() {
-    let crash = Some(Crash { after: Distribution::Constant(s(2)), exit_code: 3 });
+    let crash = Some(Crash { after: Distribution::Constant(s(2)), exit_code: 3, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     bench.pod("a", spec(app()));
     check(
@@ -379,7 +379,7 @@ fn the_restart_policy_decides_what_an_exit_means() {
         (Never, 0, "Succeeded [Completed(0)]"),
         (Never, 7, "Failed [Error(7)]"),
     ] {
-        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code });
+        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code, times: None });
         let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
         bench.pod("a", PodSpec { restart_policy, ..spec(app()) });
         let log = bench.until(6).log();
@@ -389,7 +389,7 @@ fn the_restart_policy_decides_what_an_exit_means() {
 
 #[test]
 fn sidecars_do_not_keep_a_finished_pod_alive() {
-    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 0 });
+    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 0, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let sidecar = Container { name: "proxy".into(), is_sidecar: true, ..app() };
     bench.pod("a", PodSpec { restart_policy: RestartPolicy::Never, init_containers: vec![sidecar], ..spec(app()) });
@@ -450,7 +450,7 @@ fn a_second_deletion_shortens_the_grace() {
 
 #[test]
 fn a_pod_deleted_while_it_is_held_back_goes_at_once() {
-    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1 });
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let id = bench.pod("a", spec(app()));
     bench.until(5).log();
@@ -579,7 +579,7 @@ fn a_node_that_boots_makes_its_pods_anew_and_lets_deleted_ones_go() {
 
 #[test]
 fn a_stopped_kubelet_notices_nothing_until_it_is_back() {
-    let crash = Some(Crash { after: Distribution::Constant(s(20)), exit_code: 1 });
+    let crash = Some(Crash { after: Distribution::Constant(s(20)), exit_code: 1, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let node = bench.node;
     bench.pod("a", spec(app()));
