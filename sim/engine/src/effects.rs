@@ -8,8 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint,
-    TaintEffect, Uid,
+    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str,
+    Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -89,8 +89,6 @@ pub(crate) enum Write {
     UpdateReplicaSet(ReplicaSetId, Box<ReplicaSet>),
     /// Replaces a ReplicaSet's status.
     ReplicaSetStatus(ReplicaSetId, api::ReplicaSetStatus),
-    /// Deletes a ReplicaSet; its pods are the garbage collector's.
-    DeleteReplicaSet(ReplicaSetId),
     /// Creates a Deployment.
     CreateDeployment(Box<Deployment>),
     /// Replaces a Deployment's spec (its status stays).
@@ -120,8 +118,14 @@ pub(crate) enum Write {
     Apply(AnyObject),
     /// Replaces one half of an object of another kind; refused when it is not the version that was read.
     Update(AnyObject, Part),
-    /// Deletes an object by name, as kubectl would (background propagation).
-    Delete(Kind, ObjectKey),
+    /// Deletes an object by name.
+    Delete(Kind, ObjectKey, Propagation),
+    /// Deletes an object by its number in its table.
+    DeleteNumbered(Kind, u32, Propagation),
+    /// Takes a finalizer off an object, by its number in its table.
+    RemoveFinalizer(Kind, u32, Str),
+    /// Takes an owner off an object, by its number in its table.
+    Disown(Kind, u32, Uid),
     /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
     Announced(Box<Self>, Box<Record>),
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api::{
     Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    Propagation, ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -519,8 +519,8 @@ pub struct Step {
 pub enum StepAction {
     /// `kubectl apply`: objects are made, or their specs replaced.
     Apply(Arc<Objects>),
-    /// `kubectl delete`.
-    Delete(Kind, ObjectKey),
+    /// `kubectl delete --cascade`.
+    Delete(Kind, ObjectKey, Propagation),
     /// `kubectl scale`.
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.

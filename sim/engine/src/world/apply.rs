@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use api::{
     ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, ReplicaSet,
-    SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
 use crate::effects::{Component, Write};
-use crate::objects::{AnyObject, Kept, Part, with_kind, with_object};
+use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -47,7 +47,6 @@ impl World {
             Write::CreateReplicaSet(set) => self.create_replica_set(*set),
             Write::UpdateReplicaSet(id, set) => self.update_replica_set(by, id, *set),
             Write::ReplicaSetStatus(id, status) => self.change_replica_set(id, |set| replace(&mut set.status, status)),
-            Write::DeleteReplicaSet(id) => self.store.remove_replica_set(id),
             Write::CreateDeployment(deployment) => self.create_deployment(*deployment),
             Write::UpdateDeployment(id, deployment) => self.update_deployment(by, id, *deployment),
             Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
@@ -80,7 +79,10 @@ impl World {
             Write::Create(object) => with_object!(object, object => self.store.create(*object, self.now, &self.streams).is_some()),
             Write::Apply(object) => self.apply_object(object),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
-            Write::Delete(kind, key) => self.delete(by, kind, &key),
+            Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
+            Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
+            Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
+            Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
             Write::Announced(write, record) => {
                 let accepted = self.perform(by, *write);
                 if accepted {
@@ -154,40 +156,7 @@ impl World {
         admitted
     }
 
-    /// Upstream: pkg/registry/core/pod/strategy.go and apiserver/pkg/registry/rest/delete.go.
-    pub(super) fn delete_pod(&mut self, id: PodId, grace: Option<SimDuration>, by: Component) -> bool {
-        let Some(pod) = self.store.pods.get(id) else { return true }; // Gone already is what was wanted.
-        let grace = grace.unwrap_or(pod.spec.termination_grace_period);
-        let at_once = grace.is_zero() || pod.node_name.is_none() || pod.status.phase.is_terminal();
-        if !pod.meta.is_deleting() {
-            let grace = if at_once { SimDuration::ZERO } else { grace };
-            self.records.push(Record::PodDeleting { pod: pod_name(pod), by: by.name().into(), grace });
-        }
-        if at_once {
-            return self.remove_pod(id);
-        }
-        let deadline = self.now + grace;
-        self.store.update_pod(id, |pod| {
-            let shorter = pod.meta.deletion.is_none_or(|known| deadline < known);
-            if shorter {
-                pod.meta.generation += u64::from(pod.meta.deletion.is_none());
-                pod.meta.deletion = Some(deadline);
-            }
-            shorter
-        });
-        true
-    }
-
-    pub(super) fn remove_pod(&mut self, id: PodId) -> bool {
-        let Some(pod) = self.store.pods.get(id) else { return true };
-        self.records.push(Record::PodRemoved { pod: pod_name(pod) });
-        if !pod.status.phase.is_terminal() {
-            self.count_on_node(id, false);
-        }
-        self.store.remove_pod(id)
-    }
-
-    fn count_on_node(&mut self, id: PodId, comes: bool) {
+    pub(super) fn count_on_node(&mut self, id: PodId, comes: bool) {
         let Some(pod) = self.store.pods.get(id) else { return };
         if let Some((node, _)) = pod.node_name.as_ref().and_then(|name| self.store.node_by_name(name)) {
             self.usage.count(node, pod, comes);
@@ -289,13 +258,13 @@ impl World {
     // Workloads.
 
     pub(super) fn create_replica_set(&mut self, set: ReplicaSet) -> bool {
-        let Some(id) = self.store.create_replica_set(set, self.now, &self.streams) else { return false };
+        let Some(id) = self.store.create(set, self.now, &self.streams) else { return false };
         self.say_replica_set(id, None);
         true
     }
 
     pub(super) fn create_deployment(&mut self, deployment: Deployment) -> bool {
-        let Some(id) = self.store.create_deployment(deployment, self.now, &self.streams) else { return false };
+        let Some(id) = self.store.create(deployment, self.now, &self.streams) else { return false };
         self.say_deployment(id, None);
         true
     }
@@ -336,14 +305,14 @@ impl World {
     /// Changes a Deployment and says so when its counts changed; `false` when it is gone.
     fn change_deployment(&mut self, id: DeploymentId, change: impl FnOnce(&mut Deployment) -> bool) -> bool {
         let Some(before) = self.store.deployments.get(id).map(deployment_counts) else { return false };
-        self.store.update_deployment(id, change);
+        self.store.update(id, change);
         self.say_deployment(id, Some(before));
         true
     }
 
     fn change_replica_set(&mut self, id: ReplicaSetId, change: impl FnOnce(&mut ReplicaSet) -> bool) -> bool {
         let Some(before) = self.store.replica_sets.get(id).map(replica_set_counts) else { return false };
-        self.store.update_replica_set(id, change);
+        self.store.update(id, change);
         self.say_replica_set(id, Some(before));
         true
     }
@@ -454,7 +423,7 @@ impl World {
         true
     }
 
-    fn delete_node(&mut self, id: NodeId) -> bool {
+    pub(super) fn delete_node(&mut self, id: NodeId) -> bool {
         let Some(node) = self.store.nodes.get(id) else { return true };
         self.records.push(Record::NodeRemoved { node: node.meta.name.clone() });
         self.node_goes(id);
@@ -465,10 +434,17 @@ impl World {
 
     /// Makes the object, or replaces what a manifest says of it where it is.
     pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
-        with_object!(object, object => match Kept::table(&self.store).find(&object.meta.key()) {
-            Some(id) => self.replace_object(id, *object, Part::Spec),
-            None => self.store.create(*object, self.now, &self.streams).is_some(),
-        })
+        with_object!(object, object => self.apply_kept(*object))
+    }
+
+    fn apply_kept<T: Kept>(&mut self, mut object: T) -> bool {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else {
+            return self.store.create(object, self.now, &self.streams).is_some();
+        };
+        if let Some(stored) = T::table(&self.store).get(id) {
+            object.meta_mut().finalizers = stored.meta().finalizers.clone(); // kubectl takes off nothing that it did not put on.
+        }
+        self.replace_object(id, object, Part::Spec)
     }
 
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
@@ -491,18 +467,8 @@ impl World {
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });
+        self.settle(id);
         true
-    }
-
-    /// As `kubectl delete`: owners go at once, what they own is the garbage collector's.
-    pub(super) fn delete(&mut self, by: Component, kind: Kind, key: &ObjectKey) -> bool {
-        match kind {
-            Kind::Pod => self.store.pods.find(key).is_some_and(|id| self.delete_pod(id, None, by)),
-            Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
-            Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
-            Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
-            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.store.remove::<T>(id)), else false),
-        }
     }
 }
 
@@ -531,6 +497,7 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
         labels: given.labels.clone(),
         annotations: given.annotations.clone(),
         owners: given.owners.clone(),
+        finalizers: given.finalizers.clone(),
         generation: stored.generation + u64::from(spec_changes),
         ..stored.clone()
     }

@@ -15,6 +15,7 @@
 mod apply;
 mod check;
 mod client;
+mod delete;
 mod endpoints;
 mod evict;
 mod processes;
