@@ -276,8 +276,8 @@ pub struct PodSelector {
 pub struct Behavior {
     /// Whose.
     pub selector: PodSelector,
-    /// Which container its process fields (`ready_after` to `crash`, and the hooks) are about; `None` means every
-    /// container but init containers.
+    /// Which container its process fields (`ready_after` to `pre_stop`) are about; `None` means every container but
+    /// init containers and sidecars, which only learn how they stop.
     pub container: Option<Str>,
     /// Pull time of each image that the node does not have.
     pub image_pull: Option<Distribution>,

@@ -18,14 +18,17 @@ mod exit;
 mod images;
 mod pod;
 mod probes;
+mod recorder;
 mod status;
+mod sync;
 #[cfg(test)]
 mod tests;
+mod ticks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Pod, Str, Uid};
+use api::{Pod, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
@@ -41,6 +44,7 @@ use admission::Held;
 use behavior::Behaviors;
 use images::Images;
 use pod::{Context, Life, Worker};
+use ticks::Ticks;
 
 /// One node.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ struct NodeState {
     powered: bool,
     /// The kubelet's process runs.
     kubelet: bool,
+    ticks: Ticks,
     images: Images,
     held: Held,
     /// Pods whose objects went while nobody could stop their processes.
@@ -60,9 +65,9 @@ impl NodeState {
     }
 }
 
-impl Default for NodeState {
-    fn default() -> Self {
-        Self { powered: true, kubelet: true, images: Images::default(), held: Held::default(), orphans: Vec::new() }
+impl NodeState {
+    fn new(ticks: Ticks) -> Self {
+        Self { powered: true, kubelet: true, ticks, images: Images::default(), held: Held::default(), orphans: Vec::new() }
     }
 }
 
@@ -117,6 +122,7 @@ impl Kubelets {
     pub(crate) fn node_up(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
         let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.powered) else { return };
         (state.powered, state.kubelet) = (true, true);
+        restart_ticks(state, node, view);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::reboot);
@@ -138,6 +144,7 @@ impl Kubelets {
         if !state.powered {
             return;
         }
+        restart_ticks(state, node, view);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::resume);
@@ -162,7 +169,7 @@ impl Kubelets {
                 None => places.next(),
                 Some(name) => worker.places().find(|place| worker.spec(cx.pod, *place).name == *name),
             };
-            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_running()) {
+            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_alive()) {
                 worker.kill(place, exit_code, reason, cx);
                 killed = true;
             }
@@ -220,7 +227,7 @@ impl Kubelets {
                     if !cx.node.kubelet_works() {
                         return;
                     }
-                    if cx.pod.meta.is_deleting() && worker.life != Life::Over {
+                    if cx.pod.meta.is_deleting() && (worker.life != Life::Over || cx.pod.meta.deletion_grace != Some(api::SimDuration::ZERO)) {
                         worker.terminate(cx);
                     } else if contradicted {
                         worker.unsaid = true;
@@ -244,17 +251,18 @@ impl Kubelets {
         let verdict = admission::check(pod, object, &node.held, others);
         let mut cx = Context { id, pod, node, view, out };
         if let Err(refusal) = verdict {
-            cx.event(true, &refusal.reason, refusal.message);
+            worker.event(true, &refusal.reason, refusal.message, &mut cx);
             cx.write(Write::PodStatus(id, Box::new(status::refused(pod, &refusal.reason, view.now))));
             worker.life = Life::Over;
         } else {
             cx.node.held.add(pod);
             worker.held = true;
             if pod.meta.is_deleting() {
-                worker.terminate(&mut cx);
-            } else {
-                worker.begin(&mut cx);
+                worker.life = Life::Terminating;
             }
+            worker.wake(&mut cx);
+            worker.say(&mut cx);
+            worker.settle();
         }
         self.workers.insert(id, Box::new(worker));
     }
@@ -282,7 +290,14 @@ impl Kubelets {
     }
 
     fn node_added(&mut self, id: NodeId, view: View<'_>, out: &mut Effects) {
-        self.nodes.entry(id).or_default();
+        if let Some(object) = view.store.nodes.get(id) {
+            let ticks = if view.now == SimTime::ZERO {
+                Ticks::of_old(&object.meta.name, view.streams)
+            } else {
+                Ticks::of_new(&object.meta.name, view.streams, view.now)
+            };
+            self.nodes.entry(id).or_insert_with(|| NodeState::new(ticks));
+        }
         for pod in self.pods_of(id, view) {
             // A node of this name may have been there before: its pods are another machine's now.
             if let (Some(worker), Some(object)) = (self.workers.get_mut(&pod), view.store.pods.get(pod))
@@ -310,5 +325,12 @@ impl Kubelets {
                 out.processes.push(ProcessChange::Stopped(pod));
             }
         }
+    }
+}
+
+/// A kubelet that starts begins with a list of the PLEG.
+fn restart_ticks(state: &mut NodeState, node: NodeId, view: View<'_>) {
+    if let Some(object) = view.store.nodes.get(node) {
+        state.ticks = Ticks::of_new(&object.meta.name, view.streams, view.now);
     }
 }
