@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, Namespace, Node, ObjectKey,
-    ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
-    StorageClass, Str, Uid,
+    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
+    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota,
+    Service, SimTime, StorageClass, Str, Uid,
 };
 use rustc_hash::FxHashMap;
 
@@ -102,8 +102,13 @@ objects!(
     StorageClass,
     CsiNode,
     CsiDriver,
-    CsiStorageCapacity
+    CsiStorageCapacity,
+    ResourceQuota,
+    LimitRange
 );
+
+/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Objects of one kind.
 pub(crate) struct Table<T> {
@@ -249,10 +254,14 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) resource_quotas: Table<ResourceQuota>,
+    pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    /// Names generated so far, by controller.
+    names: FxHashMap<Uid, u64>,
     resource_version: u64,
     uids: u64,
     changes: Vec<Change>,
@@ -317,6 +326,27 @@ impl Store {
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
+    }
+
+    /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
+    /// controller is the same in every run of a seed, whatever other controllers do.
+    pub(crate) fn generate_name(&mut self, meta: &ObjectMeta, streams: &Streams) -> Str {
+        let controller = meta.controller().map_or(meta.uid, |owner| owner.uid);
+        loop {
+            let ordinal = self.names.entry(controller).or_default();
+            *ordinal += 1;
+            // A stream of its own per name, so that no name depends on how many were drawn before it.
+            let mut stream = streams.stream(Purpose::PodName, controller.0 ^ ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut name = String::with_capacity(meta.name.len() + 5);
+            name.push_str(&meta.name);
+            for _ in 0..5 {
+                name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
+            }
+            let key = ObjectKey { namespace: meta.namespace.clone(), name: name.into() };
+            if self.pods.find(&key).is_none() {
+                return key.name;
+            }
+        }
     }
 
     /// Adds a pod, already admitted. A name that is taken gives `None`.

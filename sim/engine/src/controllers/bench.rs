@@ -174,6 +174,9 @@ impl Bench {
         for (by, write) in out.writes {
             lines.push(format!("{} {}", by.name(), self.land(write)));
         }
+        if let Some((by, write)) = out.finally.and_then(|finally| Some((finally.by, finally.landed?))) {
+            lines.push(format!("{} {}", by.name(), self.land(write)));
+        }
         lines.extend(out.records.iter().map(fact));
         lines.extend(out.timers.iter().map(|(time, event)| format!("at {time}: {event:?}")));
         lines.extend(out.resync.map(|time| format!("resync at {time}")));
@@ -184,8 +187,15 @@ impl Bench {
     fn land(&mut self, write: Write) -> String {
         let (now, streams) = (self.now, self.streams);
         match write {
-            Write::Announced(write, record) => format!("{}; {}", self.land(*write), fact(&record)),
-            Write::CreatePod(pod) => {
+            Write::Announced(write, announcement) => {
+                let line = self.land(*write);
+                let name = line.rsplit(' ').next().unwrap_or_default().to_owned();
+                format!("{line}; {}", fact(&announcement.landed).replace("{name}", &name))
+            }
+            Write::CreatePod(mut pod) => {
+                if pod.meta.name.ends_with('-') {
+                    pod.meta.name = self.store.generate_name(&pod.meta, &streams);
+                }
                 let line = format!("create pod {}", pod.meta.name);
                 self.store.create_pod(*pod, now, &streams).expect("a free name");
                 line

@@ -439,9 +439,18 @@ impl<'a, 'b> Rollout<'a, 'b> {
         }
     }
 
+    /// That of the newest ReplicaSet; before there is one, that of any other.
+    fn replica_failure(&self) -> Option<WorkloadCondition> {
+        match self.newest {
+            Some(place) => self.owned[place].set.status.replica_failure.clone(),
+            None => self.owned.iter().find_map(|owned| owned.set.status.replica_failure.clone()),
+        }
+    }
+
     fn sync_rollout_status(&mut self) {
         let mut status = self.observed();
         estimate_progress(&self.deployment, &mut status, self.view.now);
+        status.replica_failure = self.replica_failure();
         if status == self.deployment.status {
             if let Some(time) = next_progress_check(&self.deployment, self.view.now) {
                 self.out.resync_at(time);

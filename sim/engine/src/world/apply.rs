@@ -11,13 +11,15 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, ReplicaSet,
-    SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, QuotaList,
+    ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, Write};
+use crate::controllers::namespace;
+use crate::controllers::resource_quota::object_usage;
+use crate::effects::{Announcement, Component, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
@@ -25,10 +27,46 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl World {
-    /// Does what a write asks; `false` when it is refused.
-    pub(super) fn perform(&mut self, by: Component, write: Write) -> bool {
+    /// Does what a write asks.
+    pub(super) fn perform(&mut self, by: Component, write: Write) -> Result<(), Refusal> {
         match write {
-            Write::CreatePod(pod) => self.create_pod(*pod).is_some(),
+            Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
+            Write::Create(object) => with_object!(object, object => self.create_kept(*object)),
+            Write::Apply(object) => self.apply_object(object),
+            Write::Announced(write, announcement) => match *write {
+                Write::CreatePod(pod) => {
+                    let answer = self.create_pod(*pod);
+                    let name = answer.as_ref().ok().and_then(|id| Some(self.store.pods.get(*id)?.meta.name.clone()));
+                    self.announce(by, answer.map(|_| name.unwrap_or_default()), *announcement)
+                }
+                write => {
+                    let answer = self.perform(by, write);
+                    self.announce(by, answer.map(|()| Str::default()), *announcement)
+                }
+            },
+            write => self.change(by, write).then_some(()).ok_or(Refusal::Conflict),
+        }
+    }
+
+    fn announce(&mut self, by: Component, answer: Result<Str, Refusal>, announcement: Announcement) -> Result<(), Refusal> {
+        match (&answer, announcement.landed, announcement.forbidden) {
+            (Ok(name), Record::Event { kind, reason, object, message, source }, _) => {
+                let message = if name.is_empty() { message } else { message.replace("{name}", name).into() };
+                self.records.push(Record::Event { kind, reason, object, message, source });
+            }
+            (Ok(_), landed, _) => self.records.push(landed),
+            (Err(Refusal::Forbidden(why)), Record::Event { object, .. }, Some((reason, beginning))) => {
+                let message = format!("{beginning}{why}").into();
+                self.records.push(Record::Event { kind: "Warning".into(), reason, object, message, source: by.name().into() });
+            }
+            _ => {}
+        }
+        answer.map(drop)
+    }
+
+    /// Makes a change that admission has nothing to say to; `false` when its object is gone or another version.
+    fn change(&mut self, by: Component, write: Write) -> bool {
+        match write {
             Write::DeletePod { pod, grace, by } => self.delete_pod(pod, grace, by),
             Write::RemovePod(pod) => {
                 if by == Component::Kubelet {
@@ -76,32 +114,28 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::Create(object) => with_object!(object, object => self.store.create(*object, self.now, &self.streams).is_some()),
-            Write::Apply(object) => self.apply_object(object),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
             Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
-            Write::Announced(write, record) => {
-                let accepted = self.perform(by, *write);
-                if accepted {
-                    self.records.push(*record);
-                }
-                accepted
-            }
+            Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
         }
     }
 
     // Pods.
 
-    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Option<PodId> {
+    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Result<PodId, Refusal> {
+        if pod.meta.name.ends_with('-') {
+            pod.meta.name = self.store.generate_name(&pod.meta, &self.streams);
+        }
+        self.admit_pod(&mut pod)?;
         pod.spec = self.admitted(&pod.spec);
         if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
             pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
         }
-        let id = self.store.create_pod(pod, self.now, &self.streams)?;
-        let pod = self.store.pods.get(id)?;
+        let id = self.store.create_pod(pod, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        let pod = self.store.pods.get(id).ok_or(Refusal::Conflict)?;
         let requests = pod.spec.requests();
         self.records.push(Record::PodCreated {
             pod: pod_name(pod),
@@ -121,7 +155,7 @@ impl World {
                 self.usage.count(node, pod, true);
             }
         }
-        Some(id)
+        Ok(id)
     }
 
     /// The spec with the tolerations that admission adds. Equal specs share one, so that what is worked out
@@ -433,18 +467,31 @@ impl World {
     // Everything else.
 
     /// Makes the object, or replaces what a manifest says of it where it is.
-    pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
+    pub(super) fn apply_object(&mut self, object: AnyObject) -> Result<(), Refusal> {
         with_object!(object, object => self.apply_kept(*object))
     }
 
-    fn apply_kept<T: Kept>(&mut self, mut object: T) -> bool {
-        let Some(id) = T::table(&self.store).find(&object.meta().key()) else {
-            return self.store.create(object, self.now, &self.streams).is_some();
-        };
+    /// Makes an object that admission has let pass.
+    fn create_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let meta = object.meta().clone();
+        if !meta.namespace.is_empty() {
+            let usage =
+                if self.store.resource_quotas.len() > 0 { object_usage(T::KIND, &object.clone().into_any()) } else { QuotaList::new() };
+            self.admit_object(T::KIND, &meta, &usage)?;
+        }
+        if T::KIND == Kind::Namespace {
+            object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
+        }
+        self.store.create(object, self.now, &self.streams).map(drop).ok_or(Refusal::Conflict)
+    }
+
+    fn apply_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_kept(object) };
         if let Some(stored) = T::table(&self.store).get(id) {
             object.meta_mut().finalizers = stored.meta().finalizers.clone(); // kubectl takes off nothing that it did not put on.
         }
-        self.replace_object(id, object, Part::Spec)
+        self.replace_object(id, object, Part::Spec);
+        Ok(())
     }
 
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
