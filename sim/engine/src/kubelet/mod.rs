@@ -227,7 +227,9 @@ impl Kubelets {
                     if !cx.node.kubelet_works() {
                         return;
                     }
-                    if cx.pod.meta.is_deleting() && (worker.life != Life::Over || cx.pod.meta.deletion_grace != Some(api::SimDuration::ZERO)) {
+                    if cx.pod.meta.is_deleting()
+                        && (worker.life != Life::Over || cx.pod.meta.deletion_grace != Some(api::SimDuration::ZERO))
+                    {
                         worker.terminate(cx);
                     } else if contradicted {
                         worker.unsaid = true;

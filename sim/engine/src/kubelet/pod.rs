@@ -416,8 +416,7 @@ impl Worker {
     /// Drops what is kept of a pod of which nothing is going on.
     pub(super) fn settle(&mut self) {
         let idle = |active: &Active| {
-            active.doing == Doing::Nothing
-                && ![active.retry, active.relist, active.status, active.deadline].into_iter().any(Timer::is_set)
+            active.doing == Doing::Nothing && ![active.retry, active.relist, active.status, active.deadline].into_iter().any(Timer::is_set)
         };
         if self.active.as_deref().is_some_and(idle) {
             self.active = None;

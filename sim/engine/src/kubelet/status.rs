@@ -7,7 +7,9 @@
 //! - A condition's time moves only when its status does.
 //! - A pod is not said to have ended while a container of it may run; its conditions already say so.
 
-use api::{Condition, ConditionStatus, ContainerState, ContainerStatus, Pod, PodConditions, PodPhase, PodStatus, SimTime, Str, Termination};
+use api::{
+    Condition, ConditionStatus, ContainerState, ContainerStatus, Pod, PodConditions, PodPhase, PodStatus, SimTime, Str, Termination,
+};
 
 use super::pod::{Life, Run, State, Worker};
 

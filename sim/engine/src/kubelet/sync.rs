@@ -121,8 +121,7 @@ impl Worker {
     fn begin_start(&mut self, place: u8, cx: &mut Context<'_>) -> Begun {
         if let Some(until) = self.held_back_until(place, cx) {
             let (name, meta) = (&self.spec(cx.pod, place).name, &cx.pod.meta);
-            let message =
-                format!("Back-off restarting failed container {name} in pod {}_{}({})", meta.name, meta.namespace, meta.uid);
+            let message = format!("Back-off restarting failed container {name} in pod {}_{}({})", meta.name, meta.namespace, meta.uid);
             self.event(true, "BackOff", message, cx);
             self.run(place).busy().reason = Some("CrashLoopBackOff");
             let outcome = &mut self.active().outcome;
@@ -425,7 +424,6 @@ impl Run {
         self.restarts + u32::from(!self.counted && self.past.is_some())
     }
 }
-
 
 /// The container's own restart policy, or the pod's.
 fn restart_policy(pod: &Pod, container: &Container) -> RestartPolicy {

@@ -288,9 +288,15 @@ fn init_containers_and_sidecars_come_first_in_order() {
 fn readiness_comes_at_the_first_attempt_that_the_process_can_answer() {
     // A container that is not ready when it starts is asked again at the PLEG's next list, half a second later, and
     // every period from there. (ready after, period, initial delay, success threshold, ready at in ms)
-    for (ready_after, period, initial_delay, successes, ready_at) in
-        [(0, 10, 0, 1, 0), (3, 1, 0, 1, 3500), (3, 2, 0, 1, 4500), (3, 10, 0, 1, 10_500), (0, 10, 5, 1, 10_500), (0, 1, 5, 3, 7500), (7, 2, 0, 3, 12_500)]
-    {
+    for (ready_after, period, initial_delay, successes, ready_at) in [
+        (0, 10, 0, 1, 0),
+        (3, 1, 0, 1, 3500),
+        (3, 2, 0, 1, 4500),
+        (3, 10, 0, 1, 10_500),
+        (0, 10, 5, 1, 10_500),
+        (0, 1, 5, 3, 7500),
+        (7, 2, 0, 3, 12_500),
+    ] {
         let mut bench = Bench::new(Behavior { ready_after: constant(ready_after), ..Behavior::default() });
         let probe = Probe { initial_delay: s(initial_delay), success_threshold: successes, ..probe(period) };
         bench.pod("a", spec(Container { readiness_probe: Some(probe), ..app() }));
