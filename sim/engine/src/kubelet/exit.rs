@@ -226,6 +226,9 @@ impl Worker {
 
     /// SyncTerminatedPod: what never ended properly is said to have, and a deleted pod goes.
     pub(super) fn sync_terminated(&mut self, cx: &mut Context<'_>) {
+        if !cx.node.reaches_api() {
+            return; // Once it does, it says all at once.
+        }
         self.life = Life::Over;
         let inits = self.inits() as usize;
         let initialized = self.runs[..inits].iter().all(|run| run.state == State::Exited);

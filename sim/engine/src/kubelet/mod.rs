@@ -32,7 +32,7 @@ use api::{Pod, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
-use crate::effects::{Effects, ProcessChange, Write};
+use crate::effects::{Component, Effects, ProcessChange, Write};
 use crate::event::{KubeletTimer, ProbeKind};
 use crate::spec::Behavior;
 use crate::store::{Change, NodeId, PodId};
@@ -52,6 +52,8 @@ struct NodeState {
     powered: bool,
     /// The kubelet's process runs.
     kubelet: bool,
+    /// It reaches the API server.
+    connected: bool,
     ticks: Ticks,
     images: Images,
     held: Held,
@@ -63,11 +65,15 @@ impl NodeState {
     const fn kubelet_works(&self) -> bool {
         self.powered && self.kubelet
     }
+    /// It hears of news and is heard.
+    const fn reaches_api(&self) -> bool {
+        self.kubelet_works() && self.connected
+    }
 }
 
 impl NodeState {
     fn new(ticks: Ticks) -> Self {
-        Self { powered: true, kubelet: true, ticks, images: Images::default(), held: Held::default(), orphans: Vec::new() }
+        Self { powered: true, kubelet: true, connected: true, ticks, images: Images::default(), held: Held::default(), orphans: Vec::new() }
     }
 }
 
@@ -123,6 +129,7 @@ impl Kubelets {
         let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.powered) else { return };
         (state.powered, state.kubelet) = (true, true);
         restart_ticks(state, node, view);
+        self.announce(node, true, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::reboot);
@@ -145,11 +152,41 @@ impl Kubelets {
             return;
         }
         restart_ticks(state, node, view);
+        self.announce(node, false, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::resume);
             self.pod_changed(id, view, out);
         }
+    }
+
+    /// The kubelet no longer reaches the API server. It goes on with the pods it has, unheard.
+    pub(crate) fn cut_off(&mut self, node: NodeId) {
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.connected = false;
+        }
+    }
+
+    /// The kubelet reaches the API server again: it hears what has changed and says what it could not.
+    pub(crate) fn reconnected(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
+        let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.connected) else { return };
+        state.connected = true;
+        if !state.kubelet_works() {
+            return;
+        }
+        self.stop_orphans(node, out);
+        for id in self.pods_of(node, view) {
+            self.with(id, view, out, Worker::catch_up);
+            self.pod_changed(id, view, out);
+        }
+    }
+
+    /// The kernel found a pod's process over its memory limit: its container is killed, and started again by policy.
+    pub(crate) fn out_of_memory(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, |worker, cx| {
+            let place = worker.serving_place(cx.pod);
+            worker.kill(place, pod::SIGKILLED, "OOMKilled", cx);
+        });
     }
 
     /// A fault ends a running container: the one of this name, or the first. False when there is none running.
@@ -224,7 +261,7 @@ impl Kubelets {
             let contradicted = worker.is_contradicted(pod);
             if pod.meta.is_deleting() || contradicted {
                 self.with(id, view, out, |worker, cx| {
-                    if !cx.node.kubelet_works() {
+                    if !cx.node.reaches_api() {
                         return;
                     }
                     if cx.pod.meta.is_deleting()
@@ -240,7 +277,7 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::kubelet_works) {
+        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::reaches_api) {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -279,10 +316,27 @@ impl Kubelets {
         if !worker.serving {
             return;
         }
-        if node.kubelet_works() {
+        if node.reaches_api() {
             out.processes.push(ProcessChange::Removed(pod.meta.uid));
         } else {
             node.orphans.push(pod.meta.uid);
+        }
+    }
+
+    /// What a kubelet says of its node when it starts. Upstream: kubelet.go and kubelet_node_status.go.
+    fn announce(&self, node: NodeId, rebooted: bool, view: View<'_>, out: &mut Effects) {
+        let Some(object) = view.store.nodes.get(node) else { return };
+        let name = &object.meta.name;
+        let mut say = |warning: bool, reason: &str, message: String| {
+            out.event(Component::Kubelet, warning, reason, format!("Node/{name}"), message);
+        };
+        say(false, "Starting", "Starting kubelet.".to_owned());
+        for reason in ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"] {
+            say(false, reason, format!("Node {name} status is now: {reason}"));
+        }
+        if rebooted {
+            let boot = view.now.as_nanos();
+            say(true, "Rebooted", format!("Node {name} has been rebooted, boot id: boot-{boot}"));
         }
     }
 

@@ -523,7 +523,7 @@ impl Worker {
 
     /// Sends the status that is not sent yet, if there is a kubelet to do so and the one before is through.
     pub(super) fn say(&mut self, cx: &mut Context<'_>) {
-        if !self.unsaid || !cx.node.kubelet_works() {
+        if !self.unsaid || !cx.node.reaches_api() {
             return;
         }
         let through = self.reported.through_at;
@@ -566,6 +566,15 @@ impl Worker {
         if !stressed && run.is_running() && run.busy.as_deref().is_some_and(idle) {
             run.busy = None;
         }
+    }
+
+    /// The kubelet reaches the API server again.
+    pub(super) fn catch_up(&mut self, cx: &mut Context<'_>) {
+        if self.life == Life::Terminated && self.doing() == Doing::Nothing {
+            self.begin_sync(false, cx);
+        }
+        self.say(cx);
+        self.settle();
     }
 
     /// The node has booted: nothing runs, the runtime knows nothing, and all is made anew.

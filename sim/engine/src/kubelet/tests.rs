@@ -824,3 +824,44 @@ proptest! {
         prop_assert_eq!(held as usize, left);
     }
 }
+
+#[test]
+fn a_kubelet_that_is_cut_off_goes_on_and_catches_up() {
+    let mut bench = Bench::new(Behavior::default());
+    let node = bench.node;
+    let (stays, goes) = (bench.pod("stays", spec(app())), bench.pod("goes", spec(app())));
+    bench.until(10).log();
+    bench.with(|room, _, _| room.cut_off(node));
+    bench.with(|room, view, out| assert!(room.kill_container(stays, None, 1, "Error", view, out)));
+    bench.delete(goes, 30);
+    bench.pod("late", spec(app()));
+    check(
+        &bench.until(100).log(),
+        "10s process gone
+         10.5s answers",
+    );
+    bench.with(|room, view, out| room.reconnected(node, view, out));
+    bench.until(103);
+    check(
+        &bench.log(),
+        "1m40s SIGTERM
+         1m40s answers
+         1m40s Running [running+1] ready
+         1m40s Pending [ContainerCreating]
+         1m40s Pending [ContainerCreating] sandbox
+         1m40s Running [running] ready
+         1m41s process gone
+         1m41s Succeeded [Completed(0)]
+         1m41s removed",
+    );
+}
+
+#[test]
+fn a_process_over_its_memory_limit_is_killed_and_started_again() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(app()));
+    bench.until(10).log();
+    let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
+    bench.with(|room, view, out| room.out_of_memory(uid, view, out));
+    assert!(bench.until(11).log().contains("10.5s Running [OOMKilled(137)]"));
+}
