@@ -66,7 +66,17 @@ pub(crate) enum Event {
 /// What a kubelet's timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KubeletTimer {
-    /// The image of the next container is there.
+    /// The PLEG lists containers anew, for which a sync waits.
+    Sync,
+    /// The PLEG lists containers anew, and one of the pod has ended or begun.
+    Relist,
+    /// The work queue hands the pod out again.
+    Retry,
+    /// The status update before is through, so that the next may be sent.
+    Status,
+    /// activeDeadlineSeconds are over.
+    Deadline,
+    /// The image of the next container is there, or cannot be had.
     Pulled,
     /// The next container runs.
     Started,
@@ -74,8 +84,6 @@ pub(crate) enum KubeletTimer {
     Probe(u8, ProbeKind),
     /// A container exits: by itself, after SIGTERM, or by SIGKILL.
     Exit(u8),
-    /// A container that stopped runs again.
-    BackoffOver(u8),
     /// A container's process is able to answer.
     Answers(u8),
     /// preStop is over: SIGTERM.

@@ -234,6 +234,10 @@ settings! {
         default_image_pull: Distribution = Distribution::Constant(s(3)),
         /// From a pulled image to a running container.
         container_start: Distribution = Distribution::Constant(ms(300)),
+        /// `syncFrequency`: a pod is looked at again after this, and up to half as much more.
+        sync_frequency: SimDuration = s(60),
+        /// Size of an image of which nothing is known.
+        default_image_size_bytes: i64 = 52_428_800,
         /// First back-off of a crashing container.
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
@@ -276,8 +280,13 @@ pub struct PodSelector {
 pub struct Behavior {
     /// Whose.
     pub selector: PodSelector,
+    /// Which container its process fields (`ready_after` to `pre_stop`) are about; `None` means every container but
+    /// init containers and sidecars, which only learn how they stop.
+    pub container: Option<Str>,
     /// Pull time of each image that the node does not have.
     pub image_pull: Option<Distribution>,
+    /// Pulls fail after their pull time, with this text of the runtime.
+    pub image_pull_error: Option<Str>,
     /// From the container's start until it could answer a readiness probe.
     pub ready_after: Option<Distribution>,
     /// It never gets ready.
@@ -286,6 +295,8 @@ pub struct Behavior {
     pub stop: Option<Distribution>,
     /// It exits by itself after this, again after each restart.
     pub crash: Option<Crash>,
+    /// Time of a preStop hook that is not a sleep.
+    pub pre_stop: Option<Distribution>,
     /// How it answers requests.
     pub service: Option<ServiceBehavior>,
 }
@@ -297,6 +308,8 @@ pub struct Crash {
     pub after: Distribution,
     /// With this code.
     pub exit_code: i32,
+    /// Only its first so many starts; later ones run for ever. `None` means every start.
+    pub times: Option<u32>,
 }
 
 /// How a workload answers requests (traffic/TRAFFIC-MODEL: section 3 and 7).
