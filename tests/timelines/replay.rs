@@ -258,22 +258,34 @@ impl<'a> Lowering<'a> {
         let command: Vec<&str> =
             container.pointer("/readinessProbe/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let key = ObjectKey::new(self.recording.namespace(), name);
+        let fails = image.ends_with("pullfail");
+        let crash = value("exit-after").and_then(constant).map(|after| Crash {
+            after,
+            exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
+            times: value("fail-times").and_then(|times| times.parse().ok()),
+        });
+        // "`fail-pods=-1` (only pods whose name ends so)": a workload's pods that have numbers.
+        let names: Vec<Str> = value("fail-pods").map(|suffix| format!("{name}{suffix}").into()).into_iter().collect();
+        if let (false, Some(_)) = (names.is_empty(), &crash) {
+            let selector = PodSelector { workload: Some((*kind, key.clone())), names, ..PodSelector::default() };
+            self.spec.behaviors.push(Behavior { selector, crash: crash.clone(), ..Behavior::default() });
+        }
+        let crash = crash.filter(|_| value("fail-pods").is_none());
         self.spec.behaviors.insert(
             0,
             Behavior {
                 selector: PodSelector { workload: Some((*kind, key)), image: Some(image.as_str().into()), ..PodSelector::default() },
-                image_pull: image.rsplit_once("pull").and_then(|(_, takes)| constant(takes)),
+                // "`pullfail` fails after 0.2 s with NotFound."
+                image_pull: if fails { constant("200ms") } else { image.rsplit_once("pull").and_then(|(_, takes)| constant(takes)) },
+                image_pull_error: fails.then(|| "rpc error: code = NotFound desc = failed to pull and unpack image: not found".into()),
                 ready_after: match command.as_slice() {
                     ["ready", after] => constant(after),
                     _ => None,
                 },
                 never_ready: command == ["never"],
                 stop: value("stop-takes").and_then(constant),
-                crash: value("exit-after").and_then(constant).map(|after| Crash {
-                    after,
-                    exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
-                }),
-                service: None,
+                crash,
+                ..Behavior::default()
             },
         );
     }

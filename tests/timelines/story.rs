@@ -343,6 +343,9 @@ fn tell_pods(lives: &[Life], names: &Names, end: f64, story: &mut Story) {
     story.numbers.extend(counts.into_iter().map(|(fact, count)| (fact, vec![count])));
 }
 
+/// Longer than any grace of the scripts.
+const LONGEST_GRACE_SECONDS: f64 = 35.0;
+
 fn tell_pod_times(life: &Life, story: &mut Story) {
     let mut number = |what: &str, from: Option<f64>, to: Option<f64>| {
         if let (Some(from), Some(to)) = (from, to) {
@@ -354,7 +357,11 @@ fn tell_pod_times(life: &Life, story: &mut Story) {
     number("created to scheduled", Some(life.created), first("node"));
     number("scheduled to running", first("node"), running);
     number("running to ready", running, life.first_true("Ready"));
-    number("deletion to removal", first("deleting"), life.deleted);
+    let removal = match (first("deleting"), life.deleted) {
+        (Some(asked), Some(gone)) if gone - asked > LONGEST_GRACE_SECONDS => "deletion to removal by a node that had not answered",
+        _ => "deletion to removal",
+    };
+    number(removal, first("deleting"), life.deleted);
 }
 
 /// How the pods of each group went through a Service's endpoints.
@@ -386,11 +393,14 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
     let mut last: Vec<(&str, u64, Told)> = Vec::new();
     for line in lines.iter().filter(|line| line.kind == "Event") {
         let text = |field: &str| line.set.get(field).and_then(Value::as_str).unwrap_or("");
-        let count = line.set.get("count").and_then(Value::as_u64).unwrap_or(1);
-        let known = line.set.get("object").is_none() || line.ev == "MODIFIED";
+        // Without a count it is never told again.
+        let count = line.set.get("count").and_then(Value::as_u64).unwrap_or(u64::MAX);
+        let known = line.ev == "MODIFIED";
         if known {
-            let before = last.iter().rposition(|(name, told, _)| *name == line.name && *told + 1 == count);
-            if let Some(place) = before {
+            // Those that the spam filter holds back are counted and not told.
+            let before = |(_, (name, told, _)): &(usize, &(&str, u64, Told))| *name == line.name && *told < count;
+            let before = last.iter().enumerate().filter(before).max_by_key(|(_, (_, told, _))| *told);
+            if let Some(place) = before.map(|(place, _)| place) {
                 let (_, told_so_far, event) = &mut last[place];
                 *told_so_far = count;
                 *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
@@ -398,10 +408,14 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
             continue;
         }
         let Some((kind, name)) = text("object").split_once('/') else { continue };
-        let (object, reason, source) = (names.subject(kind, name), text("reason"), text("source"));
+        let (mut object, reason, source) = (names.subject(kind, name), text("reason"), text("source"));
         let is_left_out = EVENTS_NOT_COMPARED.iter().any(|(of, known, _)| (*of, *known) == (source, reason));
         if (interests.leave_out)(&object) || is_left_out {
             continue;
+        }
+        // Which pod of several that come to a node at once asks for an image is chance.
+        if matches!(reason, "Pulling" | "Pulled") && object.starts_with("Pods of") {
+            object = "Pods of any owner".to_owned();
         }
         let message = match reason {
             "FailedScheduling" => "<message>".to_owned(), // It counts other namespaces' nodes and pods.

@@ -51,6 +51,8 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
+    /// A kubelet that was cut off reaches the API server again: with its watches, or (true) its heartbeats.
+    Reconnected(NodeId, bool),
     /// A fault begins; with how often it began before.
     FaultBegins(u32, u32),
     /// A fault is undone.

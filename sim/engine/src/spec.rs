@@ -242,6 +242,8 @@ settings! {
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
         crash_loop_back_off_max: SimDuration = s(300),
+        /// Longest back-off of a client that cannot reach the API server, which it may have to sit out once it could.
+        reconnect_back_off_max: SimDuration = s(30),
         /// Time from SIGTERM to exit of a workload that no behavior speaks of.
         default_stop: Distribution = Distribution::Constant(ms(500)),
     }

@@ -237,7 +237,9 @@ impl World {
             let ready = &mut pod.status.conditions.ready;
             let changes = ready.status.is_true();
             if changes {
-                *ready = condition(ConditionStatus::False, reason, now);
+                // The node controller changes the status and leaves the reason, of which a ready pod has none.
+                // Upstream: pkg/controller/util/node/controller_utils.go (MarkPodsNotReady).
+                *ready = condition(ConditionStatus::False, "", now);
             }
             changes
         });

@@ -158,6 +158,9 @@ fn pod_conditions(pod: &Pod) -> Value {
             told.insert(name.into(), status_text(condition.status, &condition.reason));
         }
     }
+    if let Some(ready) = conditions.ready_to_start_containers {
+        told.insert("PodReadyToStartContainers".into(), json!(if ready { "True" } else { "False" }));
+    }
     if !conditions.disruption_target.is_empty() {
         told.insert("DisruptionTarget".into(), json!(format!("True:{}", conditions.disruption_target)));
     }
@@ -171,7 +174,8 @@ fn containers(pod: &Pod) -> Value {
 }
 
 fn container(status: &ContainerStatus) -> Value {
-    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": Value::Null })
+    let last = status.last.as_ref().map(|ended| format!("terminated:{}:{}", ended.reason, ended.exit_code));
+    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": last })
 }
 
 fn state_text(state: &ContainerState) -> String {
@@ -290,7 +294,7 @@ fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {
 
 fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
     let facts = [
-        ("currentReplicas", json!(hpa.current_replicas)),
+        ("currentReplicas", if hpa.current_replicas == 0 { Value::Null } else { json!(hpa.current_replicas) }),
         ("desiredReplicas", json!(hpa.desired_replicas)),
         ("lastScaleTime", json!(hpa.last_scale.map(SimTime::as_secs))),
         ("conditions", autoscaler_conditions(hpa)),
