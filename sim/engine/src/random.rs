@@ -41,7 +41,9 @@ pub enum Purpose {
     KubeletPhases = 40,
     PodSyncJitter = 41,
     PreStop = 42,
-    Reconnect = 50,
+    Reconnect = 60,
+    LeaderElection = 50,
+    ApiLatency = 51,
 }
 
 /// The streams of one run.
