@@ -265,7 +265,7 @@ impl<'a> Lowering<'a> {
             0,
             Behavior {
                 selector: PodSelector { workload: Some((*kind, key)), image: Some(image.as_str().into()), ..PodSelector::default() },
-                image_pull: image.rsplit_once("pull").and_then(|(_, takes)| constant(takes)),
+                image_pull: image.rsplit_once("pull").and_then(|(_, takes)| constant(if takes == "fail" { "200ms" } else { takes })),
                 ready_after: match command.as_slice() {
                     ["ready", after] => constant(after),
                     _ => None,
@@ -275,8 +275,12 @@ impl<'a> Lowering<'a> {
                 crash: value("exit-after").and_then(constant).map(|after| Crash {
                     after,
                     exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
+                    times: value("fail-times").and_then(|times| times.parse().ok()),
                 }),
-                service: None,
+                image_pull_error: image
+                    .ends_with("pullfail")
+                    .then(|| "rpc error: code = NotFound desc = failed to pull and unpack image: not found".into()),
+                ..Behavior::default()
             },
         );
     }
