@@ -41,6 +41,8 @@ pub enum Purpose {
     KubeletPhases = 40,
     PodSyncJitter = 41,
     PreStop = 42,
+    LeaderElection = 50,
+    ApiLatency = 51,
 }
 
 /// The streams of one run.
