@@ -117,7 +117,9 @@ impl<'a> Lowering<'a> {
             "delete" => self.delete(t, kind, name, step.text("propagationPolicy")),
             "kubectl" => self.kubectl(t, step.text("args")),
             "node-join" => self.apply(t, "Node", step.text("node")),
-            "delete-node" => self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background)),
+            "delete-node" => {
+                self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background))
+            }
             "taint" | "untaint" => self.taint(place, step),
             "node-partition" | "node-freeze" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
             "node-kill" => self.strike(place, &[step.text("node")], t, FaultAction::NodePoweroff),
@@ -255,8 +257,13 @@ impl<'a> Lowering<'a> {
         let args: Vec<&str> = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let value = |name: &str| args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
         let constant = |text: &str| text.parse().ok().map(Distribution::Constant);
-        let command: Vec<&str> =
-            container.pointer("/readinessProbe/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let command: Vec<&str> = container
+            .pointer("/readinessProbe/exec/command")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let key = ObjectKey::new(self.recording.namespace(), name);
         let fails = image.ends_with("pullfail");
         let crash = value("exit-after").and_then(constant).map(|after| Crash {
@@ -393,4 +400,3 @@ fn merge(object: &mut Value, patch: &Value) {
         (object, patch) => *object = patch.clone(),
     }
 }
-

@@ -247,8 +247,25 @@ fn lives(lines: &[Line], names: &Names, interests: &Interests<'_>) -> Vec<Life> 
 
 /// Facts that are names, clocks or said in another way.
 const NOT_COMPARED: &[&str] = &[
-    "podIP", "node", "nominatedNode", "hash", "image", "labels", "generation", "observedGeneration", "lastScaleTime", "metrics",
-    "endpoints", "startTime", "completionTime", "uncounted", "clusterIP", "currentRevision", "updateRevision", "owner", "specFinalizers",
+    "podIP",
+    "node",
+    "nominatedNode",
+    "hash",
+    "image",
+    "labels",
+    "generation",
+    "observedGeneration",
+    "lastScaleTime",
+    "metrics",
+    "endpoints",
+    "startTime",
+    "completionTime",
+    "uncounted",
+    "clusterIP",
+    "currentRevision",
+    "updateRevision",
+    "owner",
+    "specFinalizers",
 ];
 
 fn show(value: &Value) -> String {

@@ -269,7 +269,7 @@ impl Kubelets {
                     {
                         worker.terminate(cx);
                     } else if contradicted {
-                        worker.unsaid = true;
+                        (worker.unsaid, worker.reported.written) = (true, 0);
                         worker.say(cx);
                     }
                 });

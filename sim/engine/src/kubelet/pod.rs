@@ -536,7 +536,9 @@ impl Worker {
         }
         self.unsaid = false;
         let status = self.status(cx.pod, cx.now());
-        if super::status::says_more(&status, &cx.pod.status) {
+        let written = super::status::fingerprint(&status);
+        if self.reported.written != written {
+            self.reported.written = written;
             self.reported.through_at = cx.now() + cx.view.settings.api_server.request_latency;
             cx.write(Write::PodStatus(cx.id, Box::new(status)));
         }
@@ -642,7 +644,7 @@ impl Worker {
     fn forget(&mut self, cx: &Context<'_>) {
         (self.active, self.prestop, self.stressed) = (None, Timer::default(), false);
         (self.synced, self.probed_since) = (None, Some(cx.view.now));
-        (self.unsaid, self.reported.through_at) = (false, cx.view.now);
+        (self.unsaid, self.reported.written, self.reported.through_at) = (false, 0, cx.view.now);
     }
 
     /// Pods are synced once the new kubelet's PLEG has listed containers twice (upstream: syncLoop waits for it).

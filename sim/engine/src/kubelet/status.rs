@@ -7,9 +7,13 @@
 //! - A condition's time moves only when its status does.
 //! - A pod is not said to have ended while a container of it may run; its conditions already say so.
 
+use std::hash::{Hash, Hasher};
+
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, Pod, PodConditions, PodPhase, PodStatus, SimTime, Str, Termination,
 };
+
+use rustc_hash::FxHasher;
 
 use super::pod::{Life, Run, State, Worker};
 
@@ -21,6 +25,8 @@ pub(super) struct Reported {
     ready: (bool, SimTime),
     /// When the last update has reached the API server.
     pub(super) through_at: SimTime,
+    /// The fingerprint of that update; zero when it has to be sent again.
+    pub(super) written: u64,
     phase: PodPhase,
     /// The pod's address is known.
     pub(super) has_ip: bool,
@@ -33,6 +39,7 @@ impl Reported {
             initialized: (false, now),
             ready: (false, now),
             through_at: SimTime::ZERO,
+            written: 0,
             phase: PodPhase::Pending,
             has_ip: false,
         }
@@ -222,18 +229,23 @@ fn condition(holds: bool, reason: &str, since: SimTime) -> Condition {
     Condition { status, reason: reason.into(), since }
 }
 
-/// Whether a status tells anything that the API server does not have, of what is the kubelet's to tell.
-pub(super) fn says_more(new: &PodStatus, old: &PodStatus) -> bool {
-    let of = |status: &PodStatus| (status.phase, status.reason.clone(), status.has_ip, status.start_time);
-    let conditions = |status: &PodStatus| {
-        let PodConditions { initialized, ready_to_start_containers, containers_ready, ready, .. } = &status.conditions;
-        let told = |condition: &Condition| (condition.status, condition.reason.clone());
-        (*ready_to_start_containers, told(initialized), told(containers_ready), told(ready), status.conditions.disruption_target.clone())
-    };
-    of(new) != of(old)
-        || conditions(new) != conditions(old)
-        || new.containers != old.containers
-        || new.init_containers != old.init_containers
+/// A number for what is the kubelet's to tell in a status: equal numbers, equal statuses. Never zero.
+pub(super) fn fingerprint(status: &PodStatus) -> u64 {
+    let mut hasher = FxHasher::default();
+    let PodConditions { initialized, ready_to_start_containers, containers_ready, ready, disruption_target, .. } = &status.conditions;
+    let condition = |condition: &Condition| (condition.status, condition.reason.clone());
+    (status.phase, &status.reason, status.has_ip, status.start_time).hash(&mut hasher);
+    (condition(initialized), condition(containers_ready), condition(ready), ready_to_start_containers, disruption_target).hash(&mut hasher);
+    for container in status.init_containers.iter().chain(&status.containers) {
+        let state = match container.state {
+            ContainerState::Waiting { reason } => (0, reason, SimTime::ZERO),
+            ContainerState::Running { started } => (1, "", started),
+            ContainerState::Terminated { exit_code, reason, finished } => (i64::from(exit_code) + 2, reason, finished),
+        };
+        let last = container.last.as_ref().map(|last| (last.exit_code, last.reason, last.finished));
+        (state, last, container.ready, container.started, container.restart_count).hash(&mut hasher);
+    }
+    hasher.finish().max(1)
 }
 
 /// The status of a pod that was turned down at admission.
