@@ -2,7 +2,7 @@
 //!
 //! `WAVETANK_TIMELINES` names another directory of recordings, raw or packed (tests/timelines/README.md says what
 //! is compared, and how). Words given to the program choose recordings by parts of their names; `--all` prints
-//! every difference instead of the first of each recording.
+//! every difference instead of the first of each recording, `--dump` the simulated timelines.
 #![expect(clippy::print_stdout, reason = "a test program's own report")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,10 @@ fn main() -> ExitCode {
     let (mut passed, mut failed, mut pending) = (0, 0, 0);
     let chosen = |recording: &&Recording| words.is_empty() || words.iter().any(|word| recording.name.contains(word.as_str()));
     for recording in recordings.iter().filter(chosen) {
+        if arguments.iter().any(|word| word == "--dump") {
+            replay::replay(recording, *SEEDS.start()).iter().for_each(|line| println!("{line}"));
+            continue;
+        }
         let left_out = replay::not_played(recording);
         let differences = differences(recording, &groups[recording.group()], &left_out);
         if differences.is_empty() && left_out.is_empty() {
