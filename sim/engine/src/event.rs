@@ -22,6 +22,10 @@ pub(crate) enum Event {
     UnschedulableFlush,
     /// A kubelet's timer for a pod; stale when its number is not the one the kubelet waits for.
     Kubelet(PodId, KubeletTimer, u32),
+    /// A kubelet's timer for its node; stale when its number is not the one the kubelet waits for.
+    KubeletNode(NodeId, NodeTimer, u32),
+    /// A node that was shut down loses its power.
+    NodePowersOff(NodeId),
     /// The node lifecycle controller's monitor could see something new about this node.
     NodeMonitor(NodeId),
     /// A zone's rate limiter lets the next node be tainted NoExecute.
@@ -106,6 +110,17 @@ pub(crate) enum KubeletTimer {
     Answers(u8),
     /// preStop is over: SIGTERM.
     PreStopOver,
+}
+
+/// What a kubelet's timer for its node is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NodeTimer {
+    /// The pods that a shutdown ends have had their time.
+    Shutdown,
+    /// The eviction manager looks at the node's memory.
+    Pressure,
+    /// The node's memory is used up.
+    OutOfMemory,
 }
 
 /// Which probe.

@@ -28,6 +28,7 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
     match action {
         FaultAction::NodePoweroff => "node-poweroff",
         FaultAction::NodeRestart(_) => "node-restart",
+        FaultAction::NodeShutdown => "node-shutdown",
         FaultAction::KubeletServiceKill => "kubelet-service-kill",
         FaultAction::NodeNetworkPartition => "node-network-partition",
         FaultAction::NodeDrain => "node-drain",

@@ -10,7 +10,7 @@ use api::{Pod, Str};
 
 use crate::random::Distribution;
 use crate::select::selects;
-use crate::spec::{Behavior, Crash, ServiceBehavior};
+use crate::spec::{Behavior, Crash, MemoryUse, ServiceBehavior};
 use crate::store::Store;
 
 /// What holds for one pod. `None` leaves a component's default.
@@ -44,6 +44,7 @@ pub(crate) struct ProcessBehavior {
     pub(super) stop: Option<Distribution>,
     pub(super) crash: Option<Crash>,
     pub(super) pre_stop: Option<Distribution>,
+    pub(super) memory: Option<MemoryUse>,
 }
 
 impl ProcessBehavior {
@@ -54,6 +55,7 @@ impl ProcessBehavior {
         or(&mut self.stop, &behavior.stop);
         or(&mut self.pre_stop, &behavior.pre_stop);
         self.never_ready |= behavior.never_ready;
+        self.memory = self.memory.take().or_else(|| behavior.memory.clone());
         self.crash = self.crash.take().or_else(|| behavior.crash.clone());
     }
 }

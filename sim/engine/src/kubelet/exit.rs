@@ -17,7 +17,7 @@ use crate::effects::{ProcessChange, Write};
 use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
 
-use super::pod::{Context, Doing, Life, Past, Run, SIGKILLED, STATUS_UNKNOWN, State, Timer, Worker};
+use super::pod::{Context, Doing, Ending, Life, Past, Run, SIGKILLED, STATUS_UNKNOWN, State, Timer, Worker};
 use super::sync::deadly_probe;
 
 /// Least time the runtime gets to stop a container. Upstream: minimumGracePeriodInSeconds.
@@ -44,6 +44,7 @@ impl Worker {
         if place == self.serving_place(cx.pod) {
             self.process_stopped(cx);
         }
+        cx.node.memory_changed |= Self::process(&self.behavior, self.spec(cx.pod, place), self.is_init(place)).memory.is_some();
         if !cx.node.kubelet_works() {
             return;
         }
@@ -96,6 +97,15 @@ impl Worker {
         }
         self.say(cx);
         self.settle();
+    }
+
+    /// The kubelet itself ends the pod.
+    pub(super) fn end_by_kubelet(&mut self, ending: Ending, cx: &mut Context<'_>) {
+        if matches!(self.life, Life::Terminated | Life::Over) {
+            return;
+        }
+        self.ending.get_or_insert_with(|| Box::new(ending));
+        self.terminate(cx);
     }
 
     /// SyncTerminatingPod.
@@ -218,6 +228,7 @@ impl Worker {
         self.process_stopped(cx);
         self.life = Life::Terminated;
         self.sandbox = false;
+        cx.node.stopped = true;
         self.unsaid = true;
         self.say(cx);
         self.release(cx);

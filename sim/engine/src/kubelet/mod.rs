@@ -16,9 +16,12 @@ mod backoff;
 mod behavior;
 mod exit;
 mod images;
+mod memory;
 mod pod;
+mod pressure;
 mod probes;
 mod recorder;
+mod shutdown;
 mod status;
 mod sync;
 #[cfg(test)]
@@ -33,7 +36,7 @@ use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
 use crate::effects::{Component, Effects, ProcessChange, Write};
-use crate::event::{KubeletTimer, ProbeKind};
+use crate::event::{Event, KubeletTimer, ProbeKind};
 use crate::spec::Behavior;
 use crate::store::{Change, NodeId, PodId};
 
@@ -57,6 +60,13 @@ struct NodeState {
     ticks: Ticks,
     images: Images,
     held: Held,
+    shutdown: Option<Box<shutdown::Shutdown>>,
+    pressure: pressure::Pressure,
+    /// A pod has stopped since the shutdown was last looked at.
+    stopped: bool,
+    /// What uses memory has changed since that was last looked at.
+    memory_changed: bool,
+    numbers: u32,
     /// Pods whose objects went while nobody could stop their processes.
     orphans: Vec<Uid>,
 }
@@ -73,7 +83,31 @@ impl NodeState {
 
 impl NodeState {
     fn new(ticks: Ticks) -> Self {
-        Self { powered: true, kubelet: true, connected: true, ticks, images: Images::default(), held: Held::default(), orphans: Vec::new() }
+        Self {
+            powered: true,
+            kubelet: true,
+            connected: true,
+            ticks,
+            images: Images::default(),
+            held: Held::default(),
+            shutdown: None,
+            pressure: pressure::Pressure::default(),
+            stopped: false,
+            memory_changed: false,
+            numbers: 0,
+            orphans: Vec::new(),
+        }
+    }
+    /// A number for a timer of the node; never zero.
+    const fn next_number(&mut self) -> u32 {
+        self.numbers = if self.numbers == u32::MAX { 1 } else { self.numbers + 1 };
+        self.numbers
+    }
+    /// Sets a timer of the node and gives its number.
+    fn numbered(&mut self, at: SimTime, event: impl FnOnce(u32) -> Event, out: &mut Effects) -> u32 {
+        let number = self.next_number();
+        out.at(at, event(number));
+        number
     }
 }
 
@@ -120,6 +154,7 @@ impl Kubelets {
     pub(crate) fn node_down(&mut self, node: NodeId, view: View<'_>) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.powered = false;
+            (state.shutdown, state.pressure) = (None, pressure::Pressure::default());
             state.images.lose_power(view.now);
         }
     }
@@ -245,6 +280,13 @@ impl Kubelets {
             && let Some(node) = self.nodes.get_mut(&worker.node)
         {
             then(worker, &mut Context { id, pod, node, view, out });
+            let (id, stopped) = (worker.node, std::mem::take(&mut node.stopped));
+            if std::mem::take(&mut node.memory_changed) {
+                self.plan_pressure(id, view, out);
+            }
+            if stopped {
+                self.shutdown_goes_on(id, view, out);
+            }
         }
     }
 
@@ -288,6 +330,10 @@ impl Kubelets {
         let (Some(node), Some(object)) = (self.nodes.get_mut(&node_id), view.store.nodes.get(node_id)) else { return };
         let others = view.store.pods_on(&object.meta.name).map(|(_, other)| other);
         let verdict = admission::check(pod, object, &node.held, others);
+        let verdict = match node.turns_down(pod) {
+            Some((reason, message)) => Err(admission::Refusal { reason: reason.to_owned(), message }),
+            None => verdict,
+        };
         let mut cx = Context { id, pod, node, view, out };
         if let Err(refusal) = verdict {
             worker.event(true, &refusal.reason, refusal.message, &mut cx);
@@ -304,6 +350,7 @@ impl Kubelets {
             worker.settle();
         }
         self.workers.insert(id, Box::new(worker));
+        self.with(id, view, out, |_, _| {}); // What the first sync has changed about the node.
     }
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.

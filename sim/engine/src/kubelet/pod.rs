@@ -124,6 +124,8 @@ pub(super) struct Busy {
     pub(super) exit: Timer,
     /// What it will exit with.
     pub(super) exit_code: i32,
+    /// It will exit because it reaches its memory limit.
+    pub(super) over_limit: bool,
     /// How it ended, as long as the kubelet does not know.
     pub(super) ended: Option<Termination>,
     /// The probe for which it is to be killed.
@@ -396,8 +398,9 @@ impl Worker {
             KubeletTimer::Pulled if of_pod(&mut self.active, |active| &mut active.step) => self.pulled(cx),
             KubeletTimer::Started if of_pod(&mut self.active, |active| &mut active.step) => self.made(cx),
             KubeletTimer::Exit(place) if of(&mut self.runs, place, |busy| &mut busy.exit) => {
-                let code = self.run(place).busy().exit_code;
-                self.exited(place, code, exit_reason(code), cx);
+                let busy = self.run(place).busy();
+                let (code, over_limit) = (busy.exit_code, busy.over_limit);
+                self.exited(place, code, if over_limit { "OOMKilled" } else { exit_reason(code) }, cx);
             }
             KubeletTimer::Answers(place) if of(&mut self.runs, place, |busy| &mut busy.answers) => self.answers(place, cx),
             KubeletTimer::PreStopOver if self.prestop.rings(number) => self.sigterm(cx),
@@ -558,7 +561,8 @@ impl Worker {
         let stressed = self.stressed;
         let run = self.run(place);
         let idle = |busy: &Busy| {
-            let Busy { probes, exit, exit_code: _, ended, unhealthy, stopping, answers, answers_at, reason, pull_backoff } = busy;
+            let Busy { probes, exit, exit_code: _, over_limit: _, ended, unhealthy, stopping, answers, answers_at, reason, pull_backoff } =
+                busy;
             !exit.is_set()
                 && !answers.is_set()
                 && *answers_at <= now
@@ -618,8 +622,8 @@ impl Worker {
             let busy = run.busy.take();
             let ended = busy.as_ref().and_then(|busy| busy.ended);
             if let Some(busy) = busy.filter(|_| run.is_running() && ended.is_none()) {
-                let Busy { exit, exit_code, answers, answers_at, stopping, .. } = *busy;
-                run.busy = Some(Box::new(Busy { exit, exit_code, answers, answers_at, stopping, ..Busy::default() }));
+                let Busy { exit, exit_code, over_limit, answers, answers_at, stopping, .. } = *busy;
+                run.busy = Some(Box::new(Busy { exit, exit_code, over_limit, answers, answers_at, stopping, ..Busy::default() }));
             }
             if let Some(ended) = ended {
                 run.end(ended);

@@ -68,9 +68,16 @@ impl Worker {
 
     /// The phase as it follows from the containers. Upstream: getPhase.
     pub(super) fn computed_phase(&self, pod: &Pod) -> PodPhase {
-        if self.ending.is_some() {
-            return PodPhase::Failed;
+        let stopped = matches!(self.life, Life::Terminated | Life::Over);
+        match &self.ending {
+            Some(ending) if !ending.disrupts => PodPhase::Failed,
+            // A pod that was made to end and stopped in order has succeeded, whatever the kubelet's reason.
+            Some(_) if stopped && !self.phase_of_containers(pod).is_terminal() => PodPhase::Failed,
+            _ => self.phase_of_containers(pod),
         }
+    }
+
+    fn phase_of_containers(&self, pod: &Pod) -> PodPhase {
         let count = self.count(pod);
         let regular = &self.runs[self.inits() as usize..];
         let has_initialized = regular.iter().any(|run| run.exists && run.is_running());
@@ -136,7 +143,7 @@ impl Worker {
         let phase = if computed.is_terminal() && may_run { self.reported.phase } else { computed };
         self.reported.phase = phase;
         let conditions = self.conditions(pod, computed, now);
-        let ending = self.ending.as_ref().filter(|_| phase.is_terminal());
+        let ending = self.ending.as_ref().filter(|_| phase == PodPhase::Failed);
         let of = |places: std::ops::Range<u8>| places.map(|place| self.container_status(pod, place)).collect();
         PodStatus {
             phase,

@@ -9,14 +9,14 @@
 //! - A container that is held back, or whose image cannot be had, fails the sync but not the containers after it,
 //!   unless it is an init container.
 
-use api::{Container, Pod, RestartPolicy, SimTime};
+use api::{Container, Pod, ResourceName, RestartPolicy, SimTime};
 
 use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
 
 use super::backoff::Backoff;
 use super::images::{Ask, Pull, go_duration};
-use super::pod::{Busy, Context, Doing, Ending, Run, State, Worker};
+use super::pod::{Busy, Context, Doing, Ending, Run, SIGKILLED, State, Worker};
 
 /// What a sync is to do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -276,11 +276,14 @@ impl Worker {
             Some(crash) => Some((now + cx.draw(Purpose::Crash, place, restarts, &crash.after), crash.exit_code)),
             None => is_plain_init.then_some((now, 0)), // Init containers that nobody speaks of are done at once.
         };
-        if let Some((at, code)) = exit {
+        let exit = exit.map(|(at, code)| (at, code, false));
+        let exit = exit.into_iter().chain(self.over_limit_at(place, cx)).min_by_key(|(at, ..)| *at);
+        if let Some((at, code, over_limit)) = exit {
             let exit = self.timer(at, KubeletTimer::Exit(place), cx);
             let busy = self.run(place).busy();
-            (busy.exit, busy.exit_code) = (exit, code);
+            (busy.exit, busy.exit_code, busy.over_limit) = (exit, code, over_limit);
         }
+        cx.node.memory_changed |= process.memory.is_some();
         if place == self.serving_place(cx.pod) && !process.never_ready {
             let answers_at = self.run(place).busy().answers_at;
             if answers_at == now {
@@ -293,6 +296,14 @@ impl Worker {
         self.begin_probes(place, cx);
         self.tidy(place, now);
         self.unsaid = true;
+    }
+
+    /// When the container that starts now reaches its memory limit, and is killed for it.
+    fn over_limit_at(&self, place: u8, cx: &Context<'_>) -> Option<(SimTime, i32, bool)> {
+        let container = self.spec(cx.pod, place);
+        let uses = Self::process(&self.behavior, container, self.is_init(place)).memory.as_ref()?;
+        let limit = container.limits.get(&ResourceName::Memory)?;
+        Some((cx.view.now + uses.first_at(*limit)?, SIGKILLED, true))
     }
 
     /// Upstream: computePodActions.

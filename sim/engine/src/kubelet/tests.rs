@@ -14,7 +14,7 @@ use crate::controllers::View;
 use crate::effects::{Effects, ProbeRequest, ProcessChange, Write};
 use crate::event::Event;
 use crate::random::{Distribution, Streams};
-use crate::spec::{Behavior, ControlPlane, Crash};
+use crate::spec::{Behavior, ControlPlane, Crash, MemoryUse, PodSelector};
 use crate::store::{NodeId, PodId, Store};
 
 use super::Kubelets;
@@ -73,7 +73,7 @@ impl Bench {
         settings.kubelet.default_stop = Distribution::Constant(s(1));
         settings.api_server.request_latency = SimDuration::ZERO;
         let mut store = Store::default();
-        let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000)].into());
+        let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000), (ResourceName::Memory, 4 << 30)].into());
         let images = vec![api::ContainerImage { names: vec!["web:v1".into()], size_bytes: 1 }];
         let meta = ObjectMeta { name: "n".into(), ..ObjectMeta::default() };
         let node = Node { meta, status: NodeStatus { allocatable, images, ..NodeStatus::default() }, ..Node::default() };
@@ -129,7 +129,7 @@ impl Bench {
         }
         for record in out.records {
             if let Record::Event { reason, message, .. } = &record
-                && (!self.quiet || matches!(&**reason, "Unhealthy" | "OutOfcpu"))
+                && (!self.quiet || matches!(&**reason, "Unhealthy" | "OutOfcpu" | "Evicted" | "NodeShutdown"))
             {
                 self.log.push(format!("{} {reason}: {message}", self.now));
             }
@@ -155,6 +155,8 @@ impl Bench {
                     self.log.push(format!("{} removed", self.now));
                     self.store.remove_pod(id);
                 }
+                Write::NodeReady { status, .. } => self.log.push(format!("{} node ready: {}", self.now, status.as_str())),
+                Write::NodeMemoryPressure(_, pressure) => self.log.push(format!("{} memory pressure: {pressure}", self.now)),
                 other => unreachable!("a kubelet does not ask for {other:?}"),
             }
         }
@@ -175,9 +177,16 @@ impl Bench {
         let end = SimTime::from_secs(seconds);
         while let Some(entry) = self.calendar.first_entry().filter(|entry| entry.key().0 <= end) {
             self.now = entry.key().0;
-            let Event::Kubelet(id, timer, number) = entry.remove() else { unreachable!("kubelets have one kind of event") };
             self.handled += 1;
-            self.with(|room, view, out| room.due(id, timer, number, view, out));
+            match entry.remove() {
+                Event::Kubelet(id, timer, number) => self.with(|room, view, out| room.due(id, timer, number, view, out)),
+                Event::KubeletNode(id, timer, number) => self.with(|room, view, out| room.node_due(id, timer, number, view, out)),
+                Event::NodePowersOff(node) => {
+                    self.log.push(format!("{} power off", self.now));
+                    self.with(|room, view, _| room.node_down(node, view));
+                }
+                other => unreachable!("a kubelet does not ask for {other:?}"),
+            }
         }
         self.now = end;
         self
@@ -217,7 +226,7 @@ fn seen(status: &PodStatus) -> String {
 
 fn check(log: &str, expected: &str) {
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(log.lines().collect::<Vec<_>>(), expected, "\n{log}\n");
+    assert_eq!(log.lines().map(str::trim_end).collect::<Vec<_>>(), expected, "\n{log}\n");
 }
 
 #[test]
@@ -864,4 +873,120 @@ fn a_process_over_its_memory_limit_is_killed_and_started_again() {
     let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
     bench.with(|room, view, out| room.out_of_memory(uid, view, out));
     assert!(bench.until(11).log().contains("10.5s Running [OOMKilled(137)]"));
+}
+
+#[test]
+fn a_shutdown_ends_pods_by_priority_and_then_the_power_goes() {
+    let mut bench = Bench::new(Behavior { stop: constant(3), ..Behavior::default() });
+    bench.settings.kubelet.shutdown_grace_period = s(30);
+    bench.settings.kubelet.shutdown_grace_period_critical_pods = s(10);
+    bench.pod("app", spec(app()));
+    bench.pod("critical", PodSpec { priority: 2_000_001_000, ..spec(app()) });
+    bench.until(10).log();
+    let node = bench.node;
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    bench.pod("late", spec(app()));
+    check(
+        &bench.until(100).log(),
+        "10s SIGTERM
+         10s node ready: False
+         10s NodeShutdown: Pod was rejected as the node is shutting down.
+         10s Failed NodeShutdown []
+         13s process gone
+         13s SIGTERM
+         13s Succeeded [Completed(0)]
+         16s process gone
+         16s Succeeded [Completed(0)]
+         16s power off",
+    );
+}
+
+#[test]
+fn a_shutdown_waits_no_longer_than_its_periods() {
+    let mut bench = Bench::new(Behavior { stop: constant(60), ..Behavior::default() });
+    bench.settings.kubelet.shutdown_grace_period = s(30);
+    bench.settings.kubelet.shutdown_grace_period_critical_pods = s(10);
+    bench.pod("app", spec(app()));
+    bench.pod("critical", PodSpec { priority: 2_000_001_000, ..spec(app()) });
+    bench.until(10).log();
+    let node = bench.node;
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    let log = bench.until(100).log();
+    let seen: Vec<&str> = log.lines().filter(|line| line.contains("Failed") || line.contains("power")).collect();
+    assert_eq!(seen, ["30s Failed Terminated [Error(137)]", "40s Failed Terminated [Error(137)]", "40s power off"], "{log}");
+}
+
+#[test]
+fn a_shutdown_without_periods_waits_for_nobody_and_one_called_off_takes_the_power_from_nobody() {
+    let mut bench = Bench::new(Behavior { stop: constant(3), ..Behavior::default() });
+    bench.pod("app", spec(app()));
+    bench.until(10).log();
+    let node = bench.node;
+    bench.settings.kubelet.shutdown_grace_period = s(30);
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    bench.with(|room, view, out| assert!(room.shutdown_cancelled(node, view, out)));
+    assert!(!bench.until(60).log().contains("power off"));
+    bench.settings.kubelet.shutdown_grace_period = s(0);
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    assert_eq!(bench.until(61).log(), "1m00s power off");
+}
+
+/// Memory of an app that starts with `from` MiB and reaches `to` MiB after so many seconds.
+fn grows(from: i64, to: i64, seconds: u64) -> Option<MemoryUse> {
+    Some(MemoryUse { points: vec![(SimDuration::ZERO, from << 20), (s(seconds), to << 20)] })
+}
+
+#[test]
+fn a_container_that_reaches_its_memory_limit_is_killed_by_the_kernel() {
+    let mut bench = Bench::new(Behavior { memory: grows(100, 300, 100), ..Behavior::default() });
+    bench.pod("a", spec(Container { limits: [(ResourceName::Memory, 200 << 20)].into(), ..app() }));
+    assert!(bench.until(49).log().ends_with("ready"));
+    check(
+        &bench.until(51).log(),
+        "50s process gone
+         50.5s answers
+         50.5s Running [OOMKilled(137)] sandbox
+         50.5s Running [running+1] ready",
+    );
+}
+
+#[test]
+fn a_node_short_of_memory_evicts_the_pod_that_exceeds_its_request_most() {
+    // 4 GiB in all, of which the modest pod takes 1000 MiB: the greedy one leaves less than 100 MiB after 742.6 s.
+    let of = |name: &str| PodSelector { names: vec![name.into()], ..PodSelector::default() };
+    let behaviors = [
+        Behavior { selector: of("greedy"), memory: grows(100, 4000, 1000), ..Behavior::default() },
+        Behavior { selector: of("modest"), memory: grows(1000, 1000, 1), ..Behavior::default() },
+    ];
+    let mut bench = Bench::new(Behavior::default());
+    bench.kubelets.behaviors = super::behavior::Behaviors::new(&behaviors);
+    let requests = || [(ResourceName::Memory, 1 << 30)].into();
+    bench.pod("modest", spec(Container { requests: requests(), ..app() }));
+    bench.pod("greedy", spec(Container { requests: requests(), ..app() }));
+    bench.until(700).log();
+    assert!(bench.handled < 10, "as long as there is enough nobody looks");
+    let log = bench.until(760).log();
+    bench.pod("whatever", spec(app()));
+    bench.pod("asking", spec(Container { requests: requests(), ..app() }));
+    let later = bench.until(2000).log();
+    check(
+        &log,
+        "12m30s Evicted: The node was low on resource: memory. Threshold quantity: 100Mi, available: 69908Ki. Container app was using 3100392Ki, request is 1Gi, has larger consumption of memory.
+         12m30s SIGTERM
+         12m30s memory pressure: true
+         12m31s process gone
+         12m31s Succeeded [Completed(0)]",
+    );
+    assert!(later.starts_with("12m40s Evicted: The node had condition: [MemoryPressure]. "), "best effort pods stay out: {later}");
+    assert!(later.contains("Running [running] ready"), "others come: {later}");
+    assert!(later.ends_with("memory pressure: false"), "{later}");
+    assert!(bench.calendar.is_empty());
+}
+
+#[test]
+fn a_node_without_any_memory_left_kills_at_once() {
+    let mut bench = Bench::new(Behavior { memory: grows(100, 6000, 5), ..Behavior::default() });
+    bench.pod("a", spec(app()));
+    let log = bench.until(6).log();
+    assert!(log.contains("Running [OOMKilled(137)]"), "faster than the eviction manager looks: {log}");
 }
