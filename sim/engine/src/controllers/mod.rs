@@ -46,6 +46,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+    disruption::interested(change, view, &mut |id| queue(Component::Disruption, key(id)));
     resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
     namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
@@ -61,6 +62,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::Deployment => deployment::sync(DeploymentId::new(key.0), view, out),
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
+        Component::Disruption => disruption::sync(Id::new(key.0), view, out),
         Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),

@@ -68,7 +68,7 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 10] = [
+const CONTROLLERS: [Component; 11] = [
     Component::Deployment,
     Component::ReplicaSet,
     Component::EndpointSlice,
@@ -78,6 +78,7 @@ const CONTROLLERS: [Component; 10] = [
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
     Component::ResourceQuota,
+    Component::Disruption,
     Component::Namespace,
 ];
 
