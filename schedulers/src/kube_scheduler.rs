@@ -2,8 +2,8 @@
 
 use api::Str;
 use port::{
-    ClusterEvent, ClusterSnapshot, Decision, Detail, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint, Reservation,
-    Scheduler,
+    ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint,
+    Reservation, Scheduler,
 };
 
 use crate::framework::{self, Attempt, Profile, Scratch, TieBreak};
@@ -45,6 +45,12 @@ impl KubeScheduler {
         let settings = framework::Settings { tie_break: self.tie_break, detail };
         Some(framework::attempt(profile, pod, snapshot, &settings, &mut self.start, &mut self.scratch))
     }
+
+    /// Why an attempt with [`Detail::Full`], made of `pod` on `snapshot`, came to what it came to.
+    #[must_use]
+    pub fn explain_attempt(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, attempt: &Attempt) -> Option<Explanation> {
+        Some(framework::explain(self.profile(&pod.spec.scheduler_name)?, pod, snapshot, attempt))
+    }
 }
 
 impl Scheduler for KubeScheduler {
@@ -68,6 +74,17 @@ impl Scheduler for KubeScheduler {
                 Decision::new(Outcome::Error { message: format!("profile not found for scheduler name {:?}", pod.spec.scheduler_name) })
             }
         }
+    }
+
+    fn explain(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<Explanation> {
+        let profile = self.profile(&pod.spec.scheduler_name)?;
+        if let Some((plugin, code, reasons)) = profile.gate(pod) {
+            return Some(framework::explain_gate(snapshot, plugin, code, reasons));
+        }
+        let settings = framework::Settings { tie_break: self.tie_break, detail: Detail::Full };
+        let (mut start, mut scratch) = (self.start, Scratch::default());
+        let attempt = framework::attempt(profile, pod, snapshot, &settings, &mut start, &mut scratch);
+        Some(framework::explain(profile, pod, snapshot, &attempt))
     }
 
     fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use api::{LabelSelector, Labels, PodAffinityTerm, Str, WeightedPodAffinityTerm};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, ScorePlugin, Status,
+    QueueingHint, Remedy, ScorePlugin, Status,
 };
 
-use super::namespace_labels;
+use super::{namespace_labels, wording};
 
 const REASON_AFFINITY: &str = "node(s) didn't match pod affinity rules";
 const REASON_ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
@@ -94,10 +94,24 @@ impl OwnTerm {
             weight,
         }
     }
+    /// What keeps this affinity term from holding on `node`.
+    fn nobody_near(&self, counts: &Counts, node: &NodeInfo) -> Option<Remedy> {
+        let Some(value) = node.labels().get(&self.key) else { return Some(Remedy::new(format!("label {} is missing", self.key))) };
+        let wanted = self.selector.as_ref().map_or_else(|| "nothing".to_owned(), wording::selector);
+        let text = || format!("no pod with {wanted} in {}", wording::domain(&self.key, value));
+        (pair_count(&counts.affinity, &self.key, value) <= 0).then(|| Remedy::new(text()))
+    }
     fn matches(&self, target: &PodInfo) -> bool {
         self.namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(&target.key.namespace))
             && selects(self.selector.as_ref(), &target.labels)
     }
+}
+
+/// Says which pods near `node` are in the way; `None` when there are none.
+fn keeps_away<'a>(near: impl Iterator<Item = &'a PodInfo>, why: &str, key: &Str, node: &NodeInfo) -> Option<Remedy> {
+    let names = wording::pods(near);
+    let value = node.labels().get(key)?;
+    (!names.is_empty()).then(|| Remedy::new(format!("{names} {why} {}", wording::domain(key, value))))
 }
 
 fn matches_all(terms: &[OwnTerm], target: &PodInfo) -> bool {
@@ -165,7 +179,7 @@ impl Counts {
 }
 
 /// Whether all of `other`'s own required anti-affinity terms are about `pod`.
-fn keeps_away(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
+fn objects_to(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
     let theirs = required(other.spec.affinity.pod_anti.as_ref());
     let labels = namespace_labels(snapshot, &pod.key.namespace);
     !theirs.is_empty() && theirs.iter().all(|term| matches(term, &other.key.namespace, pod, &labels))
@@ -190,7 +204,7 @@ impl Plugin for InterPodAffinity {
             ClusterEvent::PodAdded(added) => matches_all(&own(affinity.pod.as_ref()), added),
             // All terms at once, also of anti-affinity: upstream asks no less.
             ClusterEvent::PodDeleted(deleted) => {
-                matches_all(&own(affinity.pod_anti.as_ref()), deleted) || keeps_away(deleted, pod, snapshot)
+                matches_all(&own(affinity.pod_anti.as_ref()), deleted) || objects_to(deleted, pod, snapshot)
             }
             ClusterEvent::PodUpdated { before, pod: changed } => {
                 let became = |terms: &[OwnTerm], from: &PodInfo, to: &PodInfo| !matches_all(terms, from) && matches_all(terms, to);
@@ -270,6 +284,27 @@ impl FilterPlugin for InterPodAffinity {
             return Status::unschedulable(REASON_EXISTING);
         }
         Status::Success
+    }
+
+    fn remedies(&self, counts: &Counts, pod: &PodInfo, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy> {
+        let nodes = snapshot.nodes();
+        let mut missing = Vec::new();
+        if !counts.affinity_holds(pod, node) {
+            missing.extend(counts.affinity_terms.iter().filter_map(|term| term.nobody_near(counts, node)));
+        }
+        for term in &*counts.anti_affinity_terms {
+            let near = wording::same_domain(nodes, node, &term.key).flat_map(|node| &node.pods).filter(|other| term.matches(other));
+            missing.extend(keeps_away(near, "is near, which the pod's anti-affinity forbids:", &term.key, node));
+        }
+        for (key, _) in &counts.existing_anti_affinity {
+            let forbids = |other: &&PodInfo| {
+                let terms = required(other.spec.affinity.pod_anti.as_ref()).iter().filter(|term| term.topology_key == *key);
+                terms.into_iter().any(|term| matches(term, &other.key.namespace, pod, &counts.namespace_labels))
+            };
+            let near = wording::same_domain(nodes, node, key).flat_map(|node| &node.pods).filter(forbids);
+            missing.extend(keeps_away(near, "keeps such pods away:", key, node));
+        }
+        missing
     }
 
     fn add_pod(&self, counts: &mut Counts, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {

@@ -26,6 +26,7 @@ pub(crate) mod volume_binding;
 pub(crate) mod volume_restrictions;
 pub(crate) mod volume_zone;
 mod volumes;
+mod wording;
 
 /// Brings scores into 0..=100 by the largest, turned round when `reverse`.
 ///

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use api::{NodeSelectorTerm, Operator, PreferredSchedulingTerm, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult, QueueingHint,
-    ScorePlugin, Status,
+    Remedy, ScorePlugin, Status,
 };
+
+use super::wording;
 
 const REASON_POD: &str = "node(s) didn't match Pod's node affinity/selector";
 const REASON_ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
@@ -98,6 +100,18 @@ impl FilterPlugin for NodeAffinity {
             return Status::unschedulable_and_unresolvable(REASON_ENFORCED);
         }
         if required_matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON_POD) }
+    }
+
+    fn remedies(&self, (): &(), pod: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let (name, labels) = (node.name(), node.labels());
+        let mut missing: Vec<Remedy> =
+            pod.spec.node_selector.iter().filter_map(|(key, value)| wording::label(key, value, labels)).collect();
+        for terms in [self.added_required.as_ref(), required_terms(pod)].into_iter().flatten() {
+            if !any_term_matches(terms, node) {
+                missing.extend(wording::terms(terms, name, labels));
+            }
+        }
+        missing
     }
 }
 

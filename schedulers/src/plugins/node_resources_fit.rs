@@ -10,8 +10,10 @@ use std::sync::Arc;
 use api::{ResourceName, Resources, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, Reason, Reasons, ScorePlugin, Status,
+    QueueingHint, Reason, Reasons, Remedy, ScorePlugin, Status,
 };
+
+use super::wording;
 
 /// A resource that a strategy looks at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,6 +139,21 @@ fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources)
     shortages.status()
 }
 
+/// How much of a resource is missing on a node, if any.
+fn shortage(name: &ResourceName, request: i64, node: &NodeInfo) -> Option<Remedy> {
+    let allocatable = node.allocatable.get(name);
+    let free = allocatable - node.requested.get(name);
+    let shown = |amount: i64| wording::amount(name, amount);
+    (request > 0 && request > free).then(|| {
+        let text = if request > allocatable {
+            format!("{} {name} short even were it empty: asks {} of {}", shown(request - allocatable), shown(request), shown(allocatable))
+        } else {
+            format!("{} {name} short: asks {}, {} of {} free", shown(request - free), shown(request), shown(free), shown(allocatable))
+        };
+        Remedy::short(text, request - free, request)
+    })
+}
+
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         "NodeResourcesFit"
@@ -173,6 +190,18 @@ impl FilterPlugin for NodeResourcesFit {
 
     fn filter(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo) -> Status {
         fits(wanted, node, node.pods.len() as i64, &node.requested)
+    }
+
+    fn remedies(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let native = [
+            (ResourceName::Cpu, wanted.cpu_millis),
+            (ResourceName::Memory, wanted.memory_bytes),
+            (ResourceName::EphemeralStorage, wanted.ephemeral_storage_bytes),
+        ];
+        let scalars = wanted.scalars.iter().map(|(name, request, _)| (ResourceName::Scalar(name.clone()), *request));
+        let slots = node.allocatable.pods;
+        let full = (node.pods.len() as i64 + 1 > slots).then(|| Remedy::new(format!("one pod fewer: all {slots} places are taken")));
+        full.into_iter().chain(native.into_iter().chain(scalars).filter_map(|(name, request)| shortage(&name, request, node))).collect()
     }
 }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
-    Reason, Reasons, Reservation, Status,
+    Reason, Reasons, Remedy, Reservation, Status,
 };
 
 use super::volumes::{SELECTED_NODE, claim_key, class_of, is_fully_bound};
+use super::wording;
 
 const REASON_NODE: &str = "node(s) didn't match PersistentVolume's node affinity";
 const REASON_BIND: &str = "node(s) didn't find available persistent volumes to bind";
@@ -256,5 +257,20 @@ impl FilterPlugin for VolumeBinding {
             Ok(_) => Status::Success,
             Err(reasons) => Status::UnschedulableAndUnresolvable(Reasons::Many(reasons.into_iter().map(Reason::Static).collect())),
         }
+    }
+
+    fn remedies(&self, claims: &Claims, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let far = |volume: &&Arc<PersistentVolume>| !is_reachable(volume, node.labels());
+        let mut missing: Vec<Remedy> = Vec::new();
+        for volume in claims.bound.iter().flatten().filter(far) {
+            let terms = volume.node_affinity.as_deref().unwrap_or_default();
+            let needs = wording::terms(terms, node.name(), node.labels());
+            missing.extend(needs.iter().map(|need| Remedy::new(format!("volume {} wants another node: {}", volume.meta.name, need.text))));
+        }
+        if claims.bind_waiting(node).is_err() {
+            let names: Vec<String> = claims.waiting.iter().map(|waiting| waiting.claim.meta.key().to_string()).collect();
+            missing.push(Remedy::new(format!("no volume here for {}", wording::list(&names))));
+        }
+        missing
     }
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{ObjectKey, PodSpec, Str, VolumeSource};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
 use super::volumes::{named_claims, not_found};
+use super::wording;
 
 const REASON_DISK: &str = "node(s) had no available disk";
 const REASON_ONE_POD: &str =
@@ -125,6 +126,15 @@ impl FilterPlugin for VolumeRestrictions {
             return Status::unschedulable(REASON_DISK);
         }
         if claims.references > 0 { Status::unschedulable(REASON_ONE_POD) } else { Status::Success }
+    }
+
+    fn remedies(&self, claims: &Claims, pod: &PodInfo, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy> {
+        let takes = |other: &&PodInfo| restricted(&pod.spec).any(|wanted| restricted(&other.spec).any(|used| conflicts(wanted, used)));
+        let uses = |other: &&PodInfo| claims.references_of(other) > 0 && other.key.namespace == pod.key.namespace;
+        let on_disk = wording::pods(node.pods.iter().filter(takes));
+        let in_use = wording::pods(snapshot.nodes().iter().flat_map(|node| &node.pods).filter(uses));
+        let taken = [("the disk is in use by", on_disk), ("its ReadWriteOncePod claim is in use by", in_use)];
+        taken.into_iter().filter(|(_, by)| !by.is_empty()).map(|(what, by)| Remedy::new(format!("{what} {by}"))).collect()
     }
 
     fn add_pod(&self, claims: &mut Claims, _: &PodInfo, added: &PodInfo, _: &NodeInfo) {

@@ -28,6 +28,8 @@ pub(crate) enum Component {
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    ResourceQuota,
+    Namespace,
     ClusterAutoscaler,
     Scheduler,
     Kubelet,
@@ -46,6 +48,8 @@ impl Component {
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::ResourceQuota => "resourcequota-controller",
+            Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
@@ -146,6 +150,18 @@ pub(crate) enum Refusal {
     Conflict,
     /// Admission said no, with this text.
     Forbidden(Str),
+    /// The same because the namespace is being deleted, which controllers take quietly: all of this will end.
+    NamespaceTerminating(Str),
+}
+
+impl Refusal {
+    /// What the API server answers.
+    pub(crate) fn text(&self) -> Str {
+        match self {
+            Self::Conflict => "the object has been modified; please apply your changes to the latest version and try again".into(),
+            Self::Forbidden(why) | Self::NamespaceTerminating(why) => why.clone(),
+        }
+    }
 }
 
 /// The last write of a sync, made once all others have been answered.
@@ -160,6 +176,15 @@ pub(crate) struct Finally {
 }
 
 impl Write {
+    /// Tells a sync's last write why an earlier one was refused.
+    pub(crate) fn learn(&mut self, why: &Str) {
+        if let Self::ReplicaSetStatus(_, status) = self
+            && let Some(failure) = status.replica_failure.as_mut().filter(|failure| failure.message.is_empty())
+        {
+            failure.message = why.clone();
+        }
+    }
+
     /// What the scheduler waits for when it sends this write.
     pub(crate) fn scheduler_call(&self) -> Option<(SchedulerCall, PodId)> {
         match self {

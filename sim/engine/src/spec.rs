@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    Propagation, ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, LimitRange, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget,
+    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -35,6 +35,8 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
+    /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
+    pub watch: bool,
 }
 
 /// Kubernetes objects of the kinds that the engine keeps.
@@ -50,6 +52,8 @@ pub struct Objects {
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    pub resource_quotas: Vec<ResourceQuota>,
+    pub limit_ranges: Vec<LimitRange>,
 }
 
 /// A pool of equal nodes.
@@ -441,6 +445,9 @@ pub enum FaultAction {
     NodeRestart(SimDuration),
     /// The kubelet stops; containers go on. Undone: it starts again.
     KubeletServiceKill,
+    /// The node's kubelet cannot reach the API server, nor the API server the kubelet; pods go on. Undone: the
+    /// kubelet connects again and says what it has to say.
+    NodeNetworkPartition,
     /// The node is cordoned and its pods are evicted. Undone: it is uncordoned.
     NodeDrain,
     /// The node gets a taint. Undone: it loses it.

@@ -1,6 +1,6 @@
 //! The scheduler's side of the contract: one pod and a snapshot in, one decision out.
 
-use api::{Str, Uid};
+use api::{Explanation, Str, Uid};
 
 use crate::{ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, Reservation};
 
@@ -148,6 +148,13 @@ pub trait Scheduler: Send {
 
     /// Chooses a node for `pod`. The caller then assumes the pod on that node in its snapshot.
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision;
+
+    /// What [`Scheduler::schedule`] would decide of `pod` now, and why, with what would have to be otherwise. It changes
+    /// nothing, so that a run with explanations is the same run. `None` when the policy cannot say.
+    fn explain(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<Explanation> {
+        let _ = (pod, snapshot);
+        None
+    }
 
     /// Takes what else `pod` needs on the node chosen for it (Reserve): volumes for its claims, in the
     /// caller's snapshot. Called before the pod is assumed there. What it gives can be taken back with

@@ -92,6 +92,7 @@ impl Scheduling {
                 out.event(Component::Scheduler, true, "FailedScheduling", format!("Pod/{key}"), message);
                 continue;
             }
+            self.explain(&pod, scheduler, view.now, out);
             let decision = scheduler.schedule(&pod.info, &self.snapshot, Detail::Outcome);
             let node = match &decision.outcome {
                 Outcome::Scheduled { node } => Some(self.snapshot.node(*node).name().clone()),

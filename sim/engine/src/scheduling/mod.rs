@@ -11,6 +11,7 @@
 //! Not here: the rules of placing (`schedulers`), the client through which binds go (`world`).
 
 mod cycle;
+mod explain;
 mod preemption;
 mod queue;
 mod requests;
@@ -30,6 +31,7 @@ use crate::event::Event;
 use crate::store::{Change, NodeId, PodId, ReplicaSetId};
 
 use cycle::InFlight;
+pub use explain::Explain;
 use preemption::Preemptions;
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
@@ -53,6 +55,8 @@ pub(crate) struct Scheduling {
     tick_due: Option<SimTime>,
     leftover_due: Option<SimTime>,
     said: Depth,
+    /// Decisions that somebody wants to understand.
+    wanted: Option<Explain>,
 }
 
 struct Assumed {
