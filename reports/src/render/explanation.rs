@@ -196,7 +196,7 @@ fn nearest(nodes: &[TurnedDown], options: ExplanationOptions) -> Vec<String> {
         lines.extend(wrapped(&front, &missing(node), &" ".repeat(front.chars().count())));
     }
     if nodes.len() > shown {
-        lines.push(format!("    and {} more nodes, farther away (--all)", nodes.len() - shown));
+        lines.push(format!("    and {} more nodes (--all)", nodes.len() - shown));
     }
     lines
 }
