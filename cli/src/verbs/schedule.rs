@@ -142,7 +142,7 @@ fn explanation(explained: &Explained, options: ExplanationOptions) -> String {
 fn why(attempt: &Value) -> String {
     let message = inspect::filters_said(text(attempt, "message"));
     if !message.is_empty() {
-        return message.to_owned();
+        return message.trim_end_matches('.').to_owned();
     }
     let chosen = text(attempt, "chosen");
     let total = attempt["feasible"][chosen]["total"].as_i64().or_else(|| attempt["total"].as_i64());

@@ -183,11 +183,15 @@ fn pod_head(pod: &PodLife<'_>, at: SimTime, options: ExplanationOptions) -> Vec<
     }
     let tries = pod.unschedulable.iter().rev().find(|(when, ..)| *when <= at);
     let attempt = tries.map_or_else(|| "no attempt yet".to_owned(), |(when, attempt, ..)| format!("attempt {attempt} at {}", clock(*when)));
-    head.push(format!("Pending since {} ({}); {attempt}", clock(pod.created), at.since(pod.created)));
+    let waits = format!("Pending since {} ({})", clock(pod.created), at.since(pod.created));
     let reasons = explained(pod, at, options);
     if !reasons.is_empty() {
+        head.push(waits);
         head.extend(reasons);
-    } else if let Some((_, _, message, plugins)) = tries {
+        return head;
+    }
+    head.push(format!("{waits}; {attempt}"));
+    if let Some((_, _, message, plugins)) = tries {
         head.extend(parts(message).iter().map(|part| format!("  {part}")));
         if !plugins.is_empty() {
             head.push(format!("  turned down by {}", plugins.join(", ")));

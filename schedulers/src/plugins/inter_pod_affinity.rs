@@ -280,7 +280,7 @@ impl FilterPlugin for InterPodAffinity {
                 terms.into_iter().any(|term| matches(term, &other.key.namespace, pod, &counts.namespace_labels))
             };
             let near = wording::same_domain(nodes, node, key).flat_map(|node| &node.pods).filter(forbids);
-            missing.extend(keeps_away(near, "it is kept away by", key, node));
+            missing.extend(keeps_away(near, "kept away by", key, node));
         }
         missing
     }
