@@ -193,27 +193,30 @@ fn wrapped_cell(line: String) -> Vec<String> {
 
 /// The nodes in whose way the least stands, and what that is. Nodes with the very same in their way share a line.
 fn nearest(nodes: &[TurnedDown], options: ExplanationOptions) -> Vec<String> {
-    let mut told: Vec<(&str, String, usize)> = Vec::new();
+    let mut told: Vec<(Vec<&str>, String)> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for node in nodes {
         let text = missing(node);
         match places.get(&text).filter(|_| !options.all) {
-            Some(place) => told[*place].2 += 1,
+            Some(place) => told[*place].0.push(&node.node),
             None => {
                 places.insert(text.clone(), told.len());
-                told.push((&node.node, text, 0));
+                told.push((vec![&node.node], text));
             }
         }
     }
     told.truncate(if options.all { nodes.len() } else { NEAREST });
-    let name = |node: &str, others: usize| if others == 0 { node.to_owned() } else { format!("{node} and {}", more(others, "node")) };
-    let Some(width) = told.iter().map(|(node, _, others)| name(node, *others).chars().count()).max() else { return Vec::new() };
+    let name = |names: &[&str]| match names {
+        [first, _, _, ..] => format!("{first} and {} more", names.len() - 1),
+        few => few.join(", "),
+    };
+    let Some(width) = told.iter().map(|(names, _)| name(names).chars().count()).max() else { return Vec::new() };
     let mut lines = vec![if nodes.len() == 1 { "  nearest fit" } else { "  nearest fits" }.to_owned()];
-    for (node, text, others) in &told {
-        let front = format!("    {:width$}   ", name(node, *others));
+    for (names, text) in &told {
+        let front = format!("    {:width$}   ", name(names));
         lines.extend(wrapped(&front, text, &" ".repeat(front.chars().count())));
     }
-    let shown: usize = told.iter().map(|(.., others)| others + 1).sum();
+    let shown: usize = told.iter().map(|(names, _)| names.len()).sum();
     if nodes.len() > shown {
         lines.push(format!("    and {} (--all)", more(nodes.len() - shown, "node")));
     }

@@ -274,7 +274,7 @@ impl FilterPlugin for InterPodAffinity {
             let near = wording::same_domain(nodes, node, &term.key).flat_map(|node| &node.pods).filter(|other| term.matches(other));
             missing.extend(keeps_away(near, "its anti-affinity forbids", &term.key, node));
         }
-        for (key, _) in &counts.existing_anti_affinity {
+        for key in counts.existing_anti_affinity.keys() {
             let forbids = |other: &&PodInfo| {
                 let terms = required(other.spec.affinity.pod_anti.as_ref()).iter().filter(|term| term.topology_key == *key);
                 terms.into_iter().any(|term| matches(term, &other.key.namespace, pod, &counts.namespace_labels))
