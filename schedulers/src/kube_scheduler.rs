@@ -3,7 +3,7 @@
 use api::Str;
 use port::{
     ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint,
-    Scheduler,
+    Reservation, Scheduler,
 };
 
 use crate::framework::{self, Attempt, Profile, Scratch, TieBreak};
@@ -63,8 +63,8 @@ impl Scheduler for KubeScheduler {
     }
 
     fn gate(&self, pod: &PodInfo) -> Option<Str> {
-        let (_, _, reasons) = self.profile(&pod.spec.scheduler_name)?.gate(pod)?;
-        Some(reasons.into_iter().next().unwrap_or_default())
+        let (plugin, ..) = self.profile(&pod.spec.scheduler_name)?.gate(pod)?;
+        Some(plugin.into())
     }
 
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision {
@@ -87,10 +87,9 @@ impl Scheduler for KubeScheduler {
         Some(framework::explain(profile, pod, snapshot, &attempt))
     }
 
-    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-        if self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes) {
-            volume_binding::assume(pod, node, snapshot);
-        }
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+        let binds_volumes = self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes);
+        if binds_volumes { volume_binding::assume(pod, node, snapshot) } else { Reservation::default() }
     }
 
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool {

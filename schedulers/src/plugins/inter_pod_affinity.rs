@@ -178,6 +178,13 @@ impl Counts {
     }
 }
 
+/// Whether all of `other`'s own required anti-affinity terms are about `pod`.
+fn objects_to(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
+    let theirs = required(other.spec.affinity.pod_anti.as_ref());
+    let labels = namespace_labels(snapshot, &pod.key.namespace);
+    !theirs.is_empty() && theirs.iter().all(|term| matches(term, &other.key.namespace, pod, &labels))
+}
+
 fn nobody(counts: &PairCounts) -> bool {
     counts.values().all(|values| values.values().all(|count| *count == 0))
 }
@@ -193,20 +200,35 @@ impl Plugin for InterPodAffinity {
             required(affinity).iter().map(|term| OwnTerm::new(term, 0, pod, snapshot)).collect()
         };
         let (near, away) = (required(affinity.pod.as_ref()), required(affinity.pod_anti.as_ref()));
-        let wakes = match event {
+        super::queue_if(match event {
             ClusterEvent::PodAdded(added) => matches_all(&own(affinity.pod.as_ref()), added),
+            // All terms at once, also of anti-affinity: upstream asks no less.
             ClusterEvent::PodDeleted(deleted) => {
-                let labels = namespace_labels(snapshot, &pod.key.namespace);
-                let theirs = required(deleted.spec.affinity.pod_anti.as_ref());
-                matches_all(&own(affinity.pod_anti.as_ref()), deleted)
-                    || (!theirs.is_empty() && theirs.iter().all(|term| matches(term, &deleted.key.namespace, pod, &labels)))
+                matches_all(&own(affinity.pod_anti.as_ref()), deleted) || objects_to(deleted, pod, snapshot)
             }
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let became = |terms: &[OwnTerm], from: &PodInfo, to: &PodInfo| !matches_all(terms, from) && matches_all(terms, to);
+                before.labels != changed.labels
+                    && (changed.uid == pod.uid
+                        || (changed.requested_node.is_some()
+                            && (became(&own(affinity.pod.as_ref()), before, changed)
+                                || became(&own(affinity.pod_anti.as_ref()), changed, before))))
+            }
+            ClusterEvent::NodeAdded(node) => {
                 let labels = snapshot.node(*node).labels();
                 near.iter().any(|term| labels.contains_key(&term.topology_key)) || !away.is_empty()
             }
-        };
-        super::queue_if(wakes)
+            ClusterEvent::NodeUpdated { before, node } => {
+                let value = |of: &Labels, term: &PodAffinityTerm| of.get(&term.topology_key).cloned();
+                let values = |term: &PodAffinityTerm| (value(before.labels(), term), value(snapshot.node(*node).labels(), term));
+                let differ = |(old, new): (Option<Str>, Option<Str>)| old.is_some() && new.is_some() && old != new;
+                let came = |(old, new): (Option<Str>, Option<Str>)| old.is_none() && new.is_some();
+                let went = |(old, new): (Option<Str>, Option<Str>)| old.is_some() && new.is_none();
+                near.iter().any(|term| came(values(term)) || differ(values(term)))
+                    || away.iter().any(|term| went(values(term)) || differ(values(term)))
+            }
+            ClusterEvent::NodeDeleted(_) => false,
+        })
     }
 }
 

@@ -70,7 +70,13 @@ impl Plugin for NodeAffinity {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| self.admits(node) && required_matches(pod, node))
+        let admitted = |node: &NodeInfo| self.admits(node) && required_matches(pod, node);
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => admitted(snapshot.node(*node)),
+            // A change of what addedAffinity asks for does not count, as upstream.
+            ClusterEvent::NodeUpdated { before, node } => !required_matches(pod, before) && admitted(snapshot.node(*node)),
+            _ => false,
+        })
     }
 }
 

@@ -13,8 +13,9 @@ impl Plugin for NodeName {
         "NodeName"
     }
 
-    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| matches(pod, node))
+    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        // Upstream asks nothing of the new node: any counts.
+        super::queue_if(matches!(event, ClusterEvent::NodeAdded(_)))
     }
 }
 

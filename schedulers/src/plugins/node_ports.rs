@@ -29,7 +29,7 @@ impl Plugin for NodePorts {
                 let freed: Vec<HostPort> = HostPort::of(&deleted.spec).collect();
                 conflicts(&HostPort::of(&pod.spec).collect::<Vec<_>>(), &freed)
             }
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+            _ => false,
         };
         super::queue_if(wakes)
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use api::{ResourceName, Str};
+use api::{ResourceName, Resources, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
     QueueingHint, Reason, Reasons, Remedy, ScorePlugin, Status,
@@ -112,6 +112,16 @@ impl NodeResourcesFit {
     }
 }
 
+/// Whether `new` has more than `old` of anything that `wanted` asks for.
+fn any_grew(wanted: &Resources, old: &Resources, new: &Resources) -> bool {
+    let grew = |wanted: i64, old: i64, new: i64| wanted > 0 && new > old;
+    let scalar = |of: &Resources, name: &Str| of.scalars.get(name).copied().unwrap_or(0);
+    grew(wanted.cpu_millis, old.cpu_millis, new.cpu_millis)
+        || grew(wanted.memory_bytes, old.memory_bytes, new.memory_bytes)
+        || grew(wanted.ephemeral_storage_bytes, old.ephemeral_storage_bytes, new.ephemeral_storage_bytes)
+        || wanted.scalars.iter().any(|(name, amount)| grew(*amount, scalar(old, name), scalar(new, name)))
+}
+
 fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources) -> Status {
     let allocatable = &node.allocatable;
     let mut shortages = Shortages::default();
@@ -149,15 +159,25 @@ impl Plugin for NodeResourcesFit {
         "NodeResourcesFit"
     }
 
-    /// A pod that went frees something; a node counts when the pod would fit it were it empty.
+    /// A pod that went frees something, and so does one that asks for less of what this one wants. A node
+    /// counts when the pod would fit it were it empty, and, if it was there before, when it has grown.
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        match event {
-            ClusterEvent::PodDeleted(_) => QueueingHint::Queue,
-            ClusterEvent::PodAdded(_) => QueueingHint::Skip,
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
-                super::queue_if(fits(&self.wanted(pod), snapshot.node(*node), 0, &api::Resources::default()).is_success())
+        let fits_empty = |node: NodeIndex| fits(&self.wanted(pod), snapshot.node(node), 0, &Resources::default()).is_success();
+        super::queue_if(match event {
+            ClusterEvent::PodDeleted(_) => true,
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let (old, new) = (&before.requests.requests, &changed.requests.requests);
+                // Its own amounts, when it is the waiting pod itself: then all that it asked for counts.
+                let wanted = if changed.uid == pod.uid { old } else { &pod.requests.requests };
+                (changed.uid == pod.uid || changed.requested_node.is_some()) && any_grew(wanted, new, old)
             }
-        }
+            ClusterEvent::NodeAdded(node) => fits_empty(*node),
+            ClusterEvent::NodeUpdated { before, node } => {
+                let (old, new) = (&before.allocatable, &snapshot.node(*node).allocatable);
+                fits_empty(*node) && (new.pods > old.pods || any_grew(&pod.requests.requests, old, new))
+            }
+            ClusterEvent::PodAdded(_) | ClusterEvent::NodeDeleted(_) => false,
+        })
     }
 }
 

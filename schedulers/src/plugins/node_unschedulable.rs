@@ -26,7 +26,14 @@ impl Plugin for NodeUnschedulable {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| !node.is_unschedulable() || self.tolerates(pod))
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => !snapshot.node(*node).is_unschedulable(),
+            ClusterEvent::NodeUpdated { before, node } => before.is_unschedulable() && !snapshot.node(*node).is_unschedulable(),
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                changed.uid == pod.uid && super::tolerations_grew(before, changed) && self.tolerates(changed)
+            }
+            _ => false,
+        })
     }
 }
 

@@ -82,11 +82,9 @@ impl Plugin for NodeVolumeLimits {
     }
 
     fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
-        super::queue_if(match event {
-            ClusterEvent::NodeAdded(_) => true,
-            ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
-        })
+        // A new node counts through its CSINode, which does not come as an event here.
+        let detaches = |deleted: &PodInfo| deleted.spec.volumes.iter().any(|volume| claim_key(deleted, volume).is_some());
+        super::queue_if(matches!(event, ClusterEvent::PodDeleted(deleted) if detaches(deleted)))
     }
 }
 

@@ -185,13 +185,30 @@ impl Plugin for PodTopologySpread {
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
         let constraints = self.constraints(pod, snapshot, WhenUnsatisfiable::DoNotSchedule);
-        let wakes = match event {
+        super::queue_if(match event {
             ClusterEvent::PodAdded(other) | ClusterEvent::PodDeleted(other) => {
                 other.key.namespace == pod.key.namespace && constraints.iter().any(|constraint| constraint.selects(other))
             }
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => has_all_keys(&constraints, snapshot.node(*node)),
-        };
-        super::queue_if(wakes)
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let is_own = changed.uid == pod.uid;
+                let taints_matter = || constraints.iter().any(|constraint| constraint.honor_node_taints);
+                let moves = |constraint: &Constraint| constraint.selects(before) != constraint.selects(changed);
+                let involved = is_own || (changed.requested_node.is_some() && changed.key.namespace == pod.key.namespace);
+                involved
+                    && ((is_own && super::tolerations_grew(before, changed) && taints_matter())
+                        || (before.labels != changed.labels && constraints.iter().any(moves)))
+            }
+            ClusterEvent::NodeAdded(node) => has_all_keys(&constraints, snapshot.node(*node)),
+            ClusterEvent::NodeDeleted(node) => has_all_keys(&constraints, node),
+            ClusterEvent::NodeUpdated { before, node } => {
+                let after = snapshot.node(*node);
+                let moved = |constraint: &Constraint| before.labels().get(&constraint.key) != after.labels().get(&constraint.key);
+                match (has_all_keys(&constraints, before), has_all_keys(&constraints, after)) {
+                    (true, true) => constraints.iter().any(moved) || before.node.spec.taints != after.node.spec.taints,
+                    (had, has) => had != has,
+                }
+            }
+        })
     }
 }
 

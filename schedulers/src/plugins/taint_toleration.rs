@@ -53,7 +53,12 @@ impl Plugin for TaintToleration {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| self.fits(pod, node))
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => self.fits(pod, snapshot.node(*node)),
+            ClusterEvent::NodeUpdated { before, node } => !self.fits(pod, before) && self.fits(pod, snapshot.node(*node)),
+            ClusterEvent::PodUpdated { before, pod: changed } => changed.uid == pod.uid && super::tolerations_grew(before, changed),
+            _ => false,
+        })
     }
 }
 

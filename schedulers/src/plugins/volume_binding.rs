@@ -10,7 +10,7 @@ use std::sync::Arc;
 use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
-    Reason, Reasons, Remedy, Status,
+    Reason, Reasons, Remedy, Reservation, Status,
 };
 
 use super::volumes::{SELECTED_NODE, claim_key, class_of, is_fully_bound};
@@ -209,22 +209,26 @@ impl Claims {
 
 /// Takes what the pod's claims need on `node`: volumes become reserved, claims remember for which node their
 /// volume is made. Does nothing for a pod without waiting claims.
-pub(crate) fn assume(pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-    let Ok(Some(claims)) = claims_of(pod, snapshot.objects()) else { return };
-    let Ok(bindings) = claims.bindings(snapshot.node(node)) else { return };
+pub(crate) fn assume(pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+    let mut taken = Reservation::default();
+    let Ok(Some(claims)) = claims_of(pod, snapshot.objects()) else { return taken };
+    let Ok(bindings) = claims.bindings(snapshot.node(node)) else { return taken };
     let node_name = snapshot.node(node).name().clone();
     let objects = snapshot.objects_mut();
     for (name, claim) in bindings.volumes {
         if let Some(volume) = objects.persistent_volumes.get_mut(&name) {
+            taken.volumes.push(volume.clone());
             Arc::make_mut(volume).claim_ref = claim.to_string().into();
         }
     }
     for key in bindings.made {
         if let Some(claim) = objects.persistent_volume_claims.get_mut(&key) {
+            taken.claims.push(claim.clone());
             let annotations = &mut Arc::make_mut(claim).meta.annotations;
             Arc::make_mut(annotations).insert(SELECTED_NODE.into(), node_name.clone());
         }
     }
+    taken
 }
 
 impl Plugin for VolumeBinding {
@@ -233,7 +237,7 @@ impl Plugin for VolumeBinding {
     }
 
     fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |_| true)
+        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
 

@@ -54,6 +54,12 @@ fn restricted(spec: &PodSpec) -> impl Iterator<Item = &VolumeSource> {
     spec.volumes.iter().map(|volume| &volume.source).filter(|source| is_restricted(source))
 }
 
+/// Whether `deleted` had something that `waiting` may have been turned down for.
+fn releases(deleted: &PodSpec, waiting: &PodSpec) -> bool {
+    restricted(waiting).any(|wanted| restricted(deleted).any(|used| conflicts(wanted, used)))
+        || named_claims(waiting).any(|name| named_claims(deleted).any(|used| used == name))
+}
+
 /// The pod's ReadWriteOncePod claims, and how often pods that are placed refer to them.
 #[derive(Clone, Default)]
 pub(crate) struct Claims {
@@ -76,11 +82,12 @@ impl Plugin for VolumeRestrictions {
         "VolumeRestrictions"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+    /// A pod that went counts when it had a disk that conflicts, or a claim of the same name.
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         super::queue_if(match event {
             ClusterEvent::NodeAdded(_) => true,
-            ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+            ClusterEvent::PodDeleted(deleted) => deleted.key.namespace == pod.key.namespace && releases(&deleted.spec, &pod.spec),
+            _ => false,
         })
     }
 }

@@ -73,7 +73,7 @@ impl Plugin for VolumeZone {
     }
 
     fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |_| true)
+        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
 

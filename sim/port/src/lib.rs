@@ -18,4 +18,4 @@ pub use api::{ClusterObjects, Explanation, Remedy};
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
-pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex};
+pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex, Reservation};

@@ -389,6 +389,17 @@ pub enum Record {
         /// Used cpu, mean since the last sample.
         cpu_used_millis: i64,
     },
+    /// What a watch of the whole API tells of an object; only when the run asks for it.
+    Watch {
+        /// Kind; `HPA` and `PDB` for the two with long names.
+        kind: Str,
+        /// `namespace/name`; the name alone where there is no namespace.
+        name: Str,
+        /// ADDED, MODIFIED or DELETED.
+        ev: Str,
+        /// Facts that changed, by name; null when one is no longer there.
+        set: serde_json::Map<String, serde_json::Value>,
+    },
     /// The last line.
     End {
         /// Events the world handled.
