@@ -148,8 +148,25 @@ fn pod_story(run: &Run<'_>, pod: &PodLife<'_>, at: SimTime, options: Explanation
         told.push((when, format!("{what} by {by}, grace {grace}{}", blame(run, pod, when))));
     }
     told.extend(pod.removed.map(|when| (when, "gone".to_owned())));
+    told.extend(said_of(run, pod));
     told.extend(struck_by(run, pod).into_iter().map(|fault| (fault.began, format!("struck by fault {} ({})", fault.name, fault.action))));
     tell(pod_head(pod, at, options), told, at)
+}
+
+/// Events about the pod that no other record tells: what the cluster autoscaler made of it, who preempted it. One that is
+/// said again and again is told once.
+fn said_of(run: &Run<'_>, pod: &PodLife<'_>) -> Told {
+    const TOLD: [&str; 3] = ["TriggeredScaleUp", "NotTriggerScaleUp", "Preempted"];
+    let object = format!("Pod/{}", pod.name);
+    let is_meant = |at: SimTime| at >= pod.created && pod.removed.is_none_or(|removed| at <= removed);
+    let mut told: Told = Vec::new();
+    for event in run.events.iter().filter(|event| event.object == object && TOLD.contains(&event.reason) && is_meant(event.at)) {
+        let text = format!("{}: {}", event.source, event.message);
+        if told.iter().all(|(_, known)| *known != text) {
+            told.push((event.at, text));
+        }
+    }
+    told
 }
 
 /// Decisions up to `at` that the trace explains, each with its outcome.
