@@ -62,6 +62,11 @@ fn a_pending_pod_of_a_run_is_explained_node_by_node() {
     let nameless = |word: &str| if word.starts_with("default/full-") { "default/POD".to_owned() } else { word.to_owned() };
     insta::assert_snapshot!(story.split(' ').map(nameless).collect::<Vec<_>>().join(" "));
     assert!(why(scratch.path(), &[&pod, "--at", "1m", "--all"]).contains("general-5"));
+    let document: serde_json::Value = serde_json::from_str(&why(scratch.path(), &[&pod, "--at", "1m", "-o", "json"])).unwrap();
+    let explanation = &document["decisions"][0]["explanation"];
+    assert_eq!((&document["schemaVersion"], explanation["turnedDown"].as_array().map(Vec::len)), (&1.into(), Some(6)));
+    assert_eq!(explanation["turnedDown"][0]["objections"][0]["plugin"], "NodeResourcesFit");
+    assert!(why(scratch.path(), &["deployment/full", "--at", "1m"]).contains("6 pods without a node"));
     let from_trace = why(scratch.path(), &[&pod, "--at", "1m", "--trace-only"]);
     assert!(from_trace.contains("turned down by NodeResourcesFit") && !from_trace.contains("nearest fit"), "{from_trace}");
 }
@@ -96,14 +101,26 @@ fn what_can_no_longer_be_run_is_told_from_the_trace_alone() {
     fs::write(&file, &text).unwrap();
     expect_exit(wavetank().arg("run").arg(&file).args(["--exit-zero", "--no-report", "--out"]).arg(scratch.path()), 0);
     let pod = first_pending(scratch.path());
+    let told_without = |because: &str| {
+        // Not quiet: what it says beside the story is what this is about.
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wavetank"));
+        let output = command.args(["why", &pod, "--at", "1m", "--run"]).arg(scratch.path().join("full")).output().unwrap();
+        let (story, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(story.contains("turned down by NodeResourcesFit") && !story.contains("nearest fit"), "{story}");
+        assert!(said.contains("note: without scores and nearest fits:") && said.contains(because), "{said}");
+    };
     fs::write(&file, text.replace("replicas: 30", "replicas: 31")).unwrap();
-    // Not quiet: what it says beside the story is what this is about.
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wavetank"));
-    let output = command.args(["why", &pod, "--at", "1m", "--run"]).arg(scratch.path().join("full")).output().unwrap();
-    let (story, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(story.contains("turned down by NodeResourcesFit") && !story.contains("nearest fit"), "{story}");
-    assert!(said.contains("note: without scores and nearest fits:") && said.contains("is no longer what was run"), "{said}");
+    told_without("is no longer what was run");
+    fs::write(&file, "spec: {").unwrap();
+    told_without("can no longer be run");
+    fs::remove_file(&file).unwrap();
+    told_without("there is no file");
+    fs::write(&file, &text).unwrap();
+    let manifest = scratch.path().join("full/manifest.json");
+    let written = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, written.replace(env!("CARGO_PKG_VERSION"), "0.0.0-other")).unwrap();
+    told_without("0.0.0-other, which may decide otherwise");
 }
 
 #[test]

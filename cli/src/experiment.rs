@@ -183,3 +183,26 @@ fn job_id(header: &Header) -> String {
     let digest = trace::Digest::new(header).finish();
     digest[..12].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_run_is_heard_to_take_another_course() {
+        let mark = |name: &str| Record::Mark { mark: name.into() };
+        let recorded = [(SimTime::ZERO, mark("a")), (SimTime::from_secs(1), mark("b"))];
+        let explanation = || Record::Explanation { pod: "ns/pod".into(), attempt: 1, explanation: Box::default() };
+        let parts = |again: &[(SimTime, Record)]| {
+            let mut sink = Comparing { recorded: recorded.iter(), parted: false, explanations: Vec::new() };
+            again.iter().for_each(|(at, record)| sink.record(*at, record));
+            (sink.parted, sink.explanations.len())
+        };
+        let [a, b] = &recorded;
+        assert_eq!(parts(&[a.clone(), (SimTime::ZERO, explanation()), b.clone()]), (false, 1), "explanations are no difference");
+        assert_eq!(parts(std::slice::from_ref(a)), (false, 0), "it need not go to the end");
+        assert_eq!(parts(&[a.clone(), a.clone()]), (true, 0), "another record");
+        assert_eq!(parts(&[a.clone(), (SimTime::from_secs(2), mark("b"))]), (true, 0), "another time");
+        assert_eq!(parts(&[a.clone(), b.clone(), b.clone()]), (true, 0), "one more");
+    }
+}

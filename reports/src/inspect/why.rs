@@ -338,7 +338,14 @@ fn node_story(run: &Run<'_>, node: &NodeLife<'_>, at: SimTime) -> Vec<String> {
     let size = format!("cpu {}, memory {}, {} pods", Quantity::from_millis(node.cpu_millis), bytes(node.memory_bytes), node.pods);
     let there = |pod: &&PodLife<'_>| pod.exists_at(at) && pod.scheduled.is_some_and(|bound| bound.node == node.name && bound.at <= at);
     let pods = run.pods.iter().filter(there).count();
-    tell(vec![format!("node {}: {size}{place}", node.name), format!("{pods} pods at {}", clock(at))], told, at)
+    let pods = if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") };
+    let carried = node.usage.iter().rev().find(|(when, _)| *when <= at).map_or_else(String::new, |(_, usage)| {
+        let cpu = |millis: i64| Quantity::from_millis(millis);
+        let (requested, used, all) = (usage.cpu_requested_millis, usage.cpu_used_millis, node.cpu_millis);
+        let (memory, of) = (bytes(usage.memory_requested_bytes), bytes(node.memory_bytes));
+        format!(": cpu {} of {} requested, {} used; memory {memory} of {of} requested", cpu(requested), cpu(all), cpu(used))
+    });
+    tell(vec![format!("node {}: {size}{place}", node.name), format!("{pods} at {}{carried}", clock(at))], told, at)
 }
 
 fn workload_story(run: &Run<'_>, kind: &'static str, shown: &'static str, name: &str, at: SimTime) -> Result<Vec<String>, InspectError> {
@@ -393,5 +400,7 @@ fn waiting(run: &Run<'_>, workload: &str, at: SimTime) -> Option<String> {
     let longest = pending.iter().map(|pod| at.since(pod.created)).max().unwrap_or(SimDuration::ZERO);
     let message = pending.iter().filter_map(|pod| pod.unschedulable.iter().rev().find(|(when, ..)| *when <= at)).next_back();
     let reason = message.map_or_else(String::new, |(_, _, message, _)| format!("; last message: {}", reasons(message)));
-    (!pending.is_empty()).then(|| format!("{} pods without a node, the longest for {longest}{reason}", pending.len()))
+    let first = pending.iter().min_by_key(|pod| (pod.created, pod.name))?;
+    let count = if pending.len() == 1 { "1 pod".to_owned() } else { format!("{} pods", pending.len()) };
+    Some(format!("{count} without a node, the longest for {longest} (pod/{}){reason}", first.name))
 }
