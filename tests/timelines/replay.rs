@@ -134,7 +134,9 @@ impl<'a> Lowering<'a> {
             "delete" => self.delete(t, kind, name, step.text("propagationPolicy")),
             "kubectl" => self.kubectl(t, step.text("args")),
             "node-join" => self.apply(t, "Node", step.text("node")),
-            "delete-node" => self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background)),
+            "delete-node" => {
+                self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background))
+            }
             "taint" | "untaint" => self.taint(place, step),
             "node-partition" | "node-freeze" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
             "node-kill" => self.strike(place, &[step.text("node")], t, FaultAction::NodePoweroff),
@@ -258,14 +260,19 @@ impl<'a> Lowering<'a> {
         let args: Vec<&str> = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let value = |name: &str| args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
         let constant = |text: &str| text.parse().ok().map(Distribution::Constant);
-        let command: Vec<&str> =
-            container.pointer("/readinessProbe/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let command: Vec<&str> = container
+            .pointer("/readinessProbe/exec/command")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let key = ObjectKey::new(self.recording.namespace(), name);
         self.spec.behaviors.insert(
             0,
             Behavior {
                 selector: PodSelector { workload: Some((*kind, key)), image: Some(image.as_str().into()), ..PodSelector::default() },
-                image_pull: image.rsplit_once("pull").and_then(|(_, takes)| constant(takes)),
+                image_pull: image.rsplit_once("pull").and_then(|(_, takes)| constant(if takes == "fail" { "200ms" } else { takes })),
                 ready_after: match command.as_slice() {
                     ["ready", after] => constant(after),
                     _ => None,
@@ -275,8 +282,12 @@ impl<'a> Lowering<'a> {
                 crash: value("exit-after").and_then(constant).map(|after| Crash {
                     after,
                     exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
+                    times: value("fail-times").and_then(|times| times.parse().ok()),
                 }),
-                service: None,
+                image_pull_error: image
+                    .ends_with("pullfail")
+                    .then(|| "rpc error: code = NotFound desc = failed to pull and unpack image: not found".into()),
+                ..Behavior::default()
             },
         );
     }
@@ -356,4 +367,3 @@ fn merge(object: &mut Value, patch: &Value) {
         (object, patch) => *object = patch.clone(),
     }
 }
-

@@ -131,6 +131,8 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
+    /// Sets a node's MemoryPressure condition.
+    NodeMemoryPressure(NodeId, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.

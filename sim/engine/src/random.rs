@@ -38,6 +38,9 @@ pub enum Purpose {
     HpaPhase = 21,
     TieBreak = 22,
     Expander = 23,
+    KubeletPhases = 40,
+    PodSyncJitter = 41,
+    PreStop = 42,
     LeaderElection = 50,
     ApiLatency = 51,
 }

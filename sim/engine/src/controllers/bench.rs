@@ -459,7 +459,8 @@ impl TestPod {
     pub(super) fn restarts(self, count: u32) -> Self {
         self.with(|pod| {
             let state = ContainerState::Running { started: SimTime::ZERO };
-            let status = ContainerStatus { state, ready: true, started: true, restart_count: count, requests: None, allocated: None };
+            let status =
+                ContainerStatus { state, ready: true, started: true, restart_count: count, last: None, requests: None, allocated: None };
             pod.status.containers = vec![status];
         })
     }

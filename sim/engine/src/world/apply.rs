@@ -115,6 +115,7 @@ impl World {
                 }
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
+            Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),

@@ -289,6 +289,8 @@ impl World {
             Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
             Event::UnschedulableFlush => self.scheduling.unschedulable_flush(&*self.scheduler, view!(self), &mut out),
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
+            Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
+            Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
             Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),

@@ -74,7 +74,18 @@ impl World {
                     self.power_off(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
+            FaultAction::NodeShutdown => {
+                if self.faults.power_lost(node) {
+                    self.kubelets.shut_down(node, view!(self), out);
+                }
+            }
+            FaultAction::NodeNetworkPartition => {
+                if self.faults.cut_off(node) {
+                    self.kubelets.cut_off(node);
+                    self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+                }
+            }
+            FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
                     self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
@@ -94,13 +105,19 @@ impl World {
 
     fn heal_node(&mut self, action: &FaultAction, node: NodeId, out: &mut Effects) {
         match action {
-            FaultAction::NodePoweroff | FaultAction::NodeRestart(_) => {
-                if self.faults.power_back(node) {
+            FaultAction::NodePoweroff | FaultAction::NodeRestart(_) | FaultAction::NodeShutdown => {
+                if self.faults.power_back(node) && !self.kubelets.shutdown_cancelled(node, view!(self), out) {
                     self.kubelets.node_up(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
+            FaultAction::NodeNetworkPartition => {
+                if self.faults.reconnected(node) {
+                    self.kubelets.reconnected(node, view!(self), out);
+                    self.heartbeat_resumes(node, out);
+                }
+            }
+            FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
@@ -133,6 +150,13 @@ impl World {
         self.silence(node);
         self.kubelets.node_down(node, view!(self));
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+    }
+
+    /// The shutdown of a node has come to its end, unless it was called off.
+    pub(super) fn shutdown_is_through(&mut self, node: NodeId, out: &mut Effects) {
+        if self.faults.is_out(node) {
+            self.power_off(node, out);
+        }
     }
 
     /// The kubelet renews its lease again, unless something else keeps it from that.

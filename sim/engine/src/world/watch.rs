@@ -152,6 +152,9 @@ fn pod_conditions(pod: &Pod) -> Value {
             told.insert(name.into(), status_text(condition.status, &condition.reason));
         }
     }
+    if let Some(ready) = conditions.ready_to_start_containers {
+        told.insert("PodReadyToStartContainers".into(), json!(if ready { "True" } else { "False" }));
+    }
     if !conditions.disruption_target.is_empty() {
         told.insert("DisruptionTarget".into(), json!(format!("True:{}", conditions.disruption_target)));
     }
@@ -165,7 +168,8 @@ fn containers(pod: &Pod) -> Value {
 }
 
 fn container(status: &ContainerStatus) -> Value {
-    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": Value::Null })
+    let last = status.last.as_ref().map(|last| format!("terminated:{}:{}", last.reason, last.exit_code));
+    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": last })
 }
 
 fn state_text(state: &ContainerState) -> String {
