@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rayon::prelude::*;
+
 #[path = "timelines/compare.rs"]
 mod compare;
 #[path = "timelines/placement.rs"]
@@ -39,28 +41,29 @@ fn main() -> ExitCode {
     for recording in &recordings {
         groups.entry(recording.group()).or_default().push(recording);
     }
-    let (mut passed, mut failed, mut pending) = (0, 0, 0);
     let chosen = |recording: &&Recording| words.is_empty() || words.iter().any(|word| recording.name.contains(word.as_str()));
-    for recording in recordings.iter().filter(chosen) {
-        if arguments.iter().any(|word| word == "--dump") {
+    let chosen: Vec<&Recording> = recordings.iter().filter(chosen).collect();
+    if arguments.iter().any(|word| word == "--dump") {
+        for recording in chosen {
             replay::replay(recording, *SEEDS.start()).iter().for_each(|line| println!("{line}"));
-            continue;
         }
-        let left_out = replay::not_played(recording);
-        let differences = differences(recording, &groups[recording.group()], &left_out);
+        return ExitCode::SUCCESS;
+    }
+    let look = |recording: &&Recording| look(recording, &groups[recording.group()]);
+    let answers: Vec<Answer> = chosen.par_iter().map(look).collect();
+    let (mut passed, mut failed, mut pending) = (0, 0, 0);
+    for (recording, Answer { differences, left_out }) in chosen.iter().zip(answers) {
         if differences.is_empty() && left_out.is_empty() {
             passed += 1;
-            continue;
-        }
-        if differences.is_empty() {
+        } else if differences.is_empty() {
             pending += 1;
             println!("{}: pending: {}", recording.name, left_out.into_iter().collect::<Vec<_>>().join(", "));
-            continue;
-        }
-        failed += 1;
-        println!("{}: {} differences", recording.name, differences.len());
-        for difference in differences.iter().take(if tells_all { usize::MAX } else { 1 }) {
-            println!("  {}\n    recorded  {}\n    simulated {}", difference.fact, difference.recorded, difference.simulated);
+        } else {
+            failed += 1;
+            println!("{}: {} differences", recording.name, differences.len());
+            for difference in differences.iter().take(if tells_all { usize::MAX } else { 1 }) {
+                println!("  {}\n    recorded  {}\n    simulated {}", difference.fact, difference.recorded, difference.simulated);
+            }
         }
     }
     println!("{passed} passed, {failed} failed, {pending} pending");
@@ -71,7 +74,15 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn differences(recording: &Recording, group: &[&Recording], left_out: &BTreeSet<String>) -> Vec<compare::Difference> {
+/// What came of a replay.
+struct Answer {
+    differences: Vec<compare::Difference>,
+    /// Kinds that are not played yet; their objects are not compared.
+    left_out: BTreeSet<String>,
+}
+
+fn look(recording: &Recording, group: &[&Recording]) -> Answer {
+    let left_out = replay::not_played(recording);
     // Objects of a kind that is not played, and what they own.
     let leave_out = |subject: &str| left_out.iter().any(|kind| subject.contains(&format!("{kind}/")));
     let interests = Interests { leave_out: &leave_out };
@@ -82,7 +93,8 @@ fn differences(recording: &Recording, group: &[&Recording], left_out: &BTreeSet<
     let recorded: Vec<&Story> = recorded.iter().collect();
     let simulate = |seed| story(&replay::replay(recording, seed), recording.namespace(), &script(recording), &interests);
     let seeds: Vec<Story> = SEEDS.map(simulate).collect();
-    compare::differences(&recorded, &seeds, group.iter().all(|other| other.has_usable_latencies()))
+    let has_usable_latencies = group.iter().all(|other| other.has_usable_latencies());
+    Answer { differences: compare::differences(&recorded, &seeds, has_usable_latencies), left_out }
 }
 
 fn directory() -> PathBuf {

@@ -91,7 +91,7 @@ pub(crate) fn story(lines: &[Line], namespace: &str, script: &[f64], interests: 
     let mut story = Story::default();
     tell_objects(&lives, &names, script, end, &mut story);
     tell_pods(&lives, &names, end, &mut story);
-    tell_slices(&lives, &names, end, &mut story);
+    tell_slices(&lives, &names, end, interests, &mut story);
     tell_events(lines, &names, interests, &mut story);
     story
 }
@@ -196,6 +196,13 @@ impl Names {
         if is_identity(bare) {
             return format!("<uid>{tail}");
         }
+        // A pod that was never there: its ReplicaSet's name and five characters.
+        if let Some((set, tail_of_name)) = bare.rsplit_once('-')
+            && tail_of_name.len() == 5
+            && self.called.get(set).is_some_and(|called| called.contains('#'))
+        {
+            return format!("<pod>{tail}");
+        }
         for separator in ['/', '_'] {
             if let Some((head, last)) = bare.split_once(separator).filter(|(head, _)| !head.is_empty()) {
                 let parts = (self.word(head), self.word(last));
@@ -221,10 +228,13 @@ fn is_identity(word: &str) -> bool {
     matches!(word.len(), 16 | 36) && word.chars().all(is_hex)
 }
 
+/// Events are told apart; of the others nothing is played.
+const KINDS_NOT_COMPARED: &[&str] = &["Event", "Namespace", "ControllerRevision"];
+
 fn lives(lines: &[Line], names: &Names, interests: &Interests<'_>) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut now: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for line in lines.iter().filter(|line| line.kind != "Event" && line.kind != "Namespace") {
+    for line in lines.iter().filter(|line| !KINDS_NOT_COMPARED.contains(&line.kind.as_str())) {
         let key = (line.kind.as_str(), line.name.as_str());
         if matches!(&*line.ev, "ADDED" | "INITIAL") {
             let subject = names.subject(&line.kind, &line.name);
@@ -306,10 +316,12 @@ fn tell_objects(lives: &[Life], names: &Names, script: &[f64], end: f64, story: 
 /// A path, and how long after the change before it, or the last step of the script, each change came.
 fn tell_path(life: &Life, fact: &str, path: &[(f64, &Value)], names: &Names, script: &[f64], end: f64, story: &mut Story) {
     let subject = &life.subject;
-    for (place, pair) in path.windows(2).enumerate() {
+    for pair in path.windows(2) {
         let (from, (t, value)) = (pair[0].0, pair[1]);
         let after = (t - from).min(since(t, script));
-        story.numbers.insert(format!("{subject} {fact}, change {} to {}", place + 1, names.text(&show(value))), vec![after]);
+        let step = script.iter().filter(|step| **step <= t).count();
+        let key = format!("{subject} {fact}, change to {} after step {step}", names.text(&show(value)));
+        story.numbers.entry(key).or_default().push(after);
     }
     story.paths.entry(format!("{subject} {fact}")).or_default().push(life.told(path, names, end));
 }
@@ -382,12 +394,16 @@ fn tell_pod_times(life: &Life, story: &mut Story) {
 }
 
 /// How the pods of each group went through a Service's endpoints.
-fn tell_slices(lives: &[Life], names: &Names, end: f64, story: &mut Story) {
+fn tell_slices(lives: &[Life], names: &Names, end: f64, interests: &Interests<'_>, story: &mut Story) {
     for life in lives.iter().filter(|life| life.kind == "EndpointSlice") {
         for pod in life.fields("endpoints") {
             let path = life.field("endpoints", &pod);
             let path: Vec<(f64, &Value)> = path.into_iter().skip_while(|(_, value)| value.is_null()).collect();
-            let fact = format!("{} endpoints, {}", life.subject, names.subject("Pod", &pod));
+            let subject = names.subject("Pod", &pod);
+            if (interests.leave_out)(&subject) {
+                continue;
+            }
+            let fact = format!("{} endpoints, {subject}", life.subject);
             story.paths.entry(fact).or_default().push(life.told(&path, names, end));
         }
     }
@@ -400,6 +416,8 @@ const EVENTS_NOT_COMPARED: &[(&str, &str, &str)] = &[
     ("kubelet", "NodeHasNoDiskPressure", "counted over all runs of the rig"),
     ("kubelet", "NodeHasSufficientPID", "counted over all runs of the rig"),
     ("kubelet", "NodeReady", "counted over all runs of the rig"),
+    ("kubelet", "Starting", "counted over all runs of the rig"),
+    ("kubelet", "Rebooted", "the rig's processes share one boot id"),
 ];
 
 /// Which Events were told of how many objects, and how often each.
@@ -436,6 +454,8 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
         }
         let message = match reason {
             "FailedScheduling" => "<message>".to_owned(), // It counts other namespaces' nodes and pods.
+            // Placement is compared as counts.
+            "Scheduled" | "Preempted" => names.text(text("message")).rsplit_once(' ').map_or_else(String::new, |(rest, _)| rest.to_owned()),
             // The sizes are facts of their own.
             "ScalingReplicaSet" => names.text(text("message")).replace(|c: char| c.is_ascii_digit(), "").replace(" from  to ", " from n to n"),
             _ => names.text(text("message")),

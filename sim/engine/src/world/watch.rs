@@ -335,8 +335,8 @@ struct Recorders {
     similar: BTreeMap<[Str; 4], (Vec<Str>, SimTime)>,
     /// How often an Event was told.
     counts: BTreeMap<([Str; 4], Str), u64>,
-    /// Tokens (source, object), and since when they are counted.
-    tokens: BTreeMap<[Str; 2], (f64, SimTime)>,
+    /// Tokens (source, object, type), and since when they are counted.
+    tokens: BTreeMap<[Str; 3], (f64, SimTime)>,
 }
 
 impl Tap {
@@ -362,7 +362,7 @@ impl Tap {
         let count = self.recorders.counts.entry((key, counted)).or_default();
         *count += 1;
         let count = *count;
-        if !self.recorders.has_token(source, object, now) {
+        if !self.recorders.has_token([source.clone(), object.clone(), kind.clone()], now) {
             return None;
         }
         if is_combined {
@@ -391,8 +391,8 @@ impl Recorders {
         is_combined
     }
 
-    fn has_token(&mut self, source: &Str, object: &Str, now: SimTime) -> bool {
-        let (tokens, since) = self.tokens.entry([source.clone(), object.clone()]).or_insert((f64::from(BURST), now));
+    fn has_token(&mut self, key: [Str; 3], now: SimTime) -> bool {
+        let (tokens, since) = self.tokens.entry(key).or_insert((f64::from(BURST), now));
         let refilled = *tokens + now.since(*since).as_secs_f64() / REFILL.as_secs_f64();
         *since = now;
         *tokens = refilled.min(f64::from(BURST));
