@@ -84,6 +84,13 @@ fn scored(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, attempt:
             node.scores.push(PluginScore { plugin: plugin.name().into(), raw, normalized, weight });
         }
     }
+    // What no plugin of the profile gave.
+    for node in &mut scored {
+        let others = node.total - node.scores.iter().map(PluginScore::weighted).sum::<i64>();
+        if others != 0 {
+            node.scores.push(PluginScore { plugin: "others".into(), raw: others, normalized: others, weight: 1 });
+        }
+    }
     scored.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.node.cmp(&b.node)));
     scored
 }
@@ -98,9 +105,13 @@ fn turned_down(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, att
         let missing = node.missing_permille();
         nodes.push((node, missing));
     };
-    for (index, plugin, _) in &attempt.rejected {
+    for (index, plugin, status) in &attempt.rejected {
         let info = snapshot.node(*index);
         let mut objections = all_objections(filters, info);
+        // Whoever turned it down and is no filter of the profile cannot be asked again.
+        if !objections.iter().any(|objection| *objection.plugin == **plugin) {
+            objections.extend(objection(plugin, status));
+        }
         objections.sort_by_key(|objection| *objection.plugin != **plugin);
         add(info, objections);
     }
