@@ -151,6 +151,11 @@ fn resources(cx: &mut Cx<'_>, list: &BTreeMap<String, QuantityText>, path: &Poin
     list.iter().filter_map(amount).collect()
 }
 
+/// An amount of memory, in bytes.
+pub(crate) fn memory(cx: &mut Cx<'_>, text: &QuantityText, path: &Pointer) -> Option<i64> {
+    cx.quantity(&ResourceName::Memory, text, path)
+}
+
 const EFFECTS: &[(&str, TaintEffect)] =
     &[("NoSchedule", TaintEffect::NoSchedule), ("PreferNoSchedule", TaintEffect::PreferNoSchedule), ("NoExecute", TaintEffect::NoExecute)];
 
