@@ -134,7 +134,9 @@ impl<'a> Lowering<'a> {
             "delete" => self.delete(t, kind, name, step.text("propagationPolicy")),
             "kubectl" => self.kubectl(t, step.text("args")),
             "node-join" => self.apply(t, "Node", step.text("node")),
-            "delete-node" => self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background)),
+            "delete-node" => {
+                self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background))
+            }
             "taint" | "untaint" => self.taint(place, step),
             "node-partition" | "node-freeze" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
             "node-kill" => self.strike(place, &[step.text("node")], t, FaultAction::NodePoweroff),
@@ -258,8 +260,13 @@ impl<'a> Lowering<'a> {
         let args: Vec<&str> = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let value = |name: &str| args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
         let constant = |text: &str| text.parse().ok().map(Distribution::Constant);
-        let command: Vec<&str> =
-            container.pointer("/readinessProbe/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let command: Vec<&str> = container
+            .pointer("/readinessProbe/exec/command")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let key = ObjectKey::new(self.recording.namespace(), name);
         self.spec.behaviors.insert(
             0,
@@ -272,10 +279,9 @@ impl<'a> Lowering<'a> {
                 },
                 never_ready: command == ["never"],
                 stop: value("stop-takes").and_then(constant),
-                crash: value("exit-after").and_then(constant).map(|after| Crash {
-                    after,
-                    exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
-                }),
+                crash: value("exit-after")
+                    .and_then(constant)
+                    .map(|after| Crash { after, exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0) }),
                 service: None,
             },
         );
@@ -356,4 +362,3 @@ fn merge(object: &mut Value, patch: &Value) {
         (object, patch) => *object = patch.clone(),
     }
 }
-

@@ -233,8 +233,25 @@ fn lives(lines: &[Line], names: &mut Names) -> Vec<Life> {
 
 /// Facts that are names, clocks or said in another way.
 const NOT_COMPARED: &[&str] = &[
-    "podIP", "node", "nominatedNode", "hash", "image", "labels", "generation", "observedGeneration", "lastScaleTime", "metrics",
-    "endpoints", "startTime", "completionTime", "uncounted", "clusterIP", "currentRevision", "updateRevision", "owner", "specFinalizers",
+    "podIP",
+    "node",
+    "nominatedNode",
+    "hash",
+    "image",
+    "labels",
+    "generation",
+    "observedGeneration",
+    "lastScaleTime",
+    "metrics",
+    "endpoints",
+    "startTime",
+    "completionTime",
+    "uncounted",
+    "clusterIP",
+    "currentRevision",
+    "updateRevision",
+    "owner",
+    "specFinalizers",
 ];
 
 fn show(value: &Value) -> String {
@@ -382,8 +399,13 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
             if (interests.leave_out)(&object) {
                 continue;
             }
-            let event =
-                Told { kind: text("type").into(), reason: text("reason").into(), object, message: names.text(text("message")), source: text("source").into() };
+            let event = Told {
+                kind: text("type").into(),
+                reason: text("reason").into(),
+                object,
+                message: names.text(text("message")),
+                source: text("source").into(),
+            };
             *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += count;
             last.insert((line.name.as_str(), count), event);
         } else if line.ev == "MODIFIED"
