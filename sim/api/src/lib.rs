@@ -11,6 +11,7 @@
 //!
 //! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
 
+mod batch;
 mod labels;
 mod meta;
 mod node;
@@ -22,6 +23,7 @@ mod storage;
 mod time;
 mod workload;
 
+pub use batch::*;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Uid};
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Labels, SimTime, Str};
+use crate::{Labels, SimDuration, SimTime, Str};
 
 /// An object's identity over its whole life. Never reused in a run; its order means nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
@@ -140,6 +140,8 @@ pub struct ObjectMeta {
     pub creation: SimTime,
     /// When its graceful deletion was asked for, plus the grace: the official `deletionTimestamp`.
     pub deletion: Option<SimTime>,
+    /// The grace that is in it: the official `deletionGracePeriodSeconds`.
+    pub deletion_grace: Option<SimDuration>,
     /// The version of its last write; assigned by the store.
     pub resource_version: u64,
     /// Raised by every change of its spec; assigned by the store.
@@ -161,5 +163,15 @@ impl ObjectMeta {
     #[must_use]
     pub const fn is_deleting(&self) -> bool {
         self.deletion.is_some()
+    }
+    /// Whether this finalizer is on it.
+    #[must_use]
+    pub fn has_finalizer(&self, finalizer: &str) -> bool {
+        self.finalizers.iter().any(|known| &**known == finalizer)
+    }
+    /// Whether its finalizers are all that keeps it.
+    #[must_use]
+    pub fn waits_for_finalizers(&self) -> bool {
+        self.is_deleting() && self.deletion_grace.is_some_and(SimDuration::is_zero)
     }
 }

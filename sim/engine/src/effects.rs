@@ -28,6 +28,7 @@ pub(crate) enum Component {
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    Job,
     ClusterAutoscaler,
     Scheduler,
     Kubelet,
@@ -46,6 +47,7 @@ impl Component {
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::Job => "job-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
@@ -122,8 +124,14 @@ pub(crate) enum Write {
     Update(AnyObject, Part),
     /// Deletes an object by name, as kubectl would (background propagation).
     Delete(Kind, ObjectKey),
+    /// Deletes an object by name, which stays until the objects that it owns are gone (foreground propagation).
+    DeleteForeground(Kind, ObjectKey),
+    /// Takes a finalizer off a pod; a deleted one without any goes.
+    FinishPod(PodId, Str),
     /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
     Announced(Box<Self>, Box<Record>),
+    /// A write, and what the same writer sends once it was accepted; nothing is sent when it is refused.
+    Then(Box<Self>, Vec<Self>),
 }
 
 impl Write {
@@ -131,7 +139,7 @@ impl Write {
     pub(crate) fn binds(&self) -> Option<PodId> {
         match self {
             Self::BindPod { pod, .. } => Some(*pod),
-            Self::Announced(write, _) => write.binds(),
+            Self::Announced(write, _) | Self::Then(write, _) => write.binds(),
             _ => None,
         }
     }
@@ -214,4 +222,40 @@ impl Effects {
         self.probes.clear();
         self.resync = None;
     }
+}
+
+/// Batches of writes of which each is sent when the last write of the one before has been accepted.
+pub(crate) fn in_turn(batches: Vec<Vec<Write>>) -> Vec<Write> {
+    let mut rest = Vec::new();
+    for mut batch in batches.into_iter().rev() {
+        let Some(last) = batch.pop() else { continue };
+        batch.push(followed_by(last, rest));
+        rest = batch;
+    }
+    rest
+}
+
+/// A write, and what follows it and all that follows it already.
+fn followed_by(write: Write, rest: Vec<Write>) -> Write {
+    if rest.is_empty() {
+        return write;
+    }
+    let Write::Then(first, mut following) = write else { return Write::Then(Box::new(write), rest) };
+    match following.pop() {
+        Some(last) => following.push(followed_by(last, rest)),
+        None => following = rest,
+    }
+    Write::Then(first, following)
+}
+
+/// What is made in batches of 1, 2, 4, …, so that what cannot be made is found out early.
+/// Upstream: slowStartBatch in pkg/controller/controller_utils.go.
+pub(crate) fn slow_start(writes: Vec<Write>) -> Vec<Vec<Write>> {
+    let mut batches: Vec<Vec<Write>> = Vec::new();
+    let mut writes = writes.into_iter().peekable();
+    while writes.peek().is_some() {
+        let size = batches.last().map_or(1, |batch| batch.len() * 2);
+        batches.push(writes.by_ref().take(size).collect());
+    }
+    batches
 }

@@ -11,6 +11,9 @@ use api::{Kind, ObjectMeta};
 
 use crate::store::{Object, Store, Table};
 
+/// What keeps an owner that is deleted in the foreground until its dependents are gone.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+
 /// Which half of an object a write replaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
@@ -18,6 +21,8 @@ pub(crate) enum Part {
     Spec,
     /// The status alone.
     Status,
+    /// The status again, after the same writer's last one; refused only when the spec has changed meanwhile.
+    NextStatus,
 }
 
 /// A kind of the list.
@@ -32,12 +37,14 @@ pub(crate) trait Kept: Object + Clone + PartialEq + Sized {
     fn table_mut(store: &mut Store) -> &mut Table<Self>;
     /// Takes over the status of another version of the object.
     fn take_status(&mut self, from: &Self);
+    /// What [`trace::Record::Workload`] tells of it: wanted, there, of the newest template, ready, available.
+    fn counts(&self) -> Option<[i32; 5]>;
     /// Without its kind.
     fn into_any(self) -> AnyObject;
 }
 
 macro_rules! kinds {
-    ($($kind:ident: $type:ident, $table:ident, [$($status:ident),*];)*) => {
+    ($($kind:ident: $type:ident, $table:ident, [$($status:ident),*] $(, $counts:path)?;)*) => {
         /// An object of a kind of the list.
         #[derive(Clone, PartialEq, Debug)]
         pub(crate) enum AnyObject { $(
@@ -71,6 +78,12 @@ macro_rules! kinds {
             fn take_status(&mut self, from: &Self) {
                 $(self.$status = from.$status.clone();)*
             }
+            #[allow(unused_mut, unused_assignments, reason = "kinds without counts")]
+            fn counts(&self) -> Option<[i32; 5]> {
+                let mut counts = None;
+                $(counts = Some($counts(self));)?
+                counts
+            }
             fn into_any(self) -> AnyObject {
                 AnyObject::$kind(Box::new(self))
             }
@@ -95,7 +108,7 @@ macro_rules! kinds {
     };
 }
 
-// kind: its noun, its table, [what controllers write as its status].
+// kind: its noun, its table, [what controllers write as its status], what is told of a workload's counts.
 kinds! {
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
@@ -105,7 +118,15 @@ kinds! {
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
+    Job: Job, jobs, [status], job_counts;
+    CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+}
+
+/// A Job's successes are what it has to offer; its pods come and go for them.
+fn job_counts(job: &api::Job) -> [i32; 5] {
+    let status = &job.status;
+    [job.desired(), status.active, status.active, status.ready.unwrap_or(0), status.succeeded]
 }

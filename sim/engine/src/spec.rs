@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
+    CronJob, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
     ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
 };
 
@@ -19,6 +19,8 @@ use crate::random::Distribution;
 pub struct WorldSpec {
     /// Length of the run.
     pub duration: SimDuration,
+    /// What time zero is called: nanoseconds since the Unix epoch. Schedules are by this clock.
+    pub origin: SimDuration,
     /// Pools of equal nodes, which the cluster autoscaler may resize.
     pub node_pools: Vec<NodePool>,
     /// Objects that are there from the start, in the order of their files.
@@ -47,6 +49,8 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
+    pub jobs: Vec<Job>,
+    pub cron_jobs: Vec<CronJob>,
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
@@ -516,6 +520,8 @@ pub enum StepAction {
     RolloutUndo(Kind, ObjectKey, Option<u64>),
     /// `kubectl rollout restart`.
     RolloutRestart(Kind, ObjectKey),
+    /// `kubectl patch` of `spec.suspend` of a Job or CronJob.
+    Suspend(Kind, ObjectKey, bool),
     /// `kubectl rollout pause` (true) or `resume` (false).
     RolloutPause(Kind, ObjectKey, bool),
     /// `kubectl cordon` (true) or `uncordon` (false).

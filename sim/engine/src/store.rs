@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, Namespace, Node, ObjectKey,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind, Namespace, Node, ObjectKey,
     ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
     StorageClass, Str, Uid,
 };
@@ -70,6 +70,8 @@ pub(crate) type DeploymentId = Id<Deployment>;
 pub(crate) type ReplicaSetId = Id<ReplicaSet>;
 pub(crate) type ServiceId = Id<Service>;
 pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
+pub(crate) type JobId = Id<Job>;
+pub(crate) type CronJobId = Id<CronJob>;
 
 /// What every kept kind has.
 pub(crate) trait Object {
@@ -102,7 +104,9 @@ objects!(
     StorageClass,
     CsiNode,
     CsiDriver,
-    CsiStorageCapacity
+    CsiStorageCapacity,
+    Job,
+    CronJob
 );
 
 /// Objects of one kind.
@@ -237,6 +241,8 @@ pub(crate) struct Store {
     pub(crate) replica_sets: Table<ReplicaSet>,
     pub(crate) services: Table<Service>,
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
+    pub(crate) jobs: Table<Job>,
+    pub(crate) cron_jobs: Table<CronJob>,
     pub(crate) pdbs: Table<PodDisruptionBudget>,
     pub(crate) priority_classes: Table<PriorityClass>,
     pub(crate) persistent_volumes: Table<PersistentVolume>,

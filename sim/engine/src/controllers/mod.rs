@@ -12,6 +12,7 @@ use api::{ObjectKey, ObjectMeta, OwnerReference, SimTime};
 use crate::effects::{Component, Effects, Key};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
+use crate::objects::Kept;
 use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
 
 #[cfg(test)]
@@ -22,9 +23,11 @@ pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
 pub(crate) mod garbage_collector;
 pub(crate) mod horizontal_pod_autoscaler;
+pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod node_lifecycle;
 pub(crate) mod pod_gc;
+mod pod_control;
 mod replica_calculator;
 pub(crate) mod replica_set;
 pub(crate) mod taint_eviction;
@@ -43,12 +46,18 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     replica_set::interested(change, view, &mut |id| queue(Component::ReplicaSet, key(id)));
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
+    job::interested(change, view, &mut |key| queue(Component::Job, key));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
         && view.store.nodes.get(*id).is_some_and(|node| node_lifecycle::no_schedule_patch(node).is_some())
     {
         queue(Component::NodeLifecycle, key(*id));
     }
+}
+
+/// The same, for queues that wait a while so that what happens meanwhile is dealt with at once.
+pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Component, Key, SimTime)) {
+    job::interested_later(change, view, &mut |id, at| queue(Component::Job, key(id), at));
 }
 
 /// One reconciliation of one key.
@@ -59,6 +68,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
+        Component::Job => job::sync(key, view, out),
         Component::TaintEviction
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
@@ -88,6 +98,12 @@ fn owning_deployment(store: &Store, meta: &ObjectMeta) -> Option<DeploymentId> {
 fn owning_replica_set(store: &Store, meta: &ObjectMeta) -> Option<ReplicaSetId> {
     let id = store.replica_sets.find(&owner_key(meta, meta.controller()?, "ReplicaSet")?)?;
     is_owner(meta, &store.replica_sets.get(id)?.meta).then_some(id)
+}
+
+/// The object of a kind of the store's list that an owner reference means, in the namespace of the owned object.
+fn owning<T: Kept>(store: &Store, meta: &ObjectMeta) -> Option<Id<T>> {
+    let id = T::table(store).find(&owner_key(meta, meta.controller()?, T::KIND.as_str())?)?;
+    is_owner(meta, T::table(store).get(id)?.meta()).then_some(id)
 }
 
 fn owner_key(owned: &ObjectMeta, owner: &OwnerReference, kind: &str) -> Option<ObjectKey> {

@@ -12,17 +12,16 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{ObjectKey, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimTime, Str, Uid};
+use api::{ObjectKey, ObjectMeta, OwnerReference, Pod, PodStatus, ReplicaSet, ReplicaSetStatus, SimTime, Str, Uid};
 
+use super::pod_control::{generated_name, max_restarts, phase_order};
 use super::{View, object_name, owning_replica_set};
 use crate::effects::{Component, Effects, Write};
-use crate::random::{Purpose, Streams};
+use crate::random::Streams;
 use crate::store::{Change, PodBefore, PodId, ReplicaSetId, Store};
 
 /// Most pods made or deleted in one sync (upstream: BurstReplicas).
 const BURST: usize = 500;
-/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
-const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Which ReplicaSets a change wakes.
 pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(ReplicaSetId)) {
@@ -124,16 +123,7 @@ fn is_free(name: &Str, namespace: &Str, store: &Store) -> bool {
 
 /// The name of the `ordinal`-th pod: `<replica set>-<5 characters>`.
 fn pod_name(replica_set: &ReplicaSet, ordinal: u64, streams: &Streams) -> Str {
-    // A stream of its own per pod, so that no name depends on how many were drawn before it.
-    let entity = replica_set.meta.uid.0 ^ (ordinal + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut stream = streams.stream(Purpose::PodName, entity);
-    let mut name = String::with_capacity(replica_set.meta.name.len() + 6);
-    name.push_str(&replica_set.meta.name);
-    name.push('-');
-    for _ in 0..5 {
-        name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
-    }
-    name.into()
+    generated_name(&format!("{}-", replica_set.meta.name), replica_set.meta.uid, ordinal, streams)
 }
 
 fn delete_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], count: usize, view: &View<'_>, out: &mut Effects) {
@@ -208,23 +198,8 @@ fn deleted_before(a: &Candidate<'_>, b: &Candidate<'_>, now: SimTime) -> bool {
     younger(created(first), created(second), first.meta.uid, second.meta.uid, now)
 }
 
-const fn phase_order(pod: &Pod) -> u8 {
-    match pod.status.phase {
-        PodPhase::Pending => 0,
-        PodPhase::Unknown => 1,
-        PodPhase::Running | PodPhase::Succeeded | PodPhase::Failed => 2,
-    }
-}
-
 fn deletion_cost(pod: &Pod) -> i32 {
     pod.meta.annotations.get("controller.kubernetes.io/pod-deletion-cost").and_then(|cost| cost.parse().ok()).unwrap_or(0)
-}
-
-/// Most restarts of a regular container, then of a sidecar.
-fn max_restarts(pod: &Pod) -> (u32, u32) {
-    let regular = pod.status.containers.iter().map(|status| status.restart_count).max().unwrap_or(0);
-    let sidecars = pod.spec.init_containers.iter().zip(&pod.status.init_containers).filter(|(container, _)| container.is_sidecar);
-    (regular, sidecars.map(|(_, status)| status.restart_count).max().unwrap_or(0))
 }
 
 /// Ages are compared by the floor of their logarithm, equal ones by identity (gate LogarithmicScaleDown).

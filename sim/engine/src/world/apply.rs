@@ -18,7 +18,7 @@ use trace::Record;
 
 use super::World;
 use crate::effects::{Component, Write};
-use crate::objects::{AnyObject, Kept, Part, with_kind, with_object};
+use crate::objects::{AnyObject, FOREGROUND, Kept, Part, with_kind, with_object};
 use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -77,10 +77,12 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::Create(object) => with_object!(object, object => self.store.create(*object, self.now, &self.streams).is_some()),
+            Write::Create(object) => with_object!(object, object => self.create_object(*object)),
             Write::Apply(object) => self.apply_object(object),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key) => self.delete(by, kind, &key),
+            Write::DeleteForeground(kind, key) => self.delete_foreground(kind, &key),
+            Write::FinishPod(pod, finalizer) => self.finish_pod(pod, &finalizer),
             Write::Announced(write, record) => {
                 let accepted = self.perform(by, *write);
                 if accepted {
@@ -88,6 +90,7 @@ impl World {
                 }
                 accepted
             }
+            Write::Then(write, _) => self.perform(by, *write), // What follows is sent by whoever lands it.
         }
     }
 
@@ -172,19 +175,37 @@ impl World {
             if shorter {
                 pod.meta.generation += u64::from(pod.meta.deletion.is_none());
                 pod.meta.deletion = Some(deadline);
+                pod.meta.deletion_grace = Some(grace);
             }
             shorter
         });
         true
     }
 
+    /// The grace is over: the pod goes, or waits for its finalizers.
     pub(super) fn remove_pod(&mut self, id: PodId) -> bool {
         let Some(pod) = self.store.pods.get(id) else { return true };
+        if !pod.meta.finalizers.is_empty() {
+            let now = self.now;
+            self.store.update_pod(id, |pod| wait_for_finalizers(&mut pod.meta, now));
+            return true;
+        }
         self.records.push(Record::PodRemoved { pod: pod_name(pod) });
         if !pod.status.phase.is_terminal() {
             self.count_on_node(id, false);
         }
         self.store.remove_pod(id)
+    }
+
+    /// Takes a finalizer off; the last one of a pod that is to go takes the pod along.
+    fn finish_pod(&mut self, id: PodId, finalizer: &str) -> bool {
+        self.store.update_pod(id, |pod| {
+            let before = pod.meta.finalizers.len();
+            pod.meta.finalizers.retain(|known| **known != *finalizer);
+            pod.meta.finalizers.len() != before
+        });
+        let ends = self.store.pods.get(id).is_some_and(|pod| pod.meta.waits_for_finalizers() && pod.meta.finalizers.is_empty());
+        !ends || self.remove_pod(id)
     }
 
     fn count_on_node(&mut self, id: PodId, comes: bool) {
@@ -465,22 +486,44 @@ impl World {
 
     /// Makes the object, or replaces what a manifest says of it where it is.
     pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
-        with_object!(object, object => match Kept::table(&self.store).find(&object.meta.key()) {
-            Some(id) => self.replace_object(id, *object, Part::Spec),
-            None => self.store.create(*object, self.now, &self.streams).is_some(),
-        })
+        with_object!(object, object => self.apply_kept(*object))
+    }
+
+    /// Finalizers are those who put them on to take off.
+    fn apply_kept<T: Kept>(&mut self, mut object: T) -> bool {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_object(object) };
+        object.meta_mut().finalizers = T::table(&self.store).get(id).map(|old| old.meta().finalizers.clone()).unwrap_or_default();
+        self.replace_object(id, object, Part::Spec)
     }
 
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
     fn update_object<T: Kept>(&mut self, new: T, part: Part) -> bool {
         let Some(id) = T::table(&self.store).find(&new.meta().key()) else { return false };
-        let is_current = |old: &T| (old.meta().uid, old.meta().resource_version) == (new.meta().uid, new.meta().resource_version);
+        let version = |meta: &ObjectMeta| match part {
+            Part::NextStatus => (meta.uid, meta.generation),
+            Part::Spec | Part::Status => (meta.uid, meta.resource_version),
+        };
+        let is_current = |old: &T| version(old.meta()) == version(new.meta());
         T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
     }
 
+    fn create_object<T: Kept>(&mut self, object: T) -> bool {
+        let Some(id) = self.store.create(object, self.now, &self.streams) else { return false };
+        self.say_counts::<T>(id, None);
+        true
+    }
+
+    fn say_counts<T: Kept>(&mut self, id: Id<T>, before: Option<[i32; 5]>) {
+        let Some(object) = T::table(&self.store).get(id) else { return };
+        if let Some(counts) = object.counts().filter(|counts| before != Some(*counts)) {
+            self.records.push(workload_record(T::KIND, object.meta(), counts));
+        }
+    }
+
     fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
+        let before = T::table(&self.store).get(id).and_then(Kept::counts);
         self.store.update(id, |old| {
-            if part == Part::Status {
+            if part != Part::Spec {
                 let before = old.clone();
                 old.take_status(&new);
                 return *old != before;
@@ -491,7 +534,36 @@ impl World {
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });
+        self.say_counts::<T>(id, before);
+        if T::table(&self.store).get(id).is_some_and(|object| object.meta().is_deleting() && object.meta().finalizers.is_empty()) {
+            self.store.remove::<T>(id);
+        }
         true
+    }
+
+    /// The object goes, or waits for its finalizers.
+    fn delete_object<T: Kept>(&mut self, id: Id<T>) -> bool {
+        if T::table(&self.store).get(id).is_none_or(|object| object.meta().finalizers.is_empty()) {
+            return self.store.remove::<T>(id);
+        }
+        let now = self.now;
+        self.store.update(id, |object| wait_for_finalizers(object.meta_mut(), now));
+        true
+    }
+
+    /// The object stays, deleted, until the garbage collector has seen its dependents go.
+    fn delete_foreground(&mut self, kind: Kind, key: &ObjectKey) -> bool {
+        let now = self.now;
+        with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id: Id<T>| {
+            self.store.update(id, |object| {
+                let meta = object.meta_mut();
+                if !meta.has_finalizer(FOREGROUND) {
+                    meta.finalizers.push(FOREGROUND.into());
+                }
+                wait_for_finalizers(meta, now)
+            });
+            true
+        }), else self.delete(Component::GarbageCollector, kind, key))
     }
 
     /// As `kubectl delete`: owners go at once, what they own is the garbage collector's.
@@ -501,9 +573,20 @@ impl World {
             Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
             Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
             Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
-            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.store.remove::<T>(id)), else false),
+            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.delete_object::<T>(id)), else false),
         }
     }
+}
+
+/// Marks an object that will go with its last finalizer; whether that changes anything.
+fn wait_for_finalizers(meta: &mut ObjectMeta, now: SimTime) -> bool {
+    if meta.waits_for_finalizers() {
+        return false;
+    }
+    meta.generation += u64::from(meta.deletion.is_none());
+    let asked = meta.deletion.map_or(now, |deadline| deadline - meta.deletion_grace.unwrap_or_default());
+    (meta.deletion, meta.deletion_grace) = (Some(asked), Some(SimDuration::ZERO));
+    true
 }
 
 fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
@@ -525,12 +608,13 @@ fn is_conflict(by: Component, stored: &ObjectMeta, given: &ObjectMeta) -> bool {
     by != Component::Kubectl && stored.generation != given.generation
 }
 
-/// Identity and birth stay; labels, annotations and owners are the writer's.
+/// Identity and birth stay; labels, annotations, owners and finalizers are the writer's.
 fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> ObjectMeta {
     ObjectMeta {
         labels: given.labels.clone(),
         annotations: given.annotations.clone(),
         owners: given.owners.clone(),
+        finalizers: given.finalizers.clone(),
         generation: stored.generation + u64::from(spec_changes),
         ..stored.clone()
     }

@@ -42,7 +42,7 @@ use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
 use crate::controllers::{self, View};
-use crate::effects::{Component, Effects, Key, WriteId};
+use crate::effects::{Component, Effects, Key, Write, WriteId};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
@@ -326,7 +326,18 @@ impl World {
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
         let bound = write.binds();
+        let (write, following) = match write {
+            Write::Then(write, following) => (*write, following),
+            write => (write, Vec::new()),
+        };
         let accepted = self.perform(by, write);
+        for write in following.into_iter().filter(|_| accepted) {
+            let (at, id) = self.clients.send(self.now, Request { by, write, key });
+            self.calendar.schedule(at, Event::Write(id));
+            if let Some(key) = key {
+                self.queues.sent(by, key);
+            }
+        }
         if let Some(key) = key {
             self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
         }
@@ -356,6 +367,9 @@ impl World {
         {
             let mut woken = std::mem::take(&mut self.woken);
             controllers::interested(&change, &view!(self), &mut |component, key| woken.push((component, key)));
+            controllers::interested_later(&change, &view!(self), &mut |component, key, at| {
+                self.queues.add_after(component, key, at, &mut self.calendar);
+            });
             for (component, key) in woken.drain(..) {
                 self.queues.add(component, key, self.now, &mut self.calendar);
             }

@@ -4,7 +4,7 @@
 //! - A key waits at most once: adding one that waits anyway changes nothing, or makes it earlier.
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
-//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s.
+//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s up to 1 min).
 //!
 //! Upstream: client-go/util/workqueue/{queue,delaying_queue,default_rate_limiters}.go. Not modelled: the
 //! number of workers (each controller has five or more, and a sync takes no time here), the global limit
@@ -19,6 +19,14 @@ use crate::event::Event;
 
 const RETRY_BASE: SimDuration = SimDuration::from_millis(5);
 const RETRY_MAX: SimDuration = SimDuration::from_secs(1000);
+
+/// First and longest wait after a refusal. Upstream: DefaultJobApiBackOff and MaxJobApiBackOff of the Job controller.
+const fn retry(component: Component) -> (SimDuration, SimDuration) {
+    match component {
+        Component::Job => (SimDuration::from_secs(1), SimDuration::from_secs(60)),
+        _ => (RETRY_BASE, RETRY_MAX),
+    }
+}
 
 #[derive(Default)]
 struct Item {
@@ -49,6 +57,16 @@ impl Queues {
         } else {
             item.wait_until(now, component, key, calendar);
         }
+    }
+
+    /// Puts a key into its queue at a later time; whichever time was set before and is earlier holds.
+    pub(super) fn add_after(&mut self, component: Component, key: Key, at: SimTime, calendar: &mut Calendar<Event>) {
+        self.items.entry((component, key)).or_default().wait_until(at, component, key, calendar);
+    }
+
+    /// One more write of its last sync is on its way.
+    pub(super) fn sent(&mut self, component: Component, key: Key) {
+        self.items.entry((component, key)).or_default().in_flight += 1;
     }
 
     /// A key's time has come. Whether it may be synced now.
@@ -94,7 +112,8 @@ impl Queues {
             return;
         }
         if std::mem::take(&mut item.refused) {
-            let wait = RETRY_BASE.times(1 << item.failures.min(20)).min(RETRY_MAX);
+            let (base, most) = retry(component);
+            let wait = base.times(1 << item.failures.min(20)).min(most);
             item.failures += 1;
             item.dirty = false;
             item.wait_until(now + wait, component, key, calendar);

@@ -49,6 +49,12 @@ impl World {
         for set in &spec.objects.replica_sets {
             self.create_replica_set(set.clone());
         }
+        for job in &spec.objects.jobs {
+            self.apply_object(job.clone().into_any());
+        }
+        for cron_job in &spec.objects.cron_jobs {
+            self.apply_object(cron_job.clone().into_any());
+        }
         for pod in &spec.objects.pods {
             self.create_pod(pod.clone());
         }

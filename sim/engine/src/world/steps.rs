@@ -9,12 +9,12 @@
 
 use std::sync::Arc;
 
-use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ReplicaSet, Str, Taint};
+use api::{CronJob, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ReplicaSet, Str, Taint};
 use trace::Record;
 
 use super::World;
 use crate::effects::{Component, Effects, Write};
-use crate::objects::Kept;
+use crate::objects::{Kept, with_kind};
 use crate::spec::{Objects, StepAction};
 use crate::store::{DeploymentId, NodeId};
 
@@ -39,6 +39,7 @@ impl World {
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
             StepAction::RolloutRestart(kind, key) => self.rollout_restart(*kind, key, out),
+            StepAction::Suspend(kind, key, suspend) => self.kubectl_suspend(*kind, key, *suspend, out),
             StepAction::RolloutPause(kind, key, paused) => self.rollout_pause(*kind, key, *paused, out),
             StepAction::Cordon(name, cordoned) => self.kubectl_cordon(name, *cordoned, out),
             StepAction::Drain(name) => self.kubectl_drain(name, out),
@@ -54,11 +55,7 @@ impl World {
             Kind::Node => store.nodes.find(key).is_some(),
             Kind::Deployment => store.deployments.find(key).is_some(),
             Kind::ReplicaSet => store.replica_sets.find(key).is_some(),
-            Kind::Service => store.services.find(key).is_some(),
-            Kind::HorizontalPodAutoscaler => store.hpas.find(key).is_some(),
-            Kind::PodDisruptionBudget => store.pdbs.find(key).is_some(),
-            Kind::PriorityClass => store.priority_classes.find(key).is_some(),
-            _ => return Err(not_simulated("delete", kind)),
+            _ => with_kind!(kind, T => T::table(store).find(key).is_some(), else return Err(not_simulated("delete", kind))),
         };
         if !exists {
             return Err(not_found(kind, &key.name));
@@ -105,6 +102,28 @@ impl World {
             Arc::make_mut(&mut template.annotations).insert(RESTARTED_AT.into(), at);
             Ok(())
         })
+    }
+
+    fn kubectl_suspend(&self, kind: Kind, key: &ObjectKey, suspend: bool, out: &mut Effects) -> Result<String, String> {
+        let store = &self.store;
+        let (changed, changes) = match kind {
+            Kind::Job => {
+                let stored = store.jobs.find(key).and_then(|id| store.jobs.get(id)).ok_or_else(|| not_found(kind, &key.name))?;
+                let spec = Arc::new(JobSpec { suspend, ..(*stored.spec).clone() });
+                (Job { spec, ..stored.clone() }.into_any(), stored.spec.suspend != suspend)
+            }
+            Kind::CronJob => {
+                let id = store.cron_jobs.find(key);
+                let stored = id.and_then(|id| store.cron_jobs.get(id)).ok_or_else(|| not_found(kind, &key.name))?;
+                (CronJob { suspend, ..stored.clone() }.into_any(), stored.suspend != suspend)
+            }
+            _ => return Err(format!("error: a {kind} cannot be suspended")),
+        };
+        if !changes {
+            return Ok(done(kind, &key.name, "patched (no change)"));
+        }
+        out.write(Component::Kubectl, Write::Apply(changed));
+        Ok(done(kind, &key.name, "patched"))
     }
 
     fn rollout_pause(&self, kind: Kind, key: &ObjectKey, paused: bool, out: &mut Effects) -> Result<String, String> {
@@ -266,6 +285,14 @@ impl World {
                 },
             );
         }
+        for job in &objects.jobs {
+            let known = self.store.jobs.find(&job.meta.key()).is_some();
+            request(Kind::Job, &job.meta, known, Write::Apply(job.clone().into_any()));
+        }
+        for cron_job in &objects.cron_jobs {
+            let known = self.store.cron_jobs.find(&cron_job.meta.key()).is_some();
+            request(Kind::CronJob, &cron_job.meta, known, Write::Apply(cron_job.clone().into_any()));
+        }
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
         }
@@ -295,6 +322,7 @@ fn resource(kind: Kind, name: &str) -> String {
     let group = match kind {
         Kind::Deployment | Kind::ReplicaSet => ".apps",
         Kind::HorizontalPodAutoscaler => ".autoscaling",
+        Kind::Job | Kind::CronJob => ".batch",
         Kind::PodDisruptionBudget => ".policy",
         Kind::PriorityClass => ".scheduling.k8s.io",
         _ => "",
