@@ -213,8 +213,6 @@ pub struct JobStatus {
     pub uncounted: UncountedTerminatedPods,
     /// Conditions, in order of their appearance.
     pub conditions: Vec<JobCondition>,
-    /// Pods it has made so far. Not an official field: names of pods are drawn by this number.
-    pub pods_created: u64,
     /// Failures since the last success. Not an official field: upstream's controller has it in its memory.
     pub failures_after_last_success: i32,
     /// When the last of them ended. Not an official field either.

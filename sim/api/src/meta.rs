@@ -119,6 +119,30 @@ pub struct OwnerReference {
     pub controller: bool,
 }
 
+/// What becomes of the objects that a deleted object owns.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Propagation {
+    /// They go after it.
+    #[default]
+    Background,
+    /// They go before it.
+    Foreground,
+    /// They stay, without an owner.
+    Orphan,
+}
+
+impl Propagation {
+    /// The finalizer that stands for it.
+    #[must_use]
+    pub const fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Self::Background => None,
+            Self::Foreground => Some("foregroundDeletion"),
+            Self::Orphan => Some("orphan"),
+        }
+    }
+}
+
 /// What every object carries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ObjectMeta {
@@ -140,7 +164,7 @@ pub struct ObjectMeta {
     pub creation: SimTime,
     /// When its graceful deletion was asked for, plus the grace: the official `deletionTimestamp`.
     pub deletion: Option<SimTime>,
-    /// The grace that is in it: the official `deletionGracePeriodSeconds`.
+    /// The grace given with it.
     pub deletion_grace: Option<SimDuration>,
     /// The version of its last write; assigned by the store.
     pub resource_version: u64,
@@ -159,19 +183,19 @@ impl ObjectMeta {
     pub fn controller(&self) -> Option<&OwnerReference> {
         self.owners.iter().find(|owner| owner.controller)
     }
+    /// Whether it has this finalizer.
+    #[must_use]
+    pub fn has_finalizer(&self, name: &str) -> bool {
+        self.finalizers.iter().any(|finalizer| &**finalizer == name)
+    }
+    /// Whether its dependents go before it.
+    #[must_use]
+    pub fn waits_for_dependents(&self) -> bool {
+        self.is_deleting() && Propagation::Foreground.finalizer().is_some_and(|name| self.has_finalizer(name))
+    }
     /// Whether its deletion was asked for.
     #[must_use]
     pub const fn is_deleting(&self) -> bool {
         self.deletion.is_some()
-    }
-    /// Whether this finalizer is on it.
-    #[must_use]
-    pub fn has_finalizer(&self, finalizer: &str) -> bool {
-        self.finalizers.iter().any(|known| &**known == finalizer)
-    }
-    /// Whether its finalizers are all that keeps it.
-    #[must_use]
-    pub fn waits_for_finalizers(&self) -> bool {
-        self.is_deleting() && self.deletion_grace.is_some_and(SimDuration::is_zero)
     }
 }

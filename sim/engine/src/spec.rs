@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api::{
     CronJob, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    Propagation, ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -19,7 +19,7 @@ use crate::random::Distribution;
 pub struct WorldSpec {
     /// Length of the run.
     pub duration: SimDuration,
-    /// What time zero is called: nanoseconds since the Unix epoch. Schedules are by this clock.
+    /// What time zero is called: time since the Unix epoch. Schedules are by this clock.
     pub origin: SimDuration,
     /// Pools of equal nodes, which the cluster autoscaler may resize.
     pub node_pools: Vec<NodePool>,
@@ -510,8 +510,8 @@ pub struct Step {
 pub enum StepAction {
     /// `kubectl apply`: objects are made, or their specs replaced.
     Apply(Arc<Objects>),
-    /// `kubectl delete`.
-    Delete(Kind, ObjectKey),
+    /// `kubectl delete --cascade`.
+    Delete(Kind, ObjectKey, Propagation),
     /// `kubectl scale`.
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.

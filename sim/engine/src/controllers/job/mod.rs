@@ -25,9 +25,9 @@ use api::{
 };
 use trace::Record;
 
-use super::pod_control::{LONGEST_PREFIX, PodNames, controller_of, victim_order};
+use super::pod_control::{LONGEST_PREFIX, controller_of, victim_order};
 use super::{View, object_name, owning, whole_second};
-use crate::effects::{Component, Effects, Key, Write, in_turn, slow_start};
+use crate::effects::{Announcement, Component, Effects, Key, Write};
 use crate::objects::{AnyObject, Part};
 use crate::store::{Change, JobId, PodId, Store};
 use indexes::Indexes;
@@ -98,7 +98,7 @@ pub(crate) fn sync(key: Key, view: &View<'_>, out: &mut Effects) {
     if key.0 & ORPHAN != 0 {
         let id = PodId::new(key.0 & !ORPHAN);
         if view.store.pods.get(id).is_some_and(|pod| is_orphan(pod, view.store)) {
-            out.write(Component::Job, Write::FinishPod(id, TRACKING.into()));
+            out.write(Component::Job, release(id));
         }
         return;
     }
@@ -132,7 +132,7 @@ struct Sync<'a> {
     delayed: BTreeMap<i32, &'a Pod>,
     /// How the Job ends, if it does.
     finished: Option<JobCondition>,
-    /// Pods made or deleted.
+    /// Pods made or deleted, each batch after the one before has landed.
     pod_writes: Vec<Vec<Write>>,
     event: Option<Record>,
 }
@@ -346,7 +346,9 @@ impl<'a> Sync<'a> {
     }
 
     fn announced(&self, write: Write, reason: &str, message: String) -> Write {
-        Write::Announced(Box::new(write), Box::new(self.event("Normal", reason, &message)))
+        let landed = self.event("Normal", reason, &message);
+        let forbidden = (reason == "SuccessfulCreate").then(|| ("FailedCreate".into(), "Error creating: ".into()));
+        Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden }))
     }
 
     fn event(&self, kind: &str, reason: &str, message: &str) -> Record {
@@ -382,15 +384,9 @@ impl<'a> Sync<'a> {
         if !self.job.spec.suspend {
             victims.truncate(BURST);
         }
-        let deletions = victims.iter().map(|(id, pod)| {
-            let deletion = self.deletion(*id, pod);
-            if pod.meta.has_finalizer(TRACKING) {
-                Write::Then(Box::new(Write::FinishPod(*id, TRACKING.into())), vec![deletion])
-            } else {
-                deletion
-            }
-        });
-        self.pod_writes = vec![deletions.collect()];
+        let releases = victims.iter().filter(|(_, pod)| pod.meta.has_finalizer(TRACKING)).map(|(id, _)| release(*id)).collect();
+        let deletions = victims.iter().map(|(id, pod)| self.deletion(*id, pod)).collect();
+        self.pod_writes = vec![releases, deletions];
         self.terminating += victims.len() as i32;
         self.ready -= victims.iter().filter(|(_, pod)| pod.is_ready()).count() as i32;
         (self.active.len() - victims.len()) as i32
@@ -433,12 +429,18 @@ impl<'a> Sync<'a> {
             out.resync_at(now + wait.max(BATCH_PERIOD));
             return 0; // As upstream: nothing counts as active while the back-off runs.
         }
-        let mut names = PodNames::new(&self.job.meta, self.job.status.pods_created, self.view);
         let labels = Arc::new(self.labels());
         let indexes = indexes.into_iter().map(Some).chain(std::iter::repeat(None)).take(missing);
-        let made: Vec<Write> = indexes.map(|index| self.creation(index, &labels, &mut names)).collect();
-        self.status.pods_created = names.drawn;
-        self.pod_writes = slow_start(made);
+        for (place, index) in indexes.enumerate() {
+            // Batches of 1, 2, 4, …, so that what cannot be made is found out early.
+            if (place + 1).is_power_of_two() {
+                self.pod_writes.push(Vec::new());
+            }
+            let creation = self.creation(index, &labels);
+            if let Some(batch) = self.pod_writes.last_mut() {
+                batch.push(creation);
+            }
+        }
         self.active.len() as i32 + missing as i32
     }
 
@@ -473,7 +475,7 @@ impl<'a> Sync<'a> {
         labels
     }
 
-    fn creation(&self, index: Option<i32>, labels: &Arc<Labels>, names: &mut PodNames<'_>) -> Write {
+    fn creation(&self, index: Option<i32>, labels: &Arc<Labels>) -> Write {
         let (job, template) = (self.job, &self.job.spec.template);
         let mut meta = ObjectMeta {
             namespace: job.meta.namespace.clone(),
@@ -484,7 +486,7 @@ impl<'a> Sync<'a> {
             ..ObjectMeta::default()
         };
         meta.name = match index {
-            None => names.next(&format!("{}-", job.meta.name)),
+            None => format!("{}-", job.meta.name).into(), // The API server completes it.
             Some(index) => {
                 let value: Str = index.to_string().into();
                 Arc::make_mut(&mut meta.labels).insert(COMPLETION_INDEX.into(), value.clone());
@@ -495,12 +497,11 @@ impl<'a> Sync<'a> {
                 }
                 let suffix = format!("-{index}-");
                 let room = LONGEST_PREFIX - suffix.len();
-                names.next(&format!("{}{suffix}", job.meta.name.get(..room).unwrap_or(&job.meta.name)))
+                format!("{}{suffix}", job.meta.name.get(..room).unwrap_or(&job.meta.name)).into()
             }
         };
-        let message = format!("Created pod: {}", meta.name);
         let pod = Pod { meta, spec: template.spec.clone(), node_name: None, status: PodStatus::default() };
-        self.announced(Write::CreatePod(Box::new(pod)), "SuccessfulCreate", message)
+        self.announced(Write::CreatePod(Box::new(pod)), "SuccessfulCreate", "Created pod: {name}".to_owned())
     }
 
     fn carry_failures(&self, index: i32, annotations: &mut Labels) {
@@ -554,21 +555,22 @@ impl<'a> Sync<'a> {
             batches.push(vec![self.status_write(part, event)]);
             part = Part::NextStatus;
         }
-        batches.push(done.iter().map(|(id, _)| Write::FinishPod(*id, TRACKING.into())).collect());
+        batches.push(done.iter().map(|(id, _)| release(*id)).collect());
         held.retain(|uid| !done.iter().any(|(_, pod)| pod.meta.uid == *uid));
         let counted = count_released(&mut self.status, &held);
         let ends = self.end();
         if counted || ends {
             let mut write = self.status_write(part, None);
             if ends {
-                for event in self.farewell() {
-                    write = Write::Announced(Box::new(write), Box::new(event));
+                for landed in self.farewell() {
+                    write = Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden: None }));
                 }
             }
             batches.push(vec![write]);
         }
-        for write in in_turn(batches.into_iter().filter(|batch| !batch.is_empty()).collect()) {
-            out.write(Component::Job, write);
+        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+            out.then();
+            out.writes.extend(batch.into_iter().map(|write| (Component::Job, write)));
         }
     }
 
@@ -579,7 +581,7 @@ impl<'a> Sync<'a> {
         job.status.observed_generation = job.meta.generation;
         let write = Write::Update(AnyObject::Job(Box::new(job)), part);
         match event {
-            Some(event) => Write::Announced(Box::new(write), Box::new(event)),
+            Some(landed) => Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden: None })),
             None => write,
         }
     }
@@ -674,6 +676,10 @@ impl<'a> Sync<'a> {
         let too_many = too_many.then(|| self.event("Warning", "TooManySucceededPods", message));
         too_many.into_iter().chain([self.event("Normal", "Completed", "Job completed")]).collect()
     }
+}
+
+fn release(pod: PodId) -> Write {
+    Write::RemoveFinalizer(Kind::Pod, pod.number(), TRACKING.into())
 }
 
 /// Counts those whose finalizer is gone; whether there were any.
