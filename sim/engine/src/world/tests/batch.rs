@@ -1,0 +1,232 @@
+//! Jobs from their first pod to their end, in a small cluster.
+
+use api::{CompletionMode, ConditionStatus, Job, JobConditionType, JobSpec, Kind, PodFailurePolicyAction, PodFailurePolicyRequirement};
+use api::{PodFailurePolicyRule, RestartPolicy, SuccessPolicyRule};
+
+use super::*;
+use crate::spec::{Behavior, Crash, PodSelector, Step, StepAction};
+
+/// A Job whose pods end after a second with this code, unless the name says otherwise.
+fn job(name: &str, change: impl FnOnce(&mut JobSpec)) -> Job {
+    let mut template = (*template(name, "work:v1", 100)).clone();
+    Arc::make_mut(&mut template.spec).restart_policy = RestartPolicy::Never;
+    let mut spec = JobSpec { template: Arc::new(template), ..JobSpec::default() };
+    change(&mut spec);
+    Job { meta: ObjectMeta { namespace: "default".into(), name: name.into(), ..ObjectMeta::default() }, spec: Arc::new(spec), ..Job::default() }
+}
+
+/// Pods of this Job run so long and end with this code.
+fn ends(job: &str, after_ms: u64, exit_code: i32) -> Behavior {
+    Behavior {
+        selector: PodSelector { workload: Some((Kind::Job, key(job))), ..PodSelector::default() },
+        crash: Some(Crash { after: Distribution::Constant(SimDuration::from_millis(after_ms)), exit_code }),
+        image_pull: Some(Distribution::Constant(SimDuration::ZERO)),
+        ..Behavior::default()
+    }
+}
+
+fn cluster(duration_s: u64, jobs: Vec<Job>, behaviors: Vec<Behavior>) -> WorldSpec {
+    let mut spec =
+        WorldSpec { duration: SimDuration::from_secs(duration_s), node_pools: vec![pool("node", 2, 4000)], behaviors, ..WorldSpec::default() };
+    spec.objects.jobs = jobs;
+    spec
+}
+
+fn step(at_s: u64, action: StepAction) -> Step {
+    Step { name: "step".into(), at: SimTime::from_secs(at_s), action }
+}
+
+impl Run {
+    fn job(&self, name: &str) -> &Job {
+        let id = self.world.store.jobs.find(&key(name)).expect("a Job of this name");
+        self.world.store.jobs.get(id).expect("just found")
+    }
+    /// Seconds and texts of the events about an object.
+    fn events_of(&self, object: &str) -> Vec<(u64, String)> {
+        let events = self.all(|record| match record {
+            Record::Event { object: about, reason, message, .. } if **about == *object => Some(format!("{reason}: {message}")),
+            _ => None,
+        });
+        events.into_iter().map(|(at, text)| (at.as_secs(), text)).collect()
+    }
+    /// Seconds at which pods of a Job were made.
+    fn made(&self, job: &str) -> Vec<u64> {
+        self.events_of(&format!("Job/default/{job}")).into_iter().filter(|(_, text)| text.starts_with("SuccessfulCreate")).map(|(at, _)| at).collect()
+    }
+    fn conditions(&self, job: &str) -> Vec<String> {
+        let text = |condition: &api::JobCondition| format!("{}={}:{}", condition.kind.as_str(), condition.status.as_str(), condition.reason);
+        self.job(job).status.conditions.iter().map(text).collect()
+    }
+    fn phases(&self) -> Vec<String> {
+        self.world.store.pods.iter().map(|(_, pod)| pod.status.phase.as_str().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_job_keeps_its_parallelism_until_it_has_its_completions() {
+    let six = job("six", |spec| (spec.completions, spec.parallelism) = (Some(6), 2));
+    let run = run(cluster(60, vec![six], vec![ends("six", 5000, 0)]));
+    let status = &run.job("six").status;
+    assert_eq!((status.succeeded, status.failed, status.active, status.terminating), (6, 0, 0, Some(0)));
+    assert_eq!(run.conditions("six"), ["SuccessCriteriaMet=True:CompletionsReached", "Complete=True:CompletionsReached"]);
+    // Ends are noticed within the second in which they are batched.
+    assert_eq!(run.made("six"), [0, 0, 6, 6, 12, 12]);
+    assert_eq!(run.events_of("Job/default/six").last().map(|(_, text)| text.as_str()), Some("Completed: Job completed"));
+    assert_eq!(run.phases(), ["Succeeded"; 6], "finished pods stay, without their finalizers");
+    assert!(run.world.store.pods.iter().all(|(_, pod)| pod.meta.finalizers.is_empty()));
+}
+
+#[test]
+fn counts_rise_after_the_finalizers_have_gone() {
+    let one = job("one", |_| {});
+    let run = run(cluster(20, vec![one], vec![ends("one", 1000, 0)]));
+    let counts = run.all(|record| match record {
+        Record::Workload { kind, current, ready, available, .. } if &**kind == "Job" => Some([*current, *ready, *available]),
+        _ => None,
+    });
+    let counts: Vec<[i32; 3]> = counts.into_iter().map(|(_, counts)| counts).collect();
+    assert!(counts.starts_with(&[[0, 0, 0], [1, 0, 0], [1, 1, 0]]), "{counts:?}");
+    assert!(counts.ends_with(&[[0, 0, 0], [0, 0, 1]]), "{counts:?}");
+}
+
+#[test]
+fn failures_are_backed_off_from_their_end_and_doubled_up_to_the_limit() {
+    let never = job("never", |spec| spec.backoff_limit = 4);
+    let run = run(cluster(200, vec![never], vec![ends("never", 1000, 1)]));
+    // Pods end about 1.3 s after they were made; 10, 20, 40 and 80 s later there are new ones.
+    let made = run.made("never");
+    let gaps: Vec<u64> = made.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps.len(), 4, "{made:?}");
+    for (gap, wait) in gaps.iter().zip([10, 20, 40, 80]) {
+        assert!((wait..=wait + 2).contains(gap), "{made:?}");
+    }
+    assert_eq!(run.job("never").status.failed, 5);
+    assert_eq!(run.conditions("never"), ["FailureTarget=True:BackoffLimitExceeded", "Failed=True:BackoffLimitExceeded"]);
+    let last = run.events_of("Job/default/never").pop().expect("an event").1;
+    assert_eq!(last, "BackoffLimitExceeded: Job has reached the specified backoff limit");
+}
+
+#[test]
+fn an_indexed_job_has_a_pod_for_every_index() {
+    let indexed = job("idx", |spec| (spec.completions, spec.parallelism, spec.completion_mode) = (Some(4), 4, CompletionMode::Indexed));
+    let run = run(cluster(30, vec![indexed], vec![ends("idx", 5000, 0)]));
+    assert_eq!(&*run.job("idx").status.completed_indexes, "0-3");
+    let mut indexes: Vec<String> = run.world.store.pods.iter().map(|(_, pod)| pod.meta.name[..6].to_owned()).collect();
+    indexes.sort();
+    assert_eq!(indexes, ["idx-0-", "idx-1-", "idx-2-", "idx-3-"]);
+    let labelled = |pod: &api::Pod| pod.meta.labels.contains_key("batch.kubernetes.io/job-completion-index");
+    assert!(run.world.store.pods.iter().all(|(_, pod)| labelled(pod)));
+}
+
+#[test]
+fn each_index_has_its_own_limit() {
+    let per_index = job("idx", |spec| {
+        (spec.completions, spec.parallelism, spec.completion_mode) = (Some(3), 3, CompletionMode::Indexed);
+        (spec.backoff_limit, spec.backoff_limit_per_index) = (i32::MAX, Some(1));
+    });
+    let run = run(cluster(60, vec![per_index], vec![ends("idx", 1000, 1)]));
+    let status = &run.job("idx").status;
+    assert_eq!((status.failed, status.failed_indexes.as_deref(), run.made("idx").len()), (6, Some("0-2"), 6));
+    assert_eq!(run.conditions("idx"), ["FailureTarget=True:FailedIndexes", "Failed=True:FailedIndexes"]);
+}
+
+#[test]
+fn a_job_fails_early_when_too_many_of_its_indexes_have() {
+    let per_index = job("idx", |spec| {
+        (spec.completions, spec.parallelism, spec.completion_mode) = (Some(10), 2, CompletionMode::Indexed);
+        (spec.backoff_limit, spec.backoff_limit_per_index, spec.max_failed_indexes) = (i32::MAX, Some(0), Some(2));
+    });
+    let run = run(cluster(60, vec![per_index], vec![ends("idx", 1000, 1)]));
+    assert_eq!(run.conditions("idx")[1], "Failed=True:MaxFailedIndexesExceeded");
+    assert_eq!(run.job("idx").status.failed_indexes.as_deref(), Some("0-3"));
+}
+
+#[test]
+fn a_success_policy_ends_a_job_with_fewer_indexes() {
+    let leader = job("idx", |spec| {
+        (spec.completions, spec.parallelism, spec.completion_mode) = (Some(5), 2, CompletionMode::Indexed);
+        spec.success_policy = Some(vec![SuccessPolicyRule { succeeded_indexes: None, succeeded_count: Some(2) }]);
+    });
+    let run = run(cluster(30, vec![leader], vec![ends("idx", 2000, 0)]));
+    assert_eq!(run.conditions("idx"), ["SuccessCriteriaMet=True:SuccessPolicy", "Complete=True:SuccessPolicy"]);
+    assert_eq!(run.job("idx").status.succeeded, 2);
+}
+
+#[test]
+fn a_deadline_ends_a_job_and_its_pods() {
+    let late = job("late", |spec| spec.active_deadline = Some(SimDuration::from_secs(20)));
+    let run = run(cluster(60, vec![late], Vec::new()));
+    assert_eq!(run.conditions("late"), ["FailureTarget=True:DeadlineExceeded", "Failed=True:DeadlineExceeded"]);
+    assert_eq!((run.job("late").status.failed, run.world.store.pods.len()), (1, 0));
+    let deleted = run.events_of("Job/default/late").into_iter().find(|(_, text)| text.starts_with("SuccessfulDelete")).expect("a deletion");
+    assert_eq!(deleted.0, 20);
+}
+
+#[test]
+fn a_pod_failure_policy_ignores_counts_or_ends() {
+    let rule = |action, values: &[i32]| PodFailurePolicyRule {
+        action,
+        requirement: PodFailurePolicyRequirement::ExitCodes { container: None, is_in: true, values: values.to_vec() },
+    };
+    let rules = vec![rule(PodFailurePolicyAction::FailJob, &[42]), rule(PodFailurePolicyAction::Ignore, &[7])];
+    let of = |name: &str| {
+        job(name, |spec| {
+            (spec.backoff_limit, spec.pod_failure_policy) = (0, Some(rules.clone()));
+            spec.pod_replacement_policy = api::PodReplacementPolicy::Failed;
+        })
+    };
+    let run = run(cluster(60, vec![of("fatal"), of("ignored")], vec![ends("fatal", 1000, 42), ends("ignored", 1000, 7)]));
+    assert_eq!(run.conditions("fatal")[1], "Failed=True:PodFailurePolicy");
+    let message = &run.job("fatal").status.condition(JobConditionType::Failed).expect("it failed").message;
+    assert!(message.ends_with("failed with exit code 42 matching FailJob rule at index 0"), "{message}");
+    let status = &run.job("ignored").status;
+    assert_eq!((status.failed, run.conditions("ignored").len()), (0, 0), "what is ignored never counts");
+    assert!(run.made("ignored").len() >= 3, "and is replaced");
+}
+
+#[test]
+fn restarts_count_when_the_kubelet_restarts() {
+    let restarting = job("on", |spec| {
+        Arc::make_mut(&mut Arc::make_mut(&mut spec.template).spec).restart_policy = RestartPolicy::OnFailure;
+        spec.backoff_limit = 2;
+    });
+    let run = run(cluster(120, vec![restarting], vec![ends("on", 1000, 1)]));
+    assert_eq!(run.conditions("on")[1], "Failed=True:BackoffLimitExceeded");
+    assert_eq!((run.made("on").len(), run.job("on").status.failed), (1, 1), "one pod, which counts once it is deleted");
+}
+
+#[test]
+fn a_suspended_job_loses_its_pods_and_gets_new_ones_when_it_resumes() {
+    let two = job("two", |spec| (spec.completions, spec.parallelism) = (Some(2), 2));
+    let mut spec = cluster(80, vec![two], vec![ends("two", 20_000, 0)]);
+    spec.steps = vec![
+        step(8, StepAction::Suspend(Kind::Job, key("two"), true)),
+        step(16, StepAction::Suspend(Kind::Job, key("two"), false)),
+    ];
+    let run = run(spec);
+    let texts: Vec<(u64, String)> = run.events_of("Job/default/two").into_iter().map(|(at, text)| (at, text.split(':').next().unwrap_or("").to_owned())).collect();
+    let expected = [
+        (0, "SuccessfulCreate"),
+        (0, "SuccessfulCreate"),
+        (8, "SuccessfulDelete"),
+        (8, "SuccessfulDelete"),
+        (8, "Suspended"),
+        (16, "SuccessfulCreate"),
+        (16, "SuccessfulCreate"),
+        (16, "Resumed"),
+    ];
+    assert_eq!(texts[..8], expected.map(|(at, text)| (at, text.to_owned())));
+    let status = &run.job("two").status;
+    assert_eq!((status.succeeded, status.failed, status.start_time), (2, 0, Some(SimTime::from_secs(16))));
+    let suspended = status.condition(JobConditionType::Suspended).expect("it was");
+    assert_eq!((suspended.status, &*suspended.reason), (ConditionStatus::False, "JobResumed"));
+}
+
+#[test]
+fn the_pods_of_a_deleted_job_go_with_their_finalizers() {
+    let two = job("two", |spec| (spec.completions, spec.parallelism) = (Some(2), 2));
+    let mut spec = cluster(60, vec![two], Vec::new());
+    spec.steps = vec![step(8, StepAction::Delete(Kind::Job, key("two"), api::Propagation::Background))];
+    let run = run(spec);
+    assert_eq!((run.world.store.jobs.len(), run.world.store.pods.len()), (0, 0));
+}
