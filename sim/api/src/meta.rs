@@ -44,6 +44,8 @@ pub enum Kind {
     CSINode,
     CSIDriver,
     CSIStorageCapacity,
+    ResourceQuota,
+    LimitRange,
 }
 
 impl Kind {
@@ -72,6 +74,8 @@ impl Kind {
             Self::CSINode => "CSINode",
             Self::CSIDriver => "CSIDriver",
             Self::CSIStorageCapacity => "CSIStorageCapacity",
+            Self::ResourceQuota => "ResourceQuota",
+            Self::LimitRange => "LimitRange",
         }
     }
 }

@@ -124,6 +124,8 @@ kinds! {
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+    ResourceQuota: ResourceQuota, resource_quotas, [status];
+    LimitRange: LimitRange, limit_ranges, [];
 }
 
 /// A Job's successes are what it has to offer; its pods come and go for them.

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    Propagation, ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    CronJob, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget,
+    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -54,6 +54,8 @@ pub struct Objects {
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    pub resource_quotas: Vec<ResourceQuota>,
+    pub limit_ranges: Vec<LimitRange>,
 }
 
 /// A pool of equal nodes.

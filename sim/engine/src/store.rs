@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind, Namespace, Node, ObjectKey,
-    ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
-    StorageClass, Str, Uid,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind, LimitRange, Namespace, Node,
+    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota,
+    Service, SimTime, StorageClass, Str, Uid,
 };
 use rustc_hash::FxHashMap;
 
@@ -106,7 +106,9 @@ objects!(
     CsiDriver,
     CsiStorageCapacity,
     Job,
-    CronJob
+    CronJob,
+    ResourceQuota,
+    LimitRange
 );
 
 /// Characters of generated names (upstream: apimachinery/pkg/util/rand).
@@ -258,6 +260,8 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) resource_quotas: Table<ResourceQuota>,
+    pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,

@@ -69,6 +69,8 @@ const CONTROLLERS: &[Component] = &[
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
     Component::Job,
+    Component::ResourceQuota,
+    Component::Namespace,
 ];
 
 /// `--kube-client-qps` and `--kube-client-burst` of the cluster autoscaler.

@@ -252,6 +252,14 @@ impl World {
             let write = Write::Apply(budget.clone().into_any());
             request(Kind::PodDisruptionBudget, &budget.meta, known, write);
         }
+        for range in &objects.limit_ranges {
+            let known = self.store.limit_ranges.find(&range.meta.key()).is_some();
+            request(Kind::LimitRange, &range.meta, known, Write::Apply(range.clone().into_any()));
+        }
+        for quota in &objects.resource_quotas {
+            let known = self.store.resource_quotas.find(&quota.meta.key()).is_some();
+            request(Kind::ResourceQuota, &quota.meta, known, Write::Apply(quota.clone().into_any()));
+        }
         for service in &objects.services {
             let known = self.store.services.find(&service.meta.key()).is_some();
             request(Kind::Service, &service.meta, known, Write::Apply(service.clone().into_any()));
