@@ -102,6 +102,8 @@ kinds! {
     PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
     Service: Service, services, [];
     HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale];
+    StatefulSet: StatefulSet, stateful_sets, [status];
+    ControllerRevision: ControllerRevision, controller_revisions, [];
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, Namespace, Node, ObjectKey,
-    ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
-    StorageClass, Str, Uid,
+    ControllerRevision, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, Namespace, Node,
+    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
+    StatefulSet, StorageClass, Str, Uid,
 };
 use rustc_hash::FxHashMap;
 
@@ -79,6 +79,10 @@ pub(crate) trait Object {
     fn controller(&self) -> Option<Uid> {
         self.meta().controller().map(|owner| owner.uid)
     }
+    /// What a workload says of its pods: desired, current, updated, ready, available.
+    fn counts(&self) -> Option<[i32; 5]> {
+        None
+    }
 }
 
 macro_rules! objects {
@@ -86,7 +90,17 @@ macro_rules! objects {
         fn meta(&self) -> &ObjectMeta { &self.meta }
     })* };
 }
+impl Object for StatefulSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.replicas, status.replicas, status.updated, status.ready, status.available])
+    }
+}
 objects!(
+    ControllerRevision,
     Namespace,
     Node,
     Pod,
@@ -236,6 +250,8 @@ pub(crate) struct Store {
     pub(crate) deployments: Table<Deployment>,
     pub(crate) replica_sets: Table<ReplicaSet>,
     pub(crate) services: Table<Service>,
+    pub(crate) stateful_sets: Table<StatefulSet>,
+    pub(crate) controller_revisions: Table<ControllerRevision>,
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
     pub(crate) pdbs: Table<PodDisruptionBudget>,
     pub(crate) priority_classes: Table<PriorityClass>,

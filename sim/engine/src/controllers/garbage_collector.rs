@@ -1,6 +1,6 @@
 //! Garbage collector: what is owned goes when all its owners are gone.
 //!
-//! Reads: owner references, Deployments, ReplicaSets. Writes: deletions of ReplicaSets and Pods.
+//! Reads: owner references and the owners they mean. Writes: deletions of what may have owners ([`DEPENDENTS`]).
 //! Upstream: pkg/controller/garbagecollector.
 //!
 //! Invariants: an object goes only when it has owners and none of them exists; owners of kinds that are
@@ -9,47 +9,80 @@
 //! Not modelled: foreground and orphan propagation (everything is deleted in the background, as kubectl
 //! does), stripping of single dangling references.
 
-use api::{ObjectKey, ObjectMeta, OwnerReference};
+use api::{Kind, ObjectKey, ObjectMeta, OwnerReference, Uid};
 
-use super::{View, key};
+use super::View;
 use crate::effects::{Component, Effects, Key, Write};
-use crate::store::{Change, PodId, ReplicaSetId, Store};
+use crate::objects::{Kept, with_kind};
+use crate::store::{Change, Id, Object, PodId, ReplicaSetId, Store, Table};
 
-/// Keys are numbers of pods, or with this bit numbers of ReplicaSets.
-const REPLICA_SET: u32 = 1 << 31;
+/// Kinds that may have owners. A key is a number in the kind's table, with the kind's place here in the upper bits.
+const DEPENDENTS: [Kind; 4] = [Kind::Pod, Kind::ReplicaSet, Kind::ControllerRevision, Kind::PersistentVolumeClaim];
+const KIND_SHIFT: u32 = 28;
+
+fn dependent<T>(kind: Kind, id: Id<T>) -> Option<Key> {
+    let place = DEPENDENTS.iter().position(|known| *known == kind)?;
+    Some(Key(id.number() | (place as u32) << KIND_SHIFT))
+}
 
 /// Which dependents a change puts in doubt.
 pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Key)) {
     let store = view.store;
     match change {
-        Change::ReplicaSetDeleted(gone) => store.pods_of(gone.meta.uid).for_each(|(id, _)| queue(key(id))),
-        Change::DeploymentDeleted(gone) => {
-            for (id, _) in store.replica_sets_of(gone) {
-                queue(Key(id.number() | REPLICA_SET));
-            }
-        }
-        // Made by a controller that had not heard yet.
-        Change::PodAdded(id) if store.pods.get(*id).is_some_and(|pod| is_garbage(&pod.meta, store)) => queue(key(*id)),
-        Change::ReplicaSetChanged(id) if store.replica_sets.get(*id).is_some_and(|set| is_garbage(&set.meta, store)) => {
-            queue(Key(id.number() | REPLICA_SET));
+        Change::DeploymentDeleted(gone) => owned_by(gone.meta.uid, store, queue),
+        Change::ReplicaSetDeleted(gone) => owned_by(gone.meta.uid, store, queue),
+        Change::PodDeleted(_, gone) => owned_by(gone.meta.uid, store, queue),
+        Change::ObjectDeleted(gone) => owned_by(gone.meta().uid, store, queue),
+        // Made by a controller that had not heard yet, or owned by nobody any more.
+        Change::PodAdded(id) => doubt(Kind::Pod, &store.pods, *id, store, queue),
+        Change::ReplicaSetChanged(id) => doubt(Kind::ReplicaSet, &store.replica_sets, *id, store, queue),
+        Change::Object(kind, number) if DEPENDENTS.contains(kind) => {
+            with_kind!(*kind, T => doubt(*kind, T::table(store), Id::<T>::new(*number), store, queue), else ());
         }
         _ => {}
+    }
+}
+
+/// Everything that an owner controlled.
+fn owned_by(owner: Uid, store: &Store, queue: &mut dyn FnMut(Key)) {
+    for kind in DEPENDENTS {
+        let mut add = |number: Option<Key>| number.into_iter().for_each(&mut *queue);
+        match kind {
+            Kind::Pod => store.pods.of(owner).for_each(|(id, _)| add(dependent(kind, id))),
+            Kind::ReplicaSet => store.replica_sets.of(owner).for_each(|(id, _)| add(dependent(kind, id))),
+            _ => with_kind!(kind, T => T::table(store).of(owner).for_each(|(id, _)| add(dependent(kind, id))), else ()),
+        }
+    }
+}
+
+fn doubt<T: Object>(kind: Kind, table: &Table<T>, id: Id<T>, store: &Store, queue: &mut dyn FnMut(Key)) {
+    if table.get(id).is_some_and(|object| is_garbage(object.meta(), store)) {
+        dependent(kind, id).into_iter().for_each(queue);
     }
 }
 
 /// One reconciliation.
 pub(crate) fn sync(key: Key, view: &View<'_>, out: &mut Effects) {
     let by = Component::GarbageCollector;
-    if key.0 & REPLICA_SET == 0 {
-        let pod = PodId::new(key.0);
-        if view.store.pods.get(pod).is_some_and(|object| !object.meta.is_deleting() && is_garbage(&object.meta, view.store)) {
-            out.write(by, Write::DeletePod { pod, grace: None, by });
+    let (number, store) = (key.0 & ((1 << KIND_SHIFT) - 1), view.store);
+    let Some(kind) = DEPENDENTS.get((key.0 >> KIND_SHIFT) as usize).copied() else { return };
+    let goes = |meta: &ObjectMeta| !meta.is_deleting() && is_garbage(meta, store);
+    match kind {
+        Kind::Pod => {
+            let pod = PodId::new(number);
+            if store.pods.get(pod).is_some_and(|object| goes(&object.meta)) {
+                out.write(by, Write::DeletePod { pod, grace: None, by });
+            }
         }
-    } else {
-        let id = ReplicaSetId::new(key.0 & !REPLICA_SET);
-        if view.store.replica_sets.get(id).is_some_and(|object| is_garbage(&object.meta, view.store)) {
-            out.write(by, Write::DeleteReplicaSet(id));
+        Kind::ReplicaSet => {
+            let id = ReplicaSetId::new(number);
+            if store.replica_sets.get(id).is_some_and(|object| goes(&object.meta)) {
+                out.write(by, Write::DeleteReplicaSet(id));
+            }
         }
+        _ => with_kind!(kind, T => if let Some(object) = T::table(store).get(Id::new(number)).filter(|object| goes(object.meta())) {
+            out.write(by, Write::Delete(kind, object.meta().key()));
+        }, else ()),
     }
 }
 
@@ -60,9 +93,14 @@ fn is_garbage(meta: &ObjectMeta, store: &Store) -> bool {
 /// Owners are looked up in the dependent's namespace; another identity under the name is another object.
 fn exists(owner: &OwnerReference, dependent: &ObjectMeta, store: &Store) -> bool {
     let name = ObjectKey { namespace: dependent.namespace.clone(), name: owner.name.clone() };
+    fn uid<T: Object>(table: &Table<T>, name: &ObjectKey) -> Option<Uid> {
+        Some(table.get(table.find(name)?)?.meta().uid)
+    }
     let found = match &*owner.kind {
-        "ReplicaSet" => store.replica_sets.find(&name).and_then(|id| Some(store.replica_sets.get(id)?.meta.uid)),
-        "Deployment" => store.deployments.find(&name).and_then(|id| Some(store.deployments.get(id)?.meta.uid)),
+        "ReplicaSet" => uid(&store.replica_sets, &name),
+        "Deployment" => uid(&store.deployments, &name),
+        "StatefulSet" => uid(&store.stateful_sets, &name),
+        "Pod" => uid(&store.pods, &name),
         _ => return true,
     };
     found.is_some_and(|uid| owner.uid.0 == 0 || owner.uid == uid)
@@ -111,7 +149,7 @@ mod tests {
     #[test]
     fn owners_of_unknown_kinds_keep_what_they_own() {
         let meta = ObjectMeta {
-            owners: vec![OwnerReference { kind: "StatefulSet".into(), name: "db".into(), uid: api::Uid(1), controller: true }],
+            owners: vec![OwnerReference { kind: "Cluster".into(), name: "db".into(), uid: api::Uid(1), controller: true }],
             ..ObjectMeta::default()
         };
         assert!(!is_garbage(&meta, &Store::default()));

@@ -19,7 +19,7 @@ use trace::Record;
 use super::World;
 use crate::effects::{Component, Write};
 use crate::objects::{AnyObject, Kept, Part, with_kind, with_object};
-use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -77,7 +77,7 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::Create(object) => with_object!(object, object => self.store.create(*object, self.now, &self.streams).is_some()),
+            Write::Create(object) => with_object!(object, object => self.create_object(*object)),
             Write::Apply(object) => self.apply_object(object),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key) => self.delete(by, kind, &key),
@@ -374,6 +374,13 @@ impl World {
                 .replica_sets
                 .find(key)
                 .is_some_and(|id| self.change_replica_set(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas))),
+            Kind::StatefulSet => {
+                let Some(id) = self.store.stateful_sets.find(key) else { return false };
+                let before = self.store.stateful_sets.get(id).and_then(|set| set.counts());
+                self.store.update(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas));
+                self.say_counts(id, before);
+                true
+            }
             _ => false,
         }
     }
@@ -465,10 +472,30 @@ impl World {
 
     /// Makes the object, or replaces what a manifest says of it where it is.
     pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
-        with_object!(object, object => match Kept::table(&self.store).find(&object.meta.key()) {
-            Some(id) => self.replace_object(id, *object, Part::Spec),
-            None => self.store.create(*object, self.now, &self.streams).is_some(),
-        })
+        with_object!(object, object => self.apply_one(*object))
+    }
+
+    fn apply_one<T: Kept>(&mut self, mut object: T) -> bool {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_object(object) };
+        if let Some(stored) = T::table(&self.store).get(id) {
+            keep_finalizers(object.meta_mut(), stored.meta());
+        }
+        self.replace_object(id, object, Part::Spec)
+    }
+
+    fn create_object<T: Kept>(&mut self, mut object: T) -> bool {
+        protect_in_use(T::KIND, object.meta_mut());
+        let Some(id) = self.store.create(object, self.now, &self.streams) else { return false };
+        self.say_counts(id, None);
+        true
+    }
+
+    /// Says what a workload's counts are when they changed.
+    fn say_counts<T: Kept>(&mut self, id: Id<T>, before: Option<[i32; 5]>) {
+        let Some(object) = T::table(&self.store).get(id) else { return };
+        if let Some(counts) = object.counts().filter(|counts| before != Some(*counts)) {
+            self.records.push(workload_record(T::KIND, object.meta(), counts));
+        }
     }
 
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
@@ -478,7 +505,9 @@ impl World {
         T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
     }
 
+    /// Changes one half of an object. One whose deletion was asked for goes with its last finalizer.
     fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
+        let before = T::table(&self.store).get(id).and_then(|object| object.counts());
         self.store.update(id, |old| {
             if part == Part::Status {
                 let before = old.clone();
@@ -491,6 +520,29 @@ impl World {
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });
+        self.say_counts(id, before);
+        if T::table(&self.store).get(id).is_some_and(|object| object.meta().is_deleting() && object.meta().finalizers.is_empty()) {
+            self.store.remove::<T>(id);
+        }
+        true
+    }
+
+    /// An object with finalizers stays, marked, until those who wrote them have taken them off.
+    /// Upstream: apiserver/pkg/registry/generic/registry/store.go.
+    fn delete_object<T: Kept>(&mut self, id: Id<T>) -> bool {
+        let now = self.now;
+        if T::table(&self.store).get(id).is_none_or(|object| object.meta().finalizers.is_empty()) {
+            return self.store.remove::<T>(id);
+        }
+        self.store.update(id, |object| {
+            let meta = object.meta_mut();
+            let is_first = meta.deletion.is_none();
+            if is_first {
+                meta.deletion = Some(now);
+                meta.generation += 1;
+            }
+            is_first
+        });
         true
     }
 
@@ -501,7 +553,7 @@ impl World {
             Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
             Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
             Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
-            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.store.remove::<T>(id)), else false),
+            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.delete_object::<T>(id)), else false),
         }
     }
 }
@@ -531,8 +583,31 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
         labels: given.labels.clone(),
         annotations: given.annotations.clone(),
         owners: given.owners.clone(),
+        finalizers: given.finalizers.clone(),
         generation: stored.generation + u64::from(spec_changes),
         ..stored.clone()
+    }
+}
+
+/// Claims and volumes are protected while they are used.
+/// Upstream: plugin/pkg/admission/storage/storageobjectinuseprotection/admission.go.
+fn protect_in_use(kind: Kind, meta: &mut ObjectMeta) {
+    let finalizer = match kind {
+        Kind::PersistentVolumeClaim => "kubernetes.io/pvc-protection",
+        Kind::PersistentVolume => "kubernetes.io/pv-protection",
+        _ => return,
+    };
+    if meta.finalizers.iter().all(|known| &**known != finalizer) {
+        meta.finalizers.push(finalizer.into());
+    }
+}
+
+/// What a manifest does not speak of stays as others wrote it.
+fn keep_finalizers(given: &mut ObjectMeta, stored: &ObjectMeta) {
+    for finalizer in &stored.finalizers {
+        if !given.finalizers.contains(finalizer) {
+            given.finalizers.push(finalizer.clone());
+        }
     }
 }
 
