@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod,
+    PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -47,6 +47,13 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
+    pub stateful_sets: Vec<StatefulSet>,
+    pub storage_classes: Vec<StorageClass>,
+    pub csi_drivers: Vec<CsiDriver>,
+    pub csi_nodes: Vec<CsiNode>,
+    pub csi_storage_capacities: Vec<CsiStorageCapacity>,
+    pub persistent_volumes: Vec<PersistentVolume>,
+    pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,

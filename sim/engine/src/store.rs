@@ -68,6 +68,7 @@ pub(crate) type PodId = Id<Pod>;
 pub(crate) type NodeId = Id<Node>;
 pub(crate) type DeploymentId = Id<Deployment>;
 pub(crate) type ReplicaSetId = Id<ReplicaSet>;
+pub(crate) type StatefulSetId = Id<StatefulSet>;
 pub(crate) type ServiceId = Id<Service>;
 pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 

@@ -12,7 +12,7 @@ use api::{ObjectKey, ObjectMeta, OwnerReference, SimTime};
 use crate::effects::{Component, Effects, Key};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
-use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
+use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, StatefulSetId, Store};
 
 #[cfg(test)]
 mod bench;
@@ -21,12 +21,14 @@ pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
 pub(crate) mod garbage_collector;
+pub(crate) mod history;
 pub(crate) mod horizontal_pod_autoscaler;
 pub(crate) mod metrics;
 pub(crate) mod node_lifecycle;
 pub(crate) mod pod_gc;
 mod replica_calculator;
 pub(crate) mod replica_set;
+pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
 
 /// What a room may read.
@@ -43,6 +45,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     replica_set::interested(change, view, &mut |id| queue(Component::ReplicaSet, key(id)));
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
+    stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
         && view.store.nodes.get(*id).is_some_and(|node| node_lifecycle::no_schedule_patch(node).is_some())
@@ -56,6 +59,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
     match component {
         Component::Deployment => deployment::sync(DeploymentId::new(key.0), view, out),
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
+        Component::StatefulSet => stateful_set::sync(StatefulSetId::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
@@ -88,6 +92,12 @@ fn owning_deployment(store: &Store, meta: &ObjectMeta) -> Option<DeploymentId> {
 fn owning_replica_set(store: &Store, meta: &ObjectMeta) -> Option<ReplicaSetId> {
     let id = store.replica_sets.find(&owner_key(meta, meta.controller()?, "ReplicaSet")?)?;
     is_owner(meta, &store.replica_sets.get(id)?.meta).then_some(id)
+}
+
+/// The StatefulSet an owner reference means, in the namespace of the owned object.
+fn owning_stateful_set(store: &Store, meta: &ObjectMeta) -> Option<StatefulSetId> {
+    let id = store.stateful_sets.find(&owner_key(meta, meta.controller()?, "StatefulSet")?)?;
+    is_owner(meta, &store.stateful_sets.get(id)?.meta).then_some(id)
 }
 
 fn owner_key(owned: &ObjectMeta, owner: &OwnerReference, kind: &str) -> Option<ObjectKey> {

@@ -59,9 +59,10 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 8] = [
+const CONTROLLERS: [Component; 9] = [
     Component::Deployment,
     Component::ReplicaSet,
+    Component::StatefulSet,
     Component::EndpointSlice,
     Component::NodeLifecycle,
     Component::TaintEviction,

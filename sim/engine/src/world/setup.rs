@@ -29,6 +29,12 @@ impl World {
         for class in &spec.objects.priority_classes {
             self.apply_object(class.clone().into_any());
         }
+        self.set_up_all(&spec.objects.storage_classes);
+        self.set_up_all(&spec.objects.csi_drivers);
+        self.set_up_all(&spec.objects.csi_nodes);
+        self.set_up_all(&spec.objects.csi_storage_capacities);
+        self.set_up_all(&spec.objects.persistent_volumes);
+        self.set_up_all(&spec.objects.persistent_volume_claims);
         for pool in &spec.node_pools {
             for ordinal in 0..pool.initial {
                 self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
@@ -49,6 +55,7 @@ impl World {
         for set in &spec.objects.replica_sets {
             self.create_replica_set(set.clone());
         }
+        self.set_up_all(&spec.objects.stateful_sets);
         for pod in &spec.objects.pods {
             self.create_pod(pod.clone());
         }
@@ -57,6 +64,12 @@ impl World {
         }
         self.plan();
         self.publish();
+    }
+
+    fn set_up_all<T: Kept>(&mut self, objects: &[T]) {
+        for object in objects {
+            self.apply_object(object.clone().into_any());
+        }
     }
 
     /// Everything that the spec sets a time for.
