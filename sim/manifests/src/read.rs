@@ -198,7 +198,7 @@ impl Reader<'_> {
             }
             Kind::Deployment => keep!(deployments, apps::Deployment, workload::deployment, classes),
             Kind::ReplicaSet => keep!(replica_sets, apps::ReplicaSet, workload::replica_set, classes),
-            Kind::StatefulSet => idle!(apps::StatefulSet, workload::stateful_set),
+            Kind::StatefulSet => keep!(stateful_sets, apps::StatefulSet, workload::stateful_set, classes),
             Kind::DaemonSet => idle!(apps::DaemonSet, workload::daemon_set),
             Kind::Job => idle!(batch::Job, workload::job),
             Kind::CronJob => idle!(batch::CronJob, workload::cron_job),
@@ -230,7 +230,7 @@ impl Reader<'_> {
             Kind::CSINode => keep!(csi_nodes, storage::CSINode, volumes::csi_node),
             Kind::CSIDriver => keep!(csi_drivers, storage::CSIDriver, volumes::csi_driver),
             Kind::CSIStorageCapacity => keep!(csi_storage_capacities, storage::CSIStorageCapacity, volumes::csi_storage_capacity),
-            Kind::EndpointSlice => return,
+            Kind::EndpointSlice | Kind::ControllerRevision => return,
         };
         fidelity::check(&mut cx, kind, value);
         if !meta.name.is_empty() && !self.seen.insert((kind, meta.namespace, meta.name)) {
