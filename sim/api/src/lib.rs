@@ -23,7 +23,7 @@ mod time;
 mod workload;
 
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
-pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Uid};
+pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};
 pub use pod::*;
 pub use quantity::{Quantity, QuantityError};

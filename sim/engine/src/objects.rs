@@ -5,7 +5,7 @@
 //!   subresources do. What belongs to the status is said in the list.
 //! - A write made with an old resourceVersion is refused (optimistic concurrency).
 //!
-//! Pods, Nodes, Deployments and ReplicaSets have writes and changes of their own.
+//! Pods and Nodes have writes and changes of their own, Deployments and ReplicaSets writes of their own.
 
 use api::{Kind, ObjectMeta};
 
@@ -46,6 +46,8 @@ macro_rules! kinds {
         )* }
 
         impl AnyObject {
+            /// The kinds of the list.
+            pub(crate) const KINDS: &[Kind] = &[$(Kind::$kind,)*];
             /// Which kind.
             pub(crate) const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)* }
@@ -97,6 +99,8 @@ macro_rules! kinds {
 
 // kind: its noun, its table, [what controllers write as its status].
 kinds! {
+    Deployment: Deployment, deployments, [status, collision_count];
+    ReplicaSet: ReplicaSet, replica_sets, [status];
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
     PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];

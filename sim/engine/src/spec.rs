@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey,
+    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet, Service, SimDuration,
+    SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -513,8 +514,8 @@ pub struct Step {
 pub enum StepAction {
     /// `kubectl apply`: objects are made, or their specs replaced.
     Apply(Arc<Objects>),
-    /// `kubectl delete`.
-    Delete(Kind, ObjectKey),
+    /// `kubectl delete --cascade`.
+    Delete(Kind, ObjectKey, Propagation),
     /// `kubectl scale`.
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.

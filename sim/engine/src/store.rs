@@ -120,6 +120,9 @@ objects!(
     CsiStorageCapacity
 );
 
+/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
 /// Objects of one kind.
 pub(crate) struct Table<T> {
     /// Boxed, so that the number of an object that is gone costs one word.
@@ -220,6 +223,8 @@ pub(crate) enum Change {
 /// What watchers hear of an object of a kind without a change of its own.
 fn changed(kind: Kind, number: u32) -> Change {
     match kind {
+        Kind::Deployment => Change::DeploymentChanged(Id::new(number)),
+        Kind::ReplicaSet => Change::ReplicaSetChanged(Id::new(number)),
         Kind::Service => Change::ServiceChanged(Id::new(number)),
         Kind::HorizontalPodAutoscaler => Change::HpaChanged(Id::new(number)),
         _ => Change::Object(kind, number),
@@ -228,6 +233,8 @@ fn changed(kind: Kind, number: u32) -> Change {
 
 fn deleted(number: u32, object: AnyObject) -> Change {
     match object {
+        AnyObject::Deployment(gone) => Change::DeploymentDeleted(gone),
+        AnyObject::ReplicaSet(gone) => Change::ReplicaSetDeleted(gone),
         AnyObject::Service(gone) => Change::ServiceDeleted(Id::new(number), gone),
         gone => Change::ObjectDeleted(gone),
     }
@@ -266,6 +273,8 @@ pub(crate) struct Store {
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    /// Names generated so far, by controller.
+    names: FxHashMap<Uid, u64>,
     resource_version: u64,
     uids: u64,
     changes: Vec<Change>,
@@ -330,6 +339,27 @@ impl Store {
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
+    }
+
+    /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
+    /// controller is the same in every run of a seed, whatever other controllers do.
+    pub(crate) fn generate_name(&mut self, meta: &ObjectMeta, streams: &Streams) -> Str {
+        let controller = meta.controller().map_or(meta.uid, |owner| owner.uid);
+        loop {
+            let ordinal = self.names.entry(controller).or_default();
+            *ordinal += 1;
+            // A stream of its own per name, so that no name depends on how many were drawn before it.
+            let mut stream = streams.stream(Purpose::PodName, controller.0 ^ ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut name = String::with_capacity(meta.name.len() + 5);
+            name.push_str(&meta.name);
+            for _ in 0..5 {
+                name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
+            }
+            let key = ObjectKey { namespace: meta.namespace.clone(), name: name.into() };
+            if self.pods.find(&key).is_none() {
+                return key.name;
+            }
+        }
     }
 
     /// Adds a pod, already admitted. A name that is taken gives `None`.
@@ -454,49 +484,39 @@ impl Store {
     }
 }
 
-/// Kinds whose changes watchers hear as "changed" and "deleted".
-macro_rules! plain_kinds {
-    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $added:expr, |$changed_id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
-        impl Store { $(
-            #[doc = concat!("Adds to ", stringify!($table), "; a name that is taken gives `None`.")]
-            pub(crate) fn $create(&mut self, mut object: $kind, now: SimTime, streams: &Streams) -> Option<Id<$kind>> {
-                if self.$table.find(&object.meta.key()).is_some() {
-                    return None;
-                }
-                self.stamp(&mut object.meta, now, streams);
-                let $id = self.$table.insert(object);
-                self.changes.push($added);
-                Some($id)
+/// Nodes, whose coming, changing and going watchers tell apart.
+impl Store {
+    /// Adds a node; a name that is taken gives `None`.
+    pub(crate) fn create_node(&mut self, mut node: Node, now: SimTime, streams: &Streams) -> Option<NodeId> {
+        if self.nodes.find(&node.meta.key()).is_some() {
+            return None;
+        }
+        self.stamp(&mut node.meta, now, streams);
+        let id = self.nodes.insert(node);
+        self.changes.push(Change::NodeAdded(id));
+        Some(id)
+    }
+    /// Changes a node; `change` says whether it changed anything.
+    pub(crate) fn update_node(&mut self, id: NodeId, change: impl FnOnce(&mut Node) -> bool) -> bool {
+        let version = self.resource_version + 1;
+        let changed = self.nodes.modify(id, |node| {
+            let changed = change(node);
+            if changed {
+                node.meta.resource_version = version;
             }
-            #[doc = concat!("Changes one of ", stringify!($table), "; `change` says whether it changed anything.")]
-            pub(crate) fn $update(&mut self, $changed_id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
-                let version = self.resource_version + 1;
-                let changed = self.$table.modify($changed_id, |object| {
-                    let changed = change(object);
-                    if changed {
-                        object.meta.resource_version = version;
-                    }
-                    changed
-                });
-                if changed {
-                    self.resource_version = version;
-                    self.changes.push($changed);
-                }
-                changed
-            }
-            #[doc = concat!("Takes one of ", stringify!($table), " away.")]
-            pub(crate) fn $remove(&mut self, $gone_id: Id<$kind>) -> bool {
-                let Some($gone) = self.$table.remove($gone_id) else { return false };
-                self.next_version();
-                self.changes.push($deleted);
-                true
-            }
-        )* }
-    };
-}
-
-plain_kinds! {
-    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |_id, gone| Change::DeploymentDeleted(Box::new(gone));
-    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |_id, gone| Change::ReplicaSetDeleted(Box::new(gone));
-    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeAdded(id), |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
+            changed
+        });
+        if changed {
+            self.resource_version = version;
+            self.changes.push(Change::NodeModified(id));
+        }
+        changed
+    }
+    /// Takes a node away.
+    pub(crate) fn remove_node(&mut self, id: NodeId) -> bool {
+        let Some(gone) = self.nodes.remove(id) else { return false };
+        self.next_version();
+        self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
+        true
+    }
 }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use api::{ControllerRevision, Kind, ObjectKey, ObjectMeta, OwnerReference, PodTemplate, Str};
+use api::{ControllerRevision, Kind, ObjectKey, ObjectMeta, OwnerReference, PodTemplate, Propagation, Str};
 
 use super::deployment::template_hash;
 use super::View;
@@ -101,7 +101,7 @@ impl<'a> History<'a> {
         let dead: Vec<&ObjectMeta> = self.revisions.iter().map(|revision| &revision.meta).filter(|meta| !is_live(&meta.name)).collect();
         let Ok(limit) = usize::try_from(limit) else { return };
         for meta in dead.iter().take(dead.len().saturating_sub(limit)) {
-            out.write(by, Write::Delete(Kind::ControllerRevision, meta.key()));
+            out.write(by, Write::Delete(Kind::ControllerRevision, meta.key(), Propagation::Background));
         }
     }
 }

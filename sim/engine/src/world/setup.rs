@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use api::{ConditionStatus, Labels, Node, SimDuration, SimTime, Str};
 
+use trace::Record;
+
 use super::{World, view};
 use crate::controllers::View;
-use crate::effects::Effects;
+use crate::effects::{Effects, Refusal};
 use crate::event::Event;
 use crate::objects::Kept;
 use crate::random::{Purpose, entity};
@@ -57,7 +59,10 @@ impl World {
         }
         self.set_up_all(&spec.objects.stateful_sets);
         for pod in &spec.objects.pods {
-            self.create_pod(pod.clone());
+            if let Err(Refusal::Forbidden(why)) = self.create_pod(pod.clone()) {
+                let step = format!("create pod {}", pod.meta.key()).into();
+                self.records.push(Record::Step { step, outcome: format!("Error from server (Forbidden): {why}").into() });
+            }
         }
         for hpa in &spec.objects.horizontal_pod_autoscalers {
             self.apply_object(hpa.clone().into_any());

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ReplicaSet, StatefulSet, Str, Taint};
+use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet, StatefulSet, Str, Taint};
 use trace::Record;
 
 use super::World;
@@ -35,7 +35,7 @@ impl World {
     fn act(&self, action: &StepAction, out: &mut Effects) -> Result<String, String> {
         match action {
             StepAction::Apply(objects) => Ok(self.apply_objects(objects, out)),
-            StepAction::Delete(kind, key) => self.kubectl_delete(*kind, key, out),
+            StepAction::Delete(kind, key, propagation) => self.kubectl_delete(*kind, key, *propagation, out),
             StepAction::Scale(kind, key, replicas) => self.kubectl_scale(*kind, key, *replicas, out),
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
@@ -48,19 +48,17 @@ impl World {
         }
     }
 
-    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {
+    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, propagation: Propagation, out: &mut Effects) -> Result<String, String> {
         let store = &self.store;
         let exists = match kind {
             Kind::Pod => store.pods.find(key).is_some(),
             Kind::Node => store.nodes.find(key).is_some(),
-            Kind::Deployment => store.deployments.find(key).is_some(),
-            Kind::ReplicaSet => store.replica_sets.find(key).is_some(),
             _ => with_kind!(kind, T => T::table(store).find(key).is_some(), else return Err(not_simulated("delete", kind))),
         };
         if !exists {
             return Err(not_found(kind, &key.name));
         }
-        out.write(Component::Kubectl, Write::Delete(kind, key.clone()));
+        out.write(Component::Kubectl, Write::Delete(kind, key.clone(), propagation));
         Ok(done(kind, &key.name, "deleted"))
     }
 

@@ -18,7 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 use api::{Kind, ObjectMeta, OwnerReference, Pod, PodManagementPolicy, PodPhase, PodStatus, StatefulSet, StatefulSetStatus, Str};
-use api::{StatefulSetUpdateStrategy, Uid};
+use api::StatefulSetUpdateStrategy;
 
 use super::history::{History, Revision};
 use super::replica_set::{counts_differently, next_availability};
@@ -66,6 +66,7 @@ pub(crate) fn sync(id: StatefulSetId, view: &View<'_>, out: &mut Effects) {
     let history = History::of(&set.meta, view.store);
     let (update, collision_count) =
         history.ensure((Kind::StatefulSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
+    then(out);
     let current = history.find(&set.status.current_revision).unwrap_or_else(|| update.clone());
     let is_member = |pod: &Pod| parent_and_ordinal(&pod.meta.name).filter(|(parent, _)| *parent == &*set.meta.name).map(|(_, one)| one);
     let pods: Vec<Member<'_>> = view
@@ -84,11 +85,18 @@ pub(crate) fn sync(id: StatefulSetId, view: &View<'_>, out: &mut Effects) {
         out.resync_at(next_availability(set.min_ready, &pods, view.now));
     }
     if status != set.status {
-        let said = StatefulSet { status, ..set.clone() };
-        out.write(BY, Write::Update(said.into_any(), Part::Status));
+        let said = Write::Update(StatefulSet { status, ..set.clone() }.into_any(), Part::Status);
+        out.finally(BY, Some(said.clone()), Some(said));
     }
     let is_live = |name: &Str| *name == current.name || *name == update.name || pods.iter().any(|member| revision_of(member.pod) == &**name);
     history.truncate(set.revision_history_limit, is_live, BY, out);
+}
+
+/// What follows waits until all before has landed.
+fn then(out: &mut Effects) {
+    if out.writes.len() > out.waves.last().copied().unwrap_or(0) {
+        out.then();
+    }
 }
 
 /// `db-2` is the pod with number 2 of `db`.
@@ -203,6 +211,7 @@ impl<'a> Look<'a, '_> {
             if failures > 0 {
                 return Flow::Failed;
             }
+            then(self.out);
             (from, size) = (until, (2 * size).min(MAX_BATCH));
         }
         Flow::GoOn
@@ -296,18 +305,24 @@ impl<'a> Look<'a, '_> {
             labels: Arc::new(labels),
             annotations: revision.template.annotations.clone(),
             owners: vec![owner],
-            uid: Uid::default(),
             ..ObjectMeta::default()
         };
         let spec = claims::with_volumes(&revision.template.spec, set, ordinal);
         let pod = Pod { meta, spec, node_name: None, status: PodStatus::default() };
-        self.announce(Write::CreatePod(Box::new(pod)), "Create", &name);
+        if !set.volume_claim_templates.is_empty() {
+            then(self.out);
+        }
+        let said = ("SuccessfulCreate", object_name("StatefulSet", &set.meta), self.message("Create", &name, "successful"));
+        let beginning = self.message("Create", &name, "failed error: ");
+        self.out.announce_with(BY, Write::CreatePod(Box::new(pod)), said, Some(("FailedCreate", &beginning)));
         self.fix_owners(holder);
         Flow::GoOn
     }
 
     fn delete(&mut self, member: Member<'_>) {
-        self.announce(Write::DeletePod { pod: member.id, grace: None, by: BY }, "Delete", &member.pod.meta.name);
+        let write = Write::DeletePod { pod: member.id, grace: None, by: BY };
+        let message = self.message("Delete", &member.pod.meta.name, "successful");
+        self.out.announce(BY, write, "SuccessfulDelete", object_name("StatefulSet", &self.set.meta), message);
     }
 
     /// Makes the claims that are missing; what is wrong with those that are there.
@@ -352,14 +367,13 @@ impl<'a> Look<'a, '_> {
         Flow::GoOn
     }
 
-    fn announce(&mut self, write: Write, verb: &str, pod: &str) {
-        let message = format!("{verb} Pod {pod} in StatefulSet {} successful", self.set.meta.name);
-        self.out.announce(BY, write, &format!("Successful{verb}"), object_name("StatefulSet", &self.set.meta), message);
+    fn message(&self, verb: &str, pod: &str, outcome: &str) -> String {
+        format!("{verb} Pod {pod} in StatefulSet {} {outcome}", self.set.meta.name)
     }
 
     fn say(&mut self, failed: bool, verb: &str, pod: &str, outcome: &str) {
         let reason = format!("{}{verb}", if failed { "Failed" } else { "Successful" });
-        let message = format!("{verb} Pod {pod} in StatefulSet {} {outcome}", self.set.meta.name);
+        let message = self.message(verb, pod, outcome);
         self.out.event(BY, failed, &reason, object_name("StatefulSet", &self.set.meta), message);
     }
 }

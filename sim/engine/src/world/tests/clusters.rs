@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::spec::{Fault, FaultAction, FaultMode, FaultTarget, Mark, Step, StepAction};
-use api::Kind;
+use api::{Kind, Propagation};
 
 fn fault(action: FaultAction, at_s: u64, duration_s: Option<u64>, node: &str) -> Fault {
     Fault {
@@ -139,10 +139,37 @@ fn a_drain_moves_pods_one_by_one_as_their_budget_allows() {
 #[test]
 fn a_deleted_deployment_takes_its_pods_along() {
     let mut spec = small(200);
-    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"))));
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"), Propagation::Background)));
     let run = run(spec);
     assert_eq!(run.world.store.pods.len(), 0);
     assert_eq!(run.world.store.replica_sets.len(), 0);
+}
+
+#[test]
+fn in_the_foreground_pods_go_first_and_the_deployment_last() {
+    let mut spec = small(200);
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"), Propagation::Foreground)));
+    let mut world = World::new(Arc::new(spec), Box::new(FewestPods), 1);
+    let mut last_seen = [SimTime::ZERO; 3];
+    while world.step(&mut trace::MemorySink::default()).is_some() {
+        let there = [world.store.pods.len(), world.store.replica_sets.len(), world.store.deployments.len()];
+        for (last, _) in last_seen.iter_mut().zip(there).filter(|(_, count)| *count > 0) {
+            *last = world.now();
+        }
+    }
+    assert!(last_seen[0] < last_seen[1] && last_seen[1] < last_seen[2], "{last_seen:?}");
+    assert!(last_seen[2] < SimTime::from_secs(65), "{last_seen:?}");
+    assert_eq!(world.store.pods.len(), 0);
+}
+
+#[test]
+fn orphans_stay_without_an_owner() {
+    let mut spec = small(200);
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"), Propagation::Orphan)));
+    let run = run(spec);
+    assert_eq!(run.world.store.deployments.len(), 0);
+    assert_eq!(run.world.store.pods.len(), 3);
+    assert!(run.world.store.replica_sets.iter().all(|(_, set)| set.meta.owners.is_empty()));
 }
 
 #[test]
@@ -209,7 +236,7 @@ fn pods_without_room_get_a_node_that_the_cluster_autoscaler_orders() {
 #[test]
 fn a_node_that_is_deleted_is_taken_off_and_its_pods_are_replaced() {
     let mut spec = small(300);
-    spec.steps.push(step(60, StepAction::Delete(Kind::Node, ObjectKey::new("", "node-0"))));
+    spec.steps.push(step(60, StepAction::Delete(Kind::Node, ObjectKey::new("", "node-0"), Propagation::Background)));
     let run = run(spec);
     assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
     assert!(run.world.store.pods.iter().all(|(_, pod)| pod.node_name.as_deref() == Some("node-1")));
