@@ -122,7 +122,7 @@ fn cluster_objects(objects: &Objects) -> ClusterObjects {
         namespaces: by!(namespaces, |namespace| namespace.meta.name.clone()),
         services: by!(services, |service| service.meta.key()),
         replica_sets: by!(replica_sets, |set| set.meta.key()),
-        stateful_sets: workloads(Kind::StatefulSet),
+        stateful_sets: by!(stateful_sets, |set| set.meta.key()),
         replication_controllers: workloads(Kind::ReplicationController),
         pod_disruption_budgets: by!(pod_disruption_budgets, |budget| budget.meta.key()),
         persistent_volumes: by!(persistent_volumes, |volume| volume.meta.name.clone()),

@@ -22,6 +22,7 @@ use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 pub(crate) enum Component {
     Deployment,
     ReplicaSet,
+    StatefulSet,
     EndpointSlice,
     NodeLifecycle,
     TaintEviction,
@@ -43,6 +44,7 @@ impl Component {
         match self {
             Self::Deployment => "deployment-controller",
             Self::ReplicaSet => "replicaset-controller",
+            Self::StatefulSet => "statefulset-controller",
             Self::EndpointSlice => "endpoint-slice-controller",
             Self::NodeLifecycle => "node-controller",
             Self::TaintEviction => "taint-eviction-controller",

@@ -34,14 +34,12 @@ pub(crate) trait Kept: Object + Clone + PartialEq + Sized {
     fn table_mut(store: &mut Store) -> &mut Table<Self>;
     /// Takes over the status of another version of the object.
     fn take_status(&mut self, from: &Self);
-    /// What [`trace::Record::Workload`] tells of it: wanted, there, of the newest template, ready, available.
-    fn counts(&self) -> Option<[i32; 5]>;
     /// Without its kind.
     fn into_any(self) -> AnyObject;
 }
 
 macro_rules! kinds {
-    ($($kind:ident: $type:ident, $table:ident, [$($status:ident),*] $(, $counts:path)?;)*) => {
+    ($($kind:ident: $type:ident, $table:ident, [$($status:ident),*];)*) => {
         /// An object of a kind of the list.
         #[derive(Clone, PartialEq, Debug)]
         pub(crate) enum AnyObject { $(
@@ -77,12 +75,6 @@ macro_rules! kinds {
             fn take_status(&mut self, from: &Self) {
                 $(self.$status = from.$status.clone();)*
             }
-            #[allow(unused_mut, unused_assignments, reason = "kinds without counts")]
-            fn counts(&self) -> Option<[i32; 5]> {
-                let mut counts = None;
-                $(counts = Some($counts(self));)?
-                counts
-            }
             fn into_any(self) -> AnyObject {
                 AnyObject::$kind(Box::new(self))
             }
@@ -107,7 +99,7 @@ macro_rules! kinds {
     };
 }
 
-// kind: its noun, its table, [what controllers write as its status], what is told of a workload's counts.
+// kind: its noun, its table, [what controllers write as its status].
 kinds! {
     Deployment: Deployment, deployments, [status, collision_count];
     ReplicaSet: ReplicaSet, replica_sets, [status];
@@ -116,20 +108,16 @@ kinds! {
     PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
     Service: Service, services, [];
     HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale];
+    StatefulSet: StatefulSet, stateful_sets, [status];
+    ControllerRevision: ControllerRevision, controller_revisions, [];
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
-    Job: Job, jobs, [status], job_counts;
+    Job: Job, jobs, [status];
     CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
-}
-
-/// A Job's successes are what it has to offer; its pods come and go for them.
-fn job_counts(job: &api::Job) -> [i32; 5] {
-    let status = &job.status;
-    [job.desired(), status.active, status.active, status.ready.unwrap_or(0), status.succeeded]
 }

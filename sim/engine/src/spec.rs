@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget,
-    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, Str, Taint,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange,
+    Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet,
+    ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -51,6 +52,13 @@ pub struct Objects {
     pub replica_sets: Vec<ReplicaSet>,
     pub jobs: Vec<Job>,
     pub cron_jobs: Vec<CronJob>,
+    pub stateful_sets: Vec<StatefulSet>,
+    pub storage_classes: Vec<StorageClass>,
+    pub csi_drivers: Vec<CsiDriver>,
+    pub csi_nodes: Vec<CsiNode>,
+    pub csi_storage_capacities: Vec<CsiStorageCapacity>,
+    pub persistent_volumes: Vec<PersistentVolume>,
+    pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,

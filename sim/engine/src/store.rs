@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind, LimitRange, Namespace, Node,
-    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota,
-    Service, SimTime, StorageClass, Str, Uid,
+    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind,
+    LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
+    ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
 };
 use rustc_hash::FxHashMap;
 
@@ -68,6 +68,7 @@ pub(crate) type PodId = Id<Pod>;
 pub(crate) type NodeId = Id<Node>;
 pub(crate) type DeploymentId = Id<Deployment>;
 pub(crate) type ReplicaSetId = Id<ReplicaSet>;
+pub(crate) type StatefulSetId = Id<StatefulSet>;
 pub(crate) type ServiceId = Id<Service>;
 pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 pub(crate) type JobId = Id<Job>;
@@ -81,6 +82,10 @@ pub(crate) trait Object {
     fn controller(&self) -> Option<Uid> {
         self.meta().controller().map(|owner| owner.uid)
     }
+    /// What a workload says of its pods: desired, current, updated, ready, available.
+    fn counts(&self) -> Option<[i32; 5]> {
+        None
+    }
 }
 
 macro_rules! objects {
@@ -88,7 +93,27 @@ macro_rules! objects {
         fn meta(&self) -> &ObjectMeta { &self.meta }
     })* };
 }
+impl Object for StatefulSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.replicas, status.replicas, status.updated, status.ready, status.available])
+    }
+}
+/// A Job's successes are what it has to offer; its pods come and go for them.
+impl Object for Job {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.desired(), status.active, status.active, status.ready.unwrap_or(0), status.succeeded])
+    }
+}
 objects!(
+    ControllerRevision,
     Namespace,
     Node,
     Pod,
@@ -105,7 +130,6 @@ objects!(
     CsiNode,
     CsiDriver,
     CsiStorageCapacity,
-    Job,
     CronJob,
     ResourceQuota,
     LimitRange
@@ -249,6 +273,8 @@ pub(crate) struct Store {
     pub(crate) deployments: Table<Deployment>,
     pub(crate) replica_sets: Table<ReplicaSet>,
     pub(crate) services: Table<Service>,
+    pub(crate) stateful_sets: Table<StatefulSet>,
+    pub(crate) controller_revisions: Table<ControllerRevision>,
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
     pub(crate) jobs: Table<Job>,
     pub(crate) cron_jobs: Table<CronJob>,

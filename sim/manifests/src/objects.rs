@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::{
     CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node, OtherWorkload,
-    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, StorageClass,
-    Str,
+    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, StatefulSet,
+    StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -98,7 +98,8 @@ pub struct Objects {
     pub pods: Vec<Found<Pod>>,
     pub deployments: Vec<Found<Deployment>>,
     pub replica_sets: Vec<Found<ReplicaSet>>,
-    /// StatefulSets, DaemonSets, Jobs, CronJobs and ReplicationControllers.
+    pub stateful_sets: Vec<Found<StatefulSet>>,
+    /// DaemonSets, Jobs, CronJobs and ReplicationControllers.
     pub other_workloads: Vec<FoundWorkload>,
     pub services: Vec<Found<Service>>,
     pub horizontal_pod_autoscalers: Vec<Found<HorizontalPodAutoscaler>>,

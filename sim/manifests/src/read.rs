@@ -198,7 +198,7 @@ impl Reader<'_> {
             }
             Kind::Deployment => keep!(deployments, apps::Deployment, workload::deployment, classes),
             Kind::ReplicaSet => keep!(replica_sets, apps::ReplicaSet, workload::replica_set, classes),
-            Kind::StatefulSet => idle!(apps::StatefulSet, workload::stateful_set),
+            Kind::StatefulSet => keep!(stateful_sets, apps::StatefulSet, workload::stateful_set, classes),
             Kind::DaemonSet => idle!(apps::DaemonSet, workload::daemon_set),
             Kind::Job => idle!(batch::Job, workload::job),
             Kind::CronJob => idle!(batch::CronJob, workload::cron_job),
@@ -232,7 +232,7 @@ impl Reader<'_> {
             Kind::CSIStorageCapacity => keep!(csi_storage_capacities, storage::CSIStorageCapacity, volumes::csi_storage_capacity),
             Kind::ResourceQuota => keep!(resource_quotas, core::ResourceQuota, quotas::resource_quota),
             Kind::LimitRange => keep!(limit_ranges, core::LimitRange, quotas::limit_range),
-            Kind::EndpointSlice => return,
+            Kind::EndpointSlice | Kind::ControllerRevision => return,
         };
         fidelity::check(&mut cx, kind, value);
         if !meta.name.is_empty() && !self.seen.insert((kind, meta.namespace, meta.name)) {

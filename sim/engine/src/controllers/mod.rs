@@ -13,7 +13,7 @@ use crate::effects::{Component, Effects, Key};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
 use crate::objects::Kept;
-use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, Store};
+use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, StatefulSetId, Store};
 
 #[cfg(test)]
 mod bench;
@@ -22,6 +22,7 @@ pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
 pub(crate) mod garbage_collector;
+pub(crate) mod history;
 pub(crate) mod horizontal_pod_autoscaler;
 pub(crate) mod job;
 pub(crate) mod metrics;
@@ -32,6 +33,7 @@ mod pod_control;
 mod replica_calculator;
 pub(crate) mod replica_set;
 pub(crate) mod resource_quota;
+pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
 
 /// What a room may read.
@@ -49,6 +51,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
     job::interested(change, view, &mut |key| queue(Component::Job, key));
+    stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
     resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
     namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
@@ -69,6 +72,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
     match component {
         Component::Deployment => deployment::sync(DeploymentId::new(key.0), view, out),
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
+        Component::StatefulSet => stateful_set::sync(StatefulSetId::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
         Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
@@ -104,6 +108,11 @@ fn owning_deployment(store: &Store, meta: &ObjectMeta) -> Option<DeploymentId> {
 fn owning_replica_set(store: &Store, meta: &ObjectMeta) -> Option<ReplicaSetId> {
     let id = store.replica_sets.find(&owner_key(meta, meta.controller()?, "ReplicaSet")?)?;
     is_owner(meta, &store.replica_sets.get(id)?.meta).then_some(id)
+}
+
+/// The StatefulSet an owner reference means, in the namespace of the owned object.
+fn owning_stateful_set(store: &Store, meta: &ObjectMeta) -> Option<StatefulSetId> {
+    owning::<api::StatefulSet>(store, meta)
 }
 
 /// The object of a kind of the store's list that an owner reference means, in the namespace of the owned object.

@@ -12,7 +12,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use api::{
-    ConditionStatus, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimTime, Uid, WorkloadCondition,
+    ConditionStatus, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Uid,
+    WorkloadCondition,
 };
 
 use super::{View, object_name, owning_replica_set};
@@ -42,7 +43,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
 }
 
 /// Other changes of a pod lead to a sync that finds nothing to do.
-fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
+pub(super) fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
     before.ready != pod.is_ready() || before.deleting != pod.meta.is_deleting() || before.terminal != pod.status.phase.is_terminal()
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn sync(id: ReplicaSetId, view: &View<'_>, out: &mut Effects) {
     }
     let status = count_pods(replica_set, &active, view.now);
     if !replica_set.min_ready.is_zero() && status.ready != status.available {
-        out.resync_at(next_availability(replica_set, &active, view.now));
+        out.resync_at(next_availability(replica_set.min_ready, &active, view.now));
     }
     let changed = |status: ReplicaSetStatus| (status != replica_set.status).then(|| Write::ReplicaSetStatus(id, status));
     out.finally(Component::ReplicaSet, changed(status.clone()), changed(with_failure(status, &replica_set.status, plan, view.now)));
@@ -251,9 +252,9 @@ fn count_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) 
 }
 
 /// When the next pod becomes available by the passing of time alone.
-fn next_availability(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) -> SimTime {
-    let due = active.iter().filter(|(_, pod)| pod.is_ready()).map(|(_, pod)| pod.ready_since() + replica_set.min_ready);
-    due.filter(|due| *due > now).min().unwrap_or(now + replica_set.min_ready)
+pub(super) fn next_availability(min_ready: SimDuration, pods: &[(PodId, &Pod)], now: SimTime) -> SimTime {
+    let due = pods.iter().filter(|(_, pod)| pod.is_ready()).map(|(_, pod)| pod.ready_since() + min_ready);
+    due.filter(|due| *due > now).min().unwrap_or(now + min_ready)
 }
 
 #[cfg(test)]

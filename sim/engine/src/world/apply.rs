@@ -21,7 +21,7 @@ use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
 use crate::effects::{Announcement, Component, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
-use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -377,6 +377,13 @@ impl World {
                 .replica_sets
                 .find(key)
                 .is_some_and(|id| self.change_replica_set(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas))),
+            Kind::StatefulSet => {
+                let Some(id) = self.store.stateful_sets.find(key) else { return false };
+                let before = self.store.stateful_sets.get(id).and_then(|set| set.counts());
+                self.store.update(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas));
+                self.say_counts(id, before);
+                true
+            }
             _ => false,
         }
     }
@@ -482,8 +489,9 @@ impl World {
         if T::KIND == Kind::Namespace {
             object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
         }
+        protect_in_use(T::KIND, object.meta_mut());
         let id = self.store.create(object, self.now, &self.streams).ok_or(Refusal::Conflict)?;
-        self.say_counts::<T>(id, None);
+        self.say_counts(id, None);
         Ok(())
     }
 
@@ -494,6 +502,14 @@ impl World {
         }
         self.replace_object(id, object, Part::Spec);
         Ok(())
+    }
+
+    /// Says what a workload's counts are when they changed.
+    fn say_counts<T: Kept>(&mut self, id: Id<T>, before: Option<[i32; 5]>) {
+        let Some(object) = T::table(&self.store).get(id) else { return };
+        if let Some(counts) = object.counts().filter(|counts| before != Some(*counts)) {
+            self.records.push(workload_record(T::KIND, object.meta(), counts));
+        }
     }
 
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
@@ -507,15 +523,9 @@ impl World {
         T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
     }
 
-    fn say_counts<T: Kept>(&mut self, id: Id<T>, before: Option<[i32; 5]>) {
-        let Some(object) = T::table(&self.store).get(id) else { return };
-        if let Some(counts) = object.counts().filter(|counts| before != Some(*counts)) {
-            self.records.push(workload_record(T::KIND, object.meta(), counts));
-        }
-    }
-
+    /// Changes one half of an object. One whose deletion was asked for goes with its last finalizer.
     fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
-        let before = T::table(&self.store).get(id).and_then(Kept::counts);
+        let before = T::table(&self.store).get(id).and_then(|object| object.counts());
         self.store.update(id, |old| {
             if part != Part::Spec {
                 let before = old.clone();
@@ -528,7 +538,7 @@ impl World {
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });
-        self.say_counts::<T>(id, before);
+        self.say_counts(id, before);
         self.settle(id);
         true
     }
@@ -562,6 +572,19 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
         finalizers: given.finalizers.clone(),
         generation: stored.generation + u64::from(spec_changes),
         ..stored.clone()
+    }
+}
+
+/// Claims and volumes are protected while they are used.
+/// Upstream: plugin/pkg/admission/storage/storageobjectinuseprotection/admission.go.
+fn protect_in_use(kind: Kind, meta: &mut ObjectMeta) {
+    let finalizer = match kind {
+        Kind::PersistentVolumeClaim => "kubernetes.io/pvc-protection",
+        Kind::PersistentVolume => "kubernetes.io/pv-protection",
+        _ => return,
+    };
+    if meta.finalizers.iter().all(|known| &**known != finalizer) {
+        meta.finalizers.push(finalizer.into());
     }
 }
 

@@ -62,6 +62,7 @@ pub(super) struct Clients {
 const CONTROLLERS: &[Component] = &[
     Component::Deployment,
     Component::ReplicaSet,
+    Component::StatefulSet,
     Component::EndpointSlice,
     Component::NodeLifecycle,
     Component::TaintEviction,

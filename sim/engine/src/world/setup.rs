@@ -31,6 +31,12 @@ impl World {
         for class in &spec.objects.priority_classes {
             self.set_up_object(class.clone().into_any());
         }
+        self.set_up_all(&spec.objects.storage_classes);
+        self.set_up_all(&spec.objects.csi_drivers);
+        self.set_up_all(&spec.objects.csi_nodes);
+        self.set_up_all(&spec.objects.csi_storage_capacities);
+        self.set_up_all(&spec.objects.persistent_volumes);
+        self.set_up_all(&spec.objects.persistent_volume_claims);
         for pool in &spec.node_pools {
             for ordinal in 0..pool.initial {
                 self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
@@ -60,12 +66,9 @@ impl World {
         for set in &spec.objects.replica_sets {
             self.create_replica_set(set.clone());
         }
-        for job in &spec.objects.jobs {
-            self.apply_object(job.clone().into_any());
-        }
-        for cron_job in &spec.objects.cron_jobs {
-            self.apply_object(cron_job.clone().into_any());
-        }
+        self.set_up_all(&spec.objects.stateful_sets);
+        self.set_up_all(&spec.objects.jobs);
+        self.set_up_all(&spec.objects.cron_jobs);
         for pod in &spec.objects.pods {
             let answer = self.create_pod(pod.clone());
             self.say_refused(format!("create pod {}", pod.meta.key()), answer.err());
@@ -75,6 +78,12 @@ impl World {
         }
         self.plan();
         self.publish();
+    }
+
+    fn set_up_all<T: Kept>(&mut self, objects: &[T]) {
+        for object in objects {
+            self.set_up_object(object.clone().into_any());
+        }
     }
 
     /// Makes an object, or says why the API server would not.
