@@ -12,6 +12,7 @@
 //! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
 
 mod batch;
+mod daemon_set;
 mod labels;
 mod meta;
 mod node;
@@ -25,6 +26,7 @@ mod time;
 mod workload;
 
 pub use batch::*;
+pub use daemon_set::*;
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};

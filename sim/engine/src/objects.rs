@@ -113,6 +113,7 @@ kinds! {
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
+    DaemonSet: DaemonSet, daemon_sets, [status];
     Job: Job, jobs, [status];
     CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange,
     Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet,
     ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
@@ -50,6 +50,7 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
+    pub daemon_sets: Vec<DaemonSet>,
     pub jobs: Vec<Job>,
     pub cron_jobs: Vec<CronJob>,
     pub stateful_sets: Vec<StatefulSet>,

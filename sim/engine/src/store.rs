@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind,
+    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind,
     LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
     ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
 };
@@ -71,6 +71,7 @@ pub(crate) type ReplicaSetId = Id<ReplicaSet>;
 pub(crate) type StatefulSetId = Id<StatefulSet>;
 pub(crate) type ServiceId = Id<Service>;
 pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
+pub(crate) type DaemonSetId = Id<DaemonSet>;
 pub(crate) type JobId = Id<Job>;
 pub(crate) type CronJobId = Id<CronJob>;
 
@@ -100,6 +101,16 @@ impl Object for StatefulSet {
     fn counts(&self) -> Option<[i32; 5]> {
         let status = &self.status;
         Some([self.replicas, status.replicas, status.updated, status.ready, status.available])
+    }
+}
+impl Object for DaemonSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        let (desired, current) = (status.desired_number_scheduled, status.current_number_scheduled);
+        Some([desired, current, status.updated_number_scheduled, status.number_ready, status.number_available])
     }
 }
 /// A Job's successes are what it has to offer; its pods come and go for them.
@@ -276,6 +287,7 @@ pub(crate) struct Store {
     pub(crate) stateful_sets: Table<StatefulSet>,
     pub(crate) controller_revisions: Table<ControllerRevision>,
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
+    pub(crate) daemon_sets: Table<DaemonSet>,
     pub(crate) jobs: Table<Job>,
     pub(crate) cron_jobs: Table<CronJob>,
     pub(crate) pdbs: Table<PodDisruptionBudget>,

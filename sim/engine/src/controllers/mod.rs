@@ -18,6 +18,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, StatefulSetId
 #[cfg(test)]
 mod bench;
 pub(crate) mod cluster_autoscaler;
+pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
@@ -50,6 +51,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     replica_set::interested(change, view, &mut |id| queue(Component::ReplicaSet, key(id)));
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
+    daemon_set::interested(change, view, &mut |id| queue(Component::DaemonSet, key(id)));
     job::interested(change, view, &mut |key| queue(Component::Job, key));
     stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
@@ -64,6 +66,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
 
 /// The same, for queues that wait a while so that what happens meanwhile is dealt with at once.
 pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Component, Key, SimTime)) {
+    daemon_set::interested_later(change, view, &mut |id, at| queue(Component::DaemonSet, key(id), at));
     job::interested_later(change, view, &mut |id, at| queue(Component::Job, key(id), at));
 }
 
@@ -78,6 +81,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
+        Component::DaemonSet => daemon_set::sync(Id::new(key.0), view, out),
         Component::Job => job::sync(key, view, out),
         Component::TaintEviction
         | Component::PodGc

@@ -69,6 +69,7 @@ const CONTROLLERS: &[Component] = &[
     Component::PodGc,
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
+    Component::DaemonSet,
     Component::Job,
     Component::ResourceQuota,
     Component::Namespace,

@@ -67,6 +67,7 @@ impl World {
             self.create_replica_set(set.clone());
         }
         self.set_up_all(&spec.objects.stateful_sets);
+        self.set_up_all(&spec.objects.daemon_sets);
         self.set_up_all(&spec.objects.jobs);
         self.set_up_all(&spec.objects.cron_jobs);
         for pod in &spec.objects.pods {

@@ -41,14 +41,6 @@ impl Run {
         let id = self.world.store.jobs.find(&key(name)).expect("a Job of this name");
         self.world.store.jobs.get(id).expect("just found")
     }
-    /// Seconds and texts of the events about an object.
-    fn events_of(&self, object: &str) -> Vec<(u64, String)> {
-        let events = self.all(|record| match record {
-            Record::Event { object: about, reason, message, .. } if **about == *object => Some(format!("{reason}: {message}")),
-            _ => None,
-        });
-        events.into_iter().map(|(at, text)| (at.as_secs(), text)).collect()
-    }
     /// Seconds at which pods of a Job were made.
     fn made(&self, job: &str) -> Vec<u64> {
         self.events_of(&format!("Job/default/{job}")).into_iter().filter(|(_, text)| text.starts_with("SuccessfulCreate")).map(|(at, _)| at).collect()
