@@ -21,5 +21,6 @@ mod set;
 
 pub use files::{Disk, FileSource};
 pub use format::explain;
+pub use catalog::engine_objects;
 pub use load::{Known, KnownMetric, KnownUnit, Options, PolicyConfig, Scenario, load, resolved_yaml};
 pub use lower::fault_list as faults;

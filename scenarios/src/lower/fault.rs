@@ -14,6 +14,11 @@ const ACTIONS: &[(&str, Kind, &str)] = &[
     ("node-poweroff", Kind::Node, "The node loses power: nothing is announced, nothing answers. Undone, it boots with the same name."),
     ("node-restart", Kind::Node, "The node restarts and comes back by itself after `downtime`."),
     ("kubelet-service-kill", Kind::Node, "The kubelet stops; containers go on. Undone, it starts again."),
+    (
+        "node-network-partition",
+        Kind::Node,
+        "The kubelet and the API server cannot reach each other; pods go on. Undone, the kubelet connects again.",
+    ),
     ("node-drain", Kind::Node, "The node is cordoned and its pods are evicted. Undone, it is uncordoned."),
     ("node-taint", Kind::Node, "The node gets `taint`. Undone, it loses it."),
     ("pod-kill", Kind::Pod, "The pod is deleted, with `gracePeriod`."),
@@ -125,6 +130,7 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
             FaultAction::NodeRestart(downtime.unwrap_or(SimDuration::from_secs(60)))
         }
         "kubelet-service-kill" => FaultAction::KubeletServiceKill,
+        "node-network-partition" => FaultAction::NodeNetworkPartition,
         "node-drain" => FaultAction::NodeDrain,
         "node-taint" => {
             if fields.taint.is_none() {

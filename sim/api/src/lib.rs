@@ -12,7 +12,9 @@
 //! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
 
 mod batch;
+mod cluster_objects;
 mod daemon_set;
+mod explanation;
 mod labels;
 mod meta;
 mod node;
@@ -27,6 +29,8 @@ mod workload;
 
 pub use batch::*;
 pub use daemon_set::*;
+pub use cluster_objects::ClusterObjects;
+pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};

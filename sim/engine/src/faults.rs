@@ -29,6 +29,7 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
         FaultAction::NodePoweroff => "node-poweroff",
         FaultAction::NodeRestart(_) => "node-restart",
         FaultAction::KubeletServiceKill => "kubelet-service-kill",
+        FaultAction::NodeNetworkPartition => "node-network-partition",
         FaultAction::NodeDrain => "node-drain",
         FaultAction::NodeTaint(_) => "node-taint",
         FaultAction::ContainerKill { .. } => "container-kill",

@@ -38,6 +38,8 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
+    /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
+    pub watch: bool,
 }
 
 /// Kubernetes objects of the kinds that the engine keeps.
@@ -456,6 +458,9 @@ pub enum FaultAction {
     NodeRestart(SimDuration),
     /// The kubelet stops; containers go on. Undone: it starts again.
     KubeletServiceKill,
+    /// The node's kubelet cannot reach the API server, nor the API server the kubelet; pods go on. Undone: the
+    /// kubelet connects again and says what it has to say.
+    NodeNetworkPartition,
     /// The node is cordoned and its pods are evicted. Undone: it is uncordoned.
     NodeDrain,
     /// The node gets a taint. Undone: it loses it.

@@ -27,6 +27,7 @@ mod strike;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
 use crate::random::Streams;
-use crate::scheduling::Scheduling;
+use crate::scheduling::{Explain, Scheduling};
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
 use crate::traffic::{Signal, Traffic};
@@ -59,6 +60,7 @@ use client::{Clients, Request};
 use endpoints::Propagation;
 use queues::{Queues, Rest, Wave};
 use usage::Usage;
+use watch::Tap;
 
 /// How often progress is reported; some hundredths of a second.
 const WORK_PER_REPORT: u64 = 4096;
@@ -95,6 +97,8 @@ pub struct World {
     news: VecDeque<(SimTime, Change)>,
     propagation: Propagation,
     usage: Usage,
+    /// `None` when nobody asked for what the API tells.
+    tap: Option<Box<Tap>>,
     /// Specs as admitted. Looked up only.
     admitted: FxHashMap<Arc<PodSpec>, Arc<PodSpec>>,
     /// Facts that the sink has not heard yet; all of them of the present.
@@ -170,6 +174,7 @@ impl World {
             news: VecDeque::new(),
             propagation: Propagation::default(),
             usage: Usage::default(),
+            tap: spec.watch.then(Box::default),
             admitted: FxHashMap::default(),
             records: Vec::new(),
             signals: Vec::new(),
@@ -179,6 +184,11 @@ impl World {
         };
         world.set_up();
         world
+    }
+
+    /// Has the scheduler explain some decisions in the trace. Nothing else changes.
+    pub fn explain(&mut self, wanted: Explain) {
+        self.scheduling.want(wanted);
     }
 
     /// The present.
@@ -337,19 +347,19 @@ impl World {
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
-        let bound = write.binds();
+        let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
         if let Some(key) = key {
-            let accepted = matches!(answer, Ok(()) | Err(Refusal::NamespaceTerminating(_)));
-            let next = self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+            let refused = answer.as_ref().err().filter(|refusal| !matches!(refusal, Refusal::NamespaceTerminating(_))).map(Refusal::text);
+            let next = self.queues.landed(by, key, refused, self.now, &mut self.calendar);
             self.send(next, key);
         }
         if let (Err(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)), Component::Kubectl) = (&answer, by) {
             let outcome = format!("Error from server (Forbidden): {why}").into();
             self.records.push(Record::Step { step: "kubectl create".into(), outcome });
         }
-        if let (true, Some(pod)) = (answer.is_err(), bound) {
-            self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
+        if let Some((call, pod)) = call {
+            self.scheduling.returned(call, pod, answer.is_ok(), &*self.scheduler, view!(self), out);
         }
     }
 
@@ -358,7 +368,11 @@ impl World {
         let at = self.now + self.spec.control_plane.api_server.watch_latency;
         let armed = self.news.back().is_some_and(|(due, _)| *due == at);
         let before = self.news.len();
-        self.news.extend(self.store.take_changes().into_iter().map(|change| (at, change)));
+        let changes = self.store.take_changes();
+        if let Some(tap) = &mut self.tap {
+            changes.iter().for_each(|change| tap.hear(change, &self.store, &mut self.records));
+        }
+        self.news.extend(changes.into_iter().map(|change| (at, change)));
         if !armed && self.news.len() > before {
             self.calendar.schedule(at, Event::Watch);
         }

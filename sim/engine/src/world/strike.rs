@@ -66,7 +66,7 @@ impl World {
                     self.power_off(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill => {
+            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
                     self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
@@ -92,7 +92,7 @@ impl World {
                     self.heartbeat_resumes(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill => {
+            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
