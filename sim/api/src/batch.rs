@@ -275,8 +275,8 @@ pub enum ConcurrencyPolicy {
 /// What is observed of a CronJob.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct CronJobStatus {
-    /// Jobs that have not finished, by name and identity.
-    pub active: Vec<(Str, Uid)>,
+    /// Jobs that have not finished, by name.
+    pub active: Vec<Str>,
     /// The last time for which a Job was made.
     pub last_schedule_time: Option<SimTime>,
     /// When a Job last completed.
@@ -288,7 +288,7 @@ pub struct CronJobStatus {
 pub struct CronJob {
     /// Name, labels.
     pub meta: ObjectMeta,
-    /// When, in cron's five fields or as `@daily`, `@every 90s`; with `TZ=` before it a zone.
+    /// When, as [`crate::Schedule`] reads it.
     pub schedule: Str,
     /// The zone of the schedule by name; `None` means UTC.
     pub time_zone: Option<Str>,

@@ -13,6 +13,7 @@
 
 mod batch;
 mod cluster_objects;
+mod cron;
 mod daemon_set;
 mod explanation;
 mod labels;
@@ -30,6 +31,7 @@ mod workload;
 pub use batch::*;
 pub use daemon_set::*;
 pub use cluster_objects::ClusterObjects;
+pub use cron::{Schedule, ScheduleError};
 pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};

@@ -20,8 +20,6 @@ use crate::random::Distribution;
 pub struct WorldSpec {
     /// Length of the run.
     pub duration: SimDuration,
-    /// What time zero is called: time since the Unix epoch. Schedules are by this clock.
-    pub origin: SimDuration,
     /// Pools of equal nodes, which the cluster autoscaler may resize.
     pub node_pools: Vec<NodePool>,
     /// Objects that are there from the start, in the order of their files.
@@ -166,6 +164,8 @@ settings! {
         kube_api_qps: f64 = 20.0,
         /// `--kube-api-burst`.
         kube_api_burst: u32 = 30,
+        /// What its clock shows at time zero: time since the Unix epoch. Schedules are by this clock.
+        clock_start: SimDuration = s(0),
     }
 }
 settings! {

@@ -18,6 +18,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, StatefulSetId
 #[cfg(test)]
 mod bench;
 pub(crate) mod cluster_autoscaler;
+pub(crate) mod cron_job;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
@@ -36,6 +37,7 @@ pub(crate) mod replica_set;
 pub(crate) mod resource_quota;
 pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
+pub(crate) mod ttl_after_finished;
 
 /// What a room may read.
 #[derive(Clone, Copy)]
@@ -52,6 +54,8 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
     daemon_set::interested(change, view, &mut |id| queue(Component::DaemonSet, key(id)));
+    cron_job::interested(change, view, &mut |id| queue(Component::CronJob, key(id)));
+    ttl_after_finished::interested(change, view, &mut |id| queue(Component::TtlAfterFinished, key(id)));
     job::interested(change, view, &mut |key| queue(Component::Job, key));
     stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
@@ -82,6 +86,8 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
         Component::DaemonSet => daemon_set::sync(Id::new(key.0), view, out),
+        Component::CronJob => cron_job::sync(Id::new(key.0), view, out),
+        Component::TtlAfterFinished => ttl_after_finished::sync(Id::new(key.0), view, out),
         Component::Job => job::sync(key, view, out),
         Component::TaintEviction
         | Component::PodGc

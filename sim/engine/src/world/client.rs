@@ -71,6 +71,8 @@ const CONTROLLERS: &[Component] = &[
     Component::HorizontalPodAutoscaler,
     Component::DaemonSet,
     Component::Job,
+    Component::CronJob,
+    Component::TtlAfterFinished,
     Component::ResourceQuota,
     Component::Namespace,
 ];

@@ -1,6 +1,6 @@
-//! Jobs from their first pod to their end, in a small cluster.
+//! Jobs from their first pod to their end, and CronJobs, in a small cluster.
 
-use api::{CompletionMode, ConditionStatus, Job, JobConditionType, JobSpec, Kind, PodFailurePolicyAction, PodFailurePolicyRequirement};
+use api::{CompletionMode, ConcurrencyPolicy, ConditionStatus, CronJob, Job, JobConditionType, JobSpec, Kind, PodFailurePolicyAction, PodFailurePolicyRequirement};
 use api::{PodFailurePolicyRule, RestartPolicy, SuccessPolicyRule};
 
 use super::*;
@@ -221,4 +221,110 @@ fn the_pods_of_a_deleted_job_go_with_their_finalizers() {
     spec.steps = vec![step(8, StepAction::Delete(Kind::Job, key("two"), api::Propagation::Background))];
     let run = run(spec);
     assert_eq!((run.world.store.jobs.len(), run.world.store.pods.len()), (0, 0));
+}
+
+#[test]
+fn a_finished_job_goes_with_its_pods_when_its_time_is_over() {
+    let short = job("short", |spec| spec.ttl_after_finished = Some(SimDuration::from_secs(15)));
+    let run = run(cluster(60, vec![short], vec![ends("short", 1000, 0)]));
+    assert_eq!((run.world.store.jobs.len(), run.world.store.pods.len()), (0, 0));
+    let completed = run.events_of("Job/default/short").pop().expect("an event").0;
+    let removed = run.all(|record| matches!(record, Record::PodRemoved { .. }).then_some(()));
+    assert_eq!(removed.first().expect("it went").0.as_secs(), completed + 15);
+}
+
+// CronJobs.
+
+/// A CronJob whose Jobs run for this long; the clock shows 12:00:00 on a Friday at time zero.
+fn cron(duration_s: u64, runs_ms: u64, exit_code: i32, change: impl FnOnce(&mut CronJob)) -> Run {
+    let mut cron = CronJob {
+        meta: ObjectMeta { namespace: "default".into(), name: "nightly".into(), ..ObjectMeta::default() },
+        schedule: "*/5 * * * *".into(),
+        successful_jobs_history_limit: Some(3),
+        failed_jobs_history_limit: Some(1),
+        job_spec: job("nightly", |spec| spec.backoff_limit = 0).spec,
+        ..CronJob::default()
+    };
+    change(&mut cron);
+    let mut spec = cluster(duration_s, Vec::new(), vec![Behavior { selector: PodSelector::default(), ..ends("", runs_ms, exit_code) }]);
+    spec.control_plane.controller_manager.clock_start = SimDuration::from_secs(NOON);
+    spec.objects.cron_jobs = vec![cron];
+    run(spec)
+}
+
+/// 2026-11-27 12:00:00 UTC.
+const NOON: u64 = 1_795_780_800;
+
+impl Run {
+    /// Seconds at which the CronJob made Jobs.
+    fn scheduled(&self) -> Vec<u64> {
+        let events = self.events_of("CronJob/default/nightly").into_iter();
+        events.filter(|(_, text)| text.starts_with("SuccessfulCreate")).map(|(at, _)| at).collect()
+    }
+    fn said(&self, reason: &str) -> usize {
+        self.events_of("CronJob/default/nightly").iter().filter(|(_, text)| text.starts_with(reason)).count()
+    }
+    fn cron(&self) -> &CronJob {
+        self.world.store.cron_jobs.iter().next().expect("a CronJob").1
+    }
+}
+
+#[test]
+fn a_cron_job_makes_a_job_at_every_time_and_keeps_the_last_three() {
+    let run = cron(1800, 10_000, 0, |_| {});
+    assert_eq!(run.scheduled(), [300, 600, 900, 1200, 1500]);
+    let names: Vec<String> = run.world.store.jobs.iter().map(|(_, job)| job.meta.name.to_string()).collect();
+    let name = |minute: u64| format!("nightly-{}", NOON / 60 + minute);
+    assert_eq!(names, [name(15), name(20), name(25)]);
+    assert_eq!((run.said("SawCompletedJob"), run.said("SuccessfulDelete")), (5, 2));
+    let status = &run.cron().status;
+    assert_eq!((status.active.len(), status.last_schedule_time), (0, Some(SimTime::from_secs(1500))));
+    assert!(status.last_successful_time > Some(SimTime::from_secs(1500)));
+    assert!(run.summary.events < 1500, "nothing is polled: {}", run.summary.events);
+}
+
+#[test]
+fn a_zone_moves_the_times() {
+    // 18:00 in Kolkata is 12:30 UTC.
+    let run = cron(3600, 1000, 0, |cron| (cron.schedule, cron.time_zone) = ("0 18 * * *".into(), Some("Asia/Kolkata".into())));
+    assert_eq!(run.scheduled(), [1800]);
+    let unknown = cron(600, 1000, 0, |cron| cron.time_zone = Some("Mars/Olympus".into()));
+    assert_eq!((unknown.scheduled(), unknown.said("UnknownTimeZone")), (Vec::new(), 1));
+}
+
+#[test]
+fn what_happens_to_a_run_that_is_not_over_is_the_policys() {
+    let with = |policy| cron(1000, 400_000, 0, move |cron| cron.concurrency = policy);
+    let allowed = with(ConcurrencyPolicy::Allow);
+    assert_eq!((allowed.scheduled(), allowed.cron().status.active.len()), (vec![300, 600, 900], 2));
+    // The time of 600 s is made up for when the first run ends, since it still is the most recent one.
+    let forbidden = with(ConcurrencyPolicy::Forbid);
+    let times = forbidden.scheduled();
+    assert_eq!((times[0], times.len()), (300, 2));
+    assert!((700..720).contains(&times[1]), "{times:?}");
+    assert!(forbidden.said("JobAlreadyActive") > 0);
+    let replaced = with(ConcurrencyPolicy::Replace);
+    assert_eq!((replaced.scheduled(), replaced.world.store.jobs.len()), (vec![300, 600, 900], 1));
+}
+
+#[test]
+fn a_run_that_would_begin_too_late_is_left_out() {
+    let run = cron(1000, 400_000, 0, |cron| {
+        (cron.concurrency, cron.starting_deadline) = (ConcurrencyPolicy::Forbid, Some(SimDuration::from_secs(30)));
+    });
+    assert_eq!(run.scheduled(), [300, 900]);
+}
+
+#[test]
+fn failed_runs_are_kept_apart() {
+    let run = cron(1800, 1000, 1, |_| {});
+    assert_eq!((run.scheduled().len(), run.world.store.jobs.len()), (5, 1));
+    assert!(run.events_of("CronJob/default/nightly").iter().any(|(_, text)| text.ends_with("condition: Failed")));
+}
+
+#[test]
+fn a_suspended_cron_job_makes_nothing_and_an_impossible_one_says_so() {
+    assert_eq!(cron(1000, 1000, 0, |cron| cron.suspend = true).scheduled(), [0; 0]);
+    let never = cron(600, 1000, 0, |cron| cron.schedule = "0 0 31 2 *".into());
+    assert_eq!((never.scheduled(), never.said("InvalidSchedule")), (Vec::new(), 1));
 }
