@@ -41,7 +41,24 @@ pub(crate) enum Component {
     Kubectl,
 }
 
+/// A process of the control plane that remembers nothing once it has died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// kube-scheduler.
+    Scheduler,
+    /// kube-controller-manager, with all its controllers.
+    ControllerManager,
+}
+
 impl Component {
+    /// The process it is a part of, when that is one of the control plane.
+    pub(crate) const fn process(self) -> Option<Process> {
+        match self {
+            Self::Scheduler => Some(Process::Scheduler),
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler => None,
+            _ => Some(Process::ControllerManager),
+        }
+    }
     /// The name in events and records.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -186,6 +203,15 @@ pub(crate) struct Finally {
 }
 
 impl Write {
+    /// The pod that a kubelet speaks of.
+    pub(crate) fn pod(&self) -> Option<PodId> {
+        match self {
+            Self::PodStatus(pod, _) | Self::RemovePod(pod) => Some(*pod),
+            Self::Announced(write, _) => write.pod(),
+            _ => None,
+        }
+    }
+
     /// Tells a sync's last write why an earlier one was refused.
     pub(crate) fn learn(&mut self, why: &Str) {
         if let Self::ReplicaSetStatus(_, status) = self
