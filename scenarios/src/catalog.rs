@@ -73,6 +73,23 @@ impl<'o> Catalog<'o> {
             let template = &found.object.template;
             add(Kind::ReplicaSet, &found.meta, &template.labels, &template.spec, found.replicas, &found.origin, TEMPLATE);
         }
+        for found in &objects.stateful_sets {
+            let template = &found.object.template;
+            add(Kind::StatefulSet, &found.meta, &template.labels, &template.spec, found.replicas, &found.origin, TEMPLATE);
+        }
+        for found in &objects.daemon_sets {
+            let template = &found.object.template;
+            add(Kind::DaemonSet, &found.meta, &template.labels, &template.spec, 0, &found.origin, TEMPLATE);
+        }
+        for found in &objects.jobs {
+            let template = &found.object.spec.template;
+            add(Kind::Job, &found.meta, &template.labels, &template.spec, found.spec.parallelism, &found.origin, TEMPLATE);
+        }
+        for found in &objects.cron_jobs {
+            let template = &found.object.job_spec.template;
+            let path = "/spec/jobTemplate/spec/template/spec";
+            add(Kind::CronJob, &found.meta, &template.labels, &template.spec, found.job_spec.parallelism, &found.origin, path);
+        }
         for found in &objects.other_workloads {
             let template = &found.object.template;
             add(found.kind, &found.object.meta, &template.labels, &template.spec, found.object.replicas, &found.origin, TEMPLATE);
@@ -217,6 +234,16 @@ pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
         pods,
         deployments,
         replica_sets,
+        stateful_sets: plain(&objects.stateful_sets),
+        daemon_sets: plain(&objects.daemon_sets),
+        jobs: plain(&objects.jobs),
+        cron_jobs: plain(&objects.cron_jobs),
+        storage_classes: plain(&objects.storage_classes),
+        csi_drivers: plain(&objects.csi_drivers),
+        csi_nodes: plain(&objects.csi_nodes),
+        csi_storage_capacities: plain(&objects.csi_storage_capacities),
+        persistent_volumes: plain(&objects.persistent_volumes),
+        persistent_volume_claims: plain(&objects.persistent_volume_claims),
         services: plain(&objects.services),
         horizontal_pod_autoscalers: plain(&objects.horizontal_pod_autoscalers),
         pod_disruption_budgets: plain(&objects.pod_disruption_budgets),

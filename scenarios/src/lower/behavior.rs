@@ -69,7 +69,12 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let image_pull = law_at(startup.is_some_and(|startup| startup.image_pull.is_some()), at.key("imagePull"));
     let ready_after = law_at(startup.is_some_and(|startup| startup.ready.is_some()), at.key("ready"));
     let stop = law_at(fields.stop.is_some(), path.key("stop"));
+    let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0 });
     let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
+    if completes.is_some() && crash.is_some() {
+        cx.error("WT0117", "`completes` and `crash` exclude each other", "a container ends in one way", &path.key("completes"));
+    }
+    let crash = crash.or(completes);
     let flat = cx.value(path).is_some_and(has_flat_service);
     let place = match (fields.service.is_some(), flat) {
         (true, true) => {

@@ -331,6 +331,16 @@ impl Store {
         let id = *self.pods_by_uid.get(&uid)?;
         Some((id, self.pods.get(id)?))
     }
+    /// What stands between a pod and the workload on top: its ReplicaSet, or its Job.
+    pub(crate) fn between(&self, pod: &Pod) -> Option<&ObjectMeta> {
+        let owner = pod.meta.controller()?;
+        let key = ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() };
+        match &*owner.kind {
+            "ReplicaSet" => Some(&self.replica_sets.get(self.replica_sets.find(&key)?)?.meta),
+            "Job" => Some(&self.jobs.get(self.jobs.find(&key)?)?.meta),
+            _ => None,
+        }
+    }
     /// ReplicaSets controlled by a Deployment, in order of creation.
     pub(crate) fn replica_sets_of(&self, deployment: &Deployment) -> Vec<(ReplicaSetId, &ReplicaSet)> {
         let mut owned: Vec<_> = self.replica_sets.of(deployment.meta.uid).collect();

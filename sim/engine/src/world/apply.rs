@@ -664,10 +664,7 @@ fn controller_name(meta: &ObjectMeta) -> Str {
 
 /// `Kind/namespace/name` of the workload on top, or empty.
 pub(super) fn workload_of(pod: &Pod, store: &Store) -> Str {
-    let between = pod.meta.controller().filter(|owner| &*owner.kind == Kind::ReplicaSet.as_str());
-    let between = between.map(|owner| ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() });
-    let set = between.and_then(|key| store.replica_sets.get(store.replica_sets.find(&key)?));
-    match set.map(|set| controller_name(&set.meta)) {
+    match store.between(pod).map(controller_name) {
         Some(top) if !top.is_empty() => top,
         _ => controller_name(&pod.meta),
     }
