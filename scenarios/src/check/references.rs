@@ -75,7 +75,7 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
 }
 
 const fn makes_no_pods(kind: Kind) -> bool {
-    !matches!(kind, Kind::Pod | Kind::ReplicaSet | Kind::Deployment)
+    !matches!(kind, Kind::Pod | Kind::ReplicaSet | Kind::Deployment | Kind::StatefulSet)
 }
 
 /// The workload that a selector misses by the fewest labels, and those labels.

@@ -191,6 +191,7 @@ impl Plugin for InterPodAffinity {
                 let labels = snapshot.node(*node).labels();
                 near.iter().any(|term| labels.contains_key(&term.topology_key)) || !away.is_empty()
             }
+            ClusterEvent::ObjectChanged(..) => false,
         };
         super::queue_if(wakes)
     }

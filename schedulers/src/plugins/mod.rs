@@ -50,7 +50,7 @@ pub(crate) const fn queue_if(wakes: bool) -> QueueingHint {
 pub(crate) fn hint_on_node(event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot, accepts: impl Fn(&NodeInfo) -> bool) -> QueueingHint {
     match event {
         ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => queue_if(accepts(snapshot.node(*node))),
-        ClusterEvent::PodAdded(_) | ClusterEvent::PodDeleted(_) => QueueingHint::Skip,
+        ClusterEvent::PodAdded(_) | ClusterEvent::PodDeleted(_) | ClusterEvent::ObjectChanged(..) => QueueingHint::Skip,
     }
 }
 

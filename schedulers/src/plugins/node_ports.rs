@@ -25,7 +25,7 @@ impl Plugin for NodePorts {
                 let freed: Vec<HostPort> = HostPort::of(&deleted.spec).collect();
                 conflicts(&HostPort::of(&pod.spec).collect::<Vec<_>>(), &freed)
             }
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) | ClusterEvent::ObjectChanged(..) => false,
         };
         super::queue_if(wakes)
     }

@@ -136,7 +136,7 @@ impl Plugin for NodeResourcesFit {
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
         match event {
             ClusterEvent::PodDeleted(_) => QueueingHint::Queue,
-            ClusterEvent::PodAdded(_) => QueueingHint::Skip,
+            ClusterEvent::PodAdded(_) | ClusterEvent::ObjectChanged(..) => QueueingHint::Skip,
             ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
                 super::queue_if(fits(&self.wanted(pod), snapshot.node(*node), 0, &api::Resources::default()).is_success())
             }

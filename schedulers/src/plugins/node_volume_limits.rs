@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{CsiNode, ObjectKey, PersistentVolumeClaim, Str};
+use api::{CsiNode, Kind, ObjectKey, PersistentVolumeClaim, Str};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason, Status,
 };
 
-use super::volumes::{claim_key, class_of};
+use super::volumes::{claim_key, class_of, has_claim};
 
 const REASON: &str = "node(s) exceed max volume count";
 
@@ -58,10 +58,12 @@ impl Plugin for NodeVolumeLimits {
         "NodeVolumeLimits"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         super::queue_if(match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
+            ClusterEvent::ObjectChanged(Kind::CSINode, _) => true,
+            ClusterEvent::ObjectChanged(kind, key) => *kind == Kind::PersistentVolumeClaim && has_claim(pod, key),
             ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
         })
     }

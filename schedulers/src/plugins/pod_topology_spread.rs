@@ -189,6 +189,7 @@ impl Plugin for PodTopologySpread {
                 other.key.namespace == pod.key.namespace && constraints.iter().any(|constraint| constraint.selects(other))
             }
             ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => has_all_keys(&constraints, snapshot.node(*node)),
+            ClusterEvent::ObjectChanged(..) => false,
         };
         super::queue_if(wakes)
     }

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 
-use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
+use api::{CsiStorageCapacity, Kind, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
     Reason, Reasons, Status,
 };
 
-use super::volumes::{SELECTED_NODE, claim_key, class_of, is_fully_bound};
+use super::volumes::{SELECTED_NODE, claim_key, class_of, has_claim, is_fully_bound};
 
 const REASON_NODE: &str = "node(s) didn't match PersistentVolume's node affinity";
 const REASON_BIND: &str = "node(s) didn't find available persistent volumes to bind";
@@ -231,7 +231,10 @@ impl Plugin for VolumeBinding {
         "VolumeBinding"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        if let ClusterEvent::ObjectChanged(kind, key) = event {
+            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
+        }
         super::hint_on_node(event, snapshot, |_| true)
     }
 }

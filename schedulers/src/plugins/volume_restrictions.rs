@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{ObjectKey, PodSpec, Str, VolumeSource};
+use api::{Kind, ObjectKey, PodSpec, Str, VolumeSource};
 use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
 
-use super::volumes::{named_claims, not_found};
+use super::volumes::{has_claim, named_claims, not_found};
 
 const REASON_DISK: &str = "node(s) had no available disk";
 const REASON_ONE_POD: &str =
@@ -75,10 +75,11 @@ impl Plugin for VolumeRestrictions {
         "VolumeRestrictions"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         super::queue_if(match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
+            ClusterEvent::ObjectChanged(kind, key) => *kind == Kind::PersistentVolumeClaim && has_claim(pod, key),
             ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
         })
     }

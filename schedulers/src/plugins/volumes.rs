@@ -18,6 +18,11 @@ pub(super) fn claim_key(pod: &PodInfo, volume: &Volume) -> Option<ObjectKey> {
     Some(ObjectKey { namespace: pod.key.namespace.clone(), name })
 }
 
+/// Whether a volume of the pod means this claim.
+pub(super) fn has_claim(pod: &PodInfo, claim: &ObjectKey) -> bool {
+    pod.spec.volumes.iter().any(|volume| claim_key(pod, volume).as_ref() == Some(claim))
+}
+
 /// Names of claims the pod itself gives.
 pub(super) fn named_claims(spec: &PodSpec) -> impl Iterator<Item = &Str> {
     spec.volumes.iter().filter_map(|volume| match &volume.source {

@@ -1,6 +1,6 @@
 //! The scheduler's side of the contract: one pod and a snapshot in, one decision out.
 
-use api::{Str, Uid};
+use api::{Kind, ObjectKey, Str, Uid};
 
 use crate::{ClusterSnapshot, NodeIndex, PodInfo};
 
@@ -104,6 +104,8 @@ pub enum ClusterEvent<'a> {
     PodDeleted(&'a PodInfo),
     /// A pod was placed.
     PodAdded(&'a PodInfo),
+    /// A volume, a claim, or another object about storage came or changed (or, for a claim, went).
+    ObjectChanged(Kind, &'a ObjectKey),
 }
 
 /// What a change means for a waiting pod.

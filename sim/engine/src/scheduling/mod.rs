@@ -11,6 +11,7 @@
 //! Not here: the rules of placing (`schedulers`), the client through which binds go (`world`).
 
 mod cycle;
+mod objects;
 mod queue;
 mod requests;
 #[cfg(test)]
@@ -84,7 +85,8 @@ impl Scheduling {
             Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
-            Change::Object(..) | Change::ObjectDeleted(_) => self.other_changed(view),
+            Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view),
+            Change::ObjectDeleted(gone) => self.object_deleted(gone, scheduler, view),
             Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
         }
         self.arm(view, out);
@@ -242,13 +244,6 @@ impl Scheduling {
         if sets.get(&key).is_none_or(|known| known.selector != set.selector || known.meta.uid != set.meta.uid) {
             sets.insert(key, Arc::new(set.clone()));
         }
-    }
-
-    /// Namespaces and PodDisruptionBudgets are few and change rarely.
-    fn other_changed(&mut self, view: View<'_>) {
-        let objects = self.snapshot.objects_mut();
-        objects.namespaces = view.store.namespaces.iter().map(|(_, one)| (one.meta.name.clone(), Arc::new(one.clone()))).collect();
-        objects.pod_disruption_budgets = view.store.pdbs.iter().map(|(_, one)| (one.meta.key(), Arc::new(one.clone()))).collect();
     }
 
     fn info(&mut self, pod: &Pod) -> PodInfo {

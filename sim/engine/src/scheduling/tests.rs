@@ -59,7 +59,7 @@ impl Scheduler for CountingScheduler {
     fn hint(&self, _: &PodInfo, _: &[Str], event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         match event {
             ClusterEvent::PodDeleted(_) | ClusterEvent::NodeAdded(_) => QueueingHint::Queue,
-            ClusterEvent::PodAdded(_) | ClusterEvent::NodeUpdated(_) => QueueingHint::Skip,
+            ClusterEvent::PodAdded(_) | ClusterEvent::NodeUpdated(_) | ClusterEvent::ObjectChanged(..) => QueueingHint::Skip,
         }
     }
 }

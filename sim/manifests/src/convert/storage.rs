@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, NodeSelectorTerm, ObjectMeta, Operator, PersistentVolume, PersistentVolumeClaim, Requirement, ResourceName,
-    StorageClass, Str,
+    CsiDriver, CsiNode, CsiStorageCapacity, NodeSelectorTerm, ObjectMeta, Operator, PersistentVolume, PersistentVolumeClaim, Requirement,
+    ResourceName, StorageClass, Str,
 };
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as raw_meta;

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod determinism;
+mod stateful;
 mod traffic;
 
 use std::collections::BTreeSet;
