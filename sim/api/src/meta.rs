@@ -45,6 +45,8 @@ pub enum Kind {
     CSINode,
     CSIDriver,
     CSIStorageCapacity,
+    ResourceQuota,
+    LimitRange,
 }
 
 impl Kind {
@@ -74,6 +76,8 @@ impl Kind {
             Self::CSINode => "CSINode",
             Self::CSIDriver => "CSIDriver",
             Self::CSIStorageCapacity => "CSIStorageCapacity",
+            Self::ResourceQuota => "ResourceQuota",
+            Self::LimitRange => "LimitRange",
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Component {
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    ResourceQuota,
+    Namespace,
     ClusterAutoscaler,
     Scheduler,
     Kubelet,
@@ -48,6 +50,8 @@ impl Component {
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::ResourceQuota => "resourcequota-controller",
+            Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
@@ -148,6 +152,8 @@ pub(crate) enum Refusal {
     Conflict,
     /// Admission said no, with this text.
     Forbidden(Str),
+    /// The same because the namespace is being deleted, which controllers take quietly: all of this will end.
+    NamespaceTerminating(Str),
 }
 
 /// The last write of a sync, made once all others have been answered.

@@ -114,4 +114,6 @@ kinds! {
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+    ResourceQuota: ResourceQuota, resource_quotas, [status];
+    LimitRange: LimitRange, limit_ranges, [];
 }

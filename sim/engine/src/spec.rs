@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey,
-    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet, Service, SimDuration,
-    SimTime, StatefulSet, StorageClass, Str, Taint,
+    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, LimitRange, Namespace, Node,
+    ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet, ResourceQuota,
+    Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -58,6 +58,8 @@ pub struct Objects {
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    pub resource_quotas: Vec<ResourceQuota>,
+    pub limit_ranges: Vec<LimitRange>,
 }
 
 /// A pool of equal nodes.

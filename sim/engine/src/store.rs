@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    ControllerRevision, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, Namespace, Node,
-    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
-    StatefulSet, StorageClass, Str, Uid,
+    ControllerRevision, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, LimitRange,
+    Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
+    ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
 };
 use rustc_hash::FxHashMap;
 
@@ -117,7 +117,9 @@ objects!(
     StorageClass,
     CsiNode,
     CsiDriver,
-    CsiStorageCapacity
+    CsiStorageCapacity,
+    ResourceQuota,
+    LimitRange
 );
 
 /// Characters of generated names (upstream: apimachinery/pkg/util/rand).
@@ -269,6 +271,8 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) resource_quotas: Table<ResourceQuota>,
+    pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,

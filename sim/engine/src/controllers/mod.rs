@@ -24,10 +24,12 @@ pub(crate) mod garbage_collector;
 pub(crate) mod history;
 pub(crate) mod horizontal_pod_autoscaler;
 pub(crate) mod metrics;
+pub(crate) mod namespace;
 pub(crate) mod node_lifecycle;
 pub(crate) mod pod_gc;
 mod replica_calculator;
 pub(crate) mod replica_set;
+pub(crate) mod resource_quota;
 pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
 
@@ -47,6 +49,8 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
     stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+    resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
+    namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
         && view.store.nodes.get(*id).is_some_and(|node| node_lifecycle::no_schedule_patch(node).is_some())
     {
@@ -61,6 +65,8 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
         Component::StatefulSet => stateful_set::sync(StatefulSetId::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
+        Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
+        Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
         Component::TaintEviction

@@ -11,12 +11,14 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, ReplicaSet,
-    SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, QuotaList,
+    ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
+use crate::controllers::namespace;
+use crate::controllers::resource_quota::object_usage;
 use crate::effects::{Announcement, Component, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
@@ -29,6 +31,8 @@ impl World {
     pub(super) fn perform(&mut self, by: Component, write: Write) -> Result<(), Refusal> {
         match write {
             Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
+            Write::Create(object) => with_object!(object, object => self.create_kept(*object)),
+            Write::Apply(object) => self.apply_object(object),
             Write::Announced(write, announcement) => match *write {
                 Write::CreatePod(pod) => {
                     let answer = self.create_pod(*pod);
@@ -110,14 +114,12 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::Create(object) => with_object!(object, object => self.create_object(*object)),
-            Write::Apply(object) => self.apply_object(object),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
             Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
-            Write::CreatePod(_) | Write::Announced(..) => false, // The caller's.
+            Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
         }
     }
 
@@ -127,6 +129,7 @@ impl World {
         if pod.meta.name.ends_with('-') {
             pod.meta.name = self.store.generate_name(&pod.meta, &self.streams);
         }
+        self.admit_pod(&mut pod)?;
         pod.spec = self.admitted(&pod.spec);
         if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
             pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
@@ -471,23 +474,34 @@ impl World {
     // Everything else.
 
     /// Makes the object, or replaces what a manifest says of it where it is.
-    pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
+    pub(super) fn apply_object(&mut self, object: AnyObject) -> Result<(), Refusal> {
         with_object!(object, object => self.apply_kept(*object))
     }
 
-    fn apply_kept<T: Kept>(&mut self, mut object: T) -> bool {
-        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_object(object) };
+    /// Makes an object that admission has let pass.
+    fn create_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let meta = object.meta().clone();
+        if !meta.namespace.is_empty() {
+            let usage =
+                if self.store.resource_quotas.len() > 0 { object_usage(T::KIND, &object.clone().into_any()) } else { QuotaList::new() };
+            self.admit_object(T::KIND, &meta, &usage)?;
+        }
+        if T::KIND == Kind::Namespace {
+            object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
+        }
+        protect_in_use(T::KIND, object.meta_mut());
+        let id = self.store.create(object, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        self.say_counts(id, None);
+        Ok(())
+    }
+
+    fn apply_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_kept(object) };
         if let Some(stored) = T::table(&self.store).get(id) {
             object.meta_mut().finalizers = stored.meta().finalizers.clone(); // kubectl takes off nothing that it did not put on.
         }
-        self.replace_object(id, object, Part::Spec)
-    }
-
-    fn create_object<T: Kept>(&mut self, mut object: T) -> bool {
-        protect_in_use(T::KIND, object.meta_mut());
-        let Some(id) = self.store.create(object, self.now, &self.streams) else { return false };
-        self.say_counts(id, None);
-        true
+        self.replace_object(id, object, Part::Spec);
+        Ok(())
     }
 
     /// Says what a workload's counts are when they changed.

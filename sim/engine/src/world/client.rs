@@ -59,7 +59,7 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 9] = [
+const CONTROLLERS: [Component; 11] = [
     Component::Deployment,
     Component::ReplicaSet,
     Component::StatefulSet,
@@ -69,6 +69,8 @@ const CONTROLLERS: [Component; 9] = [
     Component::PodGc,
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
+    Component::ResourceQuota,
+    Component::Namespace,
 ];
 
 /// `--kube-client-qps` and `--kube-client-burst` of the cluster autoscaler.

@@ -12,6 +12,7 @@
 //!
 //! Not here: what any room decides.
 
+mod admission;
 mod apply;
 mod check;
 mod client;
@@ -339,10 +340,11 @@ impl World {
         let bound = write.binds();
         let answer = self.perform(by, write);
         if let Some(key) = key {
-            let next = self.queues.landed(by, key, answer.is_ok(), self.now, &mut self.calendar);
+            let accepted = matches!(answer, Ok(()) | Err(Refusal::NamespaceTerminating(_)));
+            let next = self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
             self.send(next, key);
         }
-        if let (Err(Refusal::Forbidden(why)), Component::Kubectl) = (&answer, by) {
+        if let (Err(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)), Component::Kubectl) = (&answer, by) {
             let outcome = format!("Error from server (Forbidden): {why}").into();
             self.records.push(Record::Step { step: "kubectl create".into(), outcome });
         }
