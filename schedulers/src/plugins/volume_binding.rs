@@ -60,7 +60,7 @@ fn claims_of(pod: &PodInfo, objects: &ClusterObjects) -> Result<Option<Claims>, 
         let Some(key) = claim_key(pod, volume) else { continue };
         let name = &*key.name;
         let Some(claim) = objects.persistent_volume_claims.get(&key) else {
-            return refuse(if volume.source == VolumeSource::Ephemeral {
+            return refuse(if matches!(volume.source, VolumeSource::Ephemeral(_)) {
                 format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
             } else {
                 format!("persistentvolumeclaim {name:?} not found")

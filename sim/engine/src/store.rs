@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use api::{
     ControllerRevision, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, LimitRange,
     Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
-    ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
+    ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -101,6 +101,7 @@ impl Object for StatefulSet {
     }
 }
 objects!(
+    VolumeAttachment,
     ControllerRevision,
     Namespace,
     Node,
@@ -271,6 +272,7 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) volume_attachments: Table<VolumeAttachment>,
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.

@@ -16,6 +16,7 @@ use crate::effects::{Component, Effects, Write};
 use crate::store::PodId;
 
 use super::queue::{Queue, QueuedPod};
+use super::volumes::has_claims;
 use super::{Assumed, Scheduling};
 
 /// Longest text of an event. Upstream: validation.NoteLengthLimit.
@@ -83,7 +84,28 @@ impl Scheduling {
         let node = self.snapshot.node(index).name().clone();
         self.snapshot.forget_nomination(pod.info.uid);
         self.snapshot.node_mut(index).add_pod(pod.info.clone());
-        let id = pod.id;
+        let counts = (feasible_nodes, evaluated_nodes);
+        match has_claims(&pod.info).then(|| self.volumes_taken(pod.id, &node, counts, view)).flatten() {
+            Some(wait) => {
+                let id = pod.id;
+                self.assumed.insert(id, Assumed { pod, node });
+                self.bind_volumes(id, wait, view, out);
+            }
+            None => self.bind(pod, &node, counts, scheduler, view, out),
+        }
+    }
+
+    /// Asks for the binding of a pod that counts as placed.
+    pub(super) fn bind(
+        &mut self,
+        pod: QueuedPod,
+        node: &Str,
+        (feasible_nodes, evaluated_nodes): (u32, u32),
+        scheduler: &dyn Scheduler,
+        view: View<'_>,
+        out: &mut Effects,
+    ) {
+        let (id, node) = (pod.id, node.clone());
         if let Some((node_id, _)) = view.store.node_by_name(&node) {
             let bind = Write::BindPod { pod: id, node: node_id, attempts: pod.attempts, feasible_nodes, evaluated_nodes };
             let key = &pod.info.key;
@@ -134,7 +156,7 @@ impl Scheduling {
 }
 
 /// The event of every failed attempt; the condition is written only when it says something new.
-fn say_unschedulable(pod: &mut QueuedPod, message: &str, rejected_by: &[Str], out: &mut Effects) {
+pub(super) fn say_unschedulable(pod: &mut QueuedPod, message: &str, rejected_by: &[Str], out: &mut Effects) {
     let object = format!("Pod/{}", pod.info.key);
     out.event(Component::Scheduler, true, "FailedScheduling", object, truncated(message));
     let (message, rejected_by): (Str, Vec<Str>) = (message.into(), rejected_by.to_vec());

@@ -14,6 +14,7 @@ mod cycle;
 mod objects;
 mod queue;
 mod requests;
+mod volumes;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use crate::store::{Change, NodeId, PodId, ReplicaSetId};
 
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
+use volumes::VolumeWait;
 
 /// The gate of a pod whose preemption is still being carried out.
 const PREEMPTION_GATE: &str = "DefaultPreemption";
@@ -43,6 +45,8 @@ pub(crate) struct Scheduling {
     requests: Requests,
     /// Pods with a node chosen whose binding is on its way.
     assumed: BTreeMap<PodId, Assumed>,
+    /// Those of them whose claims are being bound first.
+    binding: BTreeMap<PodId, VolumeWait>,
     /// Preemptors with the victims whose deletion has not been seen yet.
     preempting: BTreeMap<PodId, BTreeSet<PodId>>,
     cycle_due: Option<SimTime>,
@@ -85,7 +89,7 @@ impl Scheduling {
             Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
-            Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view),
+            Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view, out),
             Change::ObjectDeleted(gone) => self.object_deleted(gone, scheduler, view),
             Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
         }
@@ -118,6 +122,7 @@ impl Scheduling {
     /// The API server refused a binding: the pod is gone, is going, or is bound already.
     pub(crate) fn bind_failed(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
         let Some(Assumed { mut pod, node }) = self.assumed.remove(&id) else { return };
+        self.forget_volumes(id, view);
         let taken_off = self.take_off(&node, &pod.info);
         // What the pod had occupied is free again, as if it had been deleted.
         self.wake(&ClusterEvent::PodDeleted(&taken_off), scheduler, view, |_| true);
@@ -195,6 +200,7 @@ impl Scheduling {
     }
 
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
+        self.forget_volumes(id, view);
         self.victim_seen_going(id);
         self.forget_preemptor(id, pod);
         if let Some(queued) = self.queue.remove(id) {

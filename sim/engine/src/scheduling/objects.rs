@@ -8,6 +8,7 @@ use port::{ClusterEvent, Scheduler};
 
 use super::Scheduling;
 use crate::controllers::View;
+use crate::effects::Effects;
 use crate::objects::AnyObject;
 use crate::store::{Id, StatefulSetId};
 
@@ -24,7 +25,7 @@ macro_rules! keep {
 
 impl Scheduling {
     /// An object came or changed.
-    pub(super) fn object_changed(&mut self, kind: Kind, number: u32, scheduler: &dyn Scheduler, view: View<'_>) {
+    pub(super) fn object_changed(&mut self, kind: Kind, number: u32, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
         let name = |meta: &api::ObjectMeta| meta.name.clone();
         let key = |meta: &api::ObjectMeta| meta.key();
         let changed = match kind {
@@ -46,6 +47,11 @@ impl Scheduling {
             _ => return,
         };
         if let Some(key) = changed {
+            match kind {
+                Kind::PersistentVolumeClaim => self.claim_changed(&key, view, out),
+                Kind::PersistentVolume => self.take_again(view),
+                _ => {}
+            }
             self.wake_for_object(kind, &key, scheduler, view);
         }
     }

@@ -5,7 +5,7 @@
 //! other.
 //!
 //! Not modelled: reads (watches answer them), the kubelets' own limits (50 qps on each node, which no
-//! kubelet of the model reaches), events (they go through clients of their own), priority and fairness.
+//! kubelet of the model reaches), those of storage drivers, events (they go through clients of their own), priority and fairness.
 
 use api::{SimDuration, SimTime};
 
@@ -59,10 +59,14 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 11] = [
+const CONTROLLERS: [Component; 15] = [
     Component::Deployment,
     Component::ReplicaSet,
     Component::StatefulSet,
+    Component::PersistentVolumeBinder,
+    Component::EphemeralVolume,
+    Component::StorageProtection,
+    Component::AttachDetach,
     Component::EndpointSlice,
     Component::NodeLifecycle,
     Component::TaintEviction,
@@ -114,7 +118,7 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
             _ => {
                 let place = CONTROLLERS.iter().position(|controller| *controller == by)?;
                 self.controllers.get_mut(place)
