@@ -6,6 +6,8 @@
 //! - With one feasible node nothing is scored, unless all details are asked for.
 //! - Between calls only the rotating start of sampling is kept.
 
+mod explain;
+
 use api::Str;
 use port::{
     Candidate, ClusterSnapshot, Detail, FailedAttempt, NodeIndex, NodeInfo, PodInfo, PostFilterResult, PreFilterResult, PreparedFilter,
@@ -15,6 +17,8 @@ use port::{
 use super::message::Histogram;
 use super::profile::Profile;
 use super::selection::{TieBreak, feasible_nodes_to_find, select};
+
+pub(crate) use explain::{explain, explain_gate};
 
 /// A feasible node with its scores.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use api::{LabelSelector, Labels, ObjectKey, Operator, Requirement, Str, Taint, TaintEffect, TopologySpreadConstraint, WhenUnsatisfiable};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, ScorePlugin, Status,
+    QueueingHint, Remedy, ScorePlugin, Status,
 };
 
 use super::node_affinity::required_matches;
+use super::wording;
 
 const REASON_SKEW: &str = "node(s) didn't match pod topology spread constraints";
 const REASON_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
@@ -184,14 +185,31 @@ impl Plugin for PodTopologySpread {
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
         let constraints = self.constraints(pod, snapshot, WhenUnsatisfiable::DoNotSchedule);
-        let wakes = match event {
+        super::queue_if(match event {
             ClusterEvent::PodAdded(other) | ClusterEvent::PodDeleted(other) => {
                 other.key.namespace == pod.key.namespace && constraints.iter().any(|constraint| constraint.selects(other))
             }
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => has_all_keys(&constraints, snapshot.node(*node)),
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let is_own = changed.uid == pod.uid;
+                let taints_matter = || constraints.iter().any(|constraint| constraint.honor_node_taints);
+                let moves = |constraint: &Constraint| constraint.selects(before) != constraint.selects(changed);
+                let involved = is_own || (changed.requested_node.is_some() && changed.key.namespace == pod.key.namespace);
+                involved
+                    && ((is_own && super::tolerations_grew(before, changed) && taints_matter())
+                        || (before.labels != changed.labels && constraints.iter().any(moves)))
+            }
+            ClusterEvent::NodeAdded(node) => has_all_keys(&constraints, snapshot.node(*node)),
+            ClusterEvent::NodeDeleted(node) => has_all_keys(&constraints, node),
+            ClusterEvent::NodeUpdated { before, node } => {
+                let after = snapshot.node(*node);
+                let moved = |constraint: &Constraint| before.labels().get(&constraint.key) != after.labels().get(&constraint.key);
+                match (has_all_keys(&constraints, before), has_all_keys(&constraints, after)) {
+                    (true, true) => constraints.iter().any(moved) || before.node.spec.taints != after.node.spec.taints,
+                    (had, has) => had != has,
+                }
+            }
             ClusterEvent::ObjectChanged(..) => false,
-        };
-        super::queue_if(wakes)
+        })
     }
 }
 
@@ -209,6 +227,35 @@ impl Spread {
     fn find_least(&mut self) {
         // Upstream starts from MaxInt32 where no node counted.
         self.least = self.counts.iter().map(|counts| counts.values().copied().min().unwrap_or(i64::from(i32::MAX))).collect();
+    }
+
+    /// The skew of constraint `at` were the pod placed where its key has this value.
+    fn skew(&self, at: usize, value: &Str) -> i64 {
+        let counts = &self.counts[at];
+        let least = if (counts.len() as i64) < self.constraints[at].min_domains { 0 } else { self.least[at] };
+        counts.get(value).copied().unwrap_or(0) + self.self_match[at] - least
+    }
+
+    /// What keeps the node from meeting constraint `at`.
+    fn remedy(&self, at: usize, node: &NodeInfo) -> Option<Remedy> {
+        let Constraint { key, max_skew, min_domains, .. } = &self.constraints[at];
+        let Some(value) = node.labels().get(key) else { return Some(Remedy::new(format!("label {key} is missing"))) };
+        let skew = self.skew(at, value);
+        let excess = skew - max_skew;
+        if excess <= 0 {
+            return None;
+        }
+        let counts = &self.counts[at];
+        let cure = if (counts.len() as i64) < *min_domains {
+            format!("{key} has {} domains, minDomains {min_domains}", counts.len())
+        } else {
+            // Every domain has to come within reach of this one.
+            let wanted = counts.get(value).copied().unwrap_or(0) + self.self_match[at] - max_skew;
+            let behind = counts.iter().filter(|(_, count)| **count < wanted);
+            let first: Vec<String> = behind.map(|(domain, count)| format!("{} in {domain}", wanted - count)).collect();
+            format!("place {} first", wording::list(&first))
+        };
+        Some(Remedy::short(format!("skew over {key} would be {skew}, maxSkew {max_skew}: {cure}"), excess, skew))
     }
 
     fn change(&mut self, plugin: &PodTopologySpread, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, amount: i64) {
@@ -251,14 +298,15 @@ impl FilterPlugin for PodTopologySpread {
             let Some(value) = node.labels().get(&constraint.key) else {
                 return Status::unschedulable_and_unresolvable(REASON_LABEL);
             };
-            let counts = &spread.counts[at];
-            let least = if (counts.len() as i64) < constraint.min_domains { 0 } else { spread.least[at] };
-            let skew = counts.get(value).copied().unwrap_or(0) + spread.self_match[at] - least;
-            if skew > constraint.max_skew {
+            if spread.skew(at, value) > constraint.max_skew {
                 return Status::unschedulable(REASON_SKEW);
             }
         }
         Status::Success
+    }
+
+    fn remedies(&self, spread: &Spread, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        (0..spread.constraints.len()).filter_map(|at| spread.remedy(at, node)).collect()
     }
 
     fn add_pod(&self, spread: &mut Spread, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {

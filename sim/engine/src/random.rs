@@ -42,6 +42,8 @@ pub enum Purpose {
     VolumeDelete = 41,
     VolumeAttach = 42,
     VolumeDetach = 43,
+    LeaderElection = 50,
+    ApiLatency = 51,
 }
 
 /// The streams of one run.

@@ -10,13 +10,12 @@
 //! Not here: queues and binding (`sim/engine`), the framework's runtime and plugins (`schedulers`).
 
 mod node_info;
-mod objects;
 mod plugin;
 mod scheduler;
 mod snapshot;
 
+pub use api::{ClusterObjects, Explanation, Remedy};
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
-pub use objects::ClusterObjects;
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
-pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex};
+pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex, Reservation};

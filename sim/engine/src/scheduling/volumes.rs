@@ -12,10 +12,9 @@
 use std::sync::Arc;
 
 use api::{ObjectKey, PersistentVolumeClaim, SimDuration, SimTime, Str};
-use port::{PodInfo, Scheduler};
+use port::{PodInfo, Reservation, Scheduler};
 
 use super::Scheduling;
-use super::cycle::say_unschedulable;
 use crate::controllers::View;
 use crate::controllers::volume::binder::{reserved, unbound_claims};
 use crate::controllers::volume::{SELECTED_NODE, claims_of, find_claim, find_volume};
@@ -24,6 +23,7 @@ use crate::event::Event;
 use crate::objects::{Kept, Part};
 use crate::store::PodId;
 
+const TOO_LATE: &str = "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded";
 const PERIOD: SimDuration = SimDuration::from_secs(1);
 
 /// A pod whose claims are being bound.
@@ -83,11 +83,12 @@ impl Scheduling {
         wait.looks_at = None;
         if !unbound_claims(&wait.claims, view.store) {
             let Some(wait) = self.binding.remove(&id) else { return };
-            if let Some(assumed) = self.assumed.remove(&id) {
-                self.bind(assumed.pod, &wait.node, wait.counts, scheduler, view, out);
+            if let Some(assumed) = self.assumed.get_mut(&id) {
+                assumed.reservation = Reservation::default(); // It is the API server's by now.
+                self.bind(id, wait.counts, scheduler, view, out);
             }
         } else if is_late {
-            self.give_up_volumes(id, scheduler, view, out);
+            self.bind_failed(id, Some(TOO_LATE), scheduler, view, out);
         } else if write_taken(wait, view, out) {
             // Somebody else had changed the object before: asked for again.
             let next = view.now + PERIOD;
@@ -95,15 +96,6 @@ impl Scheduling {
             out.at(next, Event::VolumesBound(id));
         }
         self.arm(view, out);
-    }
-
-    fn give_up_volumes(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
-        self.forget_volumes(id, view);
-        if let Some(assumed) = self.assumed.get_mut(&id) {
-            let message = "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded";
-            say_unschedulable(&mut assumed.pod, message, &[], out);
-        }
-        self.bind_failed(id, scheduler, view, out);
     }
 
     /// The pod no longer waits; what it had taken is as the API server has it.
