@@ -140,7 +140,7 @@ impl Objects {
             namespaces: by_name!(namespaces),
             services: by_key!(services),
             replica_sets: by_key!(replica_sets),
-            stateful_sets: workloads(Kind::StatefulSet),
+            stateful_sets: by_key!(stateful_sets),
             replication_controllers: workloads(Kind::ReplicationController),
             pod_disruption_budgets: by_key!(pod_disruption_budgets),
             persistent_volumes: by_name!(persistent_volumes),
