@@ -208,6 +208,7 @@ impl Plugin for PodTopologySpread {
                     (had, has) => had != has,
                 }
             }
+            ClusterEvent::ObjectChanged(..) => false,
         })
     }
 }

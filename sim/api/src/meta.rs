@@ -45,6 +45,7 @@ pub enum Kind {
     CSINode,
     CSIDriver,
     CSIStorageCapacity,
+    VolumeAttachment,
     ResourceQuota,
     LimitRange,
 }
@@ -76,6 +77,7 @@ impl Kind {
             Self::CSINode => "CSINode",
             Self::CSIDriver => "CSIDriver",
             Self::CSIStorageCapacity => "CSIStorageCapacity",
+            Self::VolumeAttachment => "VolumeAttachment",
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
         }

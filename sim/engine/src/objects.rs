@@ -23,7 +23,7 @@ pub(crate) enum Part {
 }
 
 /// A kind of the list.
-pub(crate) trait Kept: Object + Clone + PartialEq + Sized {
+pub(crate) trait Kept: Object + Clone + PartialEq + Sized + 'static {
     /// Which kind.
     const KIND: Kind;
     /// Its metadata.
@@ -119,6 +119,7 @@ kinds! {
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+    VolumeAttachment: VolumeAttachment, volume_attachments, [attached];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
 }

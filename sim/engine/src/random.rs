@@ -38,6 +38,10 @@ pub enum Purpose {
     HpaPhase = 21,
     TieBreak = 22,
     Expander = 23,
+    VolumeProvision = 40,
+    VolumeDelete = 41,
+    VolumeAttach = 42,
+    VolumeDetach = 43,
     LeaderElection = 50,
     ApiLatency = 51,
 }

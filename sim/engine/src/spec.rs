@@ -109,6 +109,8 @@ pub struct ControlPlane {
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
     pub kube_proxy: KubeProxy,
+    /// Provisioners and attachers of volumes.
+    pub volumes: VolumeSettings,
 }
 
 macro_rules! settings {
@@ -274,6 +276,21 @@ settings! {
         crash_loop_back_off_max: SimDuration = s(300),
         /// Time from SIGTERM to exit of a workload that no behavior speaks of.
         default_stop: Distribution = Distribution::Constant(ms(500)),
+    }
+}
+settings! {
+    /// Provisioners and attachers of volumes, and how long the scheduler waits for them.
+    VolumeSettings {
+        /// From a claim that asks for a volume to the volume.
+        provision: Distribution = Distribution::Constant(s(3)),
+        /// From a released volume that is to be deleted to its end.
+        delete: Distribution = Distribution::Constant(s(3)),
+        /// From a pod's binding to its volume on the node.
+        attach: Distribution = Distribution::Constant(s(3)),
+        /// From the end of a volume's last pod on a node to the end of its attachment.
+        detach: Distribution = Distribution::Constant(s(3)),
+        /// `bindTimeoutSeconds` of the VolumeBinding plugin.
+        bind_timeout: SimDuration = s(600),
     }
 }
 settings! {

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind,
     LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
+    ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -124,6 +124,7 @@ impl Object for Job {
     }
 }
 objects!(
+    VolumeAttachment,
     ControllerRevision,
     Namespace,
     Node,
@@ -298,6 +299,7 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) volume_attachments: Table<VolumeAttachment>,
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.

@@ -233,7 +233,7 @@ impl Reader<'_> {
             Kind::CSIStorageCapacity => keep!(csi_storage_capacities, storage::CSIStorageCapacity, volumes::csi_storage_capacity),
             Kind::ResourceQuota => keep!(resource_quotas, core::ResourceQuota, quotas::resource_quota),
             Kind::LimitRange => keep!(limit_ranges, core::LimitRange, quotas::limit_range),
-            Kind::EndpointSlice | Kind::ControllerRevision => return,
+            Kind::EndpointSlice | Kind::ControllerRevision | Kind::VolumeAttachment => return,
         };
         fidelity::check(&mut cx, kind, value);
         if !meta.name.is_empty() && !self.seen.insert((kind, meta.namespace, meta.name)) {

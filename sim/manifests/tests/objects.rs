@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     ConditionStatus, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource, MetricTarget, PodSpec, PreStop,
-    PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, VolumeSource,
+    PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
 
@@ -121,7 +121,7 @@ fn workloads_get_the_defaults_of_their_kinds() {
     let objects = read(&format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a, namespace: shop}}\nspec: {{{template}}}\n---\n\
          apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: b}}\nspec: {{replicas: 0, strategy: {{rollingUpdate: {{maxSurge: 2}}}}, {template}}}\n---\n\
-         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: a}}\nspec: {{volumeClaimTemplates: [{{metadata: {{name: data}}}}], {template}}}\n---\n\
+         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: a}}\nspec: {{volumeClaimTemplates: [{{metadata: {{name: data}}, spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}}}], updateStrategy: {{type: RollingUpdate}}, {template}}}\n---\n\
          apiVersion: v1\nkind: ReplicationController\nmetadata: {{name: a}}\nspec: {{template: {{metadata: {{labels: {{app: a}}}}, spec: {{containers: [{{name: c, image: x}}]}}}}}}\n---\n\
          apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: a}}\nspec: {{schedule: \"0 * * * *\", jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: x}}]}}}}}}}}}}\n"
     ));
@@ -131,8 +131,10 @@ fn workloads_get_the_defaults_of_their_kinds() {
     assert_eq!(deployment.strategy, DeploymentStrategy::default());
     let strategy = DeploymentStrategy::RollingUpdate { max_surge: IntOrPercent::Count(2), max_unavailable: IntOrPercent::Percent(25) };
     assert_eq!((objects.deployments[1].replicas, &objects.deployments[1].strategy), (0, &strategy));
-    let stateful_set = objects.workloads(Kind::StatefulSet).next().expect("a StatefulSet");
-    assert_eq!((stateful_set.object.replicas, stateful_set.object.template.spec.volumes.len()), (1, 1));
+    let set = &objects.stateful_sets[0];
+    assert_eq!((set.replicas, set.revision_history_limit, set.ordinals_start, set.template.spec.volumes.len()), (1, 10, 0, 0));
+    assert_eq!(set.update_strategy, StatefulSetUpdateStrategy::RollingUpdate { partition: None }, "a type alone is not filled in");
+    assert_eq!((&*set.volume_claim_templates[0].meta.name, set.volume_claim_templates[0].request_bytes), ("data", 1 << 30));
     let controller = objects.workloads(Kind::ReplicationController).next().expect("a ReplicationController");
     assert_eq!(controller.object.selector.as_ref().expect("a selector").match_labels.len(), 1);
     assert_eq!(objects.workloads(Kind::CronJob).count(), 1);

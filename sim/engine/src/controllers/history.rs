@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use api::{ControllerRevision, Kind, ObjectKey, ObjectMeta, OwnerReference, PodTemplate, Propagation, Str};
 
-use super::deployment::template_hash;
 use super::View;
+use super::deployment::template_hash;
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, Part};
 use crate::store::Store;

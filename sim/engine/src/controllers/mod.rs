@@ -13,7 +13,7 @@ use crate::effects::{Component, Effects, Key};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
 use crate::objects::Kept;
-use crate::store::{Change, DeploymentId, Id, NodeId, ReplicaSetId, StatefulSetId, Store};
+use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 
 #[cfg(test)]
 mod bench;
@@ -38,6 +38,7 @@ pub(crate) mod resource_quota;
 pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
 pub(crate) mod ttl_after_finished;
+pub(crate) mod volume;
 
 /// What a room may read.
 #[derive(Clone, Copy)]
@@ -58,6 +59,10 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     ttl_after_finished::interested(change, view, &mut |id| queue(Component::TtlAfterFinished, key(id)));
     job::interested(change, view, &mut |key| queue(Component::Job, key));
     stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
+    volume::binder::interested(change, view, &mut |key| queue(Component::PersistentVolumeBinder, key));
+    volume::ephemeral::interested(change, view, &mut |key| queue(Component::EphemeralVolume, key));
+    volume::protection::interested(change, view, &mut |key| queue(Component::StorageProtection, key));
+    volume::attach_detach::interested(change, view, &mut |key| queue(Component::AttachDetach, key));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
     resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
     namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
@@ -80,6 +85,10 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::Deployment => deployment::sync(DeploymentId::new(key.0), view, out),
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
         Component::StatefulSet => stateful_set::sync(StatefulSetId::new(key.0), view, out),
+        Component::PersistentVolumeBinder => volume::binder::sync(key, view, out),
+        Component::EphemeralVolume => volume::ephemeral::sync(PodId::new(key.0), view, out),
+        Component::StorageProtection => volume::protection::sync(key, view, out),
+        Component::AttachDetach => volume::attach_detach::sync(Id::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
         Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
@@ -95,6 +104,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         | Component::ClusterAutoscaler
         | Component::Scheduler
         | Component::Kubelet
+        | Component::CsiDriver
         | Component::Kubectl => {} // They have no work queue: timers and changes drive them.
     }
 }

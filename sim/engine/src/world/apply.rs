@@ -8,10 +8,11 @@
 //!
 //! Not here: whose turn it is (`queues`, `client`).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, QuotaList,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList,
     ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
@@ -19,6 +20,7 @@ use trace::Record;
 use super::World;
 use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
+use crate::controllers::volume::{binder, protection};
 use crate::effects::{Announcement, Component, Nomination, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
@@ -506,7 +508,7 @@ impl World {
         if T::KIND == Kind::Namespace {
             object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
         }
-        protect_in_use(T::KIND, object.meta_mut());
+        admit_storage(&mut object, &self.store);
         let id = self.store.create(object, self.now, &self.streams).ok_or(Refusal::Conflict)?;
         self.say_counts(id, None);
         Ok(())
@@ -592,16 +594,26 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
     }
 }
 
-/// Claims and volumes are protected while they are used.
-/// Upstream: plugin/pkg/admission/storage/storageobjectinuseprotection/admission.go.
-fn protect_in_use(kind: Kind, meta: &mut ObjectMeta) {
-    let finalizer = match kind {
-        Kind::PersistentVolumeClaim => "kubernetes.io/pvc-protection",
-        Kind::PersistentVolume => "kubernetes.io/pv-protection",
-        _ => return,
+/// Claims get a class and a phase, and what may be in use is protected.
+/// Upstream: plugin/pkg/admission/storage/{storageobjectinuseprotection,storageclass/setdefault}.
+fn admit_storage(object: &mut dyn Any, store: &Store) {
+    let protect = |meta: &mut ObjectMeta, finalizer: &str| {
+        if !meta.has_finalizer(finalizer) {
+            meta.finalizers.push(finalizer.into());
+        }
     };
-    if meta.finalizers.iter().all(|known| &**known != finalizer) {
-        meta.finalizers.push(finalizer.into());
+    let pend = |phase: &mut Str| {
+        if phase.is_empty() {
+            *phase = "Pending".into();
+        }
+    };
+    if let Some(claim) = object.downcast_mut::<PersistentVolumeClaim>() {
+        protect(&mut claim.meta, protection::CLAIM);
+        pend(&mut claim.phase);
+        binder::with_default_class(claim, store);
+    } else if let Some(volume) = object.downcast_mut::<PersistentVolume>() {
+        protect(&mut volume.meta, protection::VOLUME);
+        pend(&mut volume.phase);
     }
 }
 

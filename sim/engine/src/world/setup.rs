@@ -36,7 +36,6 @@ impl World {
         self.set_up_all(&spec.objects.csi_nodes);
         self.set_up_all(&spec.objects.csi_storage_capacities);
         self.set_up_all(&spec.objects.persistent_volumes);
-        self.set_up_all(&spec.objects.persistent_volume_claims);
         for pool in &spec.node_pools {
             for ordinal in 0..pool.initial {
                 self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
@@ -57,6 +56,7 @@ impl World {
         for budget in &spec.objects.pod_disruption_budgets {
             self.set_up_object(budget.clone().into_any());
         }
+        self.set_up_all(&spec.objects.persistent_volume_claims);
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());
         }

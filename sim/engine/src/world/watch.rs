@@ -11,15 +11,15 @@
 use std::collections::BTreeMap;
 
 use api::{
-    Condition, ConditionStatus, ContainerState, ContainerStatus, Deployment, Endpoint, HorizontalPodAutoscaler, Node, ObjectKey,
-    ObjectMeta, Pod, ReplicaSet, SimTime, Str, WorkloadCondition,
+    Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, Deployment, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey,
+    ObjectMeta, Pod, ReplicaSet, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, WorkloadCondition,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
 
 use super::apply::taint_text;
 use crate::objects::AnyObject;
-use crate::store::{Change, Store};
+use crate::store::{Change, Id, Store};
 
 type Facts = Map<String, Value>;
 
@@ -49,6 +49,14 @@ impl Tap {
             }
             Change::HpaChanged(id) => self.see(store.hpas.get(*id).map(autoscaler), records),
             Change::ObjectDeleted(AnyObject::HorizontalPodAutoscaler(gone)) => self.gone("HPA", &gone.meta, records),
+            Change::Object(Kind::StatefulSet, number) => {
+                self.see(store.stateful_sets.get(Id::new(*number)).map(stateful_set), records);
+            }
+            Change::Object(Kind::ControllerRevision, number) => {
+                self.see(store.controller_revisions.get(Id::new(*number)).map(controller_revision), records);
+            }
+            Change::ObjectDeleted(AnyObject::StatefulSet(gone)) => self.gone("StatefulSet", &gone.meta, records),
+            Change::ObjectDeleted(AnyObject::ControllerRevision(gone)) => self.gone("ControllerRevision", &gone.meta, records),
             Change::Object(..) | Change::ObjectDeleted(_) => {}
         }
     }
@@ -255,6 +263,40 @@ fn replica_set(set: &ReplicaSet) -> Projected {
     let revision = if set.revision == 0 { Value::Null } else { json!(set.revision.to_string()) };
     let facts = [("specReplicas", json!(set.replicas)), ("revision", revision), ("image", json!(images)), ("status", counts)];
     project("ReplicaSet", &set.meta, facts)
+}
+
+fn stateful_set(set: &StatefulSet) -> Projected {
+    let status = &set.status;
+    let partition = match set.update_strategy {
+        StatefulSetUpdateStrategy::RollingUpdate { partition } => json!(partition),
+        StatefulSetUpdateStrategy::OnDelete => Value::Null,
+    };
+    project(
+        "StatefulSet",
+        &set.meta,
+        [
+            ("specReplicas", json!(set.replicas)),
+            ("partition", partition),
+            ("generation", json!(set.meta.generation)),
+            ("observedGeneration", if status.observed_generation == 0 { Value::Null } else { json!(status.observed_generation) }),
+            ("currentRevision", json!(status.current_revision)),
+            ("updateRevision", json!(status.update_revision)),
+            (
+                "status",
+                json!({
+                    "replicas": status.replicas,
+                    "readyReplicas": status.ready,
+                    "availableReplicas": status.available,
+                    "currentReplicas": status.current,
+                    "updatedReplicas": status.updated,
+                }),
+            ),
+        ],
+    )
+}
+
+fn controller_revision(revision: &ControllerRevision) -> Projected {
+    project("ControllerRevision", &revision.meta, [])
 }
 
 fn service(service: &api::Service) -> Projected {

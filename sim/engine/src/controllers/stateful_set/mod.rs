@@ -17,8 +17,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::{Kind, ObjectMeta, OwnerReference, Pod, PodManagementPolicy, PodPhase, PodStatus, StatefulSet, StatefulSetStatus, Str};
 use api::StatefulSetUpdateStrategy;
+use api::{Kind, ObjectMeta, OwnerReference, Pod, PodManagementPolicy, PodPhase, PodStatus, StatefulSet, StatefulSetStatus, Str};
 
 use super::history::{History, Revision};
 use super::replica_set::{counts_differently, next_availability};
@@ -69,11 +69,8 @@ pub(crate) fn sync(id: StatefulSetId, view: &View<'_>, out: &mut Effects) {
     then(out);
     let current = history.find(&set.status.current_revision).unwrap_or_else(|| update.clone());
     let is_member = |pod: &Pod| parent_and_ordinal(&pod.meta.name).filter(|(parent, _)| *parent == &*set.meta.name).map(|(_, one)| one);
-    let pods: Vec<Member<'_>> = view
-        .store
-        .pods_of(set.meta.uid)
-        .filter_map(|(id, pod)| Some(Member { id, pod, ordinal: is_member(pod)? }))
-        .collect();
+    let pods: Vec<Member<'_>> =
+        view.store.pods_of(set.meta.uid).filter_map(|(id, pod)| Some(Member { id, pod, ordinal: is_member(pod)? })).collect();
     let mut look = Look { set, view: *view, current: &current, update: &update, out };
     let mut status = StatefulSetStatus { collision_count, ..look.observed(&pods) };
     if !set.meta.is_deleting() {
@@ -88,7 +85,8 @@ pub(crate) fn sync(id: StatefulSetId, view: &View<'_>, out: &mut Effects) {
         let said = Write::Update(StatefulSet { status, ..set.clone() }.into_any(), Part::Status);
         out.finally(BY, Some(said.clone()), Some(said));
     }
-    let is_live = |name: &Str| *name == current.name || *name == update.name || pods.iter().any(|member| revision_of(member.pod) == &**name);
+    let is_live =
+        |name: &Str| *name == current.name || *name == update.name || pods.iter().any(|member| revision_of(member.pod) == &**name);
     history.truncate(set.revision_history_limit, is_live, BY, out);
 }
 

@@ -4,6 +4,7 @@ mod batch;
 mod clusters;
 mod daemons;
 mod determinism;
+mod stateful;
 mod traffic;
 
 use std::collections::BTreeSet;
