@@ -63,7 +63,7 @@ fn line(t: f64, record: &Record, namespace: &str, counts: &mut BTreeMap<(Str, St
 }
 
 /// Kinds that the simulator does not play yet. A recording that needs one is listed as pending.
-pub(crate) const NOT_PLAYED: &[&str] = &["DaemonSet", "Job", "CronJob", "ResourceQuota", "LimitRange"];
+pub(crate) const NOT_PLAYED: &[&str] = &["ResourceQuota", "LimitRange"];
 
 /// The kinds a recording needs that are not played, with the objects of those kinds.
 pub(crate) fn not_played(recording: &Recording) -> BTreeSet<String> {
