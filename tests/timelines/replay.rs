@@ -44,7 +44,7 @@ fn line(t: f64, record: &Record, namespace: &str) -> Option<Line> {
 }
 
 /// Kinds that the simulator does not play yet. A recording that needs one is listed as pending.
-pub(crate) const NOT_PLAYED: &[&str] = &["StatefulSet", "DaemonSet", "Job", "CronJob"];
+pub(crate) const NOT_PLAYED: &[&str] = &[];
 
 /// The kinds a recording needs that are not played, with the objects of those kinds.
 pub(crate) fn not_played(recording: &Recording) -> BTreeSet<String> {

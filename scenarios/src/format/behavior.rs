@@ -96,6 +96,8 @@ with_service_fields! {
         stop: Option<Part<Law>>,
         /// The container exits by itself, again after each restart.
         crash: Option<Part<Crash>>,
+        /// The container's work is done after this, and it exits with code 0. For the pods of Jobs.
+        completes: Option<Part<Law>>,
         /// It never gets ready.
         never_ready: Option<bool>,
         /// How it answers requests.

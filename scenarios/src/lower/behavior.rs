@@ -71,7 +71,12 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let stop = law_at(fields.stop.is_some(), path.key("stop"));
     let pre_stop = law_at(fields.pre_stop.is_some(), path.key("preStop"));
     let memory = fields.memory_over_time.is_some().then(|| memory_over_time(cx, &path.key("memoryOverTime"))).flatten();
+    let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0 });
     let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
+    if completes.is_some() && crash.is_some() {
+        cx.error("WT0117", "`completes` and `crash` exclude each other", "a container ends in one way", &path.key("completes"));
+    }
+    let crash = crash.or(completes);
     let flat = cx.value(path).is_some_and(has_flat_service);
     let place = match (fields.service.is_some(), flat) {
         (true, true) => {

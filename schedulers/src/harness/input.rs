@@ -161,7 +161,7 @@ pub fn features_used(input: &Input) -> Vec<Feature> {
     let any = |test: &dyn Fn(&Pod) -> bool| input.pods.iter().chain(&input.queue).any(test);
     let mut used = Vec::new();
     let mut add = |is_used: bool, feature: Feature| used.extend(is_used.then_some(feature));
-    let has_ephemeral = |pod: &Pod| pod.spec.volumes.iter().any(|volume| volume.source == VolumeSource::Ephemeral);
+    let has_ephemeral = |pod: &Pod| pod.spec.volumes.iter().any(|volume| matches!(volume.source, VolumeSource::Ephemeral(_)));
     add(any(&has_ephemeral), Feature::EphemeralVolumes);
     add(input.nodes.iter().any(|node| !node.status.info.declared_features.is_empty()), Feature::NodeDeclaredFeatures);
     add(input.nodes.iter().any(|node| !node.status.images.is_empty()), Feature::ImageLocality);

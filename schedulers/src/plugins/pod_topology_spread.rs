@@ -134,7 +134,7 @@ fn default_selector(pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<LabelSe
         let selector = match &*owner.kind {
             "ReplicationController" => objects.replication_controllers.get(&key).and_then(|found| found.selector.clone()),
             "ReplicaSet" => objects.replica_sets.get(&key).map(|found| found.selector.clone()),
-            "StatefulSet" => objects.stateful_sets.get(&key).and_then(|found| found.selector.clone()),
+            "StatefulSet" => objects.stateful_sets.get(&key).map(|found| found.selector.clone()),
             _ => None,
         };
         if let Some(selector) = selector {
@@ -208,6 +208,7 @@ impl Plugin for PodTopologySpread {
                     (had, has) => had != has,
                 }
             }
+            ClusterEvent::ObjectChanged(..) => false,
         })
     }
 }

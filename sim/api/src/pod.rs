@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
+    EphemeralClaim, LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
     TaintEffect,
 };
 
@@ -332,7 +332,7 @@ pub enum VolumeSource {
     /// A claim by name.
     PersistentVolumeClaim(Str),
     /// A generic ephemeral volume: the claim is named `<pod>-<volume>`.
-    Ephemeral,
+    Ephemeral(Box<EphemeralClaim>),
     /// emptyDir.
     EmptyDir,
     /// hostPath.

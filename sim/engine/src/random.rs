@@ -42,6 +42,10 @@ pub enum Purpose {
     PodSyncJitter = 41,
     PreStop = 42,
     Reconnect = 60,
+    VolumeProvision = 70,
+    VolumeDelete = 71,
+    VolumeAttach = 72,
+    VolumeDetach = 73,
     LeaderElection = 50,
     ApiLatency = 51,
 }

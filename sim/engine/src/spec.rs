@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, LimitRange, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget,
-    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, Str, Taint,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange,
+    Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet,
+    ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -49,6 +50,16 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
+    pub daemon_sets: Vec<DaemonSet>,
+    pub jobs: Vec<Job>,
+    pub cron_jobs: Vec<CronJob>,
+    pub stateful_sets: Vec<StatefulSet>,
+    pub storage_classes: Vec<StorageClass>,
+    pub csi_drivers: Vec<CsiDriver>,
+    pub csi_nodes: Vec<CsiNode>,
+    pub csi_storage_capacities: Vec<CsiStorageCapacity>,
+    pub persistent_volumes: Vec<PersistentVolume>,
+    pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
@@ -98,6 +109,8 @@ pub struct ControlPlane {
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
     pub kube_proxy: KubeProxy,
+    /// Provisioners and attachers of volumes.
+    pub volumes: VolumeSettings,
 }
 
 macro_rules! settings {
@@ -174,6 +187,8 @@ settings! {
         kube_api_qps: f64 = 20.0,
         /// `--kube-api-burst`.
         kube_api_burst: u32 = 30,
+        /// What its clock shows at time zero: time since the Unix epoch. Schedules are by this clock.
+        clock_start: SimDuration = s(0),
     }
 }
 settings! {
@@ -279,6 +294,21 @@ settings! {
         reconnect_back_off_max: SimDuration = s(30),
         /// Time from SIGTERM to exit of a workload that no behavior speaks of.
         default_stop: Distribution = Distribution::Constant(ms(500)),
+    }
+}
+settings! {
+    /// Provisioners and attachers of volumes, and how long the scheduler waits for them.
+    VolumeSettings {
+        /// From a claim that asks for a volume to the volume.
+        provision: Distribution = Distribution::Constant(s(3)),
+        /// From a released volume that is to be deleted to its end.
+        delete: Distribution = Distribution::Constant(s(3)),
+        /// From a pod's binding to its volume on the node.
+        attach: Distribution = Distribution::Constant(s(3)),
+        /// From the end of a volume's last pod on a node to the end of its attachment.
+        detach: Distribution = Distribution::Constant(s(3)),
+        /// `bindTimeoutSeconds` of the VolumeBinding plugin.
+        bind_timeout: SimDuration = s(600),
     }
 }
 settings! {
@@ -623,6 +653,8 @@ pub enum StepAction {
     RolloutUndo(Kind, ObjectKey, Option<u64>),
     /// `kubectl rollout restart`.
     RolloutRestart(Kind, ObjectKey),
+    /// `kubectl patch` of `spec.suspend` of a Job or CronJob.
+    Suspend(Kind, ObjectKey, bool),
     /// `kubectl rollout pause` (true) or `resume` (false).
     RolloutPause(Kind, ObjectKey, bool),
     /// `kubectl cordon` (true) or `uncordon` (false).

@@ -648,7 +648,7 @@ fn equal_but_for_hash(a: &PodTemplate, b: &PodTemplate) -> bool {
 
 /// A hash of the template in the alphabet upstream uses for it: FNV-1a over its plain rendering, in decimal,
 /// each digit made a letter that cannot spell anything (apimachinery/pkg/util/rand.SafeEncodeString).
-fn template_hash(template: &PodTemplate, collisions: u32) -> String {
+pub(super) fn template_hash(template: &PodTemplate, collisions: u32) -> String {
     struct Fnv(u64);
     impl fmt::Write for Fnv {
         fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -8,6 +8,7 @@ use api::{
 };
 use k8s_openapi::api::core::v1 as core;
 
+use super::storage::ephemeral_claim;
 use super::affinity::{affinity, spread, toleration};
 use super::container::{Role, container, mounts, requirements};
 use super::meta::{labels, object_meta, plain_labels};
@@ -195,8 +196,10 @@ fn volume_source(cx: &mut Cx<'_>, from: &core::Volume, at: &Step<'_>) -> VolumeS
         }
         return VolumeSource::PersistentVolumeClaim(claim.claim_name.as_str().into());
     }
-    if from.ephemeral.is_some() {
-        VolumeSource::Ephemeral
+    if let Some(ephemeral) = &from.ephemeral {
+        let at = at.key("ephemeral");
+        let claim = ephemeral_claim(cx, ephemeral.volume_claim_template.as_ref(), &at.key("volumeClaimTemplate"));
+        VolumeSource::Ephemeral(Box::new(claim))
     } else if from.empty_dir.is_some() {
         VolumeSource::EmptyDir
     } else if from.host_path.is_some() {
