@@ -70,8 +70,8 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let ready_after = law_at(startup.is_some_and(|startup| startup.ready.is_some()), at.key("ready"));
     let stop = law_at(fields.stop.is_some(), path.key("stop"));
     let pre_stop = law_at(fields.pre_stop.is_some(), path.key("preStop"));
+    let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0, times: None });
     let memory = fields.memory_over_time.is_some().then(|| memory_over_time(cx, &path.key("memoryOverTime"))).flatten();
-    let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0 });
     let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
     if completes.is_some() && crash.is_some() {
         cx.error("WT0117", "`completes` and `crash` exclude each other", "a container ends in one way", &path.key("completes"));
