@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use api::{NodeSelectorTerm, Operator, PreferredSchedulingTerm, Str};
+use api::{NodeSelectorTerm, Operator, PodSpec, PreferredSchedulingTerm, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult, QueueingHint,
     ScorePlugin, Status,
@@ -22,14 +22,14 @@ pub(crate) struct NodeAffinity {
 }
 
 /// Whether the pod's own nodeSelector and required affinity admit the node.
-pub(crate) fn required_matches(pod: &PodInfo, node: &NodeInfo) -> bool {
+pub(crate) fn required_matches(spec: &PodSpec, node: &NodeInfo) -> bool {
     let labels = node.labels();
-    pod.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && required_terms(pod).is_none_or(|terms| any_term_matches(terms, node))
+    spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && required_terms(spec).is_none_or(|terms| any_term_matches(terms, node))
 }
 
-fn required_terms(pod: &PodInfo) -> Option<&Vec<NodeSelectorTerm>> {
-    pod.spec.affinity.node.as_ref().and_then(|affinity| affinity.required.as_ref())
+fn required_terms(spec: &PodSpec) -> Option<&Vec<NodeSelectorTerm>> {
+    spec.affinity.node.as_ref().and_then(|affinity| affinity.required.as_ref())
 }
 
 fn any_term_matches(terms: &[NodeSelectorTerm], node: &NodeInfo) -> bool {
@@ -68,7 +68,7 @@ impl Plugin for NodeAffinity {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| self.admits(node) && required_matches(pod, node))
+        super::hint_on_node(event, snapshot, |node| self.admits(node) && required_matches(&pod.spec, node))
     }
 }
 
@@ -76,7 +76,7 @@ impl FilterPlugin for NodeAffinity {
     type Prepared = ();
 
     fn pre_filter(&self, pod: &PodInfo, _: &ClusterSnapshot) -> PreFilterResult<()> {
-        let required = required_terms(pod);
+        let required = required_terms(&pod.spec);
         if required.is_none() && self.added_required.is_none() && pod.spec.node_selector.is_empty() {
             return PreFilterResult::Skip;
         }
@@ -91,7 +91,7 @@ impl FilterPlugin for NodeAffinity {
         if !self.admits(node) {
             return Status::unschedulable_and_unresolvable(REASON_ENFORCED);
         }
-        if required_matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON_POD) }
+        if required_matches(&pod.spec, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON_POD) }
     }
 }
 

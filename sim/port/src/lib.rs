@@ -14,9 +14,11 @@ mod objects;
 mod plugin;
 mod scheduler;
 mod snapshot;
+mod tally;
 
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use objects::ClusterObjects;
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
 pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex};
+pub use tally::{Tallied, Tally};
