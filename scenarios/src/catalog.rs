@@ -219,6 +219,8 @@ pub(crate) fn engine_objects(objects: &manifests::Objects) -> engine::spec::Obje
         services: plain(&objects.services),
         horizontal_pod_autoscalers: plain(&objects.horizontal_pod_autoscalers),
         pod_disruption_budgets: plain(&objects.pod_disruption_budgets),
+        resource_quotas: plain(&objects.resource_quotas),
+        limit_ranges: plain(&objects.limit_ranges),
     }
 }
 

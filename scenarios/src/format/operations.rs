@@ -63,6 +63,8 @@ fields! {
         apply: Option<Part<super::Manifest>>,
         /// `kubectl delete`: `deployment/checkout`.
         delete: Option<String>,
+        /// What becomes of what a deleted object owns: background, foreground or orphan. Default background.
+        cascade: Option<String>,
         /// `kubectl scale`.
         scale: Option<Scale>,
         /// `kubectl set image`.

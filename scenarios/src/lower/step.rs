@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Labels, ObjectKey};
+use api::{Kind, Labels, ObjectKey, Propagation};
 use engine::spec::{Mark, Step, StepAction};
 use manifests::{Diagnostic, Origin, Pointer};
 use serde_json::Value;
@@ -12,6 +12,9 @@ use super::selector::parse_workload;
 use crate::catalog::{engine_objects, origins};
 use crate::cx::Cx;
 use crate::format::{self, RolloutUndo, SetImage, TaintStep};
+
+const PROPAGATIONS: &[(&str, Propagation)] =
+    &[("background", Propagation::Background), ("foreground", Propagation::Foreground), ("orphan", Propagation::Orphan)];
 
 /// The objects that steps apply, read before anything refers to them.
 #[derive(Default)]
@@ -61,8 +64,12 @@ fn step(cx: &mut Cx<'_>, applied: &Applied, path: &Pointer) -> Option<Step> {
     let fields: format::Step = cx.read(path)?;
     let at = cx.moment(&path.key("at"));
     let entries = cx.value(path).and_then(Value::as_object);
-    let actions: Vec<String> =
-        entries.into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| key != "name" && key != "at").collect();
+    let actions: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .filter(|key| !["name", "at", "cascade"].contains(&key.as_str()))
+        .collect();
     let [action] = &actions[..] else {
         let (label, code) =
             if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
@@ -83,11 +90,23 @@ struct Reader<'c, 'a> {
 }
 
 impl Reader<'_, '_> {
+    /// `kubectl delete --cascade`.
+    fn cascade(&mut self) -> Option<Propagation> {
+        let at = self.path.key("cascade");
+        let Some(cascade) = &self.fields.cascade else { return Some(Propagation::Background) };
+        if self.action != "delete" {
+            self.cx.error("WT0117", "`cascade` belongs to `delete`", "nothing is deleted in this step", &at);
+            return None;
+        }
+        self.cx.word(cascade, PROPAGATIONS, &at)
+    }
+
     /// The action, and what it is called.
     fn read(mut self) -> Option<(StepAction, String)> {
         let at = self.path.key(self.action);
         let fields = self.fields;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let propagation = self.cascade()?;
         Some(match self.action {
             "apply" => {
                 let objects = engine_objects(self.applied.of(self.path)?);
@@ -95,7 +114,7 @@ impl Reader<'_, '_> {
             }
             "delete" => {
                 let (kind, key) = self.object(&text(&fields.delete), &at)?;
-                (StepAction::Delete(kind, key.clone()), format!("delete {kind} {key}"))
+                (StepAction::Delete(kind, key.clone(), propagation), format!("delete {kind} {key}"))
             }
             "scale" => {
                 let scale = fields.scale.as_ref()?;

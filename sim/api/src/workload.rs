@@ -94,6 +94,8 @@ pub struct DeploymentStatus {
     pub available_condition: Option<WorkloadCondition>,
     /// Condition Progressing.
     pub progressing: Option<WorkloadCondition>,
+    /// Condition ReplicaFailure: that of its newest ReplicaSet.
+    pub replica_failure: Option<WorkloadCondition>,
 }
 
 /// A Deployment.
@@ -134,8 +136,8 @@ pub struct ReplicaSetStatus {
     pub ready: i32,
     /// Available.
     pub available: i32,
-    /// Pods it has made so far. Not an official field: names of pods are drawn by this number.
-    pub pods_created: u64,
+    /// Condition ReplicaFailure, while there is one.
+    pub replica_failure: Option<WorkloadCondition>,
 }
 
 /// A ReplicaSet.

@@ -8,12 +8,13 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect, Uid,
+    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str,
+    Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
 use crate::event::{Event, ProbeKind};
+use crate::objects::{AnyObject, Part};
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
@@ -27,6 +28,8 @@ pub(crate) enum Component {
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    ResourceQuota,
+    Namespace,
     ClusterAutoscaler,
     Scheduler,
     Kubelet,
@@ -45,6 +48,8 @@ impl Component {
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::ResourceQuota => "resourcequota-controller",
+            Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
@@ -64,7 +69,7 @@ pub(crate) struct WriteId(pub(crate) u32);
 /// A request to the API server.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Write {
-    /// Creates a pod; the store gives it its uid.
+    /// Creates a pod; the store gives it its uid, and completes a name that ends in `-` (`generateName`).
     CreatePod(Box<Pod>),
     /// Asks for a pod's deletion; `None` takes the pod's own grace, zero removes it at once.
     DeletePod { pod: PodId, grace: Option<SimDuration>, by: Component },
@@ -88,8 +93,6 @@ pub(crate) enum Write {
     UpdateReplicaSet(ReplicaSetId, Box<ReplicaSet>),
     /// Replaces a ReplicaSet's status.
     ReplicaSetStatus(ReplicaSetId, api::ReplicaSetStatus),
-    /// Deletes a ReplicaSet; its pods are the garbage collector's.
-    DeleteReplicaSet(ReplicaSetId),
     /// Creates a Deployment.
     CreateDeployment(Box<Deployment>),
     /// Replaces a Deployment's spec (its status stays).
@@ -113,12 +116,53 @@ pub(crate) enum Write {
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
     /// Removes a node.
     DeleteNode(NodeId),
-    /// Creates any other object given at the start or by a step.
-    CreateOther(Box<OtherObject>),
-    /// Deletes an object by name, as kubectl would (background propagation).
-    Delete(Kind, ObjectKey),
-    /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
-    Announced(Box<Self>, Box<Record>),
+    /// Creates an object of another kind; refused when the name is taken.
+    Create(AnyObject),
+    /// Makes an object of another kind, or replaces what a manifest says of it (`kubectl apply`).
+    Apply(AnyObject),
+    /// Replaces one half of an object of another kind; refused when it is not the version that was read.
+    Update(AnyObject, Part),
+    /// Deletes an object by name.
+    Delete(Kind, ObjectKey, Propagation),
+    /// Deletes an object by its number in its table.
+    DeleteNumbered(Kind, u32, Propagation),
+    /// Takes a finalizer off an object, by its number in its table.
+    RemoveFinalizer(Kind, u32, Str),
+    /// Takes an owner off an object, by its number in its table.
+    Disown(Kind, u32, Uid),
+    /// A write, and what is said of it once it has been answered.
+    Announced(Box<Self>, Box<Announcement>),
+}
+
+/// What a component says once a write of its own has been answered.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Announcement {
+    /// When it has landed; `{name}` in an event's message is the name of the pod it made.
+    pub(crate) landed: Record,
+    /// When the API server forbade it: reason and beginning of the message of a Warning, which the answer completes.
+    pub(crate) forbidden: Option<(Str, Str)>,
+}
+
+/// Why a write changed nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The object is gone, or not the version that was read, or there already.
+    Conflict,
+    /// Admission said no, with this text.
+    Forbidden(Str),
+    /// The same because the namespace is being deleted, which controllers take quietly: all of this will end.
+    NamespaceTerminating(Str),
+}
+
+/// The last write of a sync, made once all others have been answered.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Finally {
+    /// Whose.
+    pub(crate) by: Component,
+    /// When all landed.
+    pub(crate) landed: Option<Write>,
+    /// When one was refused; those behind it were not sent.
+    pub(crate) refused: Option<Write>,
 }
 
 impl Write {
@@ -130,16 +174,6 @@ impl Write {
             _ => None,
         }
     }
-}
-
-/// Kinds that are only created and deleted.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) enum OtherObject {
-    Service(api::Service),
-    HorizontalPodAutoscaler(HorizontalPodAutoscaler),
-    PodDisruptionBudget(api::PodDisruptionBudget),
-    PriorityClass(api::PriorityClass),
-    Namespace(api::Namespace),
 }
 
 /// What a kubelet says of a pod's processes; the world tells the traffic engine.
@@ -179,12 +213,24 @@ pub(crate) struct Effects {
     pub(crate) probes: Vec<ProbeRequest>,
     /// The key that was synced wants another sync at this time (work-queue AddAfter).
     pub(crate) resync: Option<SimTime>,
+    /// Places among the writes before which all earlier ones must have landed; later ones are not sent otherwise.
+    pub(crate) waves: Vec<usize>,
+    /// The sync's last write.
+    pub(crate) finally: Option<Box<Finally>>,
 }
 
 impl Effects {
     /// Asks for a write.
     pub(crate) fn write(&mut self, by: Component, write: Write) {
         self.writes.push((by, write));
+    }
+    /// What a sync writes from here on waits until all before has landed, and is not sent when that was refused.
+    pub(crate) fn then(&mut self) {
+        self.waves.push(self.writes.len());
+    }
+    /// A sync's last write.
+    pub(crate) fn finally(&mut self, by: Component, landed: Option<Write>, refused: Option<Write>) {
+        self.finally = Some(Box::new(Finally { by, landed, refused }));
     }
     /// Sets a timer.
     pub(crate) fn at(&mut self, time: SimTime, event: Event) {
@@ -202,9 +248,20 @@ impl Effects {
     }
     /// Asks for a write whose success is told by a Kubernetes Event, as upstream tells it after the call returned.
     pub(crate) fn announce(&mut self, by: Component, write: Write, reason: &str, object: String, message: String) {
+        self.announce_with(by, write, (reason, object, message), None);
+    }
+    /// The same; a Warning with this reason and beginning tells why the API server forbade it.
+    pub(crate) fn announce_with(
+        &mut self,
+        by: Component,
+        write: Write,
+        (reason, object, message): (&str, String, String),
+        forbidden: Option<(&str, &str)>,
+    ) {
         let (object, message) = (object.into(), message.into());
-        let record = Record::Event { kind: "Normal".into(), reason: reason.into(), object, message, source: by.name().into() };
-        self.writes.push((by, Write::Announced(Box::new(write), Box::new(record))));
+        let landed = Record::Event { kind: "Normal".into(), reason: reason.into(), object, message, source: by.name().into() };
+        let forbidden = forbidden.map(|(reason, beginning)| (reason.into(), beginning.into()));
+        self.writes.push((by, Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden }))));
     }
     /// Records a fact.
     pub(crate) fn record(&mut self, record: Record) {
@@ -218,5 +275,7 @@ impl Effects {
         self.processes.clear();
         self.probes.clear();
         self.resync = None;
+        self.waves.clear();
+        self.finally = None;
     }
 }

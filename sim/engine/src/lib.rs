@@ -16,6 +16,7 @@ mod effects;
 mod event;
 mod faults;
 mod kubelet;
+mod objects;
 pub mod random;
 mod scheduling;
 mod select;

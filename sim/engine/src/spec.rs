@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, LimitRange, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget,
+    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -50,6 +50,8 @@ pub struct Objects {
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    pub resource_quotas: Vec<ResourceQuota>,
+    pub limit_ranges: Vec<LimitRange>,
 }
 
 /// A pool of equal nodes.
@@ -506,8 +508,8 @@ pub struct Step {
 pub enum StepAction {
     /// `kubectl apply`: objects are made, or their specs replaced.
     Apply(Arc<Objects>),
-    /// `kubectl delete`.
-    Delete(Kind, ObjectKey),
+    /// `kubectl delete --cascade`.
+    Delete(Kind, ObjectKey, Propagation),
     /// `kubectl scale`.
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    Deployment, EndpointSlice, HorizontalPodAutoscaler, Namespace, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, Service, SimTime, Str, Uid,
+    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
+    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota,
+    Service, SimTime, StorageClass, Str, Uid,
 };
 use rustc_hash::FxHashMap;
 
+use crate::objects::{AnyObject, Kept};
 use crate::random::{Purpose, Streams};
 
 /// The number of an object in its table.
@@ -72,6 +74,11 @@ pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 /// What every kept kind has.
 pub(crate) trait Object {
     fn meta(&self) -> &ObjectMeta;
+
+    /// Identity of the managing controller.
+    fn controller(&self) -> Option<Uid> {
+        self.meta().controller().map(|owner| owner.uid)
+    }
 }
 
 macro_rules! objects {
@@ -79,18 +86,41 @@ macro_rules! objects {
         fn meta(&self) -> &ObjectMeta { &self.meta }
     })* };
 }
-objects!(Namespace, Node, Pod, Deployment, ReplicaSet, Service, EndpointSlice, HorizontalPodAutoscaler, PodDisruptionBudget, PriorityClass);
+objects!(
+    Namespace,
+    Node,
+    Pod,
+    Deployment,
+    ReplicaSet,
+    Service,
+    EndpointSlice,
+    HorizontalPodAutoscaler,
+    PodDisruptionBudget,
+    PriorityClass,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    CsiNode,
+    CsiDriver,
+    CsiStorageCapacity,
+    ResourceQuota,
+    LimitRange
+);
+
+/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Objects of one kind.
 pub(crate) struct Table<T> {
     /// Boxed, so that the number of an object that is gone costs one word.
     slots: Vec<Option<Box<T>>>,
     by_key: BTreeMap<ObjectKey, Id<T>>,
+    by_controller: FxHashMap<Uid, Vec<Id<T>>>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), by_key: BTreeMap::new() }
+        Self { slots: Vec::new(), by_key: BTreeMap::new(), by_controller: FxHashMap::default() }
     }
 }
 
@@ -111,21 +141,44 @@ impl<T: Object> Table<T> {
         let first = ObjectKey { namespace: namespace.clone(), name: "".into() };
         self.by_key.range(first..).take_while(move |(key, _)| key.namespace == namespace).filter_map(|(_, id)| Some((*id, self.get(*id)?)))
     }
+    /// All objects whose managing controller has this identity, in order of creation (or of adoption).
+    pub(crate) fn of(&self, controller: Uid) -> impl Iterator<Item = (Id<T>, &T)> {
+        self.by_controller.get(&controller).into_iter().flatten().filter_map(|id| Some((*id, self.get(*id)?)))
+    }
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }
     fn insert(&mut self, object: T) -> Id<T> {
         let id = Id::new(self.slots.len() as u32);
         self.by_key.insert(object.meta().key(), id);
+        if let Some(controller) = object.controller() {
+            self.by_controller.entry(controller).or_default().push(id);
+        }
         self.slots.push(Some(Box::new(object)));
         id
     }
-    fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
+    /// Changes an object in place; `change` says whether it changed anything. A new controller is noticed.
+    fn modify(&mut self, id: Id<T>, change: impl FnOnce(&mut T) -> bool) -> bool {
+        let Some(object) = self.slots.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else { return false };
+        let before = object.controller();
+        let changed = change(object);
+        let after = object.controller();
+        if before != after {
+            if let Some(old) = before {
+                remove_from(&mut self.by_controller, &old, id);
+            }
+            if let Some(new) = after {
+                self.by_controller.entry(new).or_default().push(id);
+            }
+        }
+        changed
     }
     fn remove(&mut self, id: Id<T>) -> Option<T> {
         let object = *self.slots.get_mut(id.0 as usize)?.take()?;
         self.by_key.remove(&object.meta().key());
+        if let Some(controller) = object.controller() {
+            remove_from(&mut self.by_controller, &controller, id);
+        }
         Some(object)
     }
 }
@@ -148,7 +201,30 @@ pub(crate) enum Change {
     ServiceDeleted(ServiceId, Box<Service>),
     EndpointsChanged(ServiceId),
     HpaChanged(HpaId),
-    Other,
+    /// Any other kind: its number in its table.
+    Object(Kind, u32),
+    /// Any other kind: what it was.
+    ObjectDeleted(AnyObject),
+}
+
+/// What watchers hear of an object of a kind without a change of its own.
+fn changed(kind: Kind, number: u32) -> Change {
+    match kind {
+        Kind::Deployment => Change::DeploymentChanged(Id::new(number)),
+        Kind::ReplicaSet => Change::ReplicaSetChanged(Id::new(number)),
+        Kind::Service => Change::ServiceChanged(Id::new(number)),
+        Kind::HorizontalPodAutoscaler => Change::HpaChanged(Id::new(number)),
+        _ => Change::Object(kind, number),
+    }
+}
+
+fn deleted(number: u32, object: AnyObject) -> Change {
+    match object {
+        AnyObject::Deployment(gone) => Change::DeploymentDeleted(gone),
+        AnyObject::ReplicaSet(gone) => Change::ReplicaSetDeleted(gone),
+        AnyObject::Service(gone) => Change::ServiceDeleted(Id::new(number), gone),
+        gone => Change::ObjectDeleted(gone),
+    }
 }
 
 /// What a pod was before a change.
@@ -172,11 +248,20 @@ pub(crate) struct Store {
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
     pub(crate) pdbs: Table<PodDisruptionBudget>,
     pub(crate) priority_classes: Table<PriorityClass>,
+    pub(crate) persistent_volumes: Table<PersistentVolume>,
+    pub(crate) persistent_volume_claims: Table<PersistentVolumeClaim>,
+    pub(crate) storage_classes: Table<StorageClass>,
+    pub(crate) csi_nodes: Table<CsiNode>,
+    pub(crate) csi_drivers: Table<CsiDriver>,
+    pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) resource_quotas: Table<ResourceQuota>,
+    pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
-    pods_by_controller: FxHashMap<Uid, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    /// Names generated so far, by controller.
+    names: FxHashMap<Uid, u64>,
     resource_version: u64,
     uids: u64,
     changes: Vec<Change>,
@@ -190,7 +275,7 @@ impl Store {
     }
     /// Pods whose controller has this uid, in order of creation.
     pub(crate) fn pods_of(&self, controller: Uid) -> impl Iterator<Item = (PodId, &Pod)> {
-        self.pods_by_controller.get(&controller).into_iter().flatten().filter_map(|id| Some((*id, self.pods.get(*id)?)))
+        self.pods.of(controller)
     }
     /// The node of this name.
     pub(crate) fn node_by_name(&self, name: &Str) -> Option<(NodeId, &Node)> {
@@ -204,12 +289,7 @@ impl Store {
     }
     /// ReplicaSets controlled by a Deployment, in order of creation.
     pub(crate) fn replica_sets_of(&self, deployment: &Deployment) -> Vec<(ReplicaSetId, &ReplicaSet)> {
-        let uid = deployment.meta.uid;
-        let mut owned: Vec<_> = self
-            .replica_sets
-            .in_namespace(&deployment.meta.namespace)
-            .filter(|(_, set)| set.meta.controller().is_some_and(|owner| owner.uid == uid))
-            .collect();
+        let mut owned: Vec<_> = self.replica_sets.of(deployment.meta.uid).collect();
         owned.sort_by_key(|(id, _)| *id);
         owned
     }
@@ -248,18 +328,36 @@ impl Store {
         meta.resource_version = self.next_version();
     }
 
+    /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
+    /// controller is the same in every run of a seed, whatever other controllers do.
+    pub(crate) fn generate_name(&mut self, meta: &ObjectMeta, streams: &Streams) -> Str {
+        let controller = meta.controller().map_or(meta.uid, |owner| owner.uid);
+        loop {
+            let ordinal = self.names.entry(controller).or_default();
+            *ordinal += 1;
+            // A stream of its own per name, so that no name depends on how many were drawn before it.
+            let mut stream = streams.stream(Purpose::PodName, controller.0 ^ ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut name = String::with_capacity(meta.name.len() + 5);
+            name.push_str(&meta.name);
+            for _ in 0..5 {
+                name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
+            }
+            let key = ObjectKey { namespace: meta.namespace.clone(), name: name.into() };
+            if self.pods.find(&key).is_none() {
+                return key.name;
+            }
+        }
+    }
+
     /// Adds a pod, already admitted. A name that is taken gives `None`.
     pub(crate) fn create_pod(&mut self, mut pod: Pod, now: SimTime, streams: &Streams) -> Option<PodId> {
         if self.pods.find(&pod.meta.key()).is_some() {
             return None;
         }
         self.stamp(&mut pod.meta, now, streams);
-        let (uid, controller, node) = (pod.meta.uid, pod.meta.controller().map(|owner| owner.uid), pod.node_name.clone());
+        let (uid, node) = (pod.meta.uid, pod.node_name.clone());
         let id = self.pods.insert(pod);
         self.pods_by_uid.insert(uid, id);
-        if let Some(controller) = controller {
-            self.pods_by_controller.entry(controller).or_default().push(id);
-        }
         if let Some(node) = node {
             self.pods_by_node.entry(node).or_default().push(id);
         }
@@ -270,18 +368,26 @@ impl Store {
     /// Changes a pod. `change` says whether it changed anything; a bound node is noticed.
     pub(crate) fn update_pod(&mut self, id: PodId, change: impl FnOnce(&mut Pod) -> bool) -> bool {
         let version = self.resource_version + 1;
-        let Some(pod) = self.pods.get_mut(id) else { return false };
+        let Some(pod) = self.pods.get(id) else { return false };
         let before = PodBefore {
             bound: pod.node_name.is_some(),
             ready: pod.is_ready(),
             deleting: pod.meta.is_deleting(),
             terminal: pod.status.phase.is_terminal(),
         };
-        if !change(pod) {
+        let mut node = None;
+        let changed = self.pods.modify(id, |pod| {
+            let changed = change(pod);
+            if changed {
+                pod.meta.resource_version = version;
+                node = pod.node_name.clone();
+            }
+            changed
+        });
+        if !changed {
             return false;
         }
-        pod.meta.resource_version = version;
-        if let (false, Some(node)) = (before.bound, pod.node_name.clone()) {
+        if let (false, Some(node)) = (before.bound, node) {
             self.pods_by_node.entry(node).or_default().push(id);
         }
         self.resource_version = version;
@@ -294,9 +400,6 @@ impl Store {
         let Some(pod) = self.pods.remove(id) else { return false };
         self.next_version();
         self.pods_by_uid.remove(&pod.meta.uid);
-        if let Some(owner) = pod.meta.controller() {
-            remove_from(&mut self.pods_by_controller, &owner.uid, id);
-        }
         if let Some(node) = &pod.node_name {
             remove_from(&mut self.pods_by_node, node, id);
         }
@@ -322,7 +425,7 @@ impl Store {
     }
 }
 
-fn remove_from<K: Eq + std::hash::Hash + Clone>(index: &mut FxHashMap<K, Vec<PodId>>, key: &K, id: PodId) {
+fn remove_from<K: Eq + std::hash::Hash, T>(index: &mut FxHashMap<K, Vec<Id<T>>>, key: &K, id: Id<T>) {
     if let Some(ids) = index.get_mut(key) {
         ids.retain(|other| *other != id);
         if ids.is_empty() {
@@ -331,50 +434,76 @@ fn remove_from<K: Eq + std::hash::Hash + Clone>(index: &mut FxHashMap<K, Vec<Pod
     }
 }
 
-/// Kinds whose changes watchers hear as "changed" and "deleted".
-macro_rules! plain_kinds {
-    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $added:expr, |$changed_id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
-        impl Store { $(
-            #[doc = concat!("Adds to ", stringify!($table), "; a name that is taken gives `None`.")]
-            pub(crate) fn $create(&mut self, mut object: $kind, now: SimTime, streams: &Streams) -> Option<Id<$kind>> {
-                if self.$table.find(&object.meta.key()).is_some() {
-                    return None;
-                }
-                self.stamp(&mut object.meta, now, streams);
-                let $id = self.$table.insert(object);
-                self.changes.push($added);
-                Some($id)
+/// Kinds kept by the one mechanism of [`crate::objects`].
+impl Store {
+    /// Adds an object; a name that is taken gives `None`.
+    pub(crate) fn create<T: Kept>(&mut self, mut object: T, now: SimTime, streams: &Streams) -> Option<Id<T>> {
+        if T::table(self).find(&object.meta().key()).is_some() {
+            return None;
+        }
+        self.stamp(object.meta_mut(), now, streams);
+        let id = T::table_mut(self).insert(object);
+        self.changes.push(changed(T::KIND, id.0));
+        Some(id)
+    }
+    /// Changes an object; `change` says whether it changed anything.
+    pub(crate) fn update<T: Kept>(&mut self, id: Id<T>, change: impl FnOnce(&mut T) -> bool) -> bool {
+        let version = self.resource_version + 1;
+        let has_changed = T::table_mut(self).modify(id, |object| {
+            let has_changed = change(object);
+            if has_changed {
+                object.meta_mut().resource_version = version;
             }
-            #[doc = concat!("Changes one of ", stringify!($table), "; `change` says whether it changed anything.")]
-            pub(crate) fn $update(&mut self, $changed_id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
-                let version = self.resource_version + 1;
-                let Some(object) = self.$table.get_mut($changed_id) else { return false };
-                if !change(object) {
-                    return false;
-                }
-                object.meta.resource_version = version;
-                self.resource_version = version;
-                self.changes.push($changed);
-                true
-            }
-            #[doc = concat!("Takes one of ", stringify!($table), " away.")]
-            pub(crate) fn $remove(&mut self, $gone_id: Id<$kind>) -> bool {
-                let Some($gone) = self.$table.remove($gone_id) else { return false };
-                self.next_version();
-                self.changes.push($deleted);
-                true
-            }
-        )* }
-    };
+            has_changed
+        });
+        if has_changed {
+            self.resource_version = version;
+            self.changes.push(changed(T::KIND, id.0));
+        }
+        has_changed
+    }
+    /// Takes an object away.
+    pub(crate) fn remove<T: Kept>(&mut self, id: Id<T>) -> bool {
+        let Some(gone) = T::table_mut(self).remove(id) else { return false };
+        self.next_version();
+        self.changes.push(deleted(id.0, gone.into_any()));
+        true
+    }
 }
 
-plain_kinds! {
-    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |_id, gone| Change::DeploymentDeleted(Box::new(gone));
-    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |_id, gone| Change::ReplicaSetDeleted(Box::new(gone));
-    services: Service, create_service, update_service, remove_service, |id| Change::ServiceChanged(id), |id| Change::ServiceChanged(id), |id, gone| Change::ServiceDeleted(id, Box::new(gone));
-    hpas: HorizontalPodAutoscaler, create_hpa, update_hpa, remove_hpa, |id| Change::HpaChanged(id), |id| Change::HpaChanged(id), |_id, _gone| Change::Other;
-    pdbs: PodDisruptionBudget, create_pdb, update_pdb, remove_pdb, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
-    priority_classes: PriorityClass, create_priority_class, update_priority_class, remove_priority_class, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
-    namespaces: Namespace, create_namespace, update_namespace, remove_namespace, |_id| Change::Other, |_id| Change::Other, |_id, _gone| Change::Other;
-    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeAdded(id), |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
+/// Nodes, whose coming, changing and going watchers tell apart.
+impl Store {
+    /// Adds a node; a name that is taken gives `None`.
+    pub(crate) fn create_node(&mut self, mut node: Node, now: SimTime, streams: &Streams) -> Option<NodeId> {
+        if self.nodes.find(&node.meta.key()).is_some() {
+            return None;
+        }
+        self.stamp(&mut node.meta, now, streams);
+        let id = self.nodes.insert(node);
+        self.changes.push(Change::NodeAdded(id));
+        Some(id)
+    }
+    /// Changes a node; `change` says whether it changed anything.
+    pub(crate) fn update_node(&mut self, id: NodeId, change: impl FnOnce(&mut Node) -> bool) -> bool {
+        let version = self.resource_version + 1;
+        let changed = self.nodes.modify(id, |node| {
+            let changed = change(node);
+            if changed {
+                node.meta.resource_version = version;
+            }
+            changed
+        });
+        if changed {
+            self.resource_version = version;
+            self.changes.push(Change::NodeModified(id));
+        }
+        changed
+    }
+    /// Takes a node away.
+    pub(crate) fn remove_node(&mut self, id: NodeId) -> bool {
+        let Some(gone) = self.nodes.remove(id) else { return false };
+        self.next_version();
+        self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
+        true
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) const READ: &[(&str, &[&str], Kind)] = &[
     ("CSINode", &["storage.k8s.io/v1"], Kind::CSINode),
     ("CSIDriver", &["storage.k8s.io/v1"], Kind::CSIDriver),
     ("CSIStorageCapacity", &["storage.k8s.io/v1"], Kind::CSIStorageCapacity),
+    ("ResourceQuota", &["v1"], Kind::ResourceQuota),
+    ("LimitRange", &["v1"], Kind::LimitRange),
 ];
 
 /// API groups in which those kinds live or lived; the same kind elsewhere is something else (Knative's Service).
@@ -59,14 +61,12 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
 pub(crate) const NOT_SIMULATED: &[(&str, &str)] = &[
     ("DeviceClass", "dynamic resource allocation"),
     ("Ingress", "entry from outside; traffic goes to Services"),
-    ("LimitRange", "defaults and limits for the pods of a namespace"),
     ("MutatingAdmissionPolicy", "changes of objects at admission"),
     ("MutatingAdmissionPolicyBinding", "changes of objects at admission"),
     ("MutatingWebhookConfiguration", "changes of objects at admission"),
     ("NetworkPolicy", "blocked traffic"),
     ("ResourceClaim", "dynamic resource allocation"),
     ("ResourceClaimTemplate", "dynamic resource allocation"),
-    ("ResourceQuota", "limits of a namespace"),
     ("ResourceSlice", "dynamic resource allocation"),
     ("RuntimeClass", "pod overhead and node selection by runtime"),
     ("ValidatingAdmissionPolicy", "refusals at admission"),

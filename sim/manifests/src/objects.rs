@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, Namespace, Node, OtherWorkload, PersistentVolume,
-    PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, StorageClass, Str,
+    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node, OtherWorkload,
+    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, StorageClass,
+    Str,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -108,6 +109,8 @@ pub struct Objects {
     pub csi_nodes: Vec<Found<CsiNode>>,
     pub csi_drivers: Vec<Found<CsiDriver>>,
     pub csi_storage_capacities: Vec<Found<CsiStorageCapacity>>,
+    pub resource_quotas: Vec<Found<ResourceQuota>>,
+    pub limit_ranges: Vec<Found<LimitRange>>,
     /// Everything else.
     pub carried: Vec<Carried>,
 }

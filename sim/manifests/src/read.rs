@@ -15,7 +15,7 @@ use crate::admission::Classes;
 use crate::check::Cx;
 use crate::convert::{
     autoscaling::{autoscaler, autoscaler_v1},
-    node, pod, policy as policies, service, storage as volumes, workload,
+    node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
 };
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::fidelity;
@@ -230,6 +230,8 @@ impl Reader<'_> {
             Kind::CSINode => keep!(csi_nodes, storage::CSINode, volumes::csi_node),
             Kind::CSIDriver => keep!(csi_drivers, storage::CSIDriver, volumes::csi_driver),
             Kind::CSIStorageCapacity => keep!(csi_storage_capacities, storage::CSIStorageCapacity, volumes::csi_storage_capacity),
+            Kind::ResourceQuota => keep!(resource_quotas, core::ResourceQuota, quotas::resource_quota),
+            Kind::LimitRange => keep!(limit_ranges, core::LimitRange, quotas::limit_range),
             Kind::EndpointSlice => return,
         };
         fidelity::check(&mut cx, kind, value);

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, Container, ContainerState, ContainerStatus, Deployment, DeploymentStrategy, IntOrPercent, LabelSelector, Labels, Node,
-    ObjectMeta, OwnerReference, Pod, PodPhase, PodSpec, PodTemplate, ReplicaSet, ResourceName, Service, SimDuration, SimTime, Str, Taint,
-    TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, Container, ContainerState, ContainerStatus, Deployment, DeploymentStrategy, IntOrPercent, Kind, LabelSelector, Labels,
+    Node, ObjectMeta, OwnerReference, Pod, PodPhase, PodSpec, PodTemplate, ReplicaSet, ResourceName, Service, SimDuration, SimTime, Str,
+    Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
@@ -14,7 +14,7 @@ use super::View;
 use crate::effects::{Effects, Write};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
-use crate::store::{NodeId, PodId, Store};
+use crate::store::{Id, NodeId, PodId, Store};
 
 /// A store with settings and a clock.
 pub(super) struct Bench {
@@ -78,12 +78,12 @@ impl Bench {
             ..Deployment::default()
         };
         change(&mut deployment);
-        self.store.create_deployment(deployment, self.now, &self.streams).expect("a free name");
+        self.store.create(deployment, self.now, &self.streams).expect("a free name");
         self
     }
     pub(super) fn replica_set(mut self, name: &str, replicas: i32) -> Self {
         let set = ReplicaSet { meta: meta("default", name), replicas, template: template(name, "web:v1"), ..ReplicaSet::default() };
-        self.store.create_replica_set(set, self.now, &self.streams).expect("a free name");
+        self.store.create(set, self.now, &self.streams).expect("a free name");
         self
     }
     pub(super) fn min_ready(mut self, replica_set: &str, seconds: u64) -> Self {
@@ -95,14 +95,14 @@ impl Bench {
     }
     pub(super) fn change_replica_set(&mut self, name: &str, change: impl FnOnce(&mut ReplicaSet)) {
         let id = self.store.replica_sets.find(&meta("default", name).key()).expect("a ReplicaSet of this name");
-        self.store.update_replica_set(id, |set| {
+        self.store.update(id, |set| {
             change(set);
             true
         });
     }
     pub(super) fn change_deployment(&mut self, name: &str, change: impl FnOnce(&mut Deployment)) {
         let id = self.store.deployments.find(&meta("default", name).key()).expect("a Deployment of this name");
-        self.store.update_deployment(id, |deployment| {
+        self.store.update(id, |deployment| {
             change(deployment);
             deployment.meta.generation += 1;
             true
@@ -110,7 +110,7 @@ impl Bench {
     }
     pub(super) fn service(mut self, name: &str, selector: Option<&str>) -> Self {
         let service = Service { meta: meta("default", name), selector: selector.map(labels), ..Service::default() };
-        self.store.create_service(service, self.now, &self.streams).expect("a free name");
+        self.store.create(service, self.now, &self.streams).expect("a free name");
         self
     }
     pub(super) fn node(mut self, name: &str, zone: &str, cpu_millis: i64) -> Self {
@@ -174,6 +174,9 @@ impl Bench {
         for (by, write) in out.writes {
             lines.push(format!("{} {}", by.name(), self.land(write)));
         }
+        if let Some((by, write)) = out.finally.and_then(|finally| Some((finally.by, finally.landed?))) {
+            lines.push(format!("{} {}", by.name(), self.land(write)));
+        }
         lines.extend(out.records.iter().map(fact));
         lines.extend(out.timers.iter().map(|(time, event)| format!("at {time}: {event:?}")));
         lines.extend(out.resync.map(|time| format!("resync at {time}")));
@@ -184,8 +187,15 @@ impl Bench {
     fn land(&mut self, write: Write) -> String {
         let (now, streams) = (self.now, self.streams);
         match write {
-            Write::Announced(write, record) => format!("{}; {}", self.land(*write), fact(&record)),
-            Write::CreatePod(pod) => {
+            Write::Announced(write, announcement) => {
+                let line = self.land(*write);
+                let name = line.rsplit(' ').next().unwrap_or_default().to_owned();
+                format!("{line}; {}", fact(&announcement.landed).replace("{name}", &name))
+            }
+            Write::CreatePod(mut pod) => {
+                if pod.meta.name.ends_with('-') {
+                    pod.meta.name = self.store.generate_name(&pod.meta, &streams);
+                }
                 let line = format!("create pod {}", pod.meta.name);
                 self.store.create_pod(*pod, now, &streams).expect("a free name");
                 line
@@ -227,12 +237,12 @@ impl Bench {
             }
             Write::CreateReplicaSet(set) => {
                 let line = format!("create replica set {} replicas={} revision={}", strip_hash(&set.meta.name), set.replicas, set.revision);
-                self.store.create_replica_set(*set, now, &streams).expect("a free name");
+                self.store.create(*set, now, &streams).expect("a free name");
                 line
             }
             Write::UpdateReplicaSet(id, new) => {
                 let line = format!("update replica set {} replicas={}", strip_hash(&new.meta.name), new.replicas);
-                self.store.update_replica_set(id, |set| {
+                self.store.update(id, |set| {
                     let meta = ObjectMeta { generation: set.meta.generation + 1, ..set.meta.clone() };
                     *set = ReplicaSet { meta, status: std::mem::take(&mut set.status), ..*new };
                     true
@@ -242,16 +252,22 @@ impl Bench {
             Write::ReplicaSetStatus(id, status) => {
                 let name = self.store.replica_sets.get(id).map_or(String::new(), |set| set.meta.name.to_string());
                 let line = format!("status {name} replicas={} ready={} available={}", status.replicas, status.ready, status.available);
-                self.store.update_replica_set(id, |set| {
+                self.store.update(id, |set| {
                     set.status = status;
                     true
                 });
                 line
             }
-            Write::DeleteReplicaSet(id) => {
+            Write::DeleteNumbered(Kind::ReplicaSet, number, _) => {
+                let id = Id::new(number);
                 let name = self.store.replica_sets.get(id).map_or(String::new(), |set| strip_hash(&set.meta.name));
-                self.store.remove_replica_set(id);
+                self.store.remove(id);
                 format!("delete replica set {name}")
+            }
+            Write::DeleteNumbered(Kind::Pod, number, _) => {
+                let name = self.store.pods.get(PodId::new(number)).map_or(String::new(), |pod| pod.meta.name.to_string());
+                self.store.remove_pod(PodId::new(number));
+                format!("delete pod {name}")
             }
             Write::DeploymentStatus(id, status) => {
                 let condition = |condition: &Option<api::WorkloadCondition>| {
@@ -266,7 +282,7 @@ impl Bench {
                     condition(&status.available_condition),
                     condition(&status.progressing)
                 );
-                self.store.update_deployment(id, |deployment| {
+                self.store.update(id, |deployment| {
                     deployment.status = *status;
                     true
                 });
@@ -311,7 +327,7 @@ impl Bench {
             }
             Write::Scale(kind, key, replicas) => {
                 if let Some(id) = self.store.deployments.find(&key) {
-                    self.store.update_deployment(id, |deployment| {
+                    self.store.update(id, |deployment| {
                         deployment.replicas = replicas;
                         true
                     });
@@ -319,7 +335,7 @@ impl Bench {
                 format!("scale {kind}/{key} to {replicas}")
             }
             Write::HpaStatus { hpa, current, desired, scaled } => {
-                self.store.update_hpa(hpa, |hpa| {
+                self.store.update(hpa, |hpa| {
                     (hpa.current_replicas, hpa.desired_replicas) = (current, desired);
                     hpa.last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     true

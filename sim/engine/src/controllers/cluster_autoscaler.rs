@@ -1151,7 +1151,7 @@ mod tests {
                 ..PodDisruptionBudget::default()
             };
             (budget.meta.namespace, budget.meta.name) = ("default".into(), "b".into());
-            bench.store.create_pdb(budget, bench.now, &bench.streams).expect("a free name");
+            bench.store.create(budget, bench.now, &bench.streams).expect("a free name");
             let pod = bench.store.pods.get(bench.pod_id("a")).expect("it is there");
             assert_eq!(blocks(pod, &bench.view()), expected, "{what}");
         }

@@ -14,8 +14,8 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, DeploymentStrategy, LabelSelector, Labels, ObjectKey, ObjectMeta, OwnerReference,
-    PodTemplate, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Str, WorkloadCondition,
+    ConditionStatus, Deployment, DeploymentStatus, DeploymentStrategy, Kind, LabelSelector, Labels, ObjectKey, ObjectMeta, OwnerReference,
+    PodTemplate, Propagation, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Str, WorkloadCondition,
 };
 
 use super::{View, object_name, owning_deployment, owning_replica_set, whole_second};
@@ -406,7 +406,7 @@ impl<'a, 'b> Rollout<'a, 'b> {
         for Owned { id, set } in old.into_iter().take(surplus) {
             let empty = set.replicas == 0 && set.status.replicas == 0 && set.meta.generation <= set.status.observed_generation;
             if let (true, Some(id)) = (empty, id) {
-                self.out.write(Component::Deployment, Write::DeleteReplicaSet(*id));
+                self.out.write(Component::Deployment, Write::DeleteNumbered(Kind::ReplicaSet, id.number(), Propagation::Background));
             }
         }
     }
@@ -439,9 +439,18 @@ impl<'a, 'b> Rollout<'a, 'b> {
         }
     }
 
+    /// That of the newest ReplicaSet; before there is one, that of any other.
+    fn replica_failure(&self) -> Option<WorkloadCondition> {
+        match self.newest {
+            Some(place) => self.owned[place].set.status.replica_failure.clone(),
+            None => self.owned.iter().find_map(|owned| owned.set.status.replica_failure.clone()),
+        }
+    }
+
     fn sync_rollout_status(&mut self) {
         let mut status = self.observed();
         estimate_progress(&self.deployment, &mut status, self.view.now);
+        status.replica_failure = self.replica_failure();
         if status == self.deployment.status {
             if let Some(time) = next_progress_check(&self.deployment, self.view.now) {
                 self.out.resync_at(time);

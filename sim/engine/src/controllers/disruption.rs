@@ -136,7 +136,7 @@ mod tests {
             bench = bench.owned_pod("web", if ready { pod.ready_since(0) } else { pod });
         }
         for budget in budgets {
-            bench.store.create_pdb(budget.clone(), bench.now, &bench.streams).expect("a free name");
+            bench.store.create(budget.clone(), bench.now, &bench.streams).expect("a free name");
         }
         bench
     }

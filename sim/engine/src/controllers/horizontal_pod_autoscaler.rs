@@ -576,7 +576,7 @@ mod tests {
             ..HorizontalPodAutoscaler::default()
         };
         (hpa.meta.namespace, hpa.meta.name) = ("default".into(), "web".into());
-        bench.store.create_hpa(hpa, bench.now, &bench.streams).expect("a free name");
+        bench.store.create(hpa, bench.now, &bench.streams).expect("a free name");
         Rig { bench, controller: HpaController::default(), metrics: PodMetrics::default() }
     }
 
@@ -765,7 +765,7 @@ mod tests {
     fn one_invalid_metric_allows_growing_but_not_shrinking() {
         let with_memory = |load| {
             let mut rig = rig(10, 1, 100, 80, None);
-            rig.bench.store.update_hpa(HPA, |hpa| {
+            rig.bench.store.update(HPA, |hpa| {
                 let target = MetricTarget::AverageUtilization(50);
                 hpa.metrics.push(MetricSpec { source: MetricSource::Resource(ResourceName::Memory), target });
                 true

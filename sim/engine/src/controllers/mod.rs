@@ -23,10 +23,12 @@ pub(crate) mod endpoint_slice;
 pub(crate) mod garbage_collector;
 pub(crate) mod horizontal_pod_autoscaler;
 pub(crate) mod metrics;
+pub(crate) mod namespace;
 pub(crate) mod node_lifecycle;
 pub(crate) mod pod_gc;
 mod replica_calculator;
 pub(crate) mod replica_set;
+pub(crate) mod resource_quota;
 pub(crate) mod taint_eviction;
 
 /// What a room may read.
@@ -44,6 +46,8 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+    resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
+    namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
         && view.store.nodes.get(*id).is_some_and(|node| node_lifecycle::no_schedule_patch(node).is_some())
     {
@@ -57,6 +61,8 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::Deployment => deployment::sync(DeploymentId::new(key.0), view, out),
         Component::ReplicaSet => replica_set::sync(ReplicaSetId::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
+        Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
+        Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
         Component::TaintEviction

@@ -84,7 +84,7 @@ impl Scheduling {
             Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
-            Change::Other => self.other_changed(view),
+            Change::Object(..) | Change::ObjectDeleted(_) => self.other_changed(view),
             Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
         }
         self.arm(view, out);

@@ -187,9 +187,9 @@ impl Bench {
                 let name = self.name(pod);
                 self.log.push(format!("{now} {name} asked to go"));
             }
-            Write::Announced(write, record) => {
+            Write::Announced(write, announcement) => {
                 self.land(*write);
-                self.note(&record);
+                self.note(&announcement.landed);
             }
             other => unreachable!("scheduling does not ask for {other:?}"),
         }

@@ -11,23 +11,62 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, HorizontalPodAutoscaler, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec,
-    PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, QuotaList,
+    ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, OtherObject, Write};
-use crate::store::{DeploymentId, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::controllers::namespace;
+use crate::controllers::resource_quota::object_usage;
+use crate::effects::{Announcement, Component, Refusal, Write};
+use crate::objects::{AnyObject, Kept, Part, with_object};
+use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl World {
-    /// Does what a write asks; `false` when it is refused.
-    pub(super) fn perform(&mut self, by: Component, write: Write) -> bool {
+    /// Does what a write asks.
+    pub(super) fn perform(&mut self, by: Component, write: Write) -> Result<(), Refusal> {
         match write {
-            Write::CreatePod(pod) => self.create_pod(*pod).is_some(),
+            Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
+            Write::Create(object) => with_object!(object, object => self.create_kept(*object)),
+            Write::Apply(object) => self.apply_object(object),
+            Write::Announced(write, announcement) => match *write {
+                Write::CreatePod(pod) => {
+                    let answer = self.create_pod(*pod);
+                    let name = answer.as_ref().ok().and_then(|id| Some(self.store.pods.get(*id)?.meta.name.clone()));
+                    self.announce(by, answer.map(|_| name.unwrap_or_default()), *announcement)
+                }
+                write => {
+                    let answer = self.perform(by, write);
+                    self.announce(by, answer.map(|()| Str::default()), *announcement)
+                }
+            },
+            write => self.change(by, write).then_some(()).ok_or(Refusal::Conflict),
+        }
+    }
+
+    fn announce(&mut self, by: Component, answer: Result<Str, Refusal>, announcement: Announcement) -> Result<(), Refusal> {
+        match (&answer, announcement.landed, announcement.forbidden) {
+            (Ok(name), Record::Event { kind, reason, object, message, source }, _) => {
+                let message = if name.is_empty() { message } else { message.replace("{name}", name).into() };
+                self.records.push(Record::Event { kind, reason, object, message, source });
+            }
+            (Ok(_), landed, _) => self.records.push(landed),
+            (Err(Refusal::Forbidden(why)), Record::Event { object, .. }, Some((reason, beginning))) => {
+                let message = format!("{beginning}{why}").into();
+                self.records.push(Record::Event { kind: "Warning".into(), reason, object, message, source: by.name().into() });
+            }
+            _ => {}
+        }
+        answer.map(drop)
+    }
+
+    /// Makes a change that admission has nothing to say to; `false` when its object is gone or another version.
+    fn change(&mut self, by: Component, write: Write) -> bool {
+        match write {
             Write::DeletePod { pod, grace, by } => self.delete_pod(pod, grace, by),
             Write::RemovePod(pod) => {
                 if by == Component::Kubelet {
@@ -46,7 +85,6 @@ impl World {
             Write::CreateReplicaSet(set) => self.create_replica_set(*set),
             Write::UpdateReplicaSet(id, set) => self.update_replica_set(by, id, *set),
             Write::ReplicaSetStatus(id, status) => self.change_replica_set(id, |set| replace(&mut set.status, status)),
-            Write::DeleteReplicaSet(id) => self.store.remove_replica_set(id),
             Write::CreateDeployment(deployment) => self.create_deployment(*deployment),
             Write::UpdateDeployment(id, deployment) => self.update_deployment(by, id, *deployment),
             Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
@@ -55,7 +93,7 @@ impl World {
             Write::HpaStatus { hpa, current, desired, scaled } => {
                 let now = self.now;
                 let exists = self.store.hpas.get(hpa).is_some();
-                self.store.update_hpa(hpa, |hpa| {
+                self.store.update(hpa, |hpa| {
                     let last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     let before = (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale);
                     (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale) = (current, desired, last_scale);
@@ -76,27 +114,28 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::CreateOther(object) => self.create_other(*object),
-            Write::Delete(kind, key) => self.delete(by, kind, &key),
-            Write::Announced(write, record) => {
-                let accepted = self.perform(by, *write);
-                if accepted {
-                    self.records.push(*record);
-                }
-                accepted
-            }
+            Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
+            Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
+            Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
+            Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
+            Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
+            Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
         }
     }
 
     // Pods.
 
-    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Option<PodId> {
+    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Result<PodId, Refusal> {
+        if pod.meta.name.ends_with('-') {
+            pod.meta.name = self.store.generate_name(&pod.meta, &self.streams);
+        }
+        self.admit_pod(&mut pod)?;
         pod.spec = self.admitted(&pod.spec);
         if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
             pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
         }
-        let id = self.store.create_pod(pod, self.now, &self.streams)?;
-        let pod = self.store.pods.get(id)?;
+        let id = self.store.create_pod(pod, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        let pod = self.store.pods.get(id).ok_or(Refusal::Conflict)?;
         let requests = pod.spec.requests();
         self.records.push(Record::PodCreated {
             pod: pod_name(pod),
@@ -116,7 +155,7 @@ impl World {
                 self.usage.count(node, pod, true);
             }
         }
-        Some(id)
+        Ok(id)
     }
 
     /// The spec with the tolerations that admission adds. Equal specs share one, so that what is worked out
@@ -151,40 +190,7 @@ impl World {
         admitted
     }
 
-    /// Upstream: pkg/registry/core/pod/strategy.go and apiserver/pkg/registry/rest/delete.go.
-    pub(super) fn delete_pod(&mut self, id: PodId, grace: Option<SimDuration>, by: Component) -> bool {
-        let Some(pod) = self.store.pods.get(id) else { return true }; // Gone already is what was wanted.
-        let grace = grace.unwrap_or(pod.spec.termination_grace_period);
-        let at_once = grace.is_zero() || pod.node_name.is_none() || pod.status.phase.is_terminal();
-        if !pod.meta.is_deleting() {
-            let grace = if at_once { SimDuration::ZERO } else { grace };
-            self.records.push(Record::PodDeleting { pod: pod_name(pod), by: by.name().into(), grace });
-        }
-        if at_once {
-            return self.remove_pod(id);
-        }
-        let deadline = self.now + grace;
-        self.store.update_pod(id, |pod| {
-            let shorter = pod.meta.deletion.is_none_or(|known| deadline < known);
-            if shorter {
-                pod.meta.generation += u64::from(pod.meta.deletion.is_none());
-                pod.meta.deletion = Some(deadline);
-            }
-            shorter
-        });
-        true
-    }
-
-    pub(super) fn remove_pod(&mut self, id: PodId) -> bool {
-        let Some(pod) = self.store.pods.get(id) else { return true };
-        self.records.push(Record::PodRemoved { pod: pod_name(pod) });
-        if !pod.status.phase.is_terminal() {
-            self.count_on_node(id, false);
-        }
-        self.store.remove_pod(id)
-    }
-
-    fn count_on_node(&mut self, id: PodId, comes: bool) {
+    pub(super) fn count_on_node(&mut self, id: PodId, comes: bool) {
         let Some(pod) = self.store.pods.get(id) else { return };
         if let Some((node, _)) = pod.node_name.as_ref().and_then(|name| self.store.node_by_name(name)) {
             self.usage.count(node, pod, comes);
@@ -286,13 +292,13 @@ impl World {
     // Workloads.
 
     pub(super) fn create_replica_set(&mut self, set: ReplicaSet) -> bool {
-        let Some(id) = self.store.create_replica_set(set, self.now, &self.streams) else { return false };
+        let Some(id) = self.store.create(set, self.now, &self.streams) else { return false };
         self.say_replica_set(id, None);
         true
     }
 
     pub(super) fn create_deployment(&mut self, deployment: Deployment) -> bool {
-        let Some(id) = self.store.create_deployment(deployment, self.now, &self.streams) else { return false };
+        let Some(id) = self.store.create(deployment, self.now, &self.streams) else { return false };
         self.say_deployment(id, None);
         true
     }
@@ -333,14 +339,14 @@ impl World {
     /// Changes a Deployment and says so when its counts changed; `false` when it is gone.
     fn change_deployment(&mut self, id: DeploymentId, change: impl FnOnce(&mut Deployment) -> bool) -> bool {
         let Some(before) = self.store.deployments.get(id).map(deployment_counts) else { return false };
-        self.store.update_deployment(id, change);
+        self.store.update(id, change);
         self.say_deployment(id, Some(before));
         true
     }
 
     fn change_replica_set(&mut self, id: ReplicaSetId, change: impl FnOnce(&mut ReplicaSet) -> bool) -> bool {
         let Some(before) = self.store.replica_sets.get(id).map(replica_set_counts) else { return false };
-        self.store.update_replica_set(id, change);
+        self.store.update(id, change);
         self.say_replica_set(id, Some(before));
         true
     }
@@ -451,7 +457,7 @@ impl World {
         true
     }
 
-    fn delete_node(&mut self, id: NodeId) -> bool {
+    pub(super) fn delete_node(&mut self, id: NodeId) -> bool {
         let Some(node) = self.store.nodes.get(id) else { return true };
         self.records.push(Record::NodeRemoved { node: node.meta.name.clone() });
         self.node_goes(id);
@@ -461,61 +467,55 @@ impl World {
     // Everything else.
 
     /// Makes the object, or replaces what a manifest says of it where it is.
-    pub(super) fn create_other(&mut self, object: OtherObject) -> bool {
-        let (now, streams) = (self.now, &self.streams);
-        let store = &mut self.store;
-        match object {
-            OtherObject::Service(new) => match store.services.find(&new.meta.key()) {
-                Some(id) => {
-                    store.update_service(id, |old| replace(old, api::Service { meta: updated_meta(&old.meta, &new.meta, false), ..new }))
-                }
-                None => store.create_service(new, now, streams).is_some(),
-            },
-            OtherObject::HorizontalPodAutoscaler(new) => match store.hpas.find(&new.meta.key()) {
-                Some(id) => store.update_hpa(id, |old| {
-                    let meta = updated_meta(&old.meta, &new.meta, false);
-                    let (current_replicas, desired_replicas, last_scale) = (old.current_replicas, old.desired_replicas, old.last_scale);
-                    replace(old, HorizontalPodAutoscaler { meta, current_replicas, desired_replicas, last_scale, ..new })
-                }),
-                None => store.create_hpa(new, now, streams).is_some(),
-            },
-            OtherObject::PodDisruptionBudget(new) => match store.pdbs.find(&new.meta.key()) {
-                Some(id) => store.update_pdb(id, |old| {
-                    let meta = updated_meta(&old.meta, &new.meta, false);
-                    replace(old, api::PodDisruptionBudget { meta, disrupted_pods: old.disrupted_pods.clone(), ..new })
-                }),
-                None => store.create_pdb(new, now, streams).is_some(),
-            },
-            OtherObject::PriorityClass(new) => match store.priority_classes.find(&new.meta.key()) {
-                Some(id) => store.update_priority_class(id, |old| {
-                    replace(old, api::PriorityClass { meta: updated_meta(&old.meta, &new.meta, false), ..new })
-                }),
-                None => store.create_priority_class(new, now, streams).is_some(),
-            },
-            OtherObject::Namespace(new) => match store.namespaces.find(&new.meta.key()) {
-                Some(id) => {
-                    store.update_namespace(id, |old| replace(old, api::Namespace { meta: updated_meta(&old.meta, &new.meta, false) }))
-                }
-                None => store.create_namespace(new, now, streams).is_some(),
-            },
-        };
-        true
+    pub(super) fn apply_object(&mut self, object: AnyObject) -> Result<(), Refusal> {
+        with_object!(object, object => self.apply_kept(*object))
     }
 
-    /// As `kubectl delete`: owners go at once, what they own is the garbage collector's.
-    pub(super) fn delete(&mut self, by: Component, kind: Kind, key: &ObjectKey) -> bool {
-        match kind {
-            Kind::Pod => self.store.pods.find(key).is_some_and(|id| self.delete_pod(id, None, by)),
-            Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
-            Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
-            Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
-            Kind::Service => self.store.services.find(key).is_some_and(|id| self.store.remove_service(id)),
-            Kind::HorizontalPodAutoscaler => self.store.hpas.find(key).is_some_and(|id| self.store.remove_hpa(id)),
-            Kind::PodDisruptionBudget => self.store.pdbs.find(key).is_some_and(|id| self.store.remove_pdb(id)),
-            Kind::PriorityClass => self.store.priority_classes.find(key).is_some_and(|id| self.store.remove_priority_class(id)),
-            Kind::Namespace => self.store.namespaces.find(key).is_some_and(|id| self.store.remove_namespace(id)),
-            _ => false,
+    /// Makes an object that admission has let pass.
+    fn create_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let meta = object.meta().clone();
+        if !meta.namespace.is_empty() {
+            let usage =
+                if self.store.resource_quotas.len() > 0 { object_usage(T::KIND, &object.clone().into_any()) } else { QuotaList::new() };
+            self.admit_object(T::KIND, &meta, &usage)?;
         }
+        if T::KIND == Kind::Namespace {
+            object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
+        }
+        self.store.create(object, self.now, &self.streams).map(drop).ok_or(Refusal::Conflict)
+    }
+
+    fn apply_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_kept(object) };
+        if let Some(stored) = T::table(&self.store).get(id) {
+            object.meta_mut().finalizers = stored.meta().finalizers.clone(); // kubectl takes off nothing that it did not put on.
+        }
+        self.replace_object(id, object, Part::Spec);
+        Ok(())
+    }
+
+    /// A write of somebody who has read the object: refused when it is gone, or another version by now.
+    fn update_object<T: Kept>(&mut self, new: T, part: Part) -> bool {
+        let Some(id) = T::table(&self.store).find(&new.meta().key()) else { return false };
+        let is_current = |old: &T| (old.meta().uid, old.meta().resource_version) == (new.meta().uid, new.meta().resource_version);
+        T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
+    }
+
+    fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
+        self.store.update(id, |old| {
+            if part == Part::Status {
+                let before = old.clone();
+                old.take_status(&new);
+                return *old != before;
+            }
+            new.take_status(old);
+            let given = std::mem::replace(new.meta_mut(), old.meta().clone());
+            let spec_changes = *old != new;
+            *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
+            replace(old, new)
+        });
+        self.settle(id);
+        true
     }
 }
 
@@ -544,6 +544,7 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
         labels: given.labels.clone(),
         annotations: given.annotations.clone(),
         owners: given.owners.clone(),
+        finalizers: given.finalizers.clone(),
         generation: stored.generation + u64::from(spec_changes),
         ..stored.clone()
     }

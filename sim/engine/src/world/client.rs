@@ -59,7 +59,7 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 8] = [
+const CONTROLLERS: [Component; 10] = [
     Component::Deployment,
     Component::ReplicaSet,
     Component::EndpointSlice,
@@ -68,6 +68,8 @@ const CONTROLLERS: [Component; 8] = [
     Component::PodGc,
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
+    Component::ResourceQuota,
+    Component::Namespace,
 ];
 
 /// `--kube-client-qps` and `--kube-client-burst` of the cluster autoscaler.

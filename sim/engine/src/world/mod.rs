@@ -12,9 +12,11 @@
 //!
 //! Not here: what any room decides.
 
+mod admission;
 mod apply;
 mod check;
 mod client;
+mod delete;
 mod endpoints;
 mod evict;
 mod processes;
@@ -42,7 +44,7 @@ use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
 use crate::controllers::{self, View};
-use crate::effects::{Component, Effects, Key, WriteId};
+use crate::effects::{Component, Effects, Key, Refusal, WriteId};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
@@ -55,7 +57,7 @@ use crate::traffic::{Signal, Traffic};
 pub use check::Violation;
 use client::{Clients, Request};
 use endpoints::Propagation;
-use queues::Queues;
+use queues::{Queues, Rest, Wave};
 use usage::Usage;
 
 /// How often progress is reported; some hundredths of a second.
@@ -313,24 +315,40 @@ impl World {
 
     /// A work queue hands out a key.
     fn sync(&mut self, component: Component, key: Key, out: &mut Effects) {
-        if !self.queues.begin(component, key) {
+        if !self.queues.begin(component, key, self.now) {
             return;
         }
         controllers::sync(component, key, &view!(self), out);
-        let (writes, resync) = (out.writes.len() as u32, out.resync);
+        let rest = Rest::take(out);
+        let writes = out.writes.len() as u32;
         self.apply(out, Some(key));
-        self.queues.synced((component, key), writes, resync, self.now, &mut self.calendar);
+        let next = self.queues.synced((component, key), writes, rest, self.now, &mut self.calendar);
+        self.send(next, key);
+    }
+
+    /// Sends what a sync writes after what has landed.
+    fn send(&mut self, wave: Wave, key: Key) {
+        for (by, write) in wave {
+            let (at, id) = self.clients.send(self.now, Request { by, write, key: Some(key) });
+            self.calendar.schedule(at, Event::Write(id));
+        }
     }
 
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
         let bound = write.binds();
-        let accepted = self.perform(by, write);
+        let answer = self.perform(by, write);
         if let Some(key) = key {
-            self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+            let accepted = matches!(answer, Ok(()) | Err(Refusal::NamespaceTerminating(_)));
+            let next = self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+            self.send(next, key);
         }
-        if let (false, Some(pod)) = (accepted, bound) {
+        if let (Err(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)), Component::Kubectl) = (&answer, by) {
+            let outcome = format!("Error from server (Forbidden): {why}").into();
+            self.records.push(Record::Step { step: "kubectl create".into(), outcome });
+        }
+        if let (true, Some(pod)) = (answer.is_err(), bound) {
             self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
         }
     }

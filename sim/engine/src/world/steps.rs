@@ -9,11 +9,12 @@
 
 use std::sync::Arc;
 
-use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ReplicaSet, Str, Taint};
+use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet, Str, Taint};
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, Effects, OtherObject, Write};
+use crate::effects::{Component, Effects, Write};
+use crate::objects::{Kept, with_kind};
 use crate::spec::{Objects, StepAction};
 use crate::store::{DeploymentId, NodeId};
 
@@ -33,7 +34,7 @@ impl World {
     fn act(&self, action: &StepAction, out: &mut Effects) -> Result<String, String> {
         match action {
             StepAction::Apply(objects) => Ok(self.apply_objects(objects, out)),
-            StepAction::Delete(kind, key) => self.kubectl_delete(*kind, key, out),
+            StepAction::Delete(kind, key, propagation) => self.kubectl_delete(*kind, key, *propagation, out),
             StepAction::Scale(kind, key, replicas) => self.kubectl_scale(*kind, key, *replicas, out),
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
@@ -46,23 +47,17 @@ impl World {
         }
     }
 
-    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {
+    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, propagation: Propagation, out: &mut Effects) -> Result<String, String> {
         let store = &self.store;
         let exists = match kind {
             Kind::Pod => store.pods.find(key).is_some(),
             Kind::Node => store.nodes.find(key).is_some(),
-            Kind::Deployment => store.deployments.find(key).is_some(),
-            Kind::ReplicaSet => store.replica_sets.find(key).is_some(),
-            Kind::Service => store.services.find(key).is_some(),
-            Kind::HorizontalPodAutoscaler => store.hpas.find(key).is_some(),
-            Kind::PodDisruptionBudget => store.pdbs.find(key).is_some(),
-            Kind::PriorityClass => store.priority_classes.find(key).is_some(),
-            _ => return Err(not_simulated("delete", kind)),
+            _ => with_kind!(kind, T => T::table(store).find(key).is_some(), else return Err(not_simulated("delete", kind))),
         };
         if !exists {
             return Err(not_found(kind, &key.name));
         }
-        out.write(Component::Kubectl, Write::Delete(kind, key.clone()));
+        out.write(Component::Kubectl, Write::Delete(kind, key.clone(), propagation));
         Ok(done(kind, &key.name, "deleted"))
     }
 
@@ -223,20 +218,28 @@ impl World {
         };
         for namespace in &objects.namespaces {
             let known = self.store.namespaces.find(&namespace.meta.key()).is_some();
-            request(Kind::Namespace, &namespace.meta, known, Write::CreateOther(Box::new(OtherObject::Namespace(namespace.clone()))));
+            request(Kind::Namespace, &namespace.meta, known, Write::Apply(namespace.clone().into_any()));
         }
         for class in &objects.priority_classes {
             let known = self.store.priority_classes.find(&class.meta.key()).is_some();
-            request(Kind::PriorityClass, &class.meta, known, Write::CreateOther(Box::new(OtherObject::PriorityClass(class.clone()))));
+            request(Kind::PriorityClass, &class.meta, known, Write::Apply(class.clone().into_any()));
         }
         for budget in &objects.pod_disruption_budgets {
             let known = self.store.pdbs.find(&budget.meta.key()).is_some();
-            let write = Write::CreateOther(Box::new(OtherObject::PodDisruptionBudget(budget.clone())));
+            let write = Write::Apply(budget.clone().into_any());
             request(Kind::PodDisruptionBudget, &budget.meta, known, write);
+        }
+        for range in &objects.limit_ranges {
+            let known = self.store.limit_ranges.find(&range.meta.key()).is_some();
+            request(Kind::LimitRange, &range.meta, known, Write::Apply(range.clone().into_any()));
+        }
+        for quota in &objects.resource_quotas {
+            let known = self.store.resource_quotas.find(&quota.meta.key()).is_some();
+            request(Kind::ResourceQuota, &quota.meta, known, Write::Apply(quota.clone().into_any()));
         }
         for service in &objects.services {
             let known = self.store.services.find(&service.meta.key()).is_some();
-            request(Kind::Service, &service.meta, known, Write::CreateOther(Box::new(OtherObject::Service(service.clone()))));
+            request(Kind::Service, &service.meta, known, Write::Apply(service.clone().into_any()));
         }
         for node in objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_none()) {
             request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
@@ -270,7 +273,7 @@ impl World {
         }
         for hpa in &objects.horizontal_pod_autoscalers {
             let known = self.store.hpas.find(&hpa.meta.key()).is_some();
-            let write = Write::CreateOther(Box::new(OtherObject::HorizontalPodAutoscaler(hpa.clone())));
+            let write = Write::Apply(hpa.clone().into_any());
             request(Kind::HorizontalPodAutoscaler, &hpa.meta, known, write);
         }
         let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());

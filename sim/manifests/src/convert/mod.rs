@@ -10,6 +10,7 @@ pub(crate) mod meta;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod policy;
+pub(crate) mod quota;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod storage;

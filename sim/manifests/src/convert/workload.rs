@@ -125,7 +125,8 @@ fn deployment_status(cx: &Cx<'_>, from: &apps::DeploymentStatus) -> DeploymentSt
         ready: from.ready_replicas.unwrap_or(0),
         available: from.available_replicas.unwrap_or(0),
         available_condition: condition("Available"),
-        progressing: condition("Progressing").filter(|condition| condition.status != ConditionStatus::Unknown),
+        progressing: condition("Progressing"),
+        replica_failure: condition("ReplicaFailure").filter(|condition| condition.status != ConditionStatus::Unknown),
     }
 }
 
@@ -162,7 +163,7 @@ pub(crate) fn replica_set(cx: &mut Cx<'_>, from: &apps::ReplicaSet, classes: &Cl
             replicas: status.map_or(0, |status| status.replicas),
             ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
             available: status.and_then(|status| status.available_replicas).unwrap_or(0),
-            pods_created: 0,
+            replica_failure: None,
         },
     }
 }
