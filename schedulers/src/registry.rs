@@ -52,7 +52,11 @@ pub(crate) const IN_TREE: &[InTree] = &[
     }),
     by_default("NodeAffinity", 2, |args, _| Register::new(args::node_affinity(args)).filter().score().done()),
     by_default("NodePorts", 0, |_, _| Register::new(NodePorts).filter().done()),
-    by_default("NodeResourcesFit", 1, |args, _| Register::new(args::node_resources_fit(args)).filter().score().done()),
+    by_default("NodeResourcesFit", 1, |args, settings| {
+        let mut plugin = args::node_resources_fit(args);
+        plugin.ignored_resources.extend(settings.left_to_extenders.iter().cloned());
+        Register::new(plugin).filter().score().done()
+    }),
     by_default("VolumeRestrictions", 0, |_, _| Register::new(VolumeRestrictions).filter().done()),
     by_default("NodeVolumeLimits", 0, |_, _| Register::new(NodeVolumeLimits).filter().done()),
     by_default("VolumeBinding", 0, |args, _| Register::new(args::volume_binding(args)).filter().done()),

@@ -18,6 +18,7 @@ use port::{
 use crate::framework::Histogram;
 
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+const NO_CANDIDATE: &str = "no candidate node for preemption";
 const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
 
 pub(crate) struct DefaultPreemption {
@@ -174,6 +175,15 @@ impl PostFilterPlugin for DefaultPreemption {
             }
         }
         let snapshot = failed.snapshot;
+        if !candidates.is_empty() {
+            candidates = match failed.extenders.remaining(failed.pod, snapshot, candidates) {
+                Ok(candidates) => candidates,
+                Err(message) => return PostFilterResult::Error(format!("preemption: {message}")),
+            };
+            if candidates.is_empty() {
+                return PostFilterResult::Unschedulable { reason: format!("preemption: {NO_CANDIDATE}"), clear_nomination: false };
+            }
+        }
         candidates.sort_by(|a, b| snapshot.node(a.node).name().cmp(snapshot.node(b.node).name()));
         let Some(chosen) = candidates.iter().min_by_key(|candidate| rank(candidate)).cloned() else {
             let all = snapshot.nodes().len();

@@ -9,6 +9,7 @@
 //!
 //! Not here: queues and binding (`sim/engine`), the framework's runtime and plugins (`schedulers`).
 
+mod extender;
 mod node_info;
 mod objects;
 mod plugin;
@@ -16,6 +17,7 @@ mod scheduler;
 mod snapshot;
 mod tally;
 
+pub use extender::{ConnectExtender, ExtenderAddress, ExtenderClient};
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use objects::ClusterObjects;
 pub use plugin::*;

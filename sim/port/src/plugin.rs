@@ -247,6 +247,17 @@ pub struct FailedAttempt<'a> {
     pub pre_filter_finished: bool,
     /// Tries changes out on a copy of a node.
     pub rehearsals: &'a dyn Rehearsals,
+    /// Has a say in which candidates for preemption remain.
+    pub extenders: &'a dyn CandidateFilter,
+}
+
+/// Narrows the candidates for preemption down, as extenders with a preempt verb do.
+pub trait CandidateFilter {
+    /// Candidates that remain, with the victims that are to go.
+    ///
+    /// # Errors
+    /// When an extender that must not be ignored fails.
+    fn remaining(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, String>;
 }
 
 impl FailedAttempt<'_> {
