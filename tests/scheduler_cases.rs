@@ -146,6 +146,7 @@ fn input(files: &Files) -> Result<Input, String> {
         objects: cluster_objects(&objects),
         config,
         options,
+        ..Input::default()
     })
 }
 

@@ -14,6 +14,7 @@ use scenarios::Scenario;
 use trace::{Header, JsonlWriter, MemorySink, SCHEMA_VERSION, Tee, Trace, TraceSink};
 
 use crate::error::CliError;
+use crate::extenders;
 use crate::files::Policy;
 use crate::progress::Progress;
 use crate::results::Job;
@@ -44,7 +45,9 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
     let failed = AtomicBool::new(false);
     // A thread takes a run; more threads than runs would only be made to wait.
     let threads = if plan.threads == 0 { rayon::current_num_threads() } else { plan.threads };
-    let threads = threads.min(plan.seeds.len()).max(1);
+    // Runs that ask one process take turns, so that it meets them in one order.
+    let most = if plan.policy.extenders().is_empty() { plan.seeds.len() } else { 1 };
+    let threads = threads.min(most).max(1);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(anyhow::Error::new)?;
     let done: Vec<Result<Done, CliError>> = pool.install(|| {
         plan.seeds
@@ -67,8 +70,8 @@ fn run_one(
     progress: &Progress<'_>,
     failed: &AtomicBool,
 ) -> Result<Done, CliError> {
-    let scheduler = plan.policy.make()?;
-    let header = header(plan.scenario, plan.policy.name(), seed);
+    let scheduler = plan.policy.make(&spec.control_plane.scheduler.tie_break, seed)?;
+    let header = header(plan.scenario, plan.policy, seed);
     let id = job_id(&header);
     let mut world = World::new(spec.clone(), scheduler, seed);
     let mut memory = MemorySink::default();
@@ -87,21 +90,22 @@ fn run_one(
     Ok(Done { job, file, trace, measures, stopped })
 }
 
-fn header(scenario: &Scenario, policy: &str, seed: u64) -> Header {
+fn header(scenario: &Scenario, policy: &Policy, seed: u64) -> Header {
+    let extenders = policy.extenders().into_iter().map(|url| extenders::note(&url).into());
     Header {
         schema_version: SCHEMA_VERSION,
         wavetank_version: env!("CARGO_PKG_VERSION").into(),
         scenario: scenario.name.as_str().into(),
         description: scenario.description.as_str().into(),
         scenario_digest: scenario.digest.as_str().into(),
-        policy: policy.into(),
+        policy: policy.name().into(),
         seed,
         duration: scenario.world.duration,
         warmup: scenario.warmup,
         start: scenario.start.as_str().into(),
         traffic_engine: if scenario.world.traffic.sources.is_empty() { "" } else { "exact" }.into(),
         questions: scenario.questions.clone(),
-        notes: scenario.notes.iter().map(|note| note.as_str().into()).collect(),
+        notes: scenario.notes.iter().map(|note| note.as_str().into()).chain(extenders).collect(),
     }
 }
 
