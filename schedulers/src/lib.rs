@@ -22,13 +22,12 @@ mod framework;
 pub mod harness;
 mod kube_scheduler;
 mod plugins;
-mod registry;
 
 pub use builtin::{Builtin, builtin, names, policy, policy_in};
 pub use config::{Notice, PolicyError, Surroundings, extenders_of, from_config, from_config_in, from_config_with};
 pub use framework::{Attempt, FeasibleNode, Lots, PreFilterRejection, Profile, RejectedNode, Sampling, TieBreak};
 pub use kube_scheduler::KubeScheduler;
-pub use registry::implemented_plugins;
+pub use plugins::implemented_plugins;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/writing-a-scheduler.md")]

@@ -153,11 +153,10 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// Whether answers are known to be exact. Ownership of ephemeral claims and what nodes declare are not
-    /// looked at.
+    /// Whether answers are known to be exact. Ownership of ephemeral claims is not looked at.
     #[must_use]
     pub const fn is_covered(self) -> bool {
-        !matches!(self, Self::EphemeralVolumes | Self::NodeDeclaredFeatures)
+        !matches!(self, Self::EphemeralVolumes)
     }
 }
 

@@ -15,6 +15,7 @@ use port::{
     Rehearsal, Status, StatusCode,
 };
 
+use crate::config::args::{Reader, fields};
 use crate::framework::Histogram;
 
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
@@ -197,5 +198,14 @@ impl PostFilterPlugin for DefaultPreemption {
             .map(|other| other.uid)
             .collect();
         PostFilterResult::Nominated { chosen, cleared_nominations, candidates }
+    }
+}
+
+/// From its arguments (DefaultPreemptionArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> DefaultPreemption {
+    fields(args, &["minCandidateNodesPercentage", "minCandidateNodesAbsolute"]);
+    DefaultPreemption {
+        min_candidate_nodes_percentage: args.get("minCandidateNodesPercentage").integer(10, 0..=100) as usize,
+        min_candidate_nodes_absolute: args.get("minCandidateNodesAbsolute").integer(100, 0..=i64::from(i32::MAX)) as usize,
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::args::{Reader, fields, term};
 use api::{NodeSelectorTerm, Operator, PodSpec, PreferredSchedulingTerm, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult, QueueingHint,
@@ -112,5 +113,51 @@ impl ScorePlugin for NodeAffinity {
 
     fn normalize_score(&self, (): &(), scores: &mut [i64]) {
         super::default_normalize(scores, false);
+    }
+}
+
+/// From its arguments (NodeAffinityArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> NodeAffinity {
+    fields(args, &["addedAffinity"]);
+    let added = args.get("addedAffinity");
+    let (required, preferred) = ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution");
+    added.fields(&[required, preferred]);
+    let required = added.get(required);
+    required.fields(&["nodeSelectorTerms"]);
+    let terms = required.get("nodeSelectorTerms").list();
+    let weighted = added.get(preferred).list();
+    NodeAffinity {
+        added_required: (!required.is_absent()).then(|| terms.iter().map(term).collect()),
+        added_preferred: weighted
+            .iter()
+            .map(|item| {
+                item.fields(&["weight", "preference"]);
+                PreferredSchedulingTerm { weight: item.get("weight").integer(1, 1..=100) as i32, preference: term(&item.get("preference")) }
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use api::Labels;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::reader::Findings;
+
+    #[test]
+    fn added_affinity_is_read_as_a_pods_is() {
+        let findings = RefCell::new(Findings::default());
+        let value = json!({"addedAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "gen", "operator": "Gt", "values": ["4"]}]}]}}});
+        let plugin = from_args(&Reader::new("args", &value, &findings));
+        let admits = |generation: &str| {
+            let labels = Labels::from([("gen".into(), generation.into())]);
+            plugin.added_required.iter().flatten().any(|term| term.matches(&"n".into(), &labels))
+        };
+        assert!(admits("5") && !admits("4"));
     }
 }

@@ -15,6 +15,7 @@ use port::{
 };
 
 use super::namespace_labels;
+use crate::config::args::{Reader, fields};
 use pairs::{ExistingAntiAffinity, Matching, NodesWithTerms, PairCounts, Target, Weights};
 
 const REASON_AFFINITY: &str = "node(s) didn't match pod affinity rules";
@@ -276,5 +277,14 @@ impl ScorePlugin for InterPodAffinity {
             let share = if max > min { MAX_NODE_SCORE as f64 * ((*score - min) as f64 / (max - min) as f64) } else { 0.0 };
             *score = share as i64;
         }
+    }
+}
+
+/// From its arguments (InterPodAffinityArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> InterPodAffinity {
+    fields(args, &["hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"]);
+    InterPodAffinity {
+        hard_pod_affinity_weight: args.get("hardPodAffinityWeight").integer(1, 0..=100),
+        ignore_preferred_terms_of_existing_pods: args.get("ignorePreferredTermsOfExistingPods").boolean(false),
     }
 }

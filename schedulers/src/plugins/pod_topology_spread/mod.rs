@@ -16,6 +16,7 @@ use port::{
 };
 
 use super::node_affinity::required_matches;
+use crate::config::args::{Reader, fields};
 use domains::{Domains, Eligibility, Spreading};
 
 const REASON_SKEW: &str = "node(s) didn't match pod topology spread constraints";
@@ -374,5 +375,66 @@ impl ScorePlugin for PodTopologySpread {
                 MAX_NODE_SCORE * (max + min - *score) / max
             };
         }
+    }
+}
+
+fn spread_constraint(item: &Reader<'_>) -> TopologySpreadConstraint {
+    item.fields(&["maxSkew", "topologyKey", "whenUnsatisfiable", "minDomains", "nodeAffinityPolicy", "nodeTaintsPolicy", "labelSelector"]);
+    if !item.get("labelSelector").is_absent() {
+        item.get("labelSelector").error("a default constraint has no selector; it is made from the pod's Services and owner");
+    }
+    let key = item.get("topologyKey").text("");
+    if key.is_empty() {
+        item.error("topologyKey is needed");
+    }
+    let when_unsatisfiable = match item.get("whenUnsatisfiable").text("") {
+        "DoNotSchedule" => WhenUnsatisfiable::DoNotSchedule,
+        "ScheduleAnyway" => WhenUnsatisfiable::ScheduleAnyway,
+        other => {
+            item.get("whenUnsatisfiable").error(format!("{other:?} is neither DoNotSchedule nor ScheduleAnyway"));
+            WhenUnsatisfiable::ScheduleAnyway
+        }
+    };
+    let honours = |key: &str, default: &'static str| match item.get(key).text(default) {
+        "Honor" => true,
+        "Ignore" => false,
+        other => {
+            item.get(key).error(format!("{other:?} is neither Honor nor Ignore"));
+            false
+        }
+    };
+    let min_domains = item.get("minDomains");
+    TopologySpreadConstraint {
+        max_skew: item.get("maxSkew").integer(1, 1..=i64::from(i32::MAX)) as i32,
+        topology_key: key.into(),
+        when_unsatisfiable,
+        label_selector: None,
+        min_domains: (!min_domains.is_absent()).then(|| min_domains.integer(1, 1..=i64::from(i32::MAX)) as i32),
+        honor_node_affinity: honours("nodeAffinityPolicy", "Honor"),
+        honor_node_taints: honours("nodeTaintsPolicy", "Ignore"),
+        match_label_keys: Vec::new(),
+    }
+}
+
+/// From its arguments (PodTopologySpreadArgs).
+pub(crate) fn from_args(args: &Reader<'_>, comparison_operators: bool) -> PodTopologySpread {
+    fields(args, &["defaultConstraints", "defaultingType"]);
+    let kind = args.get("defaultingType");
+    let own: Vec<TopologySpreadConstraint> = args.get("defaultConstraints").list().iter().map(spread_constraint).collect();
+    let system_defaulted = match kind.text("System") {
+        "System" => true,
+        "List" => false,
+        other => {
+            kind.error(format!("{other:?} is neither System nor List"));
+            true
+        }
+    };
+    if system_defaulted && !own.is_empty() {
+        args.get("defaultConstraints").error("constraints are only taken with defaultingType: List");
+    }
+    PodTopologySpread {
+        default_constraints: if system_defaulted { system_defaults() } else { own },
+        system_defaulted,
+        comparison_operators,
     }
 }
