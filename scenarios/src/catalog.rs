@@ -199,7 +199,8 @@ pub(crate) fn origins(cx: &mut Cx<'_>, item: &Pointer) -> Vec<Origin> {
 }
 
 /// The objects as the engine takes them.
-pub(crate) fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
+#[must_use]
+pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
     fn plain<T: Clone>(found: &[Found<T>]) -> Vec<T> {
         found.iter().map(|found| found.object.clone()).collect()
     }

@@ -237,6 +237,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
+        watch: false,
     };
     let metadata = file.metadata.as_ref();
     let name = metadata.and_then(|metadata| metadata.name.clone()).unwrap_or_else(|| stem(&cx.document.source.name));

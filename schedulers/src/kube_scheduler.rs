@@ -2,7 +2,8 @@
 
 use api::Str;
 use port::{
-    ClusterEvent, ClusterSnapshot, Decision, Detail, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint, Scheduler,
+    ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint,
+    Reservation, Scheduler,
 };
 
 use crate::extenders::Extenders;
@@ -58,6 +59,12 @@ impl KubeScheduler {
         let settings = framework::Settings { tie_break: &self.tie_break, extenders: &self.extenders, detail };
         Some(framework::attempt(profile, pod, snapshot, &settings, &mut self.start, &mut self.scratch))
     }
+
+    /// Why an attempt with [`Detail::Full`], made of `pod` on `snapshot`, came to what it came to.
+    #[must_use]
+    pub fn explain_attempt(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, attempt: &Attempt) -> Option<Explanation> {
+        Some(framework::explain(self.profile(&pod.spec.scheduler_name)?, pod, snapshot, attempt))
+    }
 }
 
 impl Scheduler for KubeScheduler {
@@ -70,8 +77,8 @@ impl Scheduler for KubeScheduler {
     }
 
     fn gate(&self, pod: &PodInfo) -> Option<Str> {
-        let (_, _, reasons) = self.profile(&pod.spec.scheduler_name)?.gate(pod)?;
-        Some(reasons.into_iter().next().unwrap_or_default())
+        let (plugin, ..) = self.profile(&pod.spec.scheduler_name)?.gate(pod)?;
+        Some(plugin.into())
     }
 
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision {
@@ -92,10 +99,20 @@ impl Scheduler for KubeScheduler {
         }
     }
 
-    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-        if self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes) {
-            volume_binding::assume(pod, node, snapshot);
+    fn explain(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<Explanation> {
+        let profile = self.profile(&pod.spec.scheduler_name)?;
+        if let Some((plugin, code, reasons)) = profile.gate(pod) {
+            return Some(framework::explain_gate(snapshot, plugin, code, reasons));
         }
+        let settings = framework::Settings { tie_break: &self.tie_break, extenders: &self.extenders, detail: Detail::Full };
+        let (mut start, mut scratch) = (self.start, Scratch::default());
+        let attempt = framework::attempt(profile, pod, snapshot, &settings, &mut start, &mut scratch);
+        Some(framework::explain(profile, pod, snapshot, &attempt))
+    }
+
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+        let binds_volumes = self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes);
+        if binds_volumes { volume_binding::assume(pod, node, snapshot) } else { Reservation::default() }
     }
 
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool {

@@ -3,12 +3,9 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use api::Kind;
 use flate2::read::MultiGzDecoder;
-use manifests::{Budget, Objects, Origin, Problems, SourceFile};
-use port::ClusterObjects;
+use manifests::{Budget, Origin, Problems, SourceFile};
 use reports::render::Table;
 use schedulers::harness::{self, Input, Options};
 use serde_json::Value;
@@ -85,7 +82,7 @@ impl Schedule {
             nodes: objects.nodes.iter().map(|node| node.object.clone()).collect(),
             pods: pods.into_iter().map(|pod| pod.object.clone()).collect(),
             queue: queue.into_iter().map(|pod| pod.object.clone()).collect(),
-            objects: cluster_objects(&objects),
+            objects: objects.cluster_objects(),
             config: self.config.as_ref().map_or(Ok(Value::Null), |path| value(path))?,
             options,
             surroundings: files::surroundings(&self.tie_break, self.seed),
@@ -108,37 +105,6 @@ fn read(path: &Path) -> Result<String, CliError> {
 
 fn value(path: &Path) -> Result<Value, CliError> {
     files::config_value(&path.to_string_lossy(), &read(path)?)
-}
-
-/// What the plugins may look at beside nodes and pods.
-fn cluster_objects(objects: &Objects) -> ClusterObjects {
-    macro_rules! by {
-        ($list:ident, |$object:ident| $key:expr) => {
-            objects
-                .$list
-                .iter()
-                .map(|found| {
-                    let $object = &found.object;
-                    ($key, Arc::new($object.clone()))
-                })
-                .collect()
-        };
-    }
-    let workloads = |kind: Kind| objects.workloads(kind).map(|found| (found.object.meta.key(), Arc::new(found.object.clone()))).collect();
-    ClusterObjects {
-        namespaces: by!(namespaces, |namespace| namespace.meta.name.clone()),
-        services: by!(services, |service| service.meta.key()),
-        replica_sets: by!(replica_sets, |set| set.meta.key()),
-        stateful_sets: workloads(Kind::StatefulSet),
-        replication_controllers: workloads(Kind::ReplicationController),
-        pod_disruption_budgets: by!(pod_disruption_budgets, |budget| budget.meta.key()),
-        persistent_volumes: by!(persistent_volumes, |volume| volume.meta.name.clone()),
-        persistent_volume_claims: by!(persistent_volume_claims, |claim| claim.meta.key()),
-        storage_classes: by!(storage_classes, |class| class.meta.name.clone()),
-        csi_nodes: by!(csi_nodes, |node| node.meta.name.clone()),
-        csi_drivers: by!(csi_drivers, |driver| driver.meta.name.clone()),
-        csi_storage_capacities: by!(csi_storage_capacities, |capacity| capacity.meta.key()),
-    }
 }
 
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {

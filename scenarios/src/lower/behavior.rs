@@ -327,7 +327,7 @@ fn budget(cx: &mut Cx<'_>, path: &Pointer) -> Option<(f64, f64)> {
 
 /// A ratio that may exceed 1.
 fn ratio(cx: &mut Cx<'_>, text: &PercentText, at: &Pointer) -> Option<f64> {
-    let number = crate::cx::percent(&text.text).map(|percent| percent / 100.0).or_else(|| text.text.parse().ok());
+    let number = crate::cx::share(&text.text).or_else(|| text.text.parse().ok());
     match number {
         Some(number) => cx.within(number, 0.0, "a ratio", at),
         None => {

@@ -6,6 +6,8 @@
 //! - With one feasible node nothing is scored, unless all details are asked for.
 //! - Between calls only the rotating start of sampling is kept.
 
+mod explain;
+
 use api::Str;
 use port::{
     Candidate, ClusterSnapshot, Detail, FailedAttempt, NodeIndex, NodeInfo, PodInfo, PostFilterResult, PreFilterResult, PreparedFilter,
@@ -16,6 +18,8 @@ use super::message::Histogram;
 use super::profile::Profile;
 use super::selection::{TieBreak, feasible_nodes_to_find, select};
 use crate::extenders::Extenders;
+
+pub(crate) use explain::{explain, explain_gate};
 
 /// A feasible node with its scores.
 #[derive(Clone, PartialEq, Eq, Debug)]

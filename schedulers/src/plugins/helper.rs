@@ -1,7 +1,7 @@
 //! What several plugins need. Upstream: plugins/helper.
 
 use api::Labels;
-use port::{ClusterEvent, ClusterSnapshot, MAX_NODE_SCORE, NodeInfo, QueueingHint};
+use port::{ClusterEvent, ClusterSnapshot, MAX_NODE_SCORE, PodInfo, QueueingHint};
 
 /// Brings scores into 0..=100 by the largest, turned round when `reverse`.
 ///
@@ -24,12 +24,18 @@ pub(crate) const fn queue_if(wakes: bool) -> QueueingHint {
     if wakes { QueueingHint::Queue } else { QueueingHint::Skip }
 }
 
-/// The hint of a plugin that only nodes can satisfy: a new or changed node that it would accept.
-pub(crate) fn hint_on_node(event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot, accepts: impl Fn(&NodeInfo) -> bool) -> QueueingHint {
+/// What a plugin that depends on node labels registers for without looking closer.
+pub(crate) fn node_came_or_was_relabelled(event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> bool {
     match event {
-        ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => queue_if(accepts(snapshot.node(*node))),
-        ClusterEvent::PodAdded(_) | ClusterEvent::PodDeleted(_) => QueueingHint::Skip,
+        ClusterEvent::NodeAdded(_) => true,
+        ClusterEvent::NodeUpdated { before, node } => before.labels() != snapshot.node(*node).labels(),
+        _ => false,
     }
+}
+
+/// Tolerations can only be added, so their number tells (upstream: framework/events.go).
+pub(crate) fn tolerations_grew(before: &PodInfo, after: &PodInfo) -> bool {
+    before.spec.tolerations.len() != after.spec.tolerations.len()
 }
 
 /// The labels of a namespace; none when it is not known.

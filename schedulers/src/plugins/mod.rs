@@ -8,6 +8,8 @@
 pub(crate) mod default_preemption;
 pub(crate) mod dynamic_resources;
 mod helper;
+#[cfg(test)]
+mod hint_tests;
 pub(crate) mod image_locality;
 pub(crate) mod inter_pod_affinity;
 pub(crate) mod node_affinity;
@@ -26,12 +28,13 @@ pub(crate) mod volume_binding;
 pub(crate) mod volume_restrictions;
 pub(crate) mod volume_zone;
 mod volumes;
+mod wording;
 
 use port::{PluginPoints, Register};
 
 use crate::config::Settings;
 use crate::config::args::Reader;
-use helper::{default_normalize, hint_on_node, namespace_labels, queue_if};
+use helper::{default_normalize, namespace_labels, node_came_or_was_relabelled, queue_if, tolerations_grew};
 
 /// Makes a plugin from its arguments.
 type Make = fn(&Reader<'_>, &Settings) -> PluginPoints;

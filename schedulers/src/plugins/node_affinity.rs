@@ -9,8 +9,10 @@ use crate::config::args::{Reader, fields, term};
 use api::{NodeSelectorTerm, Operator, PodSpec, PreferredSchedulingTerm, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult, QueueingHint,
-    ScorePlugin, Status,
+    Remedy, ScorePlugin, Status,
 };
+
+use super::wording;
 
 const REASON_POD: &str = "node(s) didn't match Pod's node affinity/selector";
 const REASON_ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
@@ -69,7 +71,13 @@ impl Plugin for NodeAffinity {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| self.admits(node) && required_matches(&pod.spec, node))
+        let admitted = |node: &NodeInfo| self.admits(node) && required_matches(&pod.spec, node);
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => admitted(snapshot.node(*node)),
+            // A change of what addedAffinity asks for does not count, as upstream.
+            ClusterEvent::NodeUpdated { before, node } => !required_matches(&pod.spec, before) && admitted(snapshot.node(*node)),
+            _ => false,
+        })
     }
 }
 
@@ -93,6 +101,18 @@ impl FilterPlugin for NodeAffinity {
             return Status::unschedulable_and_unresolvable(REASON_ENFORCED);
         }
         if required_matches(&pod.spec, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON_POD) }
+    }
+
+    fn remedies(&self, (): &(), pod: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let (name, labels) = (node.name(), node.labels());
+        let mut missing: Vec<Remedy> =
+            pod.spec.node_selector.iter().filter_map(|(key, value)| wording::label(key, value, labels)).collect();
+        for terms in [self.added_required.as_ref(), required_terms(&pod.spec)].into_iter().flatten() {
+            if !any_term_matches(terms, node) {
+                missing.extend(wording::terms(terms, name, labels));
+            }
+        }
+        missing
     }
 }
 

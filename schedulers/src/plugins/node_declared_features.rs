@@ -3,15 +3,19 @@
 //! What a pod needs is inferred from its spec when it is read. Upstream: plugins/nodedeclaredfeatures,
 //! component-helpers/nodedeclaredfeatures.
 
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use api::Str;
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
 const REASON: &str = "node(s) didn't match Pod's required features";
 
 pub(crate) struct NodeDeclaredFeatures;
 
-fn matches(pod: &PodInfo, node: &NodeInfo) -> bool {
-    let declared = &node.node.status.info.declared_features;
-    pod.spec.required_node_features.iter().all(|feature| declared.contains(feature))
+fn declared(node: &NodeInfo) -> &[Str] {
+    &node.node.status.info.declared_features
+}
+
+fn missing<'a>(pod: &'a PodInfo, node: &'a NodeInfo) -> impl Iterator<Item = &'a Str> {
+    pod.spec.required_node_features.iter().filter(|feature| !declared(node).contains(feature))
 }
 
 impl Plugin for NodeDeclaredFeatures {
@@ -19,8 +23,13 @@ impl Plugin for NodeDeclaredFeatures {
         "NodeDeclaredFeatures"
     }
 
-    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| matches(pod, node))
+    /// What a new node declares is not looked at, and what a pod needs does not change.
+    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(_) => true,
+            ClusterEvent::NodeUpdated { before, node } => declared(before) != declared(snapshot.node(*node)),
+            _ => false,
+        })
     }
 }
 
@@ -32,7 +41,11 @@ impl FilterPlugin for NodeDeclaredFeatures {
     }
 
     fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Status {
-        if matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+        if missing(pod, node).next().is_none() { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+    }
+
+    fn remedies(&self, (): &(), pod: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        missing(pod, node).map(|feature| Remedy::new(format!("the node does not declare the feature {feature}"))).collect()
     }
 }
 

@@ -8,11 +8,13 @@
 use std::sync::Arc;
 
 use crate::config::args::{Reader, fields, resources};
-use api::{ResourceName, Str};
+use api::{ResourceName, Resources, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, Reason, Reasons, ScorePlugin, Status,
+    QueueingHint, Reason, Reasons, Remedy, ScorePlugin, Status,
 };
+
+use super::wording;
 
 /// A resource that a strategy looks at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,6 +113,16 @@ impl NodeResourcesFit {
     }
 }
 
+/// Whether `new` has more than `old` of anything that `wanted` asks for.
+fn any_grew(wanted: &Resources, old: &Resources, new: &Resources) -> bool {
+    let grew = |wanted: i64, old: i64, new: i64| wanted > 0 && new > old;
+    let scalar = |of: &Resources, name: &Str| of.scalars.get(name).copied().unwrap_or(0);
+    grew(wanted.cpu_millis, old.cpu_millis, new.cpu_millis)
+        || grew(wanted.memory_bytes, old.memory_bytes, new.memory_bytes)
+        || grew(wanted.ephemeral_storage_bytes, old.ephemeral_storage_bytes, new.ephemeral_storage_bytes)
+        || wanted.scalars.iter().any(|(name, amount)| grew(*amount, scalar(old, name), scalar(new, name)))
+}
+
 fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources) -> Status {
     let allocatable = &node.allocatable;
     let mut shortages = Shortages::default();
@@ -128,20 +140,45 @@ fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources)
     shortages.status()
 }
 
+/// How much of a resource is missing on a node, if any.
+fn shortage(name: &ResourceName, request: i64, node: &NodeInfo) -> Option<Remedy> {
+    let allocatable = node.allocatable.get(name);
+    let free = allocatable - node.requested.get(name);
+    let shown = |amount: i64| wording::amount(name, amount);
+    (request > 0 && request > free).then(|| {
+        let text = if request > allocatable {
+            format!("{} {name} short even were it empty: asks {} of {}", shown(request - allocatable), shown(request), shown(allocatable))
+        } else {
+            format!("{} {name} short: asks {}, {} of {} free", shown(request - free), shown(request), shown(free), shown(allocatable))
+        };
+        Remedy::short(text, request - free, request)
+    })
+}
+
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         "NodeResourcesFit"
     }
 
-    /// A pod that went frees something; a node counts when the pod would fit it were it empty.
+    /// A pod that went frees something, and so does one that asks for less of what this one wants. A node
+    /// counts when the pod would fit it were it empty, and, if it was there before, when it has grown.
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        match event {
-            ClusterEvent::PodDeleted(_) => QueueingHint::Queue,
-            ClusterEvent::PodAdded(_) => QueueingHint::Skip,
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
-                super::queue_if(fits(&self.wanted(pod), snapshot.node(*node), 0, &api::Resources::default()).is_success())
+        let fits_empty = |node: NodeIndex| fits(&self.wanted(pod), snapshot.node(node), 0, &Resources::default()).is_success();
+        super::queue_if(match event {
+            ClusterEvent::PodDeleted(_) => true,
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let (old, new) = (&before.requests.requests, &changed.requests.requests);
+                // Its own amounts, when it is the waiting pod itself: then all that it asked for counts.
+                let wanted = if changed.uid == pod.uid { old } else { &pod.requests.requests };
+                (changed.uid == pod.uid || changed.requested_node.is_some()) && any_grew(wanted, new, old)
             }
-        }
+            ClusterEvent::NodeAdded(node) => fits_empty(*node),
+            ClusterEvent::NodeUpdated { before, node } => {
+                let (old, new) = (&before.allocatable, &snapshot.node(*node).allocatable);
+                fits_empty(*node) && (new.pods > old.pods || any_grew(&pod.requests.requests, old, new))
+            }
+            ClusterEvent::PodAdded(_) | ClusterEvent::NodeDeleted(_) => false,
+        })
     }
 }
 
@@ -154,6 +191,18 @@ impl FilterPlugin for NodeResourcesFit {
 
     fn filter(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo) -> Status {
         fits(wanted, node, node.pods.len() as i64, &node.requested)
+    }
+
+    fn remedies(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let native = [
+            (ResourceName::Cpu, wanted.cpu_millis),
+            (ResourceName::Memory, wanted.memory_bytes),
+            (ResourceName::EphemeralStorage, wanted.ephemeral_storage_bytes),
+        ];
+        let scalars = wanted.scalars.iter().map(|(name, request, _)| (ResourceName::Scalar(name.clone()), *request));
+        let slots = node.allocatable.pods;
+        let full = (node.pods.len() as i64 + 1 > slots).then(|| Remedy::new(format!("one pod fewer: all {slots} places are taken")));
+        full.into_iter().chain(native.into_iter().chain(scalars).filter_map(|(name, request)| shortage(&name, request, node))).collect()
     }
 }
 

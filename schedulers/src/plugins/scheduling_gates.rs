@@ -10,9 +10,14 @@ impl Plugin for SchedulingGates {
         "SchedulingGates"
     }
 
-    /// Only a change of the pod itself opens its gates.
-    fn hint(&self, _: &PodInfo, _: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
-        QueueingHint::Skip
+    /// Only the pod's own last gate counts.
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        super::queue_if(match event {
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                changed.uid == pod.uid && !before.spec.scheduling_gates.is_empty() && changed.spec.scheduling_gates.is_empty()
+            }
+            _ => false,
+        })
     }
 }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
-    Reason, Reasons, Status,
+    Reason, Reasons, Remedy, Reservation, Status,
 };
 
 use super::volumes::{SELECTED_NODE, claim_key, class_of, is_fully_bound};
+use super::wording;
 use crate::config::args::{Reader, fields};
 
 const REASON_NODE: &str = "node(s) didn't match PersistentVolume's node affinity";
@@ -209,22 +210,26 @@ impl Claims {
 
 /// Takes what the pod's claims need on `node`: volumes become reserved, claims remember for which node their
 /// volume is made. Does nothing for a pod without waiting claims.
-pub(crate) fn assume(pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-    let Ok(Some(claims)) = claims_of(pod, snapshot.objects()) else { return };
-    let Ok(bindings) = claims.bindings(snapshot.node(node)) else { return };
+pub(crate) fn assume(pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+    let mut taken = Reservation::default();
+    let Ok(Some(claims)) = claims_of(pod, snapshot.objects()) else { return taken };
+    let Ok(bindings) = claims.bindings(snapshot.node(node)) else { return taken };
     let node_name = snapshot.node(node).name().clone();
     let objects = snapshot.objects_mut();
     for (name, claim) in bindings.volumes {
         if let Some(volume) = objects.persistent_volumes.get_mut(&name) {
+            taken.volumes.push(volume.clone());
             Arc::make_mut(volume).claim_ref = claim.to_string().into();
         }
     }
     for key in bindings.made {
         if let Some(claim) = objects.persistent_volume_claims.get_mut(&key) {
+            taken.claims.push(claim.clone());
             let annotations = &mut Arc::make_mut(claim).meta.annotations;
             Arc::make_mut(annotations).insert(SELECTED_NODE.into(), node_name.clone());
         }
     }
+    taken
 }
 
 impl Plugin for VolumeBinding {
@@ -233,7 +238,7 @@ impl Plugin for VolumeBinding {
     }
 
     fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |_| true)
+        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
 
@@ -253,6 +258,21 @@ impl FilterPlugin for VolumeBinding {
             Ok(_) => Status::Success,
             Err(reasons) => Status::UnschedulableAndUnresolvable(Reasons::Many(reasons.into_iter().map(Reason::Static).collect())),
         }
+    }
+
+    fn remedies(&self, claims: &Claims, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let far = |volume: &&Arc<PersistentVolume>| !is_reachable(volume, node.labels());
+        let mut missing: Vec<Remedy> = Vec::new();
+        for volume in claims.bound.iter().flatten().filter(far) {
+            let terms = volume.node_affinity.as_deref().unwrap_or_default();
+            let needs = wording::terms(terms, node.name(), node.labels());
+            missing.extend(needs.iter().map(|need| Remedy::new(format!("volume {} wants another node: {}", volume.meta.name, need.text))));
+        }
+        if claims.bind_waiting(node).is_err() {
+            let names: Vec<String> = claims.waiting.iter().map(|waiting| waiting.claim.meta.key().to_string()).collect();
+            missing.push(Remedy::new(format!("no volume here for {}", wording::list(&names))));
+        }
+        missing
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{ObjectKey, PersistentVolume, Str};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
 use super::volumes::{class_of, named_claims, not_found};
+use super::wording;
 
 const REASON: &str = "node(s) had no available volume zone";
 
@@ -72,7 +73,7 @@ impl Plugin for VolumeZone {
     }
 
     fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |_| true)
+        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
 
@@ -98,5 +99,17 @@ impl FilterPlugin for VolumeZone {
             value.is_some_and(|value| demand.values.contains(value))
         };
         if demands.iter().all(met) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+    }
+
+    fn remedies(&self, demands: &Vec<Demand>, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let labels = node.labels();
+        let found = |demand: &Demand| labels.get(demand.label).or_else(|| labels.get(demand.label_today)).cloned();
+        let unmet = demands.iter().filter(|demand| found(demand).is_none_or(|value| !demand.values.contains(&value)));
+        let text = |demand: &Demand| {
+            let values = wording::list(&demand.values.iter().map(Str::to_string).collect::<Vec<_>>());
+            let found = found(demand).map_or_else(|| "none".to_owned(), |value| value.to_string());
+            format!("a volume of the pod is in {} {values}, the node in {found}", demand.label_today)
+        };
+        unmet.map(|demand| Remedy::new(text(demand))).collect()
     }
 }

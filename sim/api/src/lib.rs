@@ -11,6 +11,8 @@
 //!
 //! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
 
+mod cluster_objects;
+mod explanation;
 mod labels;
 mod meta;
 mod node;
@@ -23,6 +25,8 @@ mod storage;
 mod time;
 mod workload;
 
+pub use cluster_objects::ClusterObjects;
+pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};

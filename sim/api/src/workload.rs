@@ -71,6 +71,8 @@ pub struct WorkloadCondition {
     pub status: crate::ConditionStatus,
     /// Reason.
     pub reason: Str,
+    /// Message.
+    pub message: Str,
     /// Last change of status.
     pub since: SimTime,
     /// Last update (Progressing is refreshed without changing).
@@ -90,6 +92,12 @@ pub struct DeploymentStatus {
     pub ready: i32,
     /// Ready for minReadySeconds.
     pub available: i32,
+    /// Wanted of all ReplicaSets together and not available.
+    pub unavailable: i32,
+    /// Being deleted and not finished.
+    pub terminating: i32,
+    /// Annotation `deployment.kubernetes.io/revision`, which is written with the status.
+    pub revision: u64,
     /// Condition Available.
     pub available_condition: Option<WorkloadCondition>,
     /// Condition Progressing.
@@ -138,6 +146,8 @@ pub struct ReplicaSetStatus {
     pub available: i32,
     /// Condition ReplicaFailure, while there is one.
     pub replica_failure: Option<WorkloadCondition>,
+    /// Being deleted and not finished.
+    pub terminating: i32,
 }
 
 /// A ReplicaSet.

@@ -36,7 +36,24 @@ pub(crate) enum Component {
     Kubectl,
 }
 
+/// A process of the control plane that remembers nothing once it has died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// kube-scheduler.
+    Scheduler,
+    /// kube-controller-manager, with all its controllers.
+    ControllerManager,
+}
+
 impl Component {
+    /// The process it is a part of, when that is one of the control plane.
+    pub(crate) const fn process(self) -> Option<Process> {
+        match self {
+            Self::Scheduler => Some(Process::Scheduler),
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler => None,
+            _ => Some(Process::ControllerManager),
+        }
+    }
     /// The name in events and records.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -83,8 +100,8 @@ pub(crate) enum Write {
     PodDisruptionTarget(PodId, Str),
     /// Where preemption makes room; `None` clears it.
     NominateNode(PodId, Option<Str>),
-    /// The PodScheduled condition after a failed attempt.
-    PodUnschedulable { pod: PodId, attempt: u32, message: Str, rejected_by: Vec<Str> },
+    /// One patch after a failed attempt: the PodScheduled condition, and where preemption makes room.
+    PodUnschedulable { pod: PodId, attempt: u32, reason: &'static str, message: Str, rejected_by: Vec<Str>, nomination: Nomination },
     /// Binds a pod to a node.
     BindPod { pod: PodId, node: NodeId, attempts: u32, feasible_nodes: u32, evaluated_nodes: u32 },
     /// Creates a ReplicaSet.
@@ -154,6 +171,16 @@ pub(crate) enum Refusal {
     NamespaceTerminating(Str),
 }
 
+impl Refusal {
+    /// What the API server answers.
+    pub(crate) fn text(&self) -> Str {
+        match self {
+            Self::Conflict => "the object has been modified; please apply your changes to the latest version and try again".into(),
+            Self::Forbidden(why) | Self::NamespaceTerminating(why) => why.clone(),
+        }
+    }
+}
+
 /// The last write of a sync, made once all others have been answered.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Finally {
@@ -166,14 +193,59 @@ pub(crate) struct Finally {
 }
 
 impl Write {
-    /// The pod that this write binds, announced or not.
-    pub(crate) fn binds(&self) -> Option<PodId> {
+    /// The pod that a kubelet speaks of.
+    pub(crate) fn pod(&self) -> Option<PodId> {
         match self {
-            Self::BindPod { pod, .. } => Some(*pod),
-            Self::Announced(write, _) => write.binds(),
+            Self::PodStatus(pod, _) | Self::RemovePod(pod) => Some(*pod),
+            Self::Announced(write, _) => write.pod(),
             _ => None,
         }
     }
+
+    /// Tells a sync's last write why an earlier one was refused.
+    pub(crate) fn learn(&mut self, why: &Str) {
+        if let Self::ReplicaSetStatus(_, status) = self
+            && let Some(failure) = status.replica_failure.as_mut().filter(|failure| failure.message.is_empty())
+        {
+            failure.message = why.clone();
+        }
+    }
+
+    /// What the scheduler waits for when it sends this write.
+    pub(crate) fn scheduler_call(&self) -> Option<(SchedulerCall, PodId)> {
+        match self {
+            Self::BindPod { pod, .. } => Some((SchedulerCall::Bind, *pod)),
+            Self::PodUnschedulable { pod, attempt, .. } => Some((SchedulerCall::Status { attempt: *attempt }, *pod)),
+            Self::NominateNode(pod, _) => Some((SchedulerCall::Nomination, *pod)),
+            Self::PodDisruptionTarget(pod, _) => Some((SchedulerCall::DisruptionTarget, *pod)),
+            Self::DeletePod { pod, .. } => Some((SchedulerCall::Delete, *pod)),
+            Self::Announced(write, _) => write.scheduler_call(),
+            _ => None,
+        }
+    }
+}
+
+/// A request of the scheduler whose return it acts on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SchedulerCall {
+    /// A binding.
+    Bind,
+    /// The status patch of a failed attempt, upon which the next cycle begins.
+    Status { attempt: u32 },
+    /// A nomination that is cleared.
+    Nomination,
+    /// The condition that a victim gets before it is deleted.
+    DisruptionTarget,
+    /// The deletion of a victim.
+    Delete,
+}
+
+/// What a failed attempt makes of the pod's nomination.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Nomination {
+    Keep,
+    Clear,
+    Set(Str),
 }
 
 /// What a kubelet says of a pod's processes; the world tells the traffic engine.

@@ -2,7 +2,7 @@
 //!
 //! Payloads are small: ids, not objects. An id whose object is gone is no error; the room finds nothing to do.
 
-use crate::effects::{Component, Key, WriteId};
+use crate::effects::{Component, Key, Process, WriteId};
 use crate::store::{HpaId, NodeId, PodId};
 
 /// Something that happens at an instant.
@@ -51,6 +51,8 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
+    /// A process that lost its lease leads again.
+    LeaderElected(Process),
     /// A fault begins; with how often it began before.
     FaultBegins(u32, u32),
     /// A fault is undone.
@@ -61,6 +63,20 @@ pub(crate) enum Event {
     Mark(u32),
     /// The run is over.
     Horizon,
+}
+
+impl Event {
+    /// The process of the control plane whose timer this is, if it is one's.
+    pub(crate) const fn process(self) -> Option<Process> {
+        match self {
+            Self::Sync(component, _) => component.process(),
+            Self::SchedulingCycle | Self::BackoffFlush | Self::UnschedulableFlush => Some(Process::Scheduler),
+            Self::NodeMonitor(_) | Self::NodeEviction | Self::TaintEviction(_) | Self::HpaSync(_) | Self::PodGc => {
+                Some(Process::ControllerManager)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a kubelet's timer is for.

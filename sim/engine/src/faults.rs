@@ -29,9 +29,11 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
         FaultAction::NodePoweroff => "node-poweroff",
         FaultAction::NodeRestart(_) => "node-restart",
         FaultAction::KubeletServiceKill => "kubelet-service-kill",
+        FaultAction::NodeNetworkPartition => "node-network-partition",
         FaultAction::NodeDrain => "node-drain",
         FaultAction::NodeTaint(_) => "node-taint",
         FaultAction::ContainerKill { .. } => "container-kill",
+        FaultAction::ControlPlaneKill(_) => "control-plane-kill",
         FaultAction::PodKill { .. } => "pod-kill",
     }
 }
@@ -69,6 +71,7 @@ fn candidates(target: &FaultTarget, store: &Store) -> Vec<Struck> {
             let nodes = pods.filter_map(|(_, pod)| store.node_by_name(pod.node_name.as_ref()?));
             nodes.map(|(id, node)| (node.meta.name.to_string(), Struck::Node(id))).collect()
         }
+        FaultTarget::ControlPlane => Vec::new(),
         FaultTarget::Pods(selector) => store
             .pods
             .iter()

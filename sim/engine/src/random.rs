@@ -38,6 +38,8 @@ pub enum Purpose {
     HpaPhase = 21,
     TieBreak = 22,
     Expander = 23,
+    LeaderElection = 50,
+    ApiLatency = 51,
 }
 
 /// The streams of one run.

@@ -35,6 +35,8 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
+    /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
+    pub watch: bool,
 }
 
 /// Kubernetes objects of the kinds that the engine keeps.
@@ -78,6 +80,8 @@ pub struct NodePool {
 pub struct ControlPlane {
     /// kube-apiserver.
     pub api_server: ApiServer,
+    /// Leader election of kube-scheduler and kube-controller-manager.
+    pub leader_election: LeaderElection,
     /// kube-scheduler's queue and client.
     pub scheduler: SchedulerSettings,
     /// kube-controller-manager as a whole.
@@ -119,12 +123,31 @@ settings! {
     ApiServer {
         /// From a request to its effect.
         request_latency: SimDuration = ms(5),
+        /// On top of that, for each request anew.
+        request_jitter: Distribution = Distribution::Constant(ms(0)),
         /// From the effect to the watchers.
         watch_latency: SimDuration = ms(5),
         /// `--default-not-ready-toleration-seconds`.
         default_not_ready_toleration_seconds: i64 = 300,
         /// `--default-unreachable-toleration-seconds`.
         default_unreachable_toleration_seconds: i64 = 300,
+    }
+}
+settings! {
+    /// Leader election, by which one of several instances works.
+    LeaderElection {
+        /// `--leader-elect`.
+        leader_elect: bool = true,
+        /// `--leader-elect-lease-duration`.
+        lease_duration: SimDuration = s(15),
+        /// `--leader-elect-renew-deadline`.
+        renew_deadline: SimDuration = s(10),
+        /// `--leader-elect-retry-period`.
+        retry_period: SimDuration = s(2),
+        /// Instances of kube-scheduler.
+        scheduler_replicas: u32 = 1,
+        /// Instances of kube-controller-manager.
+        controller_manager_replicas: u32 = 1,
     }
 }
 settings! {
@@ -445,6 +468,9 @@ pub enum FaultAction {
     NodeRestart(SimDuration),
     /// The kubelet stops; containers go on. Undone: it starts again.
     KubeletServiceKill,
+    /// The node's kubelet cannot reach the API server, nor the API server the kubelet; pods go on. Undone: the
+    /// kubelet connects again and says what it has to say.
+    NodeNetworkPartition,
     /// The node is cordoned and its pods are evicted. Undone: it is uncordoned.
     NodeDrain,
     /// The node gets a taint. Undone: it loses it.
@@ -456,11 +482,36 @@ pub enum FaultAction {
         /// Its exit code.
         exit_code: i32,
     },
+    /// A part of the control plane is away. Undone: it starts again.
+    ControlPlaneKill(ControlPlaneComponent),
     /// The pod is deleted with this grace.
     PodKill {
         /// Grace.
         grace: SimDuration,
     },
+}
+
+/// A part of the control plane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub enum ControlPlaneComponent {
+    KubeApiserver,
+    KubeControllerManager,
+    KubeScheduler,
+    Etcd,
+}
+
+impl ControlPlaneComponent {
+    /// The official name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Etcd => "etcd",
+        }
+    }
 }
 
 /// How many of those selected are struck.
@@ -492,6 +543,8 @@ pub enum FaultTarget {
     NodesOfPods(PodSelector),
     /// Running pods.
     Pods(PodSelector),
+    /// The control plane, which the action names.
+    ControlPlane,
 }
 
 /// Something an operator does, as kubectl would.

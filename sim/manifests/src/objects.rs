@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node, OtherWorkload,
-    PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, StorageClass,
-    Str,
+    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
+    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service,
+    StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -119,6 +119,36 @@ impl Objects {
     /// The workloads of one kind whose controller is not simulated.
     pub fn workloads(&self, kind: Kind) -> impl Iterator<Item = &FoundWorkload> {
         self.other_workloads.iter().filter(move |found| found.kind == kind)
+    }
+
+    /// What a scheduler may look at beside nodes and pods.
+    #[must_use]
+    pub fn cluster_objects(&self) -> ClusterObjects {
+        macro_rules! by_name {
+            ($list:ident) => {
+                self.$list.iter().map(|found| (found.meta.name.clone(), Arc::new(found.object.clone()))).collect()
+            };
+        }
+        macro_rules! by_key {
+            ($list:ident) => {
+                self.$list.iter().map(|found| (found.meta.key(), Arc::new(found.object.clone()))).collect()
+            };
+        }
+        let workloads = |kind: Kind| self.workloads(kind).map(|found| (found.object.meta.key(), Arc::new(found.object.clone()))).collect();
+        ClusterObjects {
+            namespaces: by_name!(namespaces),
+            services: by_key!(services),
+            replica_sets: by_key!(replica_sets),
+            stateful_sets: workloads(Kind::StatefulSet),
+            replication_controllers: workloads(Kind::ReplicationController),
+            pod_disruption_budgets: by_key!(pod_disruption_budgets),
+            persistent_volumes: by_name!(persistent_volumes),
+            persistent_volume_claims: by_key!(persistent_volume_claims),
+            storage_classes: by_name!(storage_classes),
+            csi_nodes: by_name!(csi_nodes),
+            csi_drivers: by_name!(csi_drivers),
+            csi_storage_capacities: by_key!(csi_storage_capacities),
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use api::{Node, Str, Uid};
+use api::{Node, PersistentVolume, PersistentVolumeClaim, Str, Uid};
 
 use crate::tally::{Changes, Shelves};
 use crate::{ClusterObjects, NodeInfo, PodInfo, Tallied, Tally};
@@ -26,6 +26,15 @@ pub struct ImageState {
     pub size_bytes: i64,
     /// Names of the nodes that have it.
     pub nodes: BTreeSet<Str>,
+}
+
+/// What Reserve changed for a pod, as it was before.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Reservation {
+    /// Volumes that were free.
+    pub volumes: Vec<Arc<PersistentVolume>>,
+    /// Claims that waited for their first consumer.
+    pub claims: Vec<Arc<PersistentVolumeClaim>>,
 }
 
 /// The cluster at one instant.
@@ -160,6 +169,15 @@ impl ClusterSnapshot {
     /// Objects other than nodes and pods, to keep them up to date.
     pub fn objects_mut(&mut self) -> &mut ClusterObjects {
         &mut self.objects
+    }
+    /// Takes back what Reserve had taken for a pod that is not bound after all.
+    pub fn unreserve(&mut self, reservation: Reservation) {
+        for volume in reservation.volumes {
+            self.objects.persistent_volumes.insert(volume.meta.name.clone(), volume);
+        }
+        for claim in reservation.claims {
+            self.objects.persistent_volume_claims.insert(claim.meta.key(), claim);
+        }
     }
     /// Pods nominated to a node.
     #[must_use]

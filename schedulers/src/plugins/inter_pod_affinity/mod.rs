@@ -11,10 +11,10 @@ use std::sync::Arc;
 use api::{LabelSelector, Labels, PodAffinityTerm, Str, WeightedPodAffinityTerm};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, ScorePlugin, Status,
+    QueueingHint, Remedy, ScorePlugin, Status,
 };
 
-use super::namespace_labels;
+use super::{namespace_labels, wording};
 use crate::config::args::{Reader, fields};
 use pairs::{ExistingAntiAffinity, Matching, NodesWithTerms, PairCounts, Target, Weights};
 
@@ -88,10 +88,24 @@ impl OwnTerm {
             weight,
         }
     }
+    /// What keeps this affinity term from holding on `node`.
+    fn nobody_near(&self, counts: &Counts, node: &NodeInfo) -> Option<Remedy> {
+        let Some(value) = node.labels().get(&self.key) else { return Some(Remedy::new(format!("label {} is missing", self.key))) };
+        let wanted = self.selector.as_ref().map_or_else(|| "nothing".to_owned(), wording::selector);
+        let text = || format!("no pod with {wanted} in {}", wording::domain(&self.key, value));
+        (counts.affinity.get(&self.key, value) <= 0).then(|| Remedy::new(text()))
+    }
     fn matches(&self, target: &PodInfo) -> bool {
         self.namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(&target.key.namespace))
             && selects(self.selector.as_ref(), &target.labels)
     }
+}
+
+/// Says which pods near `node` are in the way; `None` when there are none.
+fn keeps_away<'a>(near: impl Iterator<Item = &'a PodInfo>, why: &str, key: &Str, node: &NodeInfo) -> Option<Remedy> {
+    let names = wording::pods(near);
+    let value = node.labels().get(key)?;
+    (!names.is_empty()).then(|| Remedy::new(format!("{names} {why} {}", wording::domain(key, value))))
 }
 
 fn matches_all(terms: &[OwnTerm], target: &PodInfo) -> bool {
@@ -158,6 +172,13 @@ impl Counts {
     }
 }
 
+/// Whether all of `other`'s own required anti-affinity terms are about `pod`.
+fn objects_to(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
+    let theirs = required(other.spec.affinity.pod_anti.as_ref());
+    let target = target(pod, snapshot);
+    !theirs.is_empty() && theirs.iter().all(|term| matches(term, &other.key.namespace, &target))
+}
+
 impl Plugin for InterPodAffinity {
     fn name(&self) -> &'static str {
         "InterPodAffinity"
@@ -169,20 +190,35 @@ impl Plugin for InterPodAffinity {
             required(affinity).iter().map(|term| OwnTerm::new(term, 0, pod, snapshot)).collect()
         };
         let (near, away) = (required(affinity.pod.as_ref()), required(affinity.pod_anti.as_ref()));
-        let wakes = match event {
+        super::queue_if(match event {
             ClusterEvent::PodAdded(added) => matches_all(&own(affinity.pod.as_ref()), added),
+            // All terms at once, also of anti-affinity: upstream asks no less.
             ClusterEvent::PodDeleted(deleted) => {
-                let target = target(pod, snapshot);
-                let theirs = required(deleted.spec.affinity.pod_anti.as_ref());
-                matches_all(&own(affinity.pod_anti.as_ref()), deleted)
-                    || (!theirs.is_empty() && theirs.iter().all(|term| matches(term, &deleted.key.namespace, &target)))
+                matches_all(&own(affinity.pod_anti.as_ref()), deleted) || objects_to(deleted, pod, snapshot)
             }
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let became = |terms: &[OwnTerm], from: &PodInfo, to: &PodInfo| !matches_all(terms, from) && matches_all(terms, to);
+                before.labels != changed.labels
+                    && (changed.uid == pod.uid
+                        || (changed.requested_node.is_some()
+                            && (became(&own(affinity.pod.as_ref()), before, changed)
+                                || became(&own(affinity.pod_anti.as_ref()), changed, before))))
+            }
+            ClusterEvent::NodeAdded(node) => {
                 let labels = snapshot.node(*node).labels();
                 near.iter().any(|term| labels.contains_key(&term.topology_key)) || !away.is_empty()
             }
-        };
-        super::queue_if(wakes)
+            ClusterEvent::NodeUpdated { before, node } => {
+                let value = |of: &Labels, term: &PodAffinityTerm| of.get(&term.topology_key).cloned();
+                let values = |term: &PodAffinityTerm| (value(before.labels(), term), value(snapshot.node(*node).labels(), term));
+                let differ = |(old, new): (Option<Str>, Option<Str>)| old.is_some() && new.is_some() && old != new;
+                let came = |(old, new): (Option<Str>, Option<Str>)| old.is_none() && new.is_some();
+                let went = |(old, new): (Option<Str>, Option<Str>)| old.is_some() && new.is_none();
+                near.iter().any(|term| came(values(term)) || differ(values(term)))
+                    || away.iter().any(|term| went(values(term)) || differ(values(term)))
+            }
+            ClusterEvent::NodeDeleted(_) => false,
+        })
     }
 }
 
@@ -232,6 +268,28 @@ impl FilterPlugin for InterPodAffinity {
             return Status::unschedulable(REASON_EXISTING);
         }
         Status::Success
+    }
+
+    fn remedies(&self, counts: &Counts, pod: &PodInfo, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy> {
+        let nodes = snapshot.nodes();
+        let mut missing = Vec::new();
+        if !counts.affinity_holds(pod, node) {
+            missing.extend(counts.affinity_terms.iter().filter_map(|term| term.nobody_near(counts, node)));
+        }
+        for term in &*counts.anti_affinity_terms {
+            let near = wording::same_domain(nodes, node, &term.key).flat_map(|node| &node.pods).filter(|other| term.matches(other));
+            missing.extend(keeps_away(near, "is near, which the pod's anti-affinity forbids:", &term.key, node));
+        }
+        let Some(target) = &counts.target else { return missing };
+        for key in counts.existing_anti_affinity.keys() {
+            let forbids = |other: &&PodInfo| {
+                let terms = required(other.spec.affinity.pod_anti.as_ref()).iter().filter(|term| term.topology_key == *key);
+                terms.into_iter().any(|term| matches(term, &other.key.namespace, target))
+            };
+            let near = wording::same_domain(nodes, node, key).flat_map(|node| &node.pods).filter(forbids);
+            missing.extend(keeps_away(near, "keeps such pods away:", key, node));
+        }
+        missing
     }
 
     fn add_pod(&self, counts: &mut Counts, _: &PodInfo, added: &PodInfo, node: &NodeInfo) {

@@ -27,6 +27,10 @@ impl PairCounts {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+    /// Topology keys of all pairs, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Str> {
+        self.0.keys()
+    }
     /// The number of one pair.
     pub(super) fn get(&self, key: &Str, value: &Str) -> i64 {
         self.0.get(key).and_then(|values| values.get(value)).map_or(0, |pair| pair.sum)

@@ -43,6 +43,13 @@ impl Domains {
     pub(super) fn least(&self) -> i64 {
         self.by_pods.first_key_value().map_or(NO_DOMAIN, |(pods, _)| *pods)
     }
+    /// Values with fewer matching pods than this, in order, and how many they have.
+    pub(super) fn with_fewer(&self, pods: i64) -> Vec<(&Str, i64)> {
+        let behind = self.by_value.iter().filter(|(_, domain)| domain.pods < pods);
+        let mut found: Vec<(&Str, i64)> = behind.map(|(value, domain)| (value, domain.pods)).collect();
+        found.sort_unstable();
+        found
+    }
     /// A pod more or less on a node that counts.
     pub(super) fn add_pods(&mut self, value: &Str, pods: i64) {
         self.change(value, Domain { pods, nodes: 0 });

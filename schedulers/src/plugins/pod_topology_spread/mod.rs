@@ -12,10 +12,11 @@ use std::sync::Arc;
 use api::{LabelSelector, Labels, ObjectKey, Operator, Requirement, Str, Taint, TaintEffect, TopologySpreadConstraint, WhenUnsatisfiable};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, ScorePlugin, Status, Tallied,
+    QueueingHint, Remedy, ScorePlugin, Status, Tallied,
 };
 
 use super::node_affinity::required_matches;
+use super::wording;
 use crate::config::args::{Reader, fields};
 use domains::{Domains, Eligibility, Spreading};
 
@@ -188,13 +189,30 @@ impl Plugin for PodTopologySpread {
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
         let constraints = self.constraints(pod, snapshot, WhenUnsatisfiable::DoNotSchedule);
-        let wakes = match event {
+        super::queue_if(match event {
             ClusterEvent::PodAdded(other) | ClusterEvent::PodDeleted(other) => {
                 other.key.namespace == pod.key.namespace && constraints.iter().any(|constraint| constraint.selects(other))
             }
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => has_all_keys(&constraints, snapshot.node(*node)),
-        };
-        super::queue_if(wakes)
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let is_own = changed.uid == pod.uid;
+                let taints_matter = || constraints.iter().any(|constraint| constraint.honor_node_taints);
+                let moves = |constraint: &Constraint| constraint.selects(before) != constraint.selects(changed);
+                let involved = is_own || (changed.requested_node.is_some() && changed.key.namespace == pod.key.namespace);
+                involved
+                    && ((is_own && super::tolerations_grew(before, changed) && taints_matter())
+                        || (before.labels != changed.labels && constraints.iter().any(moves)))
+            }
+            ClusterEvent::NodeAdded(node) => has_all_keys(&constraints, snapshot.node(*node)),
+            ClusterEvent::NodeDeleted(node) => has_all_keys(&constraints, node),
+            ClusterEvent::NodeUpdated { before, node } => {
+                let after = snapshot.node(*node);
+                let moved = |constraint: &Constraint| before.labels().get(&constraint.key) != after.labels().get(&constraint.key);
+                match (has_all_keys(&constraints, before), has_all_keys(&constraints, after)) {
+                    (true, true) => constraints.iter().any(moved) || before.node.spec.taints != after.node.spec.taints,
+                    (had, has) => had != has,
+                }
+            }
+        })
     }
 }
 
@@ -214,6 +232,41 @@ pub(crate) struct Spread {
 impl Spread {
     fn find_least(&mut self) {
         self.least = self.domains.iter().map(Domains::least).collect();
+    }
+
+    /// Values known of the key of constraint `at`, and matching pods at one of them with the pod itself.
+    fn known(&self, at: usize, value: &Str) -> (i64, i64) {
+        let domains = self.domains.get(at);
+        (domains.map_or(0, Domains::len) as i64, domains.map_or(0, |domains| domains.pods(value)) + self.self_match[at])
+    }
+
+    /// The skew of constraint `at` were the pod placed where its key has this value.
+    fn skew(&self, at: usize, value: &Str) -> i64 {
+        let (domains, pods) = self.known(at, value);
+        let least = if domains < self.constraints[at].min_domains { 0 } else { self.least.get(at).copied().unwrap_or(0) };
+        pods - least
+    }
+
+    /// What keeps the node from meeting constraint `at`.
+    fn remedy(&self, at: usize, node: &NodeInfo) -> Option<Remedy> {
+        let Constraint { key, max_skew, min_domains, .. } = &self.constraints[at];
+        let Some(value) = node.labels().get(key) else { return Some(Remedy::new(format!("label {key} is missing"))) };
+        let skew = self.skew(at, value);
+        let excess = skew - max_skew;
+        if excess <= 0 {
+            return None;
+        }
+        let (domains, pods) = self.known(at, value);
+        let cure = if domains < *min_domains {
+            format!("{key} has {domains} domains, minDomains {min_domains}")
+        } else {
+            // Every domain has to come within reach of this one.
+            let wanted = pods - max_skew;
+            let behind = self.domains.get(at).map_or_else(Vec::new, |domains| domains.with_fewer(wanted));
+            let first: Vec<String> = behind.into_iter().map(|(domain, count)| format!("{} in {domain}", wanted - count)).collect();
+            format!("place {} first", wording::list(&first))
+        };
+        Some(Remedy::short(format!("skew over {key} would be {skew}, maxSkew {max_skew}: {cure}"), excess, skew))
     }
 
     fn change(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, amount: i64) {
@@ -269,15 +322,15 @@ impl FilterPlugin for PodTopologySpread {
             let Some(value) = node.labels().get(&constraint.key) else {
                 return Status::unschedulable_and_unresolvable(REASON_LABEL);
             };
-            let domains = spread.domains.get(at);
-            let known = domains.map_or(0, Domains::len) as i64;
-            let least = if known < constraint.min_domains { 0 } else { spread.least.get(at).copied().unwrap_or(0) };
-            let skew = domains.map_or(0, |domains| domains.pods(value)) + spread.self_match[at] - least;
-            if skew > constraint.max_skew {
+            if spread.skew(at, value) > constraint.max_skew {
                 return Status::unschedulable(REASON_SKEW);
             }
         }
         Status::Success
+    }
+
+    fn remedies(&self, spread: &Spread, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        (0..spread.constraints.len()).filter_map(|at| spread.remedy(at, node)).collect()
     }
 
     fn add_pod(&self, spread: &mut Spread, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {

@@ -58,7 +58,9 @@ pub(crate) fn sync(id: ReplicaSetId, view: &View<'_>, out: &mut Effects) {
         Plan::Create { count } => create_pods(replica_set, count, out),
         Plan::Delete { count } => delete_pods(replica_set, &active, count, view, out),
     }
-    let status = count_pods(replica_set, &active, view.now);
+    let is_terminating = |pod: &Pod| pod.meta.is_deleting() && !pod.status.phase.is_terminal();
+    let terminating = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| is_terminating(pod)).count() as i32;
+    let status = ReplicaSetStatus { terminating, ..count_pods(replica_set, &active, view.now) };
     if !replica_set.min_ready.is_zero() && status.ready != status.available {
         out.resync_at(next_availability(replica_set, &active, view.now));
     }
@@ -73,8 +75,14 @@ fn with_failure(status: ReplicaSetStatus, before: &ReplicaSetStatus, plan: Plan,
         Plan::Create { .. } => "FailedCreate",
         Plan::Delete { .. } => "FailedDelete",
     };
-    let since = before.replica_failure.as_ref().map_or(now, |known| known.since);
-    let failure = WorkloadCondition { status: ConditionStatus::True, reason: reason.into(), since, updated: since };
+    // The first failure stays until it is over; each has another pod's name in it.
+    let failure = before.replica_failure.clone().unwrap_or_else(|| WorkloadCondition {
+        status: ConditionStatus::True,
+        reason: reason.into(),
+        since: now,
+        updated: now,
+        ..WorkloadCondition::default()
+    });
     ReplicaSetStatus { replica_failure: Some(failure), ..status }
 }
 
@@ -246,6 +254,7 @@ fn count_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) 
         replicas: active.len() as i32,
         ready: count(&|pod| pod.is_ready()),
         available: count(&|pod| pod.is_available(replica_set.min_ready, now)),
+        terminating: 0,
         replica_failure: None,
     }
 }

@@ -19,7 +19,7 @@ use trace::Record;
 use super::World;
 use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
-use crate::effects::{Announcement, Component, Refusal, Write};
+use crate::effects::{Announcement, Component, Nomination, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
 
@@ -78,7 +78,9 @@ impl World {
             Write::PodNotReady(pod, reason) => self.set_pod_not_ready(pod, &reason),
             Write::PodDisruptionTarget(pod, reason) => self.set_disruption_target(pod, &reason),
             Write::NominateNode(pod, node) => self.nominate(pod, node),
-            Write::PodUnschedulable { pod, attempt, message, rejected_by } => self.set_unschedulable(pod, attempt, message, rejected_by),
+            Write::PodUnschedulable { pod, attempt, reason, message, rejected_by, nomination } => {
+                self.set_unschedulable(pod, reason, nomination, (attempt, message, rejected_by))
+            }
             Write::BindPod { pod, node, attempts, feasible_nodes, evaluated_nodes } => {
                 self.bind(pod, node, (attempts, feasible_nodes, evaluated_nodes))
             }
@@ -133,6 +135,9 @@ impl World {
         pod.spec = self.admitted(&pod.spec);
         if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
             pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
+        } else if pod.node_name.is_none() && !pod.spec.scheduling_gates.is_empty() {
+            // Upstream: pkg/registry/core/pod/strategy.go (applySchedulingGatedCondition).
+            pod.status.conditions.scheduled = condition(ConditionStatus::False, "SchedulingGated", self.now);
         }
         let id = self.store.create_pod(pod, self.now, &self.streams).ok_or(Refusal::Conflict)?;
         let pod = self.store.pods.get(id).ok_or(Refusal::Conflict)?;
@@ -242,9 +247,10 @@ impl World {
         true
     }
 
+    /// Refused when the pod is gone.
     pub(super) fn set_disruption_target(&mut self, id: PodId, reason: &Str) -> bool {
         self.store.update_pod(id, |pod| replace(&mut pod.status.conditions.disruption_target, reason.clone()));
-        true
+        self.store.pods.get(id).is_some()
     }
 
     fn nominate(&mut self, id: PodId, node: Option<Str>) -> bool {
@@ -252,7 +258,13 @@ impl World {
         true
     }
 
-    fn set_unschedulable(&mut self, id: PodId, attempt: u32, message: Str, rejected_by: Vec<Str>) -> bool {
+    fn set_unschedulable(
+        &mut self,
+        id: PodId,
+        reason: &str,
+        nomination: Nomination,
+        (attempt, message, rejected_by): (u32, Str, Vec<Str>),
+    ) -> bool {
         let now = self.now;
         let Some(pod) = self.store.pods.get(id) else { return true };
         if pod.node_name.is_some() {
@@ -260,13 +272,18 @@ impl World {
         }
         self.records.push(Record::PodUnschedulable { pod: pod_name(pod), attempt, message, rejected_by });
         self.store.update_pod(id, |pod| {
-            let wanted = condition(ConditionStatus::False, "Unschedulable", now);
+            let mut wanted = condition(ConditionStatus::False, reason, now);
             let scheduled = &mut pod.status.conditions.scheduled;
-            let changes = (scheduled.status, &scheduled.reason) != (wanted.status, &wanted.reason);
-            if changes {
-                *scheduled = wanted;
+            if scheduled.status == wanted.status {
+                wanted.since = scheduled.since; // The time of the last change of the status.
             }
-            changes
+            *scheduled = wanted;
+            match nomination {
+                Nomination::Keep => {}
+                Nomination::Clear => pod.status.nominated_node_name = None,
+                Nomination::Set(node) => pod.status.nominated_node_name = Some(node),
+            }
+            true // A new message is a change.
         });
         true
     }
@@ -571,12 +588,14 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
 }
 
+/// `key:effect` or `key=value:effect`.
+pub(super) fn taint_text(taint: &Taint) -> Str {
+    let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+    format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
+}
+
 fn taints_record(node: &Node) -> Record {
-    let text = |taint: &Taint| -> Str {
-        let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
-        format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
-    };
-    let taints = node.spec.taints.iter().map(text).collect();
+    let taints = node.spec.taints.iter().map(taint_text).collect();
     Record::NodeTaints { node: node.meta.name.clone(), unschedulable: node.spec.unschedulable, taints }
 }
 

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use api::{SimDuration, SimTime};
+use api::{SimDuration, SimTime, Str};
 use rustc_hash::FxHashMap;
 
 use crate::clock::{Calendar, EventId};
@@ -60,8 +60,8 @@ struct Item {
     in_flight: u32,
     /// What its last sync writes after those.
     rest: Rest,
-    /// One of them was refused.
-    refused: bool,
+    /// Why the first of them that was refused was.
+    refused: Option<Str>,
     /// Something happened since its last sync began.
     dirty: bool,
     /// Refusals in a row.
@@ -117,9 +117,16 @@ impl Queues {
     }
 
     /// One of its writes has been answered. What is to be sent next.
-    pub(super) fn landed(&mut self, component: Component, key: Key, accepted: bool, now: SimTime, calendar: &mut Calendar<Event>) -> Wave {
+    pub(super) fn landed(
+        &mut self,
+        component: Component,
+        key: Key,
+        refused: Option<Str>,
+        now: SimTime,
+        calendar: &mut Calendar<Event>,
+    ) -> Wave {
         let Some(item) = self.items.get_mut(&(component, key)) else { return Wave::new() };
-        item.refused |= !accepted;
+        item.refused = item.refused.take().or(refused);
         item.in_flight = item.in_flight.saturating_sub(1);
         if item.in_flight > 0 { Wave::new() } else { self.go_on(component, key, now, calendar) }
     }
@@ -132,7 +139,7 @@ impl Queues {
             item.in_flight = next.len() as u32;
             return next;
         }
-        if std::mem::take(&mut item.refused) {
+        if item.refused.take().is_some() {
             let wait = RETRY_BASE.times(1 << item.failures.min(20)).min(RETRY_MAX);
             item.failures += 1;
             let at = now + wait;
@@ -153,14 +160,20 @@ impl Queues {
 
 impl Item {
     fn next_wave(&mut self) -> Wave {
-        if self.refused {
+        if self.refused.is_some() {
             self.rest.waves.clear();
         }
         if let Some(wave) = self.rest.waves.pop_front() {
             return wave;
         }
         let Some(finally) = self.rest.finally.take() else { return Wave::new() };
-        let write = if self.refused { finally.refused } else { finally.landed };
+        let write = match &self.refused {
+            None => finally.landed,
+            Some(why) => finally.refused.map(|mut write| {
+                write.learn(why);
+                write
+            }),
+        };
         write.into_iter().map(|write| (finally.by, write)).collect()
     }
     fn wait_until(&mut self, at: SimTime, component: Component, key: Key, calendar: &mut Calendar<Event>) {
@@ -198,9 +211,9 @@ mod tests {
         assert!(queues.begin(WHO.0, WHO.1, SimTime::ZERO));
         queues.synced(WHO, 2, Rest::default(), SimTime::ZERO, &mut calendar);
         queues.add(WHO.0, WHO.1, SimTime::from_millis(1), &mut calendar);
-        queues.landed(WHO.0, WHO.1, true, SimTime::from_millis(5), &mut calendar);
+        queues.landed(WHO.0, WHO.1, None, SimTime::from_millis(5), &mut calendar);
         assert_eq!(calendar.len(), 0);
-        queues.landed(WHO.0, WHO.1, true, SimTime::from_millis(6), &mut calendar);
+        queues.landed(WHO.0, WHO.1, None, SimTime::from_millis(6), &mut calendar);
         assert_eq!(due(&mut calendar), [6]);
     }
 
@@ -212,7 +225,7 @@ mod tests {
         for _ in 0..4 {
             assert!(queues.begin(WHO.0, WHO.1, now));
             queues.synced(WHO, 1, Rest::default(), now, &mut calendar);
-            queues.landed(WHO.0, WHO.1, false, now, &mut calendar);
+            queues.landed(WHO.0, WHO.1, Some("no".into()), now, &mut calendar);
             let due = calendar.pop().map_or(now, |(at, _)| at);
             waits.push(due.since(now).as_millis());
             now = due;
@@ -237,7 +250,7 @@ mod tests {
         let (plan, first) = rest();
         assert!(queues.begin(WHO.0, WHO.1, now) && first == 1);
         assert!(queues.synced(WHO, 1, plan, now, &mut calendar).is_empty());
-        let mut answer = |accepted| queues.landed(WHO.0, WHO.1, accepted, now, &mut calendar).len();
+        let mut answer = |accepted: bool| queues.landed(WHO.0, WHO.1, (!accepted).then(|| "no".into()), now, &mut calendar).len();
         assert_eq!(answer(true), 2, "the second wave");
         assert_eq!((answer(true), answer(false)), (0, 1), "after a refusal only the last write");
         assert_eq!(answer(true), 0);

@@ -19,6 +19,11 @@ impl World {
     pub(super) fn fault_begins(&mut self, number: u32, occurrence: u32, out: &mut Effects) {
         let spec = self.spec.clone();
         let Some(fault) = spec.faults.get(number as usize) else { return };
+        if let FaultAction::ControlPlaneKill(component) = fault.action {
+            let targets = vec![Str::from(component.as_str())];
+            self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "control-plane-kill".into(), targets });
+            return self.control_plane_goes(component, (number, occurrence), fault.duration, out);
+        }
         let struck = faults::targets(fault, occurrence, &self.store, &self.streams);
         let targets: Vec<Str> = struck.iter().filter_map(|target| self.target_name(*target)).collect();
         self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: faults::action_name(&fault.action).into(), targets });
@@ -44,6 +49,9 @@ impl World {
         let spec = self.spec.clone();
         let Some(fault) = spec.faults.get(number as usize) else { return };
         self.records.push(Record::FaultEnded { fault: fault.name.clone() });
+        if let FaultAction::ControlPlaneKill(component) = fault.action {
+            return self.control_plane_returns(component, out);
+        }
         for target in self.faults.forget(number, occurrence) {
             if let Struck::Node(node) = target {
                 self.heal_node(&fault.action, node, out);
@@ -66,7 +74,7 @@ impl World {
                     self.power_off(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill => {
+            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
                     self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
@@ -80,7 +88,7 @@ impl World {
                 let write = Write::PatchNode { node, add: vec![taint.clone()], remove: Vec::new(), unschedulable: None };
                 out.write(Component::Kubectl, write);
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } => {}
+            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
         }
     }
 
@@ -92,7 +100,7 @@ impl World {
                     self.heartbeat_resumes(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill => {
+            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
@@ -103,7 +111,7 @@ impl World {
                 let remove = vec![(taint.key.clone(), taint.effect)];
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } => {}
+            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
         }
     }
 
@@ -128,8 +136,8 @@ impl World {
     }
 
     /// The kubelet renews its lease again, unless something else keeps it from that.
-    fn heartbeat_resumes(&mut self, id: NodeId, out: &mut Effects) {
-        if !self.faults.is_out(id) {
+    pub(super) fn heartbeat_resumes(&mut self, id: NodeId, out: &mut Effects) {
+        if !self.faults.is_out(id) && !self.outage.api_server_is_away() {
             self.node_lifecycle.heartbeat_resumed(id, self.now, &view!(self), out);
         }
     }

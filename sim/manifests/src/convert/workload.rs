@@ -114,6 +114,7 @@ fn deployment_status(cx: &Cx<'_>, from: &apps::DeploymentStatus) -> DeploymentSt
         Some(WorkloadCondition {
             status: condition_status(&from.status),
             reason: text(from.reason.as_ref()),
+            message: text(from.message.as_ref()),
             since: from.last_transition_time.as_ref().map(|time| cx.instant(time)).unwrap_or_default(),
             updated: from.last_update_time.as_ref().map(|time| cx.instant(time)).unwrap_or_default(),
         })
@@ -124,9 +125,12 @@ fn deployment_status(cx: &Cx<'_>, from: &apps::DeploymentStatus) -> DeploymentSt
         updated: from.updated_replicas.unwrap_or(0),
         ready: from.ready_replicas.unwrap_or(0),
         available: from.available_replicas.unwrap_or(0),
+        unavailable: from.unavailable_replicas.unwrap_or(0),
+        terminating: from.terminating_replicas.unwrap_or(0),
+        revision: 0, // the controller's own
         available_condition: condition("Available"),
-        progressing: condition("Progressing"),
-        replica_failure: condition("ReplicaFailure").filter(|condition| condition.status != ConditionStatus::Unknown),
+        progressing: condition("Progressing").filter(|condition| condition.status != ConditionStatus::Unknown),
+        replica_failure: condition("ReplicaFailure"),
     }
 }
 
@@ -164,6 +168,7 @@ pub(crate) fn replica_set(cx: &mut Cx<'_>, from: &apps::ReplicaSet, classes: &Cl
             ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
             available: status.and_then(|status| status.available_replicas).unwrap_or(0),
             replica_failure: None,
+            terminating: status.and_then(|status| status.terminating_replicas).unwrap_or(0),
         },
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{
+use crate::{
     CsiDriver, CsiNode, CsiStorageCapacity, Namespace, ObjectKey, OtherWorkload, PersistentVolume, PersistentVolumeClaim,
     PodDisruptionBudget, ReplicaSet, Service, StorageClass, Str,
 };

@@ -1,0 +1,281 @@
+//! The tap on the API: what a client that watches every kind would be told, as [`Record::Watch`].
+//!
+//! An object is projected to named facts; a line holds those that differ from the object's last line, and a
+//! write that changes none of them gives no line. The facts and their spelling are those of the recorded
+//! timelines of a real control plane (`tests/timelines/README.md`), which are replayed against this.
+//!
+//! Invariants: the tap only reads; a run with it makes the same other records as a run without.
+//!
+//! Not here: Kubernetes Events, which are records of their own.
+
+use std::collections::BTreeMap;
+
+use api::{
+    Condition, ConditionStatus, ContainerState, ContainerStatus, Deployment, Endpoint, HorizontalPodAutoscaler, Node, ObjectKey,
+    ObjectMeta, Pod, ReplicaSet, SimTime, Str, WorkloadCondition,
+};
+use serde_json::{Map, Value, json};
+use trace::Record;
+
+use super::apply::taint_text;
+use crate::objects::AnyObject;
+use crate::store::{Change, Store};
+
+type Facts = Map<String, Value>;
+
+/// What was told of each object last.
+#[derive(Default)]
+pub(super) struct Tap {
+    told: BTreeMap<(&'static str, ObjectKey), Facts>,
+}
+
+impl Tap {
+    /// Tells what a change that has just landed changed.
+    pub(super) fn hear(&mut self, change: &Change, store: &Store, records: &mut Vec<Record>) {
+        match change {
+            Change::PodAdded(id) | Change::PodModified(id, _) => self.see(store.pods.get(*id).map(pod), records),
+            Change::PodDeleted(_, gone) => self.gone("Pod", &gone.meta, records),
+            Change::NodeAdded(id) | Change::NodeModified(id) => self.see(store.nodes.get(*id).map(node), records),
+            Change::NodeDeleted(_, gone) => self.gone("Node", &gone.meta, records),
+            Change::DeploymentChanged(id) => self.see(store.deployments.get(*id).map(deployment), records),
+            Change::DeploymentDeleted(gone) => self.gone("Deployment", &gone.meta, records),
+            Change::ReplicaSetChanged(id) => self.see(store.replica_sets.get(*id).map(replica_set), records),
+            Change::ReplicaSetDeleted(gone) => self.gone("ReplicaSet", &gone.meta, records),
+            Change::ServiceChanged(id) => self.see(store.services.get(*id).map(service), records),
+            Change::EndpointsChanged(id) => self.see(store.endpoints(*id).map(endpoint_slice), records),
+            Change::ServiceDeleted(_, gone) => {
+                self.gone("Service", &gone.meta, records);
+                self.gone("EndpointSlice", &gone.meta, records);
+            }
+            Change::HpaChanged(id) => self.see(store.hpas.get(*id).map(autoscaler), records),
+            Change::ObjectDeleted(AnyObject::HorizontalPodAutoscaler(gone)) => self.gone("HPA", &gone.meta, records),
+            Change::Object(..) | Change::ObjectDeleted(_) => {}
+        }
+    }
+
+    fn see(&mut self, now: Option<Projected>, records: &mut Vec<Record>) {
+        let Some(Projected { kind, key, facts }) = now else { return };
+        let name: Str = key.to_string().into();
+        let Some(told) = self.told.get_mut(&(kind, key.clone())) else {
+            self.told.insert((kind, key), facts.clone());
+            records.push(Record::Watch { kind: kind.into(), name, ev: "ADDED".into(), set: facts });
+            return;
+        };
+        let mut set: Facts = facts.iter().filter(|(fact, value)| told.get(*fact) != Some(*value)).map(owned).collect();
+        set.extend(told.keys().filter(|fact| !facts.contains_key(*fact)).map(|fact| (fact.clone(), Value::Null)));
+        if !set.is_empty() {
+            *told = facts;
+            records.push(Record::Watch { kind: kind.into(), name, ev: "MODIFIED".into(), set });
+        }
+    }
+
+    fn gone(&mut self, kind: &'static str, meta: &ObjectMeta, records: &mut Vec<Record>) {
+        let key = meta.key();
+        let name: Str = key.to_string().into();
+        let Some(told) = self.told.remove(&(kind, key)) else { return };
+        // The last deletion of a pod takes its grace away before the object goes.
+        // Upstream: apiserver/pkg/registry/rest/delete.go (BeforeDelete).
+        if told.get("deletionGraceSeconds").is_some_and(|grace| *grace != 0) {
+            let set = Facts::from_iter([("deletionGraceSeconds".to_owned(), json!(0))]);
+            records.push(Record::Watch { kind: kind.into(), name: name.clone(), ev: "MODIFIED".into(), set });
+        }
+        records.push(Record::Watch { kind: kind.into(), name, ev: "DELETED".into(), set: Facts::new() });
+    }
+}
+
+fn owned((fact, value): (&String, &Value)) -> (String, Value) {
+    (fact.clone(), value.clone())
+}
+
+/// An object and its facts.
+struct Projected {
+    kind: &'static str,
+    key: ObjectKey,
+    facts: Facts,
+}
+
+/// Facts with an absent, empty or false value are not there.
+fn project<const N: usize>(kind: &'static str, meta: &ObjectMeta, facts: [(&str, Value); N]) -> Projected {
+    let is_there = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    };
+    let owner = meta.controller().map_or(Value::Null, |owner| json!(format!("{}/{}", owner.kind, owner.name)));
+    let common = [("owner", owner), ("deleting", json!(meta.is_deleting())), ("finalizers", json!(meta.finalizers))];
+    let facts = common.into_iter().chain(facts).filter(|(_, value)| is_there(value));
+    Projected { kind, key: meta.key(), facts: facts.map(|(fact, value)| (fact.to_owned(), value)).collect() }
+}
+
+/// `Status` or `Status:Reason`.
+fn status_text(status: ConditionStatus, reason: &str) -> Value {
+    if reason.is_empty() { json!(status.as_str()) } else { json!(format!("{}:{reason}", status.as_str())) }
+}
+
+fn pod(pod: &Pod) -> Projected {
+    let status = &pod.status;
+    let images: Vec<&Str> = pod.spec.containers.iter().map(|container| &container.image).collect();
+    let hash = ["pod-template-hash", "controller-revision-hash"].iter().find_map(|label| pod.meta.labels.get(*label));
+    project(
+        "Pod",
+        &pod.meta,
+        [
+            ("node", json!(pod.node_name)),
+            ("phase", json!(status.phase.as_str())),
+            ("podIP", if status.has_ip { json!("assigned") } else { Value::Null }),
+            ("conditions", pod_conditions(pod)),
+            ("containers", containers(pod)),
+            ("deletionGraceSeconds", json!(pod.meta.deletion_grace.map(|grace| grace.as_millis() / 1000))),
+            ("nominatedNode", json!(status.nominated_node_name)),
+            ("priority", json!(pod.spec.priority)),
+            ("hash", json!(hash)),
+            ("image", json!(images)),
+        ],
+    )
+}
+
+/// Conditions that somebody has written.
+fn pod_conditions(pod: &Pod) -> Value {
+    let conditions = &pod.status.conditions;
+    let mut told = Facts::new();
+    let written = |condition: &Condition| *condition != Condition::default();
+    if written(&conditions.scheduled) {
+        told.insert("PodScheduled".into(), status_text(conditions.scheduled.status, &conditions.scheduled.reason));
+    }
+    // The kubelet writes all of its own at once.
+    if pod.status.start_time.is_some() {
+        for (name, condition) in
+            [("Initialized", &conditions.initialized), ("Ready", &conditions.ready), ("ContainersReady", &conditions.containers_ready)]
+        {
+            told.insert(name.into(), status_text(condition.status, &condition.reason));
+        }
+    }
+    if !conditions.disruption_target.is_empty() {
+        told.insert("DisruptionTarget".into(), json!(format!("True:{}", conditions.disruption_target)));
+    }
+    Value::Object(told)
+}
+
+fn containers(pod: &Pod) -> Value {
+    let regular = pod.spec.containers.iter().zip(&pod.status.containers);
+    let all = pod.spec.init_containers.iter().zip(&pod.status.init_containers).chain(regular);
+    Value::Object(all.map(|(spec, status)| (spec.name.to_string(), container(status))).collect())
+}
+
+fn container(status: &ContainerStatus) -> Value {
+    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": Value::Null })
+}
+
+fn state_text(state: &ContainerState) -> String {
+    match state {
+        ContainerState::Waiting { reason } => format!("waiting:{reason}"),
+        ContainerState::Running { .. } => "running".to_owned(),
+        ContainerState::Terminated { exit_code, reason, .. } => format!("terminated:{reason}:{exit_code}"),
+    }
+}
+
+/// Upstream: pkg/kubelet/nodestatus/setters.go; the node controller turns all to Unknown together.
+fn node(node: &Node) -> Projected {
+    let status = &node.status;
+    let mut conditions = Facts::new();
+    let pressures = [
+        ("MemoryPressure", status.memory_pressure, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory"),
+        ("DiskPressure", status.disk_pressure, "KubeletHasDiskPressure", "KubeletHasNoDiskPressure"),
+        ("PIDPressure", status.pid_pressure, "KubeletHasInsufficientPID", "KubeletHasSufficientPID"),
+    ];
+    for (name, is, if_so, if_not) in pressures {
+        let text = match status.ready {
+            ConditionStatus::Unknown => status_text(ConditionStatus::Unknown, &status.ready_reason),
+            _ if is => status_text(ConditionStatus::True, if_so),
+            _ => status_text(ConditionStatus::False, if_not),
+        };
+        conditions.insert(name.into(), text);
+    }
+    conditions.insert("Ready".into(), status_text(status.ready, &status.ready_reason));
+    let mut taints: Vec<Str> = node.spec.taints.iter().map(taint_text).collect();
+    taints.sort();
+    let labels = node.meta.labels.iter().filter(|(key, _)| !key.contains("kubernetes.io/") || key.starts_with("topology."));
+    let labels: Facts = labels.map(|(key, value)| (key.to_string(), json!(value))).collect();
+    project(
+        "Node",
+        &node.meta,
+        [
+            ("conditions", Value::Object(conditions)),
+            ("taints", json!(taints)),
+            ("unschedulable", json!(node.spec.unschedulable)),
+            ("labels", Value::Object(labels)),
+        ],
+    )
+}
+
+fn workload_conditions<const N: usize>(conditions: [(&str, Option<&WorkloadCondition>); N]) -> Value {
+    let there = conditions.into_iter().filter_map(|(name, condition)| Some((name.to_owned(), condition?)));
+    Value::Object(there.map(|(name, condition)| (name, status_text(condition.status, &condition.reason))).collect())
+}
+
+fn deployment(deployment: &Deployment) -> Projected {
+    let status = &deployment.status;
+    let conditions = [("Available", status.available_condition.as_ref()), ("Progressing", status.progressing.as_ref())];
+    project(
+        "Deployment",
+        &deployment.meta,
+        [
+            ("specReplicas", json!(deployment.replicas)),
+            ("generation", json!(deployment.meta.generation)),
+            ("observedGeneration", if status.observed_generation == 0 { Value::Null } else { json!(status.observed_generation) }),
+            ("conditions", workload_conditions(conditions)),
+            ("progressMessage", json!(status.progressing.iter().map(|progressing| &progressing.message).collect::<Vec<_>>())),
+            ("revision", if status.revision == 0 { Value::Null } else { json!(status.revision.to_string()) }),
+            (
+                "status",
+                json!({
+                    "replicas": status.replicas,
+                    "updatedReplicas": status.updated,
+                    "readyReplicas": status.ready,
+                    "availableReplicas": status.available,
+                    "unavailableReplicas": status.unavailable,
+                    "terminatingReplicas": status.terminating,
+                }),
+            ),
+        ],
+    )
+}
+
+fn replica_set(set: &ReplicaSet) -> Projected {
+    let status = &set.status;
+    let images: Vec<&Str> = set.template.spec.containers.iter().map(|container| &container.image).collect();
+    let counts = json!({
+        "replicas": status.replicas,
+        "readyReplicas": status.ready,
+        "availableReplicas": status.available,
+        "terminatingReplicas": status.terminating,
+    });
+    let revision = if set.revision == 0 { Value::Null } else { json!(set.revision.to_string()) };
+    let facts = [("specReplicas", json!(set.replicas)), ("revision", revision), ("image", json!(images)), ("status", counts)];
+    project("ReplicaSet", &set.meta, facts)
+}
+
+fn service(service: &api::Service) -> Projected {
+    project("Service", &service.meta, [("clusterIP", json!(!service.headless))])
+}
+
+fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {
+    let flags = |endpoint: &Endpoint| {
+        let flag = |is: bool, letter: char| if is { letter } else { '-' };
+        String::from_iter([flag(endpoint.ready, 'R'), flag(endpoint.serving, 'S'), flag(endpoint.terminating, 'T')])
+    };
+    let endpoints: Facts = slice.endpoints.iter().map(|endpoint| (endpoint.pod_name.to_string(), json!(flags(endpoint)))).collect();
+    let facts = [("service", json!(slice.meta.name)), ("endpoints", Value::Object(endpoints))];
+    project("EndpointSlice", &slice.meta, facts)
+}
+
+fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
+    let facts = [
+        ("currentReplicas", json!(hpa.current_replicas)),
+        ("desiredReplicas", json!(hpa.desired_replicas)),
+        ("lastScaleTime", json!(hpa.last_scale.map(SimTime::as_secs))),
+    ];
+    project("HPA", &hpa.meta, facts)
+}
