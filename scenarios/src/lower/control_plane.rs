@@ -58,6 +58,7 @@ macro_rules! component {
     };
 }
 
+const TIE_BREAKS: &[(&str, ())] = &[("upstream", ()), ("name", ()), ("random", ())];
 const EXPANDERS: &[(&str, ())] = &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ())];
 
 #[rustfmt::skip]
@@ -84,6 +85,7 @@ const COMPONENTS: &[Component] = &[
         "kubeApiQps" Positive qps "Requests per second to the API server (clientConnection.qps).",
         "kubeApiBurst" Count burst "Requests at once to the API server (clientConnection.burst).",
         "cycleTime" Time cycle_time "Time that one scheduling cycle takes.",
+        "tieBreak" Word tie_break "Which of several best nodes is taken: upstream (as kube-scheduler 1.36), name (the first by name) or random (by lot)." of TIE_BREAKS,
     } not yet ["percentageOfNodesToScore", "parallelism"]),
     component!("controllerManager", "kube-controller-manager: every controller has a client of its own.", controller_manager {
         "kubeApiQps" Positive kube_api_qps "Requests per second to the API server.",

@@ -178,6 +178,8 @@ settings! {
         burst: u32 = 100,
         /// Time one scheduling cycle takes.
         cycle_time: SimDuration = ms(1),
+        /// Which of several best nodes is taken: upstream, name or random.
+        tie_break: Str = "upstream".into(),
     }
 }
 settings! {
