@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::{
     ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
-    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, StatefulSet,
-    StorageClass, Str,
+    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service,
+    StatefulSet, StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;

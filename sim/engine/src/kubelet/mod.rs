@@ -21,11 +21,12 @@ mod probes;
 mod status;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Pod, Str, Uid};
+use api::{Kind, Pod, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
@@ -72,6 +73,8 @@ pub(crate) struct Kubelets {
     behaviors: Behaviors,
     nodes: BTreeMap<NodeId, NodeState>,
     workers: FxHashMap<PodId, Box<Worker>>,
+    /// Bound pods whose volumes are not there yet.
+    waiting: BTreeSet<PodId>,
 }
 
 impl Kubelets {
@@ -90,6 +93,9 @@ impl Kubelets {
             Change::PodAdded(id) | Change::PodModified(id, _) => self.pod_changed(*id, view, out),
             Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, out),
             Change::NodeAdded(id) => self.node_added(*id, view, out),
+            Change::Object(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::VolumeAttachment, _) => {
+                self.storage_changed(view, out)
+            }
             Change::NodeDeleted(id, node) => self.node_deleted(*id, &node.meta.name, view, out),
             _ => {}
         }
@@ -231,7 +237,10 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::kubelet_works) {
+        if !pod.status.phase.is_terminal()
+            && self.nodes.get(&node).is_some_and(NodeState::kubelet_works)
+            && !self.waits_for_volumes(id, pod, name, view)
+        {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -261,6 +270,7 @@ impl Kubelets {
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
+        self.waiting.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let Some(node) = self.nodes.get_mut(&worker.node) else { return };
         if worker.held {

@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 
 use api::{
-    Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, Deployment, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey,
-    ObjectMeta, Pod, ReplicaSet, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, WorkloadCondition,
+    Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, Deployment, Endpoint, HorizontalPodAutoscaler, Kind,
+    Node, ObjectKey, ObjectMeta, Pod, ReplicaSet, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, WorkloadCondition,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;

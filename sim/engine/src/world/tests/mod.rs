@@ -4,6 +4,7 @@ mod clusters;
 mod determinism;
 mod stateful;
 mod traffic;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
