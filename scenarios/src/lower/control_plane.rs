@@ -136,6 +136,13 @@ const COMPONENTS: &[Component] = &[
         "shutdownGracePeriod" Time shutdown_grace_period "How long a node that is shut down waits for its pods.",
         "shutdownGracePeriodCriticalPods" Time shutdown_grace_period_critical_pods "The last part of shutdownGracePeriod, for critical pods.",
     } not yet ["nodeStatusUpdateFrequency", "maxPods", "evictionHard", "evictionSoft", "shutdownGracePeriodByPodPriority", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
+    component!("volumes", "Provisioners and attachers of volumes, and how long the scheduler waits for them.", volumes {
+        "provision" Law provision "From a claim that asks for a volume to the volume.",
+        "delete" Law delete "From a released volume that is to be deleted to its end.",
+        "attach" Law attach "From a pod's binding to its volume on the node.",
+        "detach" Law detach "From the end of a volume's last pod on a node to its being free for the next.",
+        "bindTimeoutSeconds" Time bind_timeout "How long a pod waits for its claims before it is scheduled anew (VolumeBinding's argument).",
+    } not yet []),
     component!("kubeProxy", "kube-proxy, and the way of endpoints to the nodes.", kube_proxy {
         "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that knows.",
         "propagationJitter" Time propagation_jitter "From the first node to the last.",

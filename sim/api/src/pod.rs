@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    EphemeralClaim, LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
-    TaintEffect,
+    EphemeralClaim, LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime,
+    Str, Taint, TaintEffect,
 };
 
 /// True, False or Unknown.

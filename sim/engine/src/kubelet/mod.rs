@@ -27,11 +27,12 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Pod, SimTime, Str, Uid};
+use api::{Kind, Pod, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
@@ -117,6 +118,8 @@ pub(crate) struct Kubelets {
     behaviors: Behaviors,
     nodes: BTreeMap<NodeId, NodeState>,
     workers: FxHashMap<PodId, Box<Worker>>,
+    /// Bound pods whose volumes are not there yet.
+    waiting: BTreeSet<PodId>,
 }
 
 impl Kubelets {
@@ -135,6 +138,9 @@ impl Kubelets {
             Change::PodAdded(id) | Change::PodModified(id, _) => self.pod_changed(*id, view, out),
             Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, out),
             Change::NodeAdded(id) => self.node_added(*id, view, out),
+            Change::Object(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::VolumeAttachment, _) => {
+                self.storage_changed(view, out)
+            }
             Change::NodeDeleted(id, node) => self.node_deleted(*id, &node.meta.name, view, out),
             _ => {}
         }
@@ -311,7 +317,10 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::reaches_api) {
+        if !pod.status.phase.is_terminal()
+            && self.nodes.get(&node).is_some_and(NodeState::reaches_api)
+            && !self.waits_for_volumes(id, pod, name, view)
+        {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -347,6 +356,7 @@ impl Kubelets {
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
+        self.waiting.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let Some(node) = self.nodes.get_mut(&worker.node) else { return };
         if worker.held {

@@ -16,9 +16,9 @@ mod objects;
 mod preemption;
 mod queue;
 mod requests;
-mod volumes;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,8 +12,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList,
-    ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList, ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration,
+    TolerationOperator,
 };
 use trace::Record;
 

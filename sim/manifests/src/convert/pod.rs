@@ -8,11 +8,11 @@ use api::{
 };
 use k8s_openapi::api::core::v1 as core;
 
-use super::storage::ephemeral_claim;
 use super::affinity::{affinity, spread, toleration};
 use super::container::{Role, container, mounts, requirements};
 use super::meta::{labels, object_meta, plain_labels};
 use super::status;
+use super::storage::ephemeral_claim;
 use crate::admission::Classes;
 use crate::check::{Cx, NameRule, text};
 use crate::source::Step;
