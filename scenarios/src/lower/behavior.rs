@@ -162,6 +162,7 @@ fn service(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer, flat: bool) -
         error_ratio: error_ratio?,
         cancel_on_timeout: cancel?,
         calls,
+        ..ServiceBehavior::default()
     };
     Some((service, timeout, unset))
 }
@@ -258,7 +259,7 @@ fn call(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(Call,
     let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
     let client = client(cx, timeout, connect, fields.retries.is_some(), path);
     let to = catalog.service(cx, &fields.to, &path.key("to"))?;
-    let call = Call { to, probability: probability?, client };
+    let call = Call { to, probability: probability?, client, cache: None };
     Some((call, fields.group.map(|group| group.text), fields.timeout.is_some()))
 }
 

@@ -103,7 +103,7 @@ fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &
     }
     let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
     let client = client(cx, timeout, connect, fields.retries.is_some(), path);
-    Some(Source { name: fields.name.as_str().into(), to: to?, rate: rate?, arrivals: arrivals?, client })
+    Some(Source { name: fields.name.as_str().into(), to: to?, rate: rate?, arrivals: arrivals?, users: None, client })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

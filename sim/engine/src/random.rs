@@ -38,6 +38,10 @@ pub enum Purpose {
     HpaPhase = 21,
     TieBreak = 22,
     Expander = 23,
+    ThinkTime = 24,
+    Bursts = 25,
+    Throttle = 26,
+    Cache = 27,
 }
 
 /// The streams of one run.

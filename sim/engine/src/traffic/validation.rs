@@ -35,22 +35,18 @@ fn exponential(mean_ms: u64) -> Distribution {
 fn behavior(cpu: Distribution) -> ServiceBehavior {
     ServiceBehavior {
         cpu_per_request: cpu,
-        latency_per_request: Distribution::Constant(SimDuration::ZERO),
         concurrency: Some(1),
-        queue_limit: u32::MAX,
-        error_ratio: 0.0,
-        cancel_on_timeout: CancelOnTimeout::None,
-        calls: Vec::new(),
+        ..ServiceBehavior::default()
     }
 }
 
 fn call(to: &str, client: Client) -> Call {
-    Call { to: key(to), probability: 1.0, client }
+    Call { to: key(to), probability: 1.0, client, cache: None }
 }
 
 fn source(to: &str, rates: &[(u64, f64)], client: Client) -> Source {
     let rate = rates.iter().map(|(at, per_second)| RatePoint { at: at_ms(*at), per_second: *per_second, linear: false }).collect();
-    Source { name: "users".into(), to: key(to), rate, arrivals: Arrivals::Poisson, client }
+    Source { name: "users".into(), to: key(to), rate, arrivals: Arrivals::Poisson, users: None, client }
 }
 
 /// A traffic engine with pods of its own, and what its records add up to.
@@ -68,7 +64,7 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64, sources: Vec<Source>) -> Self {
-        let spec = TrafficSpec { window: SimDuration::ZERO, sources };
+        let spec = TrafficSpec { sources, ..TrafficSpec::default() };
         Self {
             traffic: Traffic::new(&spec, Streams::new(seed)),
             now: SimTime::ZERO,
@@ -96,6 +92,7 @@ impl Bench {
                 cpu_limit_millis: None,
                 cpu_request_millis: 100,
                 node_cpu_millis: cores * 1000,
+                memory_limit_bytes: None,
                 probe_timeout: None,
             };
             self.start(started);
@@ -612,6 +609,7 @@ fn plain_queue(
         &source("s", &[(0, rate)], patient()).rate,
         Arrivals::Poisson,
         streams.stream(Purpose::Arrivals, entity("users")),
+        streams.stream(Purpose::Bursts, entity("users")),
     );
     let mut requests = streams.stream(Purpose::CpuDemand, entity("users"));
     let mut free = vec![0u64; workers];
@@ -681,6 +679,7 @@ fn started(pod: u64, node: &str, node_cpu_millis: i64, weight: i64, behavior: Se
         cpu_limit_millis: None,
         cpu_request_millis: weight,
         node_cpu_millis,
+        memory_limit_bytes: None,
         probe_timeout: Some(ms(1000)),
     }
 }
@@ -804,8 +803,8 @@ fn a_full_queue_signals_stress_even_when_nobody_may_wait() {
 
 #[test]
 fn what_is_kept_per_request_and_per_pod_is_small() {
-    assert!(size_of::<super::Call>() <= 40 && size_of::<super::Job>() <= 48);
-    assert!(size_of::<super::Station>() <= 400, "{}", size_of::<super::Station>());
+    assert!(size_of::<super::Call>() <= 48 && size_of::<super::Job>() <= 48);
+    assert!(size_of::<super::Station>() <= 480, "{}", size_of::<super::Station>());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::spec::{
-    Arrivals, Behavior, CancelOnTimeout, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source,
+    Arrivals, Behavior, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source,
 };
 use api::{MetricSource, MetricSpec, MetricTarget};
 
@@ -18,12 +18,9 @@ fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
         ready_after: Some(Distribution::Constant(SimDuration::from_secs(2))),
         service: Some(ServiceBehavior {
             cpu_per_request: Distribution::Constant(SimDuration::from_millis(10)),
-            latency_per_request: Distribution::Constant(SimDuration::ZERO),
             concurrency: Some(64),
             queue_limit: 256,
-            error_ratio: 0.0,
-            cancel_on_timeout: CancelOnTimeout::None,
-            calls: Vec::new(),
+            ..ServiceBehavior::default()
         }),
         ..Behavior::default()
     });
@@ -33,6 +30,7 @@ fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
         to: key("web"),
         rate: rates.iter().map(point).collect(),
         arrivals: Arrivals::Poisson,
+        users: None,
         client: Client { timeout: SimDuration::from_secs(2), ..Client::default() },
     });
     spec
