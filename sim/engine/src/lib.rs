@@ -26,5 +26,6 @@ mod traffic;
 mod world;
 
 pub use clock::{Calendar, EventId};
+pub use traffic::bench as traffic_bench;
 pub use traffic::graph as service_graph;
 pub use world::{Limits, Progress, Summary, Violation, World};

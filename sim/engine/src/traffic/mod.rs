@@ -17,6 +17,7 @@
 //! Not here: network latency and bandwidth, connections that outlive an attempt (each attempt picks an endpoint).
 
 mod arrivals;
+pub mod bench;
 mod calendar;
 mod client;
 mod flow;
@@ -552,9 +553,11 @@ impl Traffic {
         state.queue_limit = if worker.is_some() { 0 } else { started.behavior.queue_limit };
         state.served = 0;
         state.set_quota(quota_nanos, period, self.now);
-        state.memory = started.behavior.memory.zip(started.memory_limit_bytes).map(|(uses, limit_bytes)| {
-            Box::new(Memory { uses, limit_bytes, started_at: self.now, told: false })
-        });
+        state.memory = started
+            .behavior
+            .memory
+            .zip(started.memory_limit_bytes)
+            .map(|(uses, limit_bytes)| Box::new(Memory { uses, limit_bytes, started_at: self.now, told: false }));
         state.stress.limit_nanos = started.probe_timeout.map_or(NEVER, |timeout| timeout.as_nanos() / 10);
         state.gone = false;
         for service in &self.programs[program as usize].services {
@@ -601,7 +604,6 @@ impl Traffic {
     }
 }
 
-#[cfg(test)]
 impl Traffic {
     /// Gives a pod other cores, as a stress fault would: its workers stay.
     fn set_cores(&mut self, pod: Uid, millis: i64, now: SimTime) {

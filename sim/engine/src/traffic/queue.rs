@@ -52,7 +52,8 @@ impl Traffic {
         self.flows[flow].counts.arrived += 1;
         let (start, state) = (self.now, CallState::Backoff);
         let luck = mix(luck);
-        let call = Call { start, due: 0, luck, route, parent: NONE, job: NONE, link: NONE, station: NONE, attempt: 0, state, connected: false };
+        let call =
+            Call { start, due: 0, luck, route, parent: NONE, job: NONE, link: NONE, station: NONE, attempt: 0, state, connected: false };
         let call = self.calls.insert(call);
         self.message_waits(call);
     }

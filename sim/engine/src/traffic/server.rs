@@ -6,10 +6,10 @@
 
 use super::calendar::Kind;
 use super::flow::CallState;
+use super::flow::hit_ratio;
 use super::sharing::water_fill;
 use super::slab::NONE;
 use super::station::Process;
-use super::flow::hit_ratio;
 use super::{Planned, Share, Signal, Traffic};
 use crate::random::{Draw, Purpose, Split, mix};
 use crate::spec::CancelOnTimeout;
