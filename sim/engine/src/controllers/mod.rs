@@ -64,6 +64,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     volume::protection::interested(change, view, &mut |key| queue(Component::StorageProtection, key));
     volume::attach_detach::interested(change, view, &mut |key| queue(Component::AttachDetach, key));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+    disruption::interested(change, view, &mut |id| queue(Component::Disruption, key(id)));
     resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
     namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
@@ -90,6 +91,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::StorageProtection => volume::protection::sync(key, view, out),
         Component::AttachDetach => volume::attach_detach::sync(Id::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
+        Component::Disruption => disruption::sync(Id::new(key.0), view, out),
         Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),

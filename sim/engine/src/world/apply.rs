@@ -455,15 +455,20 @@ impl World {
         if self.store.nodes.get(id).is_none() {
             return false;
         }
+        let mut cordon_changes = false;
         let changed = self.store.update_node(id, |node| {
             let before = node.spec.clone();
             change(node);
             let changes = before != node.spec;
+            cordon_changes = before.unschedulable != node.spec.unschedulable;
             node.meta.generation += u64::from(changes);
             changes
         });
         if let (true, Some(node)) = (changed, self.store.nodes.get(id)) {
             self.records.push(taints_record(node));
+            if cordon_changes {
+                self.records.push(schedulable_event(node));
+            }
         }
         true
     }
@@ -640,6 +645,20 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
         }
     }
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
+}
+
+/// The kubelet tells of a cordon when it posts its status next; here at once.
+/// Upstream: pkg/kubelet/kubelet_node_status.go (recordNodeSchedulableEvent).
+fn schedulable_event(node: &Node) -> Record {
+    let reason = if node.spec.unschedulable { "NodeNotSchedulable" } else { "NodeSchedulable" };
+    let name = &node.meta.name;
+    Record::Event {
+        kind: "Normal".into(),
+        reason: reason.into(),
+        object: format!("Node/{name}").into(),
+        message: format!("Node {name} status is now: {reason}").into(),
+        source: Component::Kubelet.name().into(),
+    }
 }
 
 /// `key:effect` or `key=value:effect`.

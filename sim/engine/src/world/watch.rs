@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoint,
-    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
+    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
     StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
@@ -55,6 +55,10 @@ impl Tap {
             Change::Object(Kind::ResourceQuota, number) => {
                 self.see(store.resource_quotas.get(Id::new(*number)).map(resource_quota), records);
             }
+            Change::Object(Kind::PodDisruptionBudget, number) => {
+                self.see(store.pdbs.get(Id::new(*number)).map(disruption_budget), records);
+            }
+            Change::ObjectDeleted(AnyObject::PodDisruptionBudget(gone)) => self.gone("PDB", &gone.meta, records),
             Change::ObjectDeleted(AnyObject::ResourceQuota(gone)) => self.gone("ResourceQuota", &gone.meta, records),
             Change::Object(Kind::StatefulSet, number) => {
                 self.see(store.stateful_sets.get(Id::new(*number)).map(stateful_set), records);
@@ -424,6 +428,21 @@ fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
 fn autoscaler_conditions(hpa: &HorizontalPodAutoscaler) -> Value {
     let named = ["AbleToScale", "ScalingActive", "ScalingLimited"].into_iter().zip(hpa.conditions);
     Value::Object(named.filter_map(|(name, told)| told.map(|(status, reason)| (name.to_owned(), status_text(status, reason)))).collect())
+}
+
+fn disruption_budget(budget: &PodDisruptionBudget) -> Projected {
+    let counts = json!({
+        "currentHealthy": budget.current_healthy,
+        "desiredHealthy": budget.desired_healthy,
+        "disruptionsAllowed": budget.disruptions_allowed,
+        "expectedPods": budget.expected_pods,
+    });
+    let allowed = budget.disruption_allowed.map(|reason| {
+        let status = if reason == "SufficientPods" { ConditionStatus::True } else { ConditionStatus::False };
+        json!({ "DisruptionAllowed": status_text(status, reason) })
+    });
+    let disrupted: Vec<&Str> = budget.disrupted_pods.keys().collect();
+    project("PDB", &budget.meta, [("status", counts), ("conditions", json!(allowed)), ("disruptedPods", json!(disrupted))])
 }
 
 fn resource_quota(quota: &ResourceQuota) -> Projected {
