@@ -8,8 +8,7 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str,
-    Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -121,7 +120,7 @@ pub(crate) enum Write {
     /// Replaces the endpoints of a Service.
     Endpoints(ServiceId, Vec<Endpoint>),
     /// Replaces a HorizontalPodAutoscaler's status fields.
-    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
+    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 3] },
     /// Creates a node.
     CreateNode(Box<Node>),
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and

@@ -55,6 +55,8 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
+    /// A kubelet that was cut off reaches the API server again: with its watches, or (true) its heartbeats.
+    Reconnected(NodeId, bool),
     /// A process that lost its lease leads again.
     LeaderElected(Process),
     /// A fault begins; with how often it began before.

@@ -150,19 +150,23 @@ impl Faults {
         outage.kubelet = outage.kubelet.saturating_sub(1);
         outage.kubelet == 0
     }
-    /// Whether this is what cuts the kubelet off from the API server.
+    /// Whether this is what cuts the kubelet off.
     pub(crate) fn cut_off(&mut self, node: NodeId) -> bool {
         let outage = self.outages.entry(node).or_default();
         outage.network += 1;
         outage.network == 1
     }
-    /// Whether this is what connects the kubelet with the API server again.
-    pub(crate) fn reconnected(&mut self, node: NodeId) -> bool {
+    /// Whether this is what heals the network.
+    pub(crate) fn network_back(&mut self, node: NodeId) -> bool {
         let outage = self.outages.entry(node).or_default();
         outage.network = outage.network.saturating_sub(1);
         outage.network == 0
     }
-    /// Whether anything keeps the node's heartbeats from the API server.
+    /// Whether the kubelet cannot reach the API server.
+    pub(crate) fn is_cut_off(&self, node: NodeId) -> bool {
+        self.outages.get(&node).is_some_and(|outage| outage.network > 0)
+    }
+    /// Whether anything keeps the node's kubelet from being heard.
     pub(crate) fn is_out(&self, node: NodeId) -> bool {
         self.outages.get(&node).is_some_and(|outage| outage.power > 0 || outage.kubelet > 0 || outage.network > 0)
     }

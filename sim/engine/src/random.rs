@@ -41,6 +41,7 @@ pub enum Purpose {
     KubeletPhases = 40,
     PodSyncJitter = 41,
     PreStop = 42,
+    Reconnect = 60,
     LeaderElection = 50,
     ApiLatency = 51,
 }

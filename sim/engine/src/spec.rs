@@ -275,6 +275,8 @@ settings! {
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
         crash_loop_back_off_max: SimDuration = s(300),
+        /// Longest back-off of a client that cannot reach the API server, which it may have to sit out once it could.
+        reconnect_back_off_max: SimDuration = s(30),
         /// Time from SIGTERM to exit of a workload that no behavior speaks of.
         default_stop: Distribution = Distribution::Constant(ms(500)),
     }
@@ -582,6 +584,19 @@ pub enum FaultTarget {
     ControlPlane,
 }
 
+/// cpu that pods use without any request being played, as an autoscaler is shown it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CpuLoad {
+    /// Whose.
+    pub selector: PodSelector,
+    /// Of all together, shared by those that are ready; zero gives each its own.
+    pub total_millis: i64,
+    /// Of each that is ready.
+    pub per_pod_millis: i64,
+    /// The most one can use.
+    pub cap_millis: Option<i64>,
+}
+
 /// Something an operator does, as kubectl would.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Step {
@@ -618,6 +633,8 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// Pods use so much cpu from now on.
+    SetLoad(CpuLoad),
 }
 
 /// A moment with a name, from which recovery is measured.

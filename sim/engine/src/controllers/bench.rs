@@ -334,9 +334,10 @@ impl Bench {
                 }
                 format!("scale {kind}/{key} to {replicas}")
             }
-            Write::HpaStatus { hpa, current, desired, scaled } => {
+            Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 self.store.update(hpa, |hpa| {
                     (hpa.current_replicas, hpa.desired_replicas) = (current, desired);
+                    hpa.conditions = conditions;
                     hpa.last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     true
                 });

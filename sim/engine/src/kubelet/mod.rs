@@ -386,7 +386,7 @@ impl Kubelets {
 
     fn node_added(&mut self, id: NodeId, view: View<'_>, out: &mut Effects) {
         if let Some(object) = view.store.nodes.get(id) {
-            let ticks = if view.now == SimTime::ZERO {
+            let ticks = if object.meta.creation == SimTime::ZERO {
                 Ticks::of_old(&object.meta.name, view.streams)
             } else {
                 Ticks::of_new(&object.meta.name, view.streams, view.now)

@@ -274,6 +274,9 @@ impl World {
     fn tell(&mut self, sink: &mut dyn TraceSink) {
         for record in self.records.drain(..) {
             sink.record(self.now, &record);
+            if let Some(told) = self.tap.as_mut().and_then(|tap| tap.hear_event(&record, self.now)) {
+                sink.record(self.now, &told);
+            }
         }
         self.records.shrink_to(KEPT);
     }
@@ -303,6 +306,7 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
+            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
             Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),

@@ -12,6 +12,7 @@ use crate::controllers::View;
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
 use crate::faults::{self, Struck};
+use crate::random::Purpose;
 use crate::spec::FaultAction;
 use crate::store::{NodeId, PodId};
 
@@ -112,9 +113,8 @@ impl World {
                 }
             }
             FaultAction::NodeNetworkPartition => {
-                if self.faults.reconnected(node) {
-                    self.kubelets.reconnected(node, view!(self), out);
-                    self.heartbeat_resumes(node, out);
+                if self.faults.network_back(node) {
+                    self.reconnect(node, out);
                 }
             }
             FaultAction::KubeletServiceKill => {
@@ -142,6 +142,30 @@ impl World {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }
             _ => {}
+        }
+    }
+
+    /// The network is there again; the kubelet's clients find out when their back-offs are over, its watches and
+    /// its heartbeats apart.
+    fn reconnect(&self, node: NodeId, out: &mut Effects) {
+        let settings = &self.spec.control_plane.kubelet;
+        let key = u64::from(node.number()) ^ self.now.as_nanos().rotate_left(20);
+        let mut stream = self.streams.stream(Purpose::Reconnect, key);
+        let mut wait = |longest: SimDuration| SimDuration::from_nanos(stream.below(longest.as_nanos().max(1)));
+        let (watches, heartbeats) = (wait(settings.reconnect_back_off_max), wait(settings.reconnect_back_off_max));
+        out.at(self.now + watches, Event::Reconnected(node, false));
+        out.at(self.now + heartbeats + wait(settings.node_status_update_frequency), Event::Reconnected(node, true));
+    }
+
+    /// A client of a kubelet that was cut off gets through.
+    pub(super) fn reconnected(&mut self, node: NodeId, heartbeats: bool, out: &mut Effects) {
+        if self.faults.is_cut_off(node) {
+            return; // The network went again meanwhile.
+        }
+        if heartbeats {
+            self.heartbeat_resumes(node, out);
+        } else {
+            self.kubelets.reconnected(node, view!(self), out);
         }
     }
 
