@@ -13,7 +13,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, kubelet-service-kill, node-drain, node-taint. Pods: pod-kill, container-kill.
+        /// Nodes: node-poweroff, node-restart, kubelet-service-kill, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,
@@ -29,6 +29,8 @@ fields! {
         downtime: Option<DurationText>,
         /// node-taint: the taint, `key=value:effect`.
         taint: Option<Part<TaintFields>>,
+        /// control-plane-kill: kube-scheduler, kube-controller-manager, kube-apiserver or etcd.
+        component: Option<String>,
         /// pod-kill: grace in seconds. Default 0: killed at once.
         grace_period: Option<DurationText>,
         /// container-kill: which containers; the first of them. Default the pod's first.

@@ -62,9 +62,18 @@ const EXPANDERS: &[(&str, ())] = &[("least-waste", ()), ("most-pods", ()), ("lea
 const COMPONENTS: &[Component] = &[
     component!("apiServer", "kube-apiserver.", api_server {
         "requestLatency" Time request_latency "From a request to its effect.",
+        "requestJitter" Law request_jitter "Added to requestLatency, drawn for each request.",
         "watchLatency" Time watch_latency "From the effect to those who watch.",
         "defaultNotReadyTolerationSeconds" Seconds default_not_ready_toleration_seconds "How long pods stay on a node that is not ready.",
         "defaultUnreachableTolerationSeconds" Seconds default_unreachable_toleration_seconds "How long pods stay on a node that cannot be reached.",
+    } not yet []),
+    component!("leaderElection", "Leader election of kube-scheduler and kube-controller-manager.", leader_election {
+        "leaderElect" Switch leader_elect "Whether they elect a leader at all.",
+        "leaseDuration" Time lease_duration "How long a lease must stand still before somebody else takes it.",
+        "renewDeadline" Time renew_deadline "How long a leader tries to renew its lease before it gives up.",
+        "retryPeriod" Period retry_period "From one attempt to take or renew a lease to the next.",
+        "schedulerReplicas" Count scheduler_replicas "Instances of kube-scheduler; the second is a standby.",
+        "controllerManagerReplicas" Count controller_manager_replicas "Instances of kube-controller-manager; the second is a standby.",
     } not yet []),
     component!("scheduler", "kube-scheduler's queue and client. What it decides by belongs to `policy`.", scheduler {
         "podInitialBackoffSeconds" Time pod_initial_backoff "First wait of a pod that found no node.",

@@ -8,8 +8,7 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str,
-    Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -36,7 +35,24 @@ pub(crate) enum Component {
     Kubectl,
 }
 
+/// A process of the control plane that remembers nothing once it has died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// kube-scheduler.
+    Scheduler,
+    /// kube-controller-manager, with all its controllers.
+    ControllerManager,
+}
+
 impl Component {
+    /// The process it is a part of, when that is one of the control plane.
+    pub(crate) const fn process(self) -> Option<Process> {
+        match self {
+            Self::Scheduler => Some(Process::Scheduler),
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler => None,
+            _ => Some(Process::ControllerManager),
+        }
+    }
     /// The name in events and records.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -104,7 +120,7 @@ pub(crate) enum Write {
     /// Replaces the endpoints of a Service.
     Endpoints(ServiceId, Vec<Endpoint>),
     /// Replaces a HorizontalPodAutoscaler's status fields.
-    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
+    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 3] },
     /// Creates a node.
     CreateNode(Box<Node>),
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
@@ -114,6 +130,8 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
+    /// Sets a node's MemoryPressure condition.
+    NodeMemoryPressure(NodeId, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.
@@ -176,6 +194,15 @@ pub(crate) struct Finally {
 }
 
 impl Write {
+    /// The pod that a kubelet speaks of.
+    pub(crate) fn pod(&self) -> Option<PodId> {
+        match self {
+            Self::PodStatus(pod, _) | Self::RemovePod(pod) => Some(*pod),
+            Self::Announced(write, _) => write.pod(),
+            _ => None,
+        }
+    }
+
     /// Tells a sync's last write why an earlier one was refused.
     pub(crate) fn learn(&mut self, why: &Str) {
         if let Self::ReplicaSetStatus(_, status) = self

@@ -38,6 +38,12 @@ pub enum Purpose {
     HpaPhase = 21,
     TieBreak = 22,
     Expander = 23,
+    KubeletPhases = 40,
+    PodSyncJitter = 41,
+    PreStop = 42,
+    Reconnect = 60,
+    LeaderElection = 50,
+    ApiLatency = 51,
 }
 
 /// The streams of one run.

@@ -19,6 +19,7 @@ mod client;
 mod delete;
 mod endpoints;
 mod evict;
+mod outage;
 mod processes;
 mod queues;
 mod setup;
@@ -45,7 +46,7 @@ use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
 use crate::controllers::{self, View};
-use crate::effects::{Component, Effects, Key, Refusal, WriteId};
+use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
@@ -58,6 +59,7 @@ use crate::traffic::{Signal, Traffic};
 pub use check::Violation;
 use client::{Clients, Request};
 use endpoints::Propagation;
+use outage::Outage;
 use queues::{Queues, Rest, Wave};
 use usage::Usage;
 use watch::Tap;
@@ -90,11 +92,14 @@ pub struct World {
     /// `None` when nothing sends requests.
     traffic: Option<Box<Traffic>>,
     faults: Faults,
+    outage: Outage,
 
     clients: Clients,
     queues: Queues,
     /// What has landed and is on its way to the watchers, with when it reaches them.
     news: VecDeque<(SimTime, Change)>,
+    /// How many of them have reached the watchers so far.
+    heard: u64,
     propagation: Propagation,
     usage: Usage,
     /// `None` when nobody asked for what the API tells.
@@ -169,9 +174,11 @@ impl World {
             metrics: PodMetrics::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Box::new(Traffic::new(&spec.traffic, streams))),
             faults: Faults::default(),
-            clients: Clients::new(&spec.control_plane),
+            outage: Outage::default(),
+            clients: Clients::new(&spec.control_plane, streams),
             queues: Queues::default(),
             news: VecDeque::new(),
+            heard: 0,
             propagation: Propagation::default(),
             usage: Usage::default(),
             tap: spec.watch.then(Box::default),
@@ -267,6 +274,9 @@ impl World {
     fn tell(&mut self, sink: &mut dyn TraceSink) {
         for record in self.records.drain(..) {
             sink.record(self.now, &record);
+            if let Some(told) = self.tap.as_mut().and_then(|tap| tap.hear_event(&record, self.now)) {
+                sink.record(self.now, &told);
+            }
         }
         self.records.shrink_to(KEPT);
     }
@@ -276,11 +286,14 @@ impl World {
         match event {
             Event::Sync(component, key) => self.sync(component, key, &mut out),
             Event::Write(id) => self.land(id, &mut out),
+            Event::Watch if self.outage.api_server_is_away() => {} // Heard when it is back.
             Event::Watch => self.watch(&mut out),
             Event::SchedulingCycle => self.scheduling.cycle(&mut *self.scheduler, view!(self), &mut out),
             Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
             Event::UnschedulableFlush => self.scheduling.unschedulable_flush(&*self.scheduler, view!(self), &mut out),
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
+            Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
+            Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
             Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
@@ -293,6 +306,8 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
+            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
+            Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),
             Event::Step(step) => self.operator_step(step, &mut out),
@@ -347,6 +362,9 @@ impl World {
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
+        if self.outage.api_server_is_away() {
+            return self.unanswered(Request { by, write, key }, out);
+        }
         let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
         if let Some(key) = key {
@@ -360,6 +378,22 @@ impl World {
         }
         if let Some((call, pod)) = call {
             self.scheduling.returned(call, pod, answer.is_ok(), &*self.scheduler, view!(self), out);
+        }
+    }
+
+    /// A request finds no API server: its key is synced again, or the request itself is made again.
+    fn unanswered(&mut self, Request { by, write, key }: Request, out: &mut Effects) {
+        if let Some(key) = key {
+            let why = Some("dial tcp: connect: connection refused".into());
+            let next = self.queues.landed(by, key, why, self.now, &mut self.calendar);
+            self.send(next, key);
+        } else if let (Component::Scheduler, Some((call, pod))) = (by, write.scheduler_call()) {
+            self.scheduling.returned(call, pod, false, &*self.scheduler, view!(self), out);
+        } else if by == Component::Kubectl {
+            let outcome = "The connection to the server was refused - did you specify the right host or port?".into();
+            self.records.push(Record::Step { step: "kubectl".into(), outcome });
+        } else {
+            self.outage.hold(Request { by, write, key });
         }
     }
 
@@ -386,18 +420,14 @@ impl World {
         while self.news.front().is_some_and(|(due, _)| *due <= self.now)
             && let Some((_, change)) = self.news.pop_front()
         {
-            let mut woken = std::mem::take(&mut self.woken);
-            controllers::interested(&change, &view!(self), &mut |component, key| woken.push((component, key)));
-            for (component, key) in woken.drain(..) {
-                self.queues.add(component, key, self.now, &mut self.calendar);
+            self.heard += 1;
+            if self.outage.hears(Process::ControllerManager, self.heard) {
+                self.manager_hears(&change, out);
             }
-            self.woken = woken;
-            self.scheduling.changed(&change, &mut *self.scheduler, view!(self), out);
+            if self.outage.hears(Process::Scheduler, self.heard) {
+                self.scheduling.changed(&change, &mut *self.scheduler, view!(self), out);
+            }
             self.kubelets.changed(&change, view!(self), out);
-            self.node_lifecycle.changed(&change, &view!(self), out);
-            self.taint_eviction.changed(&change, &view!(self), out);
-            self.pod_gc.changed(&change, &view!(self), out);
-            self.hpa.changed(&change, &view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
             match change {
@@ -410,6 +440,20 @@ impl World {
         if self.news.is_empty() {
             self.news.shrink_to(KEPT);
         }
+    }
+
+    /// The informers of kube-controller-manager.
+    fn manager_hears(&mut self, change: &Change, out: &mut Effects) {
+        let mut woken = std::mem::take(&mut self.woken);
+        controllers::interested(change, &view!(self), &mut |component, key| woken.push((component, key)));
+        for (component, key) in woken.drain(..) {
+            self.queues.add(component, key, self.now, &mut self.calendar);
+        }
+        self.woken = woken;
+        self.node_lifecycle.changed(change, &view!(self), out);
+        self.taint_eviction.changed(change, &view!(self), out);
+        self.pod_gc.changed(change, &view!(self), out);
+        self.hpa.changed(change, &view!(self), out);
     }
 
     /// Whether the traffic engine has something to tell before the next event; it is told then.

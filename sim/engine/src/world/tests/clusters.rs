@@ -177,7 +177,7 @@ fn a_container_that_crashes_is_started_again_and_again_ever_more_slowly() {
     let mut spec = small(400);
     spec.objects.deployments[0].replicas = 1;
     spec.behaviors.push(crate::spec::Behavior {
-        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1 }),
+        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1, times: None }),
         ..crate::spec::Behavior::default()
     });
     let run = run(spec);
@@ -312,4 +312,80 @@ fn a_deleted_namespace_is_emptied_pods_first_and_then_goes() {
     assert_eq!(run.world.store.namespaces.len() + run.world.store.pods.len() + run.world.store.deployments.len(), 0);
     let refused = run.all(|record| matches!(record, Record::Event { message, .. } if message.contains("being terminated")).then_some(()));
     assert!(refused.is_empty(), "a ReplicaSet keeps quiet about a namespace that goes: {refused:?}");
+}
+
+fn away(component: crate::spec::ControlPlaneComponent, at_s: u64, duration_s: u64) -> Fault {
+    Fault { target: FaultTarget::ControlPlane, ..fault(FaultAction::ControlPlaneKill(component), at_s, Some(duration_s), "") }
+}
+
+fn became_leader(run: &Run) -> Vec<u64> {
+    let times = run.all(|record| matches!(record, Record::Event { reason, .. } if &**reason == "LeaderElection").then_some(()));
+    times.iter().map(|(at, ())| at.as_secs()).collect()
+}
+
+#[test]
+fn without_a_scheduler_pods_stay_pending_until_its_lease_has_run_out_and_it_leads_again() {
+    let mut spec = small(200);
+    spec.faults.push(away(crate::spec::ControlPlaneComponent::KubeScheduler, 50, 30));
+    spec.steps.push(step(60, StepAction::Scale(Kind::Deployment, key("web"), 6)));
+    let run = run(spec);
+    let led = became_leader(&run);
+    assert!(led.len() == 1 && (95..=99).contains(&led[0]), "away for 30 s, and 15 s to 19.4 s for the lease: {led:?}");
+    let placed = run.all(|record| matches!(record, Record::PodScheduled { .. }).then_some(()));
+    assert_eq!(placed.len(), 6);
+    assert!(placed[3..].iter().all(|(at, ())| at.as_secs() >= led[0]), "{placed:?}");
+    assert_eq!(run.workload("default/web"), [6, 6, 6, 6, 6]);
+}
+
+#[test]
+fn a_standby_takes_over_sooner_than_a_crashed_leader_comes_back() {
+    let mut spec = small(200);
+    spec.control_plane.leader_election.controller_manager_replicas = 2;
+    spec.faults.push(away(crate::spec::ControlPlaneComponent::KubeControllerManager, 50, 100));
+    spec.faults.push(Fault {
+        target: FaultTarget::Pods(crate::spec::PodSelector::default()),
+        mode: FaultMode::All,
+        ..fault(FaultAction::PodKill { grace: SimDuration::ZERO }, 52, None, "")
+    });
+    let run = run(spec);
+    let led = became_leader(&run);
+    assert!(led.len() == 1 && (63..=70).contains(&led[0]), "{led:?}");
+    let made = run.all(|record| matches!(record, Record::PodCreated { .. }).then_some(()));
+    assert_eq!(made.len(), 6);
+    assert!(made[3].0.as_secs() >= led[0], "nobody replaced them before: {made:?}");
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+}
+
+#[test]
+fn nothing_lands_while_the_api_server_is_away_and_everything_does_afterwards() {
+    for (away_s, leaders) in [(8, 0), (120, 2)] {
+        let mut spec = small(400);
+        spec.faults.push(away(crate::spec::ControlPlaneComponent::KubeApiserver, 50, away_s));
+        spec.faults.push(Fault {
+            target: FaultTarget::Pods(crate::spec::PodSelector::default()),
+            mode: FaultMode::One,
+            ..fault(FaultAction::ContainerKill { container: None, exit_code: 1 }, 52, None, "")
+        });
+        let run = run(spec);
+        let inside = run.all(|record| {
+            matches!(record, Record::Container { .. } | Record::PodReady { .. } | Record::NodeReady { .. } | Record::Workload { .. })
+                .then_some(())
+        });
+        let inside: Vec<_> = inside.iter().filter(|(at, ())| (51..50 + away_s).contains(&at.as_secs())).collect();
+        assert!(inside.is_empty(), "{inside:?}");
+        assert_eq!(became_leader(&run).len(), leaders);
+        assert_eq!(run.world.store.pods.iter().map(|(_, pod)| pod.restart_count()).sum::<u32>(), 1, "probes and restarts go on");
+        assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+        let evicted = run.all(|record| matches!(record, Record::PodDeleting { .. }).then_some(()));
+        assert!(evicted.is_empty(), "a control plane that was cut off evicts nobody: {evicted:?}");
+    }
+}
+
+#[test]
+fn a_jitter_of_requests_changes_when_and_not_what() {
+    let mut spec = small(200);
+    spec.control_plane.api_server.request_jitter = Distribution::Exponential { mean: SimDuration::from_millis(20) };
+    spec.steps.push(step(60, StepAction::Scale(Kind::Deployment, key("web"), 6)));
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [6, 6, 6, 6, 6]);
 }
