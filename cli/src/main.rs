@@ -11,6 +11,7 @@ mod experiment;
 mod files;
 mod io;
 mod progress;
+mod rerun;
 mod results;
 mod verbs;
 

@@ -183,3 +183,79 @@ fn pods_of_other_schedulers_are_left_alone() {
     assert!(policy.is_responsible_for("default-scheduler"));
     assert!(!policy.is_responsible_for("packer"));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_explanation_says_what_is_decided_and_changes_nothing(mut snapshot in clusters(), queue in queues()) {
+        let make = || policy("default").expect("a known policy");
+        let (mut asked, mut silent) = (make(), make());
+        for pod in queue {
+            let explanation = asked.explain(&pod, &snapshot).expect("kube-scheduler explains itself");
+            let again = asked.explain(&pod, &snapshot);
+            prop_assert_eq!(again.as_ref(), Some(&explanation), "asked twice");
+            let decision = asked.schedule(&pod, &snapshot, Detail::Full);
+            prop_assert_eq!(&decision, &silent.schedule(&pod, &snapshot, Detail::Full), "asked or not");
+
+            let chosen = match &decision.outcome {
+                Outcome::Scheduled { node } => Some(snapshot.node(*node).name().clone()),
+                _ => None,
+            };
+            prop_assert_eq!(&explanation.chosen, &chosen);
+            prop_assert_eq!(explanation.scored.len(), decision.scores.len());
+            for node in &explanation.scored {
+                prop_assert_eq!(node.total, node.scores.iter().map(api::PluginScore::weighted).sum::<i64>());
+                let (_, scores) = decision.scores.iter().find(|(name, _)| *name == node.node).expect("a scored node");
+                prop_assert_eq!(node.total, scores.iter().map(|(_, score)| score).sum::<i64>());
+            }
+            if let Some(best) = explanation.scored.first() {
+                let of_chosen = explanation.scored.iter().find(|node| Some(&node.node) == chosen.as_ref()).map(|node| node.total);
+                prop_assert_eq!(of_chosen, Some(best.total));
+            }
+            if let Outcome::Scheduled { node } = decision.outcome {
+                snapshot.node_mut(node).add_pod(pod);
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_was_turned_down_has_every_objection_and_what_removes_it(mut snapshot in clusters(), queue in queues()) {
+        let mut policy = policy("default").expect("a known policy");
+        for pod in queue {
+            let explanation = policy.explain(&pod, &snapshot).expect("kube-scheduler explains itself");
+            let decision = policy.schedule(&pod, &snapshot, Detail::Full);
+            prop_assert_eq!(explanation.turned_down.len(), decision.rejections.len());
+            for node in &explanation.turned_down {
+                let (_, rejection) = decision.rejections.iter().find(|(name, _)| *name == node.node).expect("a rejected node");
+                let first = &node.objections[0];
+                prop_assert_eq!((&first.plugin, &first.reasons), (&rejection.plugin, &rejection.reasons));
+                for objection in &node.objections {
+                    prop_assert!(!objection.remedies.is_empty(), "{} has nothing to say of {}", objection.plugin, node.node);
+                }
+            }
+            let far = |at: usize| (explanation.turned_down[at].obstacles(), explanation.turned_down[at].missing_permille());
+            prop_assert!((1..explanation.turned_down.len()).all(|at| far(at - 1) <= far(at)), "nearest first");
+            if let Outcome::Scheduled { node } = decision.outcome {
+                snapshot.node_mut(node).add_pod(pod);
+            }
+        }
+    }
+
+    #[test]
+    fn a_priority_that_is_said_to_do_does(mut snapshot in clusters(), queue in queues()) {
+        let mut policy = policy("default").expect("a known policy");
+        for mut pod in queue {
+            let explanation = policy.explain(&pod, &snapshot).expect("kube-scheduler explains itself");
+            if let Some(instead) = explanation.hypothetical {
+                let mut spec = (*pod.spec).clone();
+                spec.priority = instead.priority_above.unwrap_or(spec.priority - 1) + 1;
+                pod.spec = spec.into();
+                let outcome = policy.schedule(&pod, &snapshot, Detail::Outcome).outcome;
+                prop_assert!(matches!(outcome, Outcome::Unschedulable { preemption: Some(_), .. }), "{:?}", outcome);
+            } else if let Outcome::Scheduled { node } = policy.schedule(&pod, &snapshot, Detail::Outcome).outcome {
+                snapshot.node_mut(node).add_pod(pod);
+            }
+        }
+    }
+}

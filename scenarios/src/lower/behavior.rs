@@ -83,8 +83,8 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     };
     let service = place.and_then(|place| service(cx, catalog, &place, flat));
     let (service, timeout, unset) = service.map_or((None, None, Unset::new()), |(service, timeout, unset)| (Some(service), timeout, unset));
-    let behavior =
-        Behavior { selector: selector?, image_pull, ready_after, never_ready: fields.never_ready.unwrap_or(false), stop, crash, service };
+    let never_ready = fields.never_ready.unwrap_or(false);
+    let behavior = Behavior { selector: selector?, image_pull, ready_after, never_ready, stop, crash, service, ..Behavior::default() };
     Some((behavior, timeout, unset))
 }
 
@@ -121,7 +121,7 @@ fn whose(cx: &mut Cx<'_>, fields: &format::Behavior, path: &Pointer) -> Option<P
 fn crash(cx: &mut Cx<'_>, path: &Pointer) -> Option<Crash> {
     let fields: format::Crash = cx.read(path)?;
     let after = law(cx, &path.key("after"), Bare::Constant)?;
-    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1) })
+    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1), times: None })
 }
 
 /// The default of `queueLimit`, as Envoy's max_pending_requests.

@@ -111,7 +111,7 @@ impl OwnTerm {
 fn keeps_away<'a>(near: impl Iterator<Item = &'a PodInfo>, why: &str, key: &Str, node: &NodeInfo) -> Option<Remedy> {
     let names = wording::pods(near);
     let value = node.labels().get(key)?;
-    (!names.is_empty()).then(|| Remedy::new(format!("{names} {why} {}", wording::domain(key, value))))
+    (!names.is_empty()).then(|| Remedy::new(format!("{why} {names}, in {}", wording::domain(key, value))))
 }
 
 fn matches_all(terms: &[OwnTerm], target: &PodInfo) -> bool {
@@ -294,15 +294,15 @@ impl FilterPlugin for InterPodAffinity {
         }
         for term in &*counts.anti_affinity_terms {
             let near = wording::same_domain(nodes, node, &term.key).flat_map(|node| &node.pods).filter(|other| term.matches(other));
-            missing.extend(keeps_away(near, "is near, which the pod's anti-affinity forbids:", &term.key, node));
+            missing.extend(keeps_away(near, "its anti-affinity forbids", &term.key, node));
         }
-        for (key, _) in &counts.existing_anti_affinity {
+        for key in counts.existing_anti_affinity.keys() {
             let forbids = |other: &&PodInfo| {
                 let terms = required(other.spec.affinity.pod_anti.as_ref()).iter().filter(|term| term.topology_key == *key);
                 terms.into_iter().any(|term| matches(term, &other.key.namespace, pod, &counts.namespace_labels))
             };
             let near = wording::same_domain(nodes, node, key).flat_map(|node| &node.pods).filter(forbids);
-            missing.extend(keeps_away(near, "keeps such pods away:", key, node));
+            missing.extend(keeps_away(near, "kept away by", key, node));
         }
         missing
     }

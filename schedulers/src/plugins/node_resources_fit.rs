@@ -146,7 +146,7 @@ fn shortage(name: &ResourceName, request: i64, node: &NodeInfo) -> Option<Remedy
     let shown = |amount: i64| wording::amount(name, amount);
     (request > 0 && request > free).then(|| {
         let text = if request > allocatable {
-            format!("{} {name} short even were it empty: asks {} of {}", shown(request - allocatable), shown(request), shown(allocatable))
+            format!("{} {name} short even were it empty: asks {}, has {}", shown(request - allocatable), shown(request), shown(allocatable))
         } else {
             format!("{} {name} short: asks {}, {} of {} free", shown(request - free), shown(request), shown(free), shown(allocatable))
         };

@@ -171,8 +171,8 @@ pub struct Room {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hypothetical {
-    /// The pod would need more than this.
-    pub priority_above: i32,
+    /// The pod would need more than this; `None` when its own is enough.
+    pub priority_above: Option<i32>,
     /// The pod's own says that it preempts nobody.
     pub never_preempts: bool,
     /// Where room would be made.

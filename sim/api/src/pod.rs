@@ -585,6 +585,17 @@ pub enum ContainerState {
     },
 }
 
+/// How a container ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Termination {
+    /// Exit code.
+    pub exit_code: i32,
+    /// Completed, Error, OOMKilled, …
+    pub reason: &'static str,
+    /// End.
+    pub finished: SimTime,
+}
+
 /// What the kubelet reports of one container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContainerStatus {
@@ -596,6 +607,8 @@ pub struct ContainerStatus {
     pub started: bool,
     /// How often it was started again.
     pub restart_count: u32,
+    /// How it ended before (`lastState.terminated`).
+    pub last: Option<Box<Termination>>,
     /// Requests the kubelet has applied (`status.containerStatuses[].resources.requests`), when they are reported.
     pub requests: Option<Box<ResourceList>>,
     /// `status.containerStatuses[].allocatedResources`, when reported.
@@ -607,6 +620,8 @@ pub struct ContainerStatus {
 pub struct PodConditions {
     /// PodScheduled.
     pub scheduled: Condition,
+    /// PodReadyToStartContainers; `None` until a kubelet says so. It has no reason.
+    pub ready_to_start_containers: Option<bool>,
     /// Initialized.
     pub initialized: Condition,
     /// ContainersReady.

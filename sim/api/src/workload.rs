@@ -380,6 +380,8 @@ pub struct HorizontalPodAutoscaler {
     pub desired_replicas: i32,
     /// When it last scaled.
     pub last_scale: Option<SimTime>,
+    /// Conditions AbleToScale, ScalingActive and ScalingLimited, those that there are: status and reason.
+    pub conditions: [Option<(crate::ConditionStatus, &'static str)>; 3],
 }
 
 /// A PodDisruptionBudget.

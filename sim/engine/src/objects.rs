@@ -105,7 +105,7 @@ kinds! {
     PriorityClass: PriorityClass, priority_classes, [];
     PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
     Service: Service, services, [];
-    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale];
+    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
     StatefulSet: StatefulSet, stateful_sets, [status];
     ControllerRevision: ControllerRevision, controller_revisions, [];
     StorageClass: StorageClass, storage_classes, [];

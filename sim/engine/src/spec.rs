@@ -265,10 +265,28 @@ settings! {
         default_image_pull: Distribution = Distribution::Constant(s(3)),
         /// From a pulled image to a running container.
         container_start: Distribution = Distribution::Constant(ms(300)),
+        /// `syncFrequency`: a pod is looked at again after this, and up to half as much more.
+        sync_frequency: SimDuration = s(60),
+        /// Size of an image of which nothing is known.
+        default_image_size_bytes: i64 = 52_428_800,
+        /// `evictionHard[memory.available]`, in bytes.
+        eviction_hard_memory_available_bytes: i64 = 100 << 20,
+        /// `evictionMinimumReclaim[memory.available]`, in bytes.
+        eviction_minimum_reclaim_memory_bytes: i64 = 0,
+        /// `evictionPressureTransitionPeriod`.
+        eviction_pressure_transition_period: SimDuration = s(300),
+        /// `shutdownGracePeriod`; zero means that a shutdown waits for no pod.
+        shutdown_grace_period: SimDuration = s(0),
+        /// `shutdownGracePeriodCriticalPods`, the last part of it.
+        shutdown_grace_period_critical_pods: SimDuration = s(0),
+        /// `shutdownGracePeriodByPodPriority`, instead of both: from this priority on, so long.
+        shutdown_grace_period_by_pod_priority: Vec<(i32, SimDuration)> = Vec::new(),
         /// First back-off of a crashing container.
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
         crash_loop_back_off_max: SimDuration = s(300),
+        /// Longest back-off of a client that cannot reach the API server, which it may have to sit out once it could.
+        reconnect_back_off_max: SimDuration = s(30),
         /// Time from SIGTERM to exit of a workload that no behavior speaks of.
         default_stop: Distribution = Distribution::Constant(ms(500)),
     }
@@ -322,8 +340,13 @@ pub struct PodSelector {
 pub struct Behavior {
     /// Whose.
     pub selector: PodSelector,
+    /// Which container its process fields (`ready_after` to `pre_stop`) are about; `None` means every container but
+    /// init containers and sidecars, which only learn how they stop.
+    pub container: Option<Str>,
     /// Pull time of each image that the node does not have.
     pub image_pull: Option<Distribution>,
+    /// Pulls fail after their pull time, with this text of the runtime.
+    pub image_pull_error: Option<Str>,
     /// From the container's start until it could answer a readiness probe.
     pub ready_after: Option<Distribution>,
     /// It never gets ready.
@@ -332,8 +355,19 @@ pub struct Behavior {
     pub stop: Option<Distribution>,
     /// It exits by itself after this, again after each restart.
     pub crash: Option<Crash>,
+    /// Memory of its process over time. `None` means that it matters to nobody.
+    pub memory: Option<MemoryUse>,
+    /// Time of a preStop hook that is not a sleep.
+    pub pre_stop: Option<Distribution>,
     /// How it answers requests.
     pub service: Option<ServiceBehavior>,
+}
+
+/// Memory that a container's process uses.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct MemoryUse {
+    /// Bytes from so long after its start on, ascending; in a straight line from point to point.
+    pub points: Vec<(SimDuration, i64)>,
 }
 
 /// A container that exits by itself.
@@ -343,6 +377,8 @@ pub struct Crash {
     pub after: Distribution,
     /// With this code.
     pub exit_code: i32,
+    /// Only its first so many starts; later ones run for ever. `None` means every start.
+    pub times: Option<u32>,
 }
 
 /// How a workload answers requests (traffic/TRAFFIC-MODEL: section 3 and 7).
@@ -489,6 +525,9 @@ pub enum FaultAction {
     NodePoweroff,
     /// The node restarts: as power-off, coming back by itself after this time.
     NodeRestart(SimDuration),
+    /// The node is shut down in order: its kubelet ends pods as its shutdown grace periods say, then the power
+    /// goes. Undone: it boots with the same name.
+    NodeShutdown,
     /// The kubelet stops; containers go on. Undone: it starts again.
     KubeletServiceKill,
     /// The node's kubelet cannot reach the API server, nor the API server the kubelet; pods go on. Undone: the
@@ -570,6 +609,19 @@ pub enum FaultTarget {
     ControlPlane,
 }
 
+/// cpu that pods use without any request being played, as an autoscaler is shown it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CpuLoad {
+    /// Whose.
+    pub selector: PodSelector,
+    /// Of all together, shared by those that are ready; zero gives each its own.
+    pub total_millis: i64,
+    /// Of each that is ready.
+    pub per_pod_millis: i64,
+    /// The most one can use.
+    pub cap_millis: Option<i64>,
+}
+
 /// Something an operator does, as kubectl would.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Step {
@@ -606,6 +658,8 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// Pods use so much cpu from now on.
+    SetLoad(CpuLoad),
 }
 
 /// A moment with a name, from which recovery is measured.

@@ -156,8 +156,8 @@ fn hypothetical(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot) ->
     let settings = Settings { tie_break: TieBreak::Name, detail: Detail::Outcome };
     let attempt = super::attempt(profile, &ambitious, snapshot, &settings, &mut 0, &mut Scratch::default());
     let (chosen, ..) = attempt.preemption?;
-    let priority_above = chosen.victims.first()?.spec.priority;
+    let highest = chosen.victims.first()?.spec.priority;
+    let priority_above = (pod.spec.priority <= highest).then_some(highest);
     let never_preempts = pod.spec.preemption_policy == PreemptionPolicy::Never;
-    let is_too_low = pod.spec.priority <= priority_above;
-    (is_too_low || never_preempts).then(|| Hypothetical { priority_above, never_preempts, room: room(&chosen, snapshot) })
+    (priority_above.is_some() || never_preempts).then(|| Hypothetical { priority_above, never_preempts, room: room(&chosen, snapshot) })
 }

@@ -95,14 +95,14 @@ impl World {
             Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
             Write::Scale(kind, key, replicas) => self.scale(kind, &key, replicas),
             Write::Endpoints(service, endpoints) => self.set_endpoints(service, endpoints),
-            Write::HpaStatus { hpa, current, desired, scaled } => {
+            Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 let now = self.now;
                 let exists = self.store.hpas.get(hpa).is_some();
                 self.store.update(hpa, |hpa| {
                     let last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     let before = (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale);
                     (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale) = (current, desired, last_scale);
-                    before != (current, desired, last_scale)
+                    replace(&mut hpa.conditions, conditions) || before != (current, desired, last_scale)
                 });
                 exists
             }
@@ -118,6 +118,7 @@ impl World {
                 }
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
+            Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
@@ -240,7 +241,9 @@ impl World {
             let ready = &mut pod.status.conditions.ready;
             let changes = ready.status.is_true();
             if changes {
-                *ready = condition(ConditionStatus::False, reason, now);
+                // The node controller changes the status and leaves the reason, of which a ready pod has none.
+                // Upstream: pkg/controller/util/node/controller_utils.go (MarkPodsNotReady).
+                *ready = condition(ConditionStatus::False, "", now);
             }
             changes
         });

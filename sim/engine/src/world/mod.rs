@@ -277,6 +277,9 @@ impl World {
     fn tell(&mut self, sink: &mut dyn TraceSink) {
         for record in self.records.drain(..) {
             sink.record(self.now, &record);
+            if let Some(told) = self.tap.as_mut().and_then(|tap| tap.hear_event(&record, self.now)) {
+                sink.record(self.now, &told);
+            }
         }
         self.records.shrink_to(KEPT);
     }
@@ -292,6 +295,8 @@ impl World {
             Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
             Event::UnschedulableFlush => self.scheduling.unschedulable_flush(&*self.scheduler, view!(self), &mut out),
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
+            Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
+            Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
             Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
@@ -306,6 +311,7 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
+            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
             Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),

@@ -6,13 +6,15 @@
 //!
 //! Invariants: the tap only reads; a run with it makes the same other records as a run without.
 //!
-//! Not here: Kubernetes Events, which are records of their own.
+//! Events are told as their recorders write them: equal ones are counted, many similar ones combined, and an
+//! object that too many are told of is passed over for a while.
 
 use std::collections::BTreeMap;
 
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, Deployment, Endpoint, HorizontalPodAutoscaler, Kind,
-    Node, ObjectKey, ObjectMeta, Pod, ReplicaSet, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, WorkloadCondition,
+    Node, ObjectKey, ObjectMeta, Pod, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime, StatefulSet, StatefulSetUpdateStrategy,
+    Str, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
@@ -27,6 +29,7 @@ type Facts = Map<String, Value>;
 #[derive(Default)]
 pub(super) struct Tap {
     told: BTreeMap<(&'static str, ObjectKey), Facts>,
+    recorders: Recorders,
 }
 
 impl Tap {
@@ -57,6 +60,10 @@ impl Tap {
             }
             Change::ObjectDeleted(AnyObject::StatefulSet(gone)) => self.gone("StatefulSet", &gone.meta, records),
             Change::ObjectDeleted(AnyObject::ControllerRevision(gone)) => self.gone("ControllerRevision", &gone.meta, records),
+            Change::Object(Kind::ResourceQuota, number) => {
+                self.see(store.resource_quotas.get(Id::new(*number)).map(resource_quota), records);
+            }
+            Change::ObjectDeleted(AnyObject::ResourceQuota(gone)) => self.gone("ResourceQuota", &gone.meta, records),
             Change::Object(..) | Change::ObjectDeleted(_) => {}
         }
     }
@@ -160,6 +167,9 @@ fn pod_conditions(pod: &Pod) -> Value {
             told.insert(name.into(), status_text(condition.status, &condition.reason));
         }
     }
+    if let Some(ready) = conditions.ready_to_start_containers {
+        told.insert("PodReadyToStartContainers".into(), json!(if ready { "True" } else { "False" }));
+    }
     if !conditions.disruption_target.is_empty() {
         told.insert("DisruptionTarget".into(), json!(format!("True:{}", conditions.disruption_target)));
     }
@@ -173,7 +183,8 @@ fn containers(pod: &Pod) -> Value {
 }
 
 fn container(status: &ContainerStatus) -> Value {
-    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": Value::Null })
+    let last = status.last.as_ref().map(|ended| format!("terminated:{}:{}", ended.reason, ended.exit_code));
+    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": last })
 }
 
 fn state_text(state: &ContainerState) -> String {
@@ -225,7 +236,11 @@ fn workload_conditions<const N: usize>(conditions: [(&str, Option<&WorkloadCondi
 
 fn deployment(deployment: &Deployment) -> Projected {
     let status = &deployment.status;
-    let conditions = [("Available", status.available_condition.as_ref()), ("Progressing", status.progressing.as_ref())];
+    let conditions = [
+        ("Available", status.available_condition.as_ref()),
+        ("Progressing", status.progressing.as_ref()),
+        ("ReplicaFailure", status.replica_failure.as_ref()),
+    ];
     project(
         "Deployment",
         &deployment.meta,
@@ -261,7 +276,14 @@ fn replica_set(set: &ReplicaSet) -> Projected {
         "terminatingReplicas": status.terminating,
     });
     let revision = if set.revision == 0 { Value::Null } else { json!(set.revision.to_string()) };
-    let facts = [("specReplicas", json!(set.replicas)), ("revision", revision), ("image", json!(images)), ("status", counts)];
+    let conditions = workload_conditions([("ReplicaFailure", status.replica_failure.as_ref())]);
+    let facts = [
+        ("specReplicas", json!(set.replicas)),
+        ("revision", revision),
+        ("image", json!(images)),
+        ("status", counts),
+        ("conditions", conditions),
+    ];
     project("ReplicaSet", &set.meta, facts)
 }
 
@@ -315,9 +337,112 @@ fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {
 
 fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
     let facts = [
-        ("currentReplicas", json!(hpa.current_replicas)),
+        ("currentReplicas", if hpa.current_replicas == 0 { Value::Null } else { json!(hpa.current_replicas) }),
         ("desiredReplicas", json!(hpa.desired_replicas)),
         ("lastScaleTime", json!(hpa.last_scale.map(SimTime::as_secs))),
+        ("conditions", autoscaler_conditions(hpa)),
     ];
     project("HPA", &hpa.meta, facts)
+}
+
+fn autoscaler_conditions(hpa: &HorizontalPodAutoscaler) -> Value {
+    let named = ["AbleToScale", "ScalingActive", "ScalingLimited"].into_iter().zip(hpa.conditions);
+    Value::Object(named.filter_map(|(name, told)| told.map(|(status, reason)| (name.to_owned(), status_text(status, reason)))).collect())
+}
+
+fn resource_quota(quota: &ResourceQuota) -> Projected {
+    let list = |list: &QuotaList| -> Value {
+        Value::Object(list.iter().map(|(name, amount)| (name.to_string(), json!(quota_text(name, *amount)))).collect())
+    };
+    let used = quota.status.as_ref().map_or(Value::Null, |status| list(&status.used));
+    project("ResourceQuota", &quota.meta, [("hard", list(&quota.hard)), ("used", used)])
+}
+
+/// Similar Events with other messages that are told one by one. Upstream: client-go/tools/record/events_cache.go.
+const ONE_BY_ONE: usize = 10;
+/// What the others are counted as.
+const COMBINED: &str = "(combined from similar events)";
+/// How long they count as similar.
+const SIMILAR_FOR: SimDuration = SimDuration::from_secs(600);
+/// Events of one object by one component that are told at once.
+const BURST: u32 = 25;
+/// After those, one is told every so often.
+const REFILL: SimDuration = SimDuration::from_secs(300);
+/// The one component that tells its Events through events.k8s.io, without a count.
+const WITHOUT_COUNT: &str = "default-scheduler";
+
+/// What the components' event recorders remember.
+#[derive(Default)]
+struct Recorders {
+    /// Messages of similar Events (source, object, type, reason), and when the last of them was told.
+    similar: BTreeMap<[Str; 4], (Vec<Str>, SimTime)>,
+    /// How often an Event was told.
+    counts: BTreeMap<([Str; 4], Str), u64>,
+    /// Tokens (source, object, type), and since when they are counted.
+    tokens: BTreeMap<[Str; 3], (f64, SimTime)>,
+}
+
+impl Tap {
+    /// Tells of an Event, if its recorder does.
+    pub(super) fn hear_event(&mut self, record: &Record, now: SimTime) -> Option<Record> {
+        // Upstream: EventCorrelate combines, counts, and then asks the spam filter.
+        let Record::Event { kind, reason, object, message, source } = record else { return None };
+        let name: Str = object.split_once('/').map_or(&**object, |(_, name)| name).into();
+        let key = [source.clone(), object.clone(), kind.clone(), reason.clone()];
+        let told = |ev: &str, set| Some(Record::Watch { kind: "Event".into(), name: name.clone(), ev: ev.into(), set });
+        let mut facts = Facts::from_iter([
+            ("type".to_owned(), json!(kind)),
+            ("reason".to_owned(), json!(reason)),
+            ("object".to_owned(), json!(object)),
+            ("message".to_owned(), json!(message)),
+            ("source".to_owned(), json!(source)),
+        ]);
+        if &**source == WITHOUT_COUNT {
+            return told("ADDED", facts);
+        }
+        let is_combined = self.recorders.is_combined(&key, message, now);
+        let counted = if is_combined { COMBINED.into() } else { message.clone() };
+        let count = self.recorders.counts.entry((key, counted)).or_default();
+        *count += 1;
+        let count = *count;
+        if !self.recorders.has_token([source.clone(), object.clone(), kind.clone()], now) {
+            return None;
+        }
+        if is_combined {
+            facts.insert("message".to_owned(), json!(format!("{COMBINED}: {message}")));
+        }
+        facts.insert("count".to_owned(), json!(count));
+        if count == 1 { told("ADDED", facts) } else { told("MODIFIED", facts) }
+    }
+}
+
+impl Recorders {
+    /// Whether the message is one of too many similar ones, which are counted together.
+    fn is_combined(&mut self, key: &[Str; 4], message: &Str, now: SimTime) -> bool {
+        let (messages, last) = self.similar.entry(key.clone()).or_default();
+        if now.since(*last) > SIMILAR_FOR {
+            messages.clear();
+        }
+        *last = now;
+        if !messages.contains(message) {
+            messages.push(message.clone());
+        }
+        let is_combined = messages.len() >= ONE_BY_ONE;
+        if is_combined {
+            messages.remove(0);
+        }
+        is_combined
+    }
+
+    fn has_token(&mut self, key: [Str; 3], now: SimTime) -> bool {
+        let (tokens, since) = self.tokens.entry(key).or_insert((f64::from(BURST), now));
+        let refilled = *tokens + now.since(*since).as_secs_f64() / REFILL.as_secs_f64();
+        *since = now;
+        *tokens = refilled.min(f64::from(BURST));
+        let has = *tokens >= 1.0;
+        if has {
+            *tokens -= 1.0;
+        }
+        has
+    }
 }
