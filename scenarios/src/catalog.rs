@@ -77,6 +77,19 @@ impl<'o> Catalog<'o> {
             let template = &found.object.template;
             add(Kind::StatefulSet, &found.meta, &template.labels, &template.spec, found.replicas, &found.origin, TEMPLATE);
         }
+        for found in &objects.daemon_sets {
+            let template = &found.object.template;
+            add(Kind::DaemonSet, &found.meta, &template.labels, &template.spec, 0, &found.origin, TEMPLATE);
+        }
+        for found in &objects.jobs {
+            let template = &found.object.spec.template;
+            add(Kind::Job, &found.meta, &template.labels, &template.spec, found.spec.parallelism, &found.origin, TEMPLATE);
+        }
+        for found in &objects.cron_jobs {
+            let template = &found.object.job_spec.template;
+            let path = "/spec/jobTemplate/spec/template/spec";
+            add(Kind::CronJob, &found.meta, &template.labels, &template.spec, found.job_spec.parallelism, &found.origin, path);
+        }
         for found in &objects.other_workloads {
             let template = &found.object.template;
             add(found.kind, &found.object.meta, &template.labels, &template.spec, found.object.replicas, &found.origin, TEMPLATE);
@@ -216,6 +229,9 @@ pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
         deployments: plain(&objects.deployments),
         replica_sets: plain(&objects.replica_sets),
         stateful_sets: plain(&objects.stateful_sets),
+        daemon_sets: plain(&objects.daemon_sets),
+        jobs: plain(&objects.jobs),
+        cron_jobs: plain(&objects.cron_jobs),
         storage_classes: plain(&objects.storage_classes),
         csi_drivers: plain(&objects.csi_drivers),
         csi_nodes: plain(&objects.csi_nodes),

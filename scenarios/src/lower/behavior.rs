@@ -1,7 +1,7 @@
 //! What manifests do not say about workloads.
 
 use api::{ObjectKey, SimDuration};
-use engine::spec::{Behavior, Call, CancelOnTimeout, Client, Crash, PodSelector, ServiceBehavior};
+use engine::spec::{Behavior, Call, CancelOnTimeout, Client, Crash, MemoryUse, PodSelector, ServiceBehavior};
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
 
@@ -69,7 +69,14 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let image_pull = law_at(startup.is_some_and(|startup| startup.image_pull.is_some()), at.key("imagePull"));
     let ready_after = law_at(startup.is_some_and(|startup| startup.ready.is_some()), at.key("ready"));
     let stop = law_at(fields.stop.is_some(), path.key("stop"));
+    let pre_stop = law_at(fields.pre_stop.is_some(), path.key("preStop"));
+    let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0, times: None });
+    let memory = fields.memory_over_time.is_some().then(|| memory_over_time(cx, &path.key("memoryOverTime"))).flatten();
     let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
+    if completes.is_some() && crash.is_some() {
+        cx.error("WT0117", "`completes` and `crash` exclude each other", "a container ends in one way", &path.key("completes"));
+    }
+    let crash = crash.or(completes);
     let flat = cx.value(path).is_some_and(has_flat_service);
     let place = match (fields.service.is_some(), flat) {
         (true, true) => {
@@ -84,7 +91,21 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let service = place.and_then(|place| service(cx, catalog, &place, flat));
     let (service, timeout, unset) = service.map_or((None, None, Unset::new()), |(service, timeout, unset)| (Some(service), timeout, unset));
     let never_ready = fields.never_ready.unwrap_or(false);
-    let behavior = Behavior { selector: selector?, image_pull, ready_after, never_ready, stop, crash, service, ..Behavior::default() };
+    let container = fields.container.as_deref().map(Into::into);
+    let image_pull_error = startup.and_then(|startup| startup.image_pull_error.as_deref()).map(Into::into);
+    let behavior = Behavior {
+        selector: selector?,
+        image_pull,
+        ready_after,
+        never_ready,
+        stop,
+        crash,
+        service,
+        container,
+        image_pull_error,
+        pre_stop,
+        memory,
+    };
     Some((behavior, timeout, unset))
 }
 
@@ -118,10 +139,25 @@ fn whose(cx: &mut Cx<'_>, fields: &format::Behavior, path: &Pointer) -> Option<P
     }
 }
 
+fn memory_over_time(cx: &mut Cx<'_>, path: &Pointer) -> Option<MemoryUse> {
+    let mut points: Vec<(SimDuration, i64)> = Vec::new();
+    for at in cx.items(path) {
+        let fields: format::MemoryPoint = cx.read(&at)?;
+        let after = cx.duration(&fields.after, &at.key("after"))?;
+        let bytes = super::cluster::memory(cx, &fields.bytes, &at.key("bytes"))?;
+        if points.last().is_some_and(|(before, _)| *before >= after) {
+            cx.error("WT0118", "the points do not go up in time", "later than the point before it", &at.key("after"));
+            return None;
+        }
+        points.push((after, bytes));
+    }
+    Some(MemoryUse { points })
+}
+
 fn crash(cx: &mut Cx<'_>, path: &Pointer) -> Option<Crash> {
     let fields: format::Crash = cx.read(path)?;
     let after = law(cx, &path.key("after"), Bare::Constant)?;
-    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1), times: None })
+    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1), times: fields.times })
 }
 
 /// The default of `queueLimit`, as Envoy's max_pending_requests.

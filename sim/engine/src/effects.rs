@@ -8,7 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -33,6 +34,10 @@ pub(crate) enum Component {
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    DaemonSet,
+    Job,
+    CronJob,
+    TtlAfterFinished,
     ResourceQuota,
     Namespace,
     ClusterAutoscaler,
@@ -76,6 +81,10 @@ impl Component {
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::DaemonSet => "daemonset-controller",
+            Self::Job => "job-controller",
+            Self::CronJob => "cronjob-controller",
+            Self::TtlAfterFinished => "ttl-after-finished-controller",
             Self::ResourceQuota => "resourcequota-controller",
             Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",

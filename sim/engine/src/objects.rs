@@ -18,6 +18,8 @@ pub(crate) enum Part {
     Spec,
     /// The status alone.
     Status,
+    /// The status again, after the same writer's last one; refused only when the spec has changed meanwhile.
+    NextStatus,
 }
 
 /// A kind of the list.
@@ -111,6 +113,9 @@ kinds! {
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
+    DaemonSet: DaemonSet, daemon_sets, [status];
+    Job: Job, jobs, [status];
+    CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, LimitRange, Namespace, Node,
-    ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet, ResourceQuota,
-    Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
+    LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
+    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -50,6 +50,9 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
+    pub daemon_sets: Vec<DaemonSet>,
+    pub jobs: Vec<Job>,
+    pub cron_jobs: Vec<CronJob>,
     pub stateful_sets: Vec<StatefulSet>,
     pub storage_classes: Vec<StorageClass>,
     pub csi_drivers: Vec<CsiDriver>,
@@ -175,6 +178,8 @@ settings! {
         burst: u32 = 100,
         /// Time one scheduling cycle takes.
         cycle_time: SimDuration = ms(1),
+        /// Which of several best nodes is taken: upstream, name or random.
+        tie_break: Str = "upstream".into(),
     }
 }
 settings! {
@@ -184,6 +189,8 @@ settings! {
         kube_api_qps: f64 = 20.0,
         /// `--kube-api-burst`.
         kube_api_burst: u32 = 30,
+        /// What its clock shows at time zero: time since the Unix epoch. Schedules are by this clock.
+        clock_start: SimDuration = s(0),
     }
 }
 settings! {
@@ -648,6 +655,8 @@ pub enum StepAction {
     RolloutUndo(Kind, ObjectKey, Option<u64>),
     /// `kubectl rollout restart`.
     RolloutRestart(Kind, ObjectKey),
+    /// `kubectl patch` of `spec.suspend` of a Job or CronJob.
+    Suspend(Kind, ObjectKey, bool),
     /// `kubectl rollout pause` (true) or `resume` (false).
     RolloutPause(Kind, ObjectKey, bool),
     /// `kubectl cordon` (true) or `uncordon` (false).

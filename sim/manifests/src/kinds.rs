@@ -79,7 +79,7 @@ pub(crate) const NOT_SIMULATED: &[(&str, &str)] = &[
 pub(crate) const FAULT_GROUP: &str = "chaos-mesh.org";
 
 /// Kinds that make pods and whose controller is not simulated.
-pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::DaemonSet, Kind::Job, Kind::CronJob, Kind::ReplicationController];
+pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::ReplicationController];
 
 /// Files that look like manifests and are not, by the group of their apiVersion, with what to do.
 pub(crate) const NOT_OBJECTS: &[(&str, &str)] = &[

@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
-    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service,
-    StatefulSet, StorageClass, Str,
+    ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
+    Namespace, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
+    ResourceQuota, Service, StatefulSet, StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -99,7 +99,10 @@ pub struct Objects {
     pub deployments: Vec<Found<Deployment>>,
     pub replica_sets: Vec<Found<ReplicaSet>>,
     pub stateful_sets: Vec<Found<StatefulSet>>,
-    /// DaemonSets, Jobs, CronJobs and ReplicationControllers.
+    pub daemon_sets: Vec<Found<DaemonSet>>,
+    pub jobs: Vec<Found<Job>>,
+    pub cron_jobs: Vec<Found<CronJob>>,
+    /// ReplicationControllers.
     pub other_workloads: Vec<FoundWorkload>,
     pub services: Vec<Found<Service>>,
     pub horizontal_pod_autoscalers: Vec<Found<HorizontalPodAutoscaler>>,

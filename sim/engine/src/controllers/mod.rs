@@ -10,6 +10,7 @@
 use api::{ObjectKey, ObjectMeta, OwnerReference, SimTime};
 
 use crate::effects::{Component, Effects, Key};
+use crate::objects::Kept;
 use crate::random::Streams;
 use crate::spec::ControlPlane;
 use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
@@ -17,21 +18,26 @@ use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, Statef
 #[cfg(test)]
 mod bench;
 pub(crate) mod cluster_autoscaler;
+pub(crate) mod cron_job;
+pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
 pub(crate) mod garbage_collector;
 pub(crate) mod history;
 pub(crate) mod horizontal_pod_autoscaler;
+pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod node_lifecycle;
+mod pod_control;
 pub(crate) mod pod_gc;
 mod replica_calculator;
 pub(crate) mod replica_set;
 pub(crate) mod resource_quota;
 pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
+pub(crate) mod ttl_after_finished;
 pub(crate) mod volume;
 
 /// What a room may read.
@@ -48,6 +54,10 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     replica_set::interested(change, view, &mut |id| queue(Component::ReplicaSet, key(id)));
     deployment::interested(change, view, &mut |id| queue(Component::Deployment, key(id)));
     endpoint_slice::interested(change, view, &mut |id| queue(Component::EndpointSlice, key(id)));
+    daemon_set::interested(change, view, &mut |id| queue(Component::DaemonSet, key(id)));
+    cron_job::interested(change, view, &mut |id| queue(Component::CronJob, key(id)));
+    ttl_after_finished::interested(change, view, &mut |id| queue(Component::TtlAfterFinished, key(id)));
+    job::interested(change, view, &mut |key| queue(Component::Job, key));
     stateful_set::interested(change, view, &mut |id| queue(Component::StatefulSet, key(id)));
     volume::binder::interested(change, view, &mut |key| queue(Component::PersistentVolumeBinder, key));
     volume::ephemeral::interested(change, view, &mut |key| queue(Component::EphemeralVolume, key));
@@ -61,6 +71,12 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     {
         queue(Component::NodeLifecycle, key(*id));
     }
+}
+
+/// The same, for queues that wait a while so that what happens meanwhile is dealt with at once.
+pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Component, Key, SimTime)) {
+    daemon_set::interested_later(change, view, &mut |id, at| queue(Component::DaemonSet, key(id), at));
+    job::interested_later(change, view, &mut |id, at| queue(Component::Job, key(id), at));
 }
 
 /// One reconciliation of one key.
@@ -78,6 +94,10 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),
         Component::NodeLifecycle => node_lifecycle::sync(NodeId::new(key.0), view, out),
+        Component::DaemonSet => daemon_set::sync(Id::new(key.0), view, out),
+        Component::CronJob => cron_job::sync(Id::new(key.0), view, out),
+        Component::TtlAfterFinished => ttl_after_finished::sync(Id::new(key.0), view, out),
+        Component::Job => job::sync(key, view, out),
         Component::TaintEviction
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
@@ -112,8 +132,13 @@ fn owning_replica_set(store: &Store, meta: &ObjectMeta) -> Option<ReplicaSetId> 
 
 /// The StatefulSet an owner reference means, in the namespace of the owned object.
 fn owning_stateful_set(store: &Store, meta: &ObjectMeta) -> Option<StatefulSetId> {
-    let id = store.stateful_sets.find(&owner_key(meta, meta.controller()?, "StatefulSet")?)?;
-    is_owner(meta, &store.stateful_sets.get(id)?.meta).then_some(id)
+    owning::<api::StatefulSet>(store, meta)
+}
+
+/// The object of a kind of the store's list that an owner reference means, in the namespace of the owned object.
+fn owning<T: Kept>(store: &Store, meta: &ObjectMeta) -> Option<Id<T>> {
+    let id = T::table(store).find(&owner_key(meta, meta.controller()?, T::KIND.as_str())?)?;
+    is_owner(meta, T::table(store).get(id)?.meta()).then_some(id)
 }
 
 fn owner_key(owned: &ObjectMeta, owner: &OwnerReference, kind: &str) -> Option<ObjectKey> {

@@ -201,7 +201,7 @@ fn deleted_before(a: &Candidate<'_>, b: &Candidate<'_>, now: SimTime) -> bool {
     younger(created(first), created(second), first.meta.uid, second.meta.uid, now)
 }
 
-const fn phase_order(pod: &Pod) -> u8 {
+pub(super) const fn phase_order(pod: &Pod) -> u8 {
     match pod.status.phase {
         PodPhase::Pending => 0,
         PodPhase::Unknown => 1,
@@ -214,7 +214,7 @@ fn deletion_cost(pod: &Pod) -> i32 {
 }
 
 /// Most restarts of a regular container, then of a sidecar.
-fn max_restarts(pod: &Pod) -> (u32, u32) {
+pub(super) fn max_restarts(pod: &Pod) -> (u32, u32) {
     let regular = pod.status.containers.iter().map(|status| status.restart_count).max().unwrap_or(0);
     let sidecars = pod.spec.init_containers.iter().zip(&pod.status.init_containers).filter(|(container, _)| container.is_sidecar);
     (regular, sidecars.map(|(_, status)| status.restart_count).max().unwrap_or(0))

@@ -223,14 +223,6 @@ impl Kubelets {
         }
     }
 
-    /// The kernel found a pod's process over its memory limit: its container is killed, and started again by policy.
-    pub(crate) fn out_of_memory(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
-        self.with_uid(pod, view, out, |worker, cx| {
-            let place = worker.serving_place(cx.pod);
-            worker.kill(place, pod::SIGKILLED, "OOMKilled", cx);
-        });
-    }
-
     /// A fault ends a running container: the one of this name, or the first. False when there is none running.
     pub(crate) fn kill_container(
         &mut self,

@@ -538,7 +538,11 @@ impl World {
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
     fn update_object<T: Kept>(&mut self, new: T, part: Part) -> bool {
         let Some(id) = T::table(&self.store).find(&new.meta().key()) else { return false };
-        let is_current = |old: &T| (old.meta().uid, old.meta().resource_version) == (new.meta().uid, new.meta().resource_version);
+        let version = |meta: &ObjectMeta| match part {
+            Part::NextStatus => (meta.uid, meta.generation),
+            Part::Spec | Part::Status => (meta.uid, meta.resource_version),
+        };
+        let is_current = |old: &T| version(old.meta()) == version(new.meta());
         T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
     }
 
@@ -546,7 +550,7 @@ impl World {
     fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
         let before = T::table(&self.store).get(id).and_then(|object| object.counts());
         self.store.update(id, |old| {
-            if part == Part::Status {
+            if part != Part::Spec {
                 let before = old.clone();
                 old.take_status(&new);
                 return *old != before;
@@ -676,10 +680,7 @@ fn controller_name(meta: &ObjectMeta) -> Str {
 
 /// `Kind/namespace/name` of the workload on top, or empty.
 pub(super) fn workload_of(pod: &Pod, store: &Store) -> Str {
-    let between = pod.meta.controller().filter(|owner| &*owner.kind == Kind::ReplicaSet.as_str());
-    let between = between.map(|owner| ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() });
-    let set = between.and_then(|key| store.replica_sets.get(store.replica_sets.find(&key)?));
-    match set.map(|set| controller_name(&set.meta)) {
+    match store.between(pod).map(controller_name) {
         Some(top) if !top.is_empty() => top,
         _ => controller_name(&pod.meta),
     }

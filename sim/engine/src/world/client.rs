@@ -68,7 +68,7 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 15] = [
+const CONTROLLERS: &[Component] = &[
     Component::Deployment,
     Component::ReplicaSet,
     Component::StatefulSet,
@@ -82,6 +82,10 @@ const CONTROLLERS: [Component; 15] = [
     Component::PodGc,
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
+    Component::DaemonSet,
+    Component::Job,
+    Component::CronJob,
+    Component::TtlAfterFinished,
     Component::ResourceQuota,
     Component::Namespace,
 ];

@@ -452,6 +452,9 @@ impl World {
     fn manager_hears(&mut self, change: &Change, out: &mut Effects) {
         let mut woken = std::mem::take(&mut self.woken);
         controllers::interested(change, &view!(self), &mut |component, key| woken.push((component, key)));
+        controllers::interested_later(change, &view!(self), &mut |component, key, at| {
+            self.queues.add_after(component, key, at, &mut self.calendar);
+        });
         for (component, key) in woken.drain(..) {
             self.queues.add(component, key, self.now, &mut self.calendar);
         }

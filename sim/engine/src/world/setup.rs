@@ -67,6 +67,9 @@ impl World {
             self.create_replica_set(set.clone());
         }
         self.set_up_all(&spec.objects.stateful_sets);
+        self.set_up_all(&spec.objects.daemon_sets);
+        self.set_up_all(&spec.objects.jobs);
+        self.set_up_all(&spec.objects.cron_jobs);
         for pod in &spec.objects.pods {
             let answer = self.create_pod(pod.clone());
             self.say_refused(format!("create pod {}", pod.meta.key()), answer.err());

@@ -9,7 +9,10 @@
 
 use std::sync::Arc;
 
-use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet, StatefulSet, Str, Taint};
+use api::{
+    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet,
+    StatefulSet, Str, Taint,
+};
 use trace::Record;
 
 use super::World;
@@ -43,6 +46,7 @@ impl World {
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
             StepAction::RolloutRestart(kind, key) => self.rollout_restart(*kind, key, out),
+            StepAction::Suspend(kind, key, suspend) => self.kubectl_suspend(*kind, key, *suspend, out),
             StepAction::RolloutPause(kind, key, paused) => self.rollout_pause(*kind, key, *paused, out),
             StepAction::Cordon(name, cordoned) => self.kubectl_cordon(name, *cordoned, out),
             StepAction::Drain(name) => self.kubectl_drain(name, out),
@@ -107,11 +111,33 @@ impl World {
         })
     }
 
+    fn kubectl_suspend(&self, kind: Kind, key: &ObjectKey, suspend: bool, out: &mut Effects) -> Result<String, String> {
+        let store = &self.store;
+        let (changed, changes) = match kind {
+            Kind::Job => {
+                let stored = store.jobs.find(key).and_then(|id| store.jobs.get(id)).ok_or_else(|| not_found(kind, &key.name))?;
+                let spec = Arc::new(JobSpec { suspend, ..(*stored.spec).clone() });
+                (Job { spec, ..stored.clone() }.into_any(), stored.spec.suspend != suspend)
+            }
+            Kind::CronJob => {
+                let id = store.cron_jobs.find(key);
+                let stored = id.and_then(|id| store.cron_jobs.get(id)).ok_or_else(|| not_found(kind, &key.name))?;
+                (CronJob { suspend, ..stored.clone() }.into_any(), stored.suspend != suspend)
+            }
+            _ => return Err(format!("error: a {kind} cannot be suspended")),
+        };
+        if !changes {
+            return Ok(done(kind, &key.name, "patched (no change)"));
+        }
+        out.write(Component::Kubectl, Write::Apply(changed));
+        Ok(done(kind, &key.name, "patched"))
+    }
+
     fn rollout_pause(&self, kind: Kind, key: &ObjectKey, paused: bool, out: &mut Effects) -> Result<String, String> {
         let verb = if paused { "paused" } else { "resumed" };
-        if kind == Kind::StatefulSet {
-            let verb = if paused { "pausing" } else { "resuming" };
-            return Err(format!("error: statefulsets.apps \"{}\" {verb} is not supported", key.name));
+        if matches!(kind, Kind::StatefulSet | Kind::DaemonSet) {
+            let (verb, name) = (if paused { "pausing" } else { "resuming" }, &key.name);
+            return Err(format!("error: {}s.apps \"{name}\" {verb} is not supported", kind.as_str().to_lowercase()));
         }
         let (id, deployment) = self.deployment(kind, key)?;
         if deployment.paused == paused {
@@ -125,8 +151,10 @@ impl World {
 
     /// Upstream: kubectl/pkg/polymorphichelpers/rollback.go.
     fn rollout_undo(&self, kind: Kind, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
-        if kind == Kind::StatefulSet {
-            return self.undo_stateful_set(key, revision, out);
+        match kind {
+            Kind::StatefulSet => return self.undo_by_history::<StatefulSet>(key, revision, out),
+            Kind::DaemonSet => return self.undo_by_history::<DaemonSet>(key, revision, out),
+            _ => {}
         }
         let (id, deployment) = self.deployment(kind, key)?;
         if deployment.paused {
@@ -158,11 +186,10 @@ impl World {
         Ok(done(kind, &key.name, "rolled back"))
     }
 
-    /// Upstream: the StatefulSetRollbacker of the same file.
-    fn undo_stateful_set(&self, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
-        let kind = Kind::StatefulSet;
-        let set = self.stateful_set(key)?;
-        let history = History::of(&set.meta, &self.store);
+    /// Upstream: the StatefulSetRollbacker and DaemonSetRollbacker of the same file.
+    fn undo_by_history<T: Templated>(&self, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
+        let set = self.templated::<T>(key)?;
+        let history = History::of(set.meta(), &self.store);
         let revisions = history.revisions();
         let found = match revision.filter(|revision| *revision > 0) {
             Some(wanted) => {
@@ -171,18 +198,31 @@ impl World {
             }
             None => revisions.iter().rev().nth(1).ok_or_else(|| "error: no last revision to roll back to".to_owned())?,
         };
-        if found.template == set.template {
-            let name = resource(kind, &key.name);
+        if found.template == *set.template() {
+            let name = resource(T::KIND, &key.name);
             return Err(format!("{name} skipped rollback (current template already matches revision {})", found.revision));
         }
-        let changed = StatefulSet { template: found.template.clone(), ..set.clone() };
-        out.write(Component::Kubectl, Write::Apply(changed.into_any()));
-        Ok(done(kind, &key.name, "rolled back"))
+        out.write(Component::Kubectl, Write::Apply(set.with_template(found.template.clone()).into_any()));
+        Ok(done(T::KIND, &key.name, "rolled back"))
     }
 
-    fn stateful_set(&self, key: &ObjectKey) -> Result<&StatefulSet, String> {
-        let table = &self.store.stateful_sets;
-        table.find(key).and_then(|id| table.get(id)).ok_or_else(|| not_found(Kind::StatefulSet, &key.name))
+    fn templated<T: Templated>(&self, key: &ObjectKey) -> Result<&T, String> {
+        let table = T::table(&self.store);
+        table.find(key).and_then(|id| table.get(id)).ok_or_else(|| not_found(T::KIND, &key.name))
+    }
+
+    fn edit_templated<T: Templated>(
+        &self,
+        key: &ObjectKey,
+        verb: &str,
+        out: &mut Effects,
+        edit: impl FnOnce(&mut PodTemplate) -> Result<(), String>,
+    ) -> Result<String, String> {
+        let set = self.templated::<T>(key)?;
+        let mut template = (**set.template()).clone();
+        edit(&mut template)?;
+        out.write(Component::Kubectl, Write::Apply(set.with_template(Arc::new(template)).into_any()));
+        Ok(done(T::KIND, &key.name, verb))
     }
 
     fn deployment(&self, kind: Kind, key: &ObjectKey) -> Result<(DeploymentId, &Deployment), String> {
@@ -201,13 +241,10 @@ impl World {
         out: &mut Effects,
         edit: impl FnOnce(&mut PodTemplate) -> Result<(), String>,
     ) -> Result<String, String> {
-        if kind == Kind::StatefulSet {
-            let set = self.stateful_set(key)?;
-            let mut template = (*set.template).clone();
-            edit(&mut template)?;
-            let changed = StatefulSet { template: Arc::new(template), ..set.clone() };
-            out.write(Component::Kubectl, Write::Apply(changed.into_any()));
-            return Ok(done(kind, &key.name, verb));
+        match kind {
+            Kind::StatefulSet => return self.edit_templated::<StatefulSet>(key, verb, out, edit),
+            Kind::DaemonSet => return self.edit_templated::<DaemonSet>(key, verb, out, edit),
+            _ => {}
         }
         let (id, deployment) = self.deployment(kind, key)?;
         let mut template = (*deployment.template).clone();
@@ -306,6 +343,7 @@ impl World {
                 },
             );
         }
+        apply!(daemon_sets, jobs, cron_jobs);
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
         }
@@ -331,6 +369,30 @@ impl World {
     }
 }
 
+/// Workloads whose template kubectl replaces, and whose old ones are ControllerRevisions.
+trait Templated: Kept {
+    fn template(&self) -> &Arc<PodTemplate>;
+    fn with_template(&self, template: Arc<PodTemplate>) -> Self;
+}
+
+impl Templated for StatefulSet {
+    fn template(&self) -> &Arc<PodTemplate> {
+        &self.template
+    }
+    fn with_template(&self, template: Arc<PodTemplate>) -> Self {
+        Self { template, ..self.clone() }
+    }
+}
+
+impl Templated for DaemonSet {
+    fn template(&self) -> &Arc<PodTemplate> {
+        &self.template
+    }
+    fn with_template(&self, template: Arc<PodTemplate>) -> Self {
+        Self { template, ..self.clone() }
+    }
+}
+
 fn kind_of<T: Kept>(_: &T) -> Kind {
     T::KIND
 }
@@ -341,8 +403,9 @@ fn table_of<'s, T: Kept>(_: &T, store: &'s Store) -> &'s Table<T> {
 
 fn resource(kind: Kind, name: &str) -> String {
     let group = match kind {
-        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => ".apps",
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ".apps",
         Kind::HorizontalPodAutoscaler => ".autoscaling",
+        Kind::Job | Kind::CronJob => ".batch",
         Kind::PodDisruptionBudget => ".policy",
         Kind::PriorityClass => ".scheduling.k8s.io",
         Kind::StorageClass | Kind::CSINode | Kind::CSIDriver | Kind::CSIStorageCapacity => ".storage.k8s.io",
