@@ -10,9 +10,9 @@
 use api::{ObjectKey, ObjectMeta, OwnerReference, SimTime};
 
 use crate::effects::{Component, Effects, Key};
+use crate::objects::Kept;
 use crate::random::Streams;
 use crate::spec::ControlPlane;
-use crate::objects::Kept;
 use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 
 #[cfg(test)]
@@ -30,8 +30,8 @@ pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod node_lifecycle;
-pub(crate) mod pod_gc;
 mod pod_control;
+pub(crate) mod pod_gc;
 mod replica_calculator;
 pub(crate) mod replica_set;
 pub(crate) mod resource_quota;

@@ -353,11 +353,15 @@ fn daemon_set(set: &DaemonSet) -> Projected {
 fn job(job: &Job) -> Projected {
     let status = &job.status;
     let some = |count: i32| (count > 0).then_some(count);
-    let conditions: Facts =
-        status.conditions.iter().map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason))).collect();
+    let conditions: Facts = status
+        .conditions
+        .iter()
+        .map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason)))
+        .collect();
     let uids = |uids: &[Uid]| json!(uids.iter().map(Uid::to_string).collect::<Vec<_>>());
     let uncounted = [("succeeded", &status.uncounted.succeeded), ("failed", &status.uncounted.failed)];
-    let uncounted: Facts = uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
+    let uncounted: Facts =
+        uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
     project(
         "Job",
         &job.meta,
