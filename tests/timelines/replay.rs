@@ -44,7 +44,7 @@ fn line(t: f64, record: &Record, namespace: &str) -> Option<Line> {
 }
 
 /// Kinds that the simulator does not play yet. A recording that needs one is listed as pending.
-pub(crate) const NOT_PLAYED: &[&str] = &["StatefulSet", "DaemonSet", "Job", "CronJob"];
+pub(crate) const NOT_PLAYED: &[&str] = &[];
 
 /// The kinds a recording needs that are not played, with the objects of those kinds.
 pub(crate) fn not_played(recording: &Recording) -> BTreeSet<String> {
@@ -348,8 +348,7 @@ fn settings() -> ControlPlane {
     settings.kubelet.default_image_pull = nothing.clone();
     // "request -> watch event 5-20 ms ... scheduled -> running 20-70 ms".
     settings.api_server.request_latency = SimDuration::from_millis(8);
-    settings.kubelet.container_start =
-        Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
+    settings.kubelet.container_start = Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
     settings.kubelet.default_stop = nothing;
     settings
 }

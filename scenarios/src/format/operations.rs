@@ -13,7 +13,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, kubelet-service-kill, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
+        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,
@@ -79,6 +79,10 @@ fields! {
         rollout_pause: Option<String>,
         /// `kubectl rollout resume`: a workload.
         rollout_resume: Option<String>,
+        /// Sets `suspend` of a job or cronjob: `job/import`.
+        suspend: Option<String>,
+        /// Unsets it.
+        resume: Option<String>,
         /// `kubectl cordon`: a node.
         cordon: Option<String>,
         /// `kubectl uncordon`: a node.

@@ -8,7 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -21,12 +22,22 @@ use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 pub(crate) enum Component {
     Deployment,
     ReplicaSet,
+    StatefulSet,
+    PersistentVolumeBinder,
+    EphemeralVolume,
+    StorageProtection,
+    AttachDetach,
+    CsiDriver,
     EndpointSlice,
     NodeLifecycle,
     TaintEviction,
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    DaemonSet,
+    Job,
+    CronJob,
+    TtlAfterFinished,
     ResourceQuota,
     Disruption,
     Namespace,
@@ -59,12 +70,22 @@ impl Component {
         match self {
             Self::Deployment => "deployment-controller",
             Self::ReplicaSet => "replicaset-controller",
+            Self::StatefulSet => "statefulset-controller",
+            Self::PersistentVolumeBinder => "persistentvolume-controller",
+            Self::EphemeralVolume => "ephemeral_volume",
+            Self::StorageProtection => "storage-protection-controller",
+            Self::AttachDetach => "attachdetach-controller",
+            Self::CsiDriver => "csi-driver",
             Self::EndpointSlice => "endpoint-slice-controller",
             Self::NodeLifecycle => "node-controller",
             Self::TaintEviction => "taint-eviction-controller",
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::DaemonSet => "daemonset-controller",
+            Self::Job => "job-controller",
+            Self::CronJob => "cronjob-controller",
+            Self::TtlAfterFinished => "ttl-after-finished-controller",
             Self::ResourceQuota => "resourcequota-controller",
             Self::Disruption => "controllermanager",
             Self::Namespace => "namespace-controller",

@@ -160,7 +160,7 @@ mod tests {
         let last = Point { used: SimDuration::from_millis(3001), at: s(30) };
         metrics.points.insert(Uid(1), (Some(Point { used: SimDuration::ZERO, at: s(15) }), last));
         let expected = PodMetric { cpu_millis: 201, timestamp: s(30), window: SimDuration::from_secs(15) };
-        assert_eq!(metrics.get(Uid(1)), Some(expected), "3.001 s in 15 s");
+        assert_eq!(metrics.measured(Uid(1)), Some(expected), "3.001 s in 15 s");
     }
 
     #[test]

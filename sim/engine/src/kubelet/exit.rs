@@ -50,9 +50,8 @@ impl Worker {
         }
         match self.doing() {
             Doing::Killing if stopped => {
-                let run = self.run(place);
-                run.end(ended);
-                run.killed = true;
+                self.run(place).end(ended);
+                self.active().killed.push(place);
                 self.go_on(cx);
             }
             Doing::Stopping if stopped => self.end_if_stopped(cx),
@@ -113,9 +112,10 @@ impl Worker {
         self.reported.has_ip |= self.sandbox;
         self.unsaid = true;
         self.say(cx);
-        self.deadline = cx.now() + self.grace(cx).max(LEAST_GRACE);
-        self.active().doing = Doing::Stopping;
-        self.stop_all(self.deadline, cx);
+        let kill_at = cx.now() + self.grace(cx).max(LEAST_GRACE);
+        let active = self.active();
+        (active.doing, active.kill_at) = (Doing::Stopping, kill_at);
+        self.stop_all(kill_at, cx);
         self.end_if_stopped(cx);
     }
 
@@ -127,10 +127,10 @@ impl Worker {
     /// A second deletion may only shorten the grace: the runtime is told to stop once more.
     fn shorten(&mut self, cx: &mut Context<'_>) {
         let deadline = cx.now() + self.grace(cx).max(LEAST_STOP);
-        if deadline >= self.deadline {
+        if deadline >= self.active().kill_at {
             return;
         }
-        self.deadline = deadline;
+        self.active().kill_at = deadline;
         for place in self.places() {
             if !self.run(place).is_alive() {
                 continue;
@@ -207,13 +207,13 @@ impl Worker {
         if term <= cx.now() {
             self.sigterm(cx);
         } else {
-            self.prestop = self.timer(term, KubeletTimer::PreStopOver, cx);
+            self.active().prestop = self.timer(term, KubeletTimer::PreStopOver, cx);
         }
     }
 
     /// The process that answers requests is told to stop.
     pub(super) fn sigterm(&mut self, cx: &mut Context<'_>) {
-        self.prestop = Timer::default();
+        self.active().prestop = Timer::default();
         if self.serving {
             cx.out.processes.push(ProcessChange::Terminating(cx.id));
         }
@@ -253,7 +253,7 @@ impl Worker {
             }
         }
         self.unsaid = true;
-        self.reported.through_at = cx.now(); // What was on its way is through before the pod may go.
+        self.active().through_at = cx.now(); // What is on its way gets there before the pod may go.
         self.say(cx);
         for run in &mut self.runs {
             run.busy = None;

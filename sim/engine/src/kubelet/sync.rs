@@ -16,7 +16,7 @@ use crate::random::Purpose;
 
 use super::backoff::Backoff;
 use super::images::{Ask, Pull, go_duration};
-use super::pod::{Busy, Context, Doing, Ending, Run, SIGKILLED, State, Worker};
+use super::pod::{Busy, Context, Doing, Ending, NEVER, Run, SIGKILLED, State, Worker};
 
 /// What a sync is to do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -39,9 +39,12 @@ impl Worker {
             self.end_sync(true, cx);
             return;
         }
+        if self.waits_for_volumes(cx) {
+            return;
+        }
         self.ask_unready(cx);
-        let first = self.probed_since.is_none();
-        self.probed_since.get_or_insert(cx.view.now);
+        let first = self.probed_since == NEVER;
+        self.probed_since = self.probed_since.min(cx.view.now);
         if first {
             self.watch_deadline(cx);
         }
@@ -78,7 +81,7 @@ impl Worker {
 
     /// The start as the API server keeps it: in whole seconds.
     fn deadline_at(&self, pod: &Pod) -> Option<SimTime> {
-        pod.spec.active_deadline.map(|span| SimTime::from_secs(self.reported.start_time.as_secs()) + span)
+        pod.spec.active_deadline.map(|span| self.reported.start_time() + span)
     }
 
     fn watch_deadline(&mut self, cx: &mut Context<'_>) {
@@ -134,8 +137,9 @@ impl Worker {
     /// Until when a container's start is refused; its back-off is passed, and doubled, when it is not.
     fn held_back_until(&mut self, place: u8, cx: &Context<'_>) -> Option<SimTime> {
         let (settings, now) = (&cx.view.settings.kubelet, cx.view.now);
+        let killed = self.active().killed.contains(&place);
         let run = self.run(place);
-        let (exists, killed) = (run.exists, run.killed);
+        let exists = run.exists;
         let past = run.past.as_deref_mut().filter(|_| exists)?;
         let seen = if killed { past.before? } else { past.latest };
         let until = Backoff::holds_until(past.backoff, seen.finished, settings);

@@ -866,16 +866,6 @@ fn a_kubelet_that_is_cut_off_goes_on_and_catches_up() {
 }
 
 #[test]
-fn a_process_over_its_memory_limit_is_killed_and_started_again() {
-    let mut bench = Bench::new(Behavior::default());
-    let id = bench.pod("a", spec(app()));
-    bench.until(10).log();
-    let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
-    bench.with(|room, view, out| room.out_of_memory(uid, view, out));
-    assert!(bench.until(11).log().contains("10.5s Running [OOMKilled(137)]"));
-}
-
-#[test]
 fn a_shutdown_ends_pods_by_priority_and_then_the_power_goes() {
     let mut bench = Bench::new(Behavior { stop: constant(3), ..Behavior::default() });
     bench.settings.kubelet.shutdown_grace_period = s(30);

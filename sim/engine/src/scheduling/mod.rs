@@ -12,17 +12,19 @@
 
 mod cycle;
 mod explain;
+mod objects;
 mod preemption;
 mod queue;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Node, Pod, Resources, SimDuration, SimTime, Str};
-use port::{ClusterEvent, ClusterSnapshot, NodeInfo, PodInfo, QueueingHint, Reservation, Scheduler};
+use port::{ClusterEvent, ClusterSnapshot, Detail, NodeInfo, Outcome, PodInfo, QueueingHint, Reservation, Scheduler};
 use trace::Record;
 
 use crate::controllers::View;
@@ -35,6 +37,7 @@ pub use explain::Explain;
 use preemption::Preemptions;
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
+use volumes::VolumeWait;
 
 /// The plugin that holds a pod back whose preemption is still being carried out.
 const PREEMPTION_GATE: &str = "DefaultPreemption";
@@ -50,6 +53,8 @@ pub(crate) struct Scheduling {
     patching: Option<(PodId, u32)>,
     /// Pods with a node chosen whose binding is on its way.
     assumed: BTreeMap<PodId, Assumed>,
+    /// Those of them whose claims are being bound first.
+    binding: BTreeMap<PodId, VolumeWait>,
     preemptions: Preemptions,
     cycle_due: Option<SimTime>,
     tick_due: Option<SimTime>,
@@ -71,6 +76,21 @@ impl Scheduling {
     /// What a scheduler sees.
     pub(crate) const fn snapshot(&self) -> &ClusterSnapshot {
         &self.snapshot
+    }
+
+    /// Whether a pod waits here, is being looked at, or has a binding on its way.
+    pub(crate) fn knows(&self, id: PodId) -> bool {
+        self.queue.get(id).is_some() || self.assumed.contains_key(&id) || self.in_flight.as_ref().is_some_and(|cycle| cycle.pod.id == id)
+    }
+
+    /// A pod put aside for which `fresh` finds a node all the same, and the node.
+    pub(crate) fn forgotten(&self, fresh: &mut dyn Scheduler) -> Option<(Str, Str)> {
+        self.queue.unschedulable().filter(|pod| pod.gate.is_none()).find_map(|pod| {
+            match fresh.schedule(&pod.info, &self.snapshot, Detail::Outcome).outcome {
+                Outcome::Scheduled { node } => Some((pod.info.key.to_string().into(), self.snapshot.node(node).name().clone())),
+                Outcome::Unschedulable { .. } | Outcome::Error { .. } => None,
+            }
+        })
     }
 
     /// A watcher's news.
@@ -98,7 +118,8 @@ impl Scheduling {
             Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
-            Change::Object(..) | Change::ObjectDeleted(_) => self.other_changed(view),
+            Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view, out),
+            Change::ObjectDeleted(gone) => self.object_deleted(gone, scheduler, view),
             Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
         }
         self.arm(view, out);
@@ -174,7 +195,10 @@ impl Scheduling {
             self.wake_itself(id, &before, &info, scheduler, view);
             before
         } else {
-            return; // Assumed.
+            if pod.meta.is_deleting() {
+                self.forget_assumed(id, scheduler, view);
+            }
+            return;
         };
         if before.nominated_node.is_some() && before.nominated_node != info.nominated_node {
             self.wake_below(&before, scheduler, view);
@@ -251,6 +275,7 @@ impl Scheduling {
     }
 
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
+        self.forget_volumes(id, view);
         self.preemptions.going(id);
         self.snapshot.forget_nomination(pod.meta.uid);
         if self.leaves_cycle(id) || self.queue.remove(id).is_some() {
@@ -264,7 +289,14 @@ impl Scheduling {
                 Some(Assumed { pod, node, forgotten: false, .. }) => self.free(&node, &pod.info, scheduler, view),
                 _ => self.placed_pod_gone(pod, scheduler, view),
             }
-        } else if let Some(assumed) = self.assumed.get_mut(&id)
+        } else {
+            self.forget_assumed(id, scheduler, view);
+        }
+    }
+
+    /// A pod whose binding is on its way is going: it no longer counts. Upstream: handleAssumedPodDeletion.
+    fn forget_assumed(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>) {
+        if let Some(assumed) = self.assumed.get_mut(&id)
             && !std::mem::replace(&mut assumed.forgotten, true)
         {
             let (node, info) = (assumed.node.clone(), assumed.pod.info.clone());
@@ -333,13 +365,6 @@ impl Scheduling {
         if sets.get(&key).is_none_or(|known| known.selector != set.selector || known.meta.uid != set.meta.uid) {
             sets.insert(key, Arc::new(set.clone()));
         }
-    }
-
-    /// Namespaces and PodDisruptionBudgets are few and change rarely.
-    fn other_changed(&mut self, view: View<'_>) {
-        let objects = self.snapshot.objects_mut();
-        objects.namespaces = view.store.namespaces.iter().map(|(_, one)| (one.meta.name.clone(), Arc::new(one.clone()))).collect();
-        objects.pod_disruption_budgets = view.store.pdbs.iter().map(|(_, one)| (one.meta.key(), Arc::new(one.clone()))).collect();
     }
 
     fn info(&mut self, pod: &Pod) -> PodInfo {
