@@ -103,7 +103,11 @@ fn exact(group: &[&Story], seeds: &[Story], found: &mut Vec<Difference>) {
         let recorded: BTreeSet<Option<&String>> = group.iter().map(|story| story.facts.get(fact)).collect();
         if !seeds.iter().any(|story| recorded.contains(&story.facts.get(fact))) {
             let show = |value: Option<&String>| value.cloned().unwrap_or_else(|| "nothing".to_owned());
-            found.push(Difference { fact: fact.clone(), recorded: show(group[0].facts.get(fact)), simulated: show(seeds[0].facts.get(fact)) });
+            found.push(Difference {
+                fact: fact.clone(),
+                recorded: show(group[0].facts.get(fact)),
+                simulated: show(seeds[0].facts.get(fact)),
+            });
         }
     }
 }
@@ -142,7 +146,8 @@ fn are_alike(a: Option<&Vec<Path>>, b: Option<&Vec<Path>>) -> bool {
 
 /// Each way of these objects is one that some recording of the group has, and there are as many of them.
 fn are_among(group: &[&Story], fact: &str, ours: Option<&Vec<Path>>) -> bool {
-    let known = |unseen: f64| -> BTreeSet<String> { group.iter().flat_map(|story| ways(story.paths.get(fact), unseen).into_keys()).collect() };
+    let known =
+        |unseen: f64| -> BTreeSet<String> { group.iter().flat_map(|story| ways(story.paths.get(fact), unseen).into_keys()).collect() };
     let total = |paths: Option<&Vec<Path>>| paths.map_or(0, Vec::len);
     group.iter().any(|story| total(story.paths.get(fact)) == total(ours))
         && UNSEEN.iter().any(|of_ours| {

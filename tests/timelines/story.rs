@@ -336,7 +336,9 @@ fn tell_count(subject: &str, count: &str, path: &[(f64, &Value)], story: &mut St
     let values: Vec<f64> = path.iter().map(|(_, value)| value.as_f64().unwrap_or(0.0)).collect();
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return };
     story.facts.insert(format!("{subject} status.{count}, first and last"), format!("{first}, {last}"));
-    for (what, value) in [("least", values.iter().copied().fold(f64::MAX, f64::min)), ("most", values.iter().copied().fold(f64::MIN, f64::max))] {
+    for (what, value) in
+        [("least", values.iter().copied().fold(f64::MAX, f64::min)), ("most", values.iter().copied().fold(f64::MIN, f64::max))]
+    {
         story.numbers.insert(format!("{subject} status.{count}, {what}"), vec![value]);
     }
 }
@@ -361,8 +363,7 @@ fn tell_pods(lives: &[Life], names: &Names, end: f64, story: &mut Story) {
         for container in life.fields("containers") {
             let path = life.field("containers", &container);
             for field in ["ready", "restarts", "state", "last"] {
-                let mut values: Vec<(f64, &Value)> =
-                    path.iter().map(|(t, value)| (*t, value.get(field).unwrap_or(&Value::Null))).collect();
+                let mut values: Vec<(f64, &Value)> = path.iter().map(|(t, value)| (*t, value.get(field).unwrap_or(&Value::Null))).collect();
                 values.dedup_by(|next, kept| next.1 == kept.1);
                 tell(&format!("container {container} {field}"), life.told(&values, names, end));
             }
@@ -457,7 +458,9 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
             // Placement is compared as counts.
             "Scheduled" | "Preempted" => names.text(text("message")).rsplit_once(' ').map_or_else(String::new, |(rest, _)| rest.to_owned()),
             // The sizes are facts of their own.
-            "ScalingReplicaSet" => names.text(text("message")).replace(|c: char| c.is_ascii_digit(), "").replace(" from  to ", " from n to n"),
+            "ScalingReplicaSet" => {
+                names.text(text("message")).replace(|c: char| c.is_ascii_digit(), "").replace(" from  to ", " from n to n")
+            }
             _ => names.text(text("message")),
         };
         let message = match message.strip_prefix("(combined from similar events)") {

@@ -8,7 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
