@@ -16,6 +16,7 @@ use scenarios::Scenario;
 use trace::{Header, JsonlWriter, MemorySink, Record, SCHEMA_VERSION, Tee, Trace, TraceSink};
 
 use crate::error::CliError;
+use crate::extenders;
 use crate::files::Policy;
 use crate::progress::{Progress, now};
 use crate::results::Job;
@@ -58,7 +59,9 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
     let failed = AtomicBool::new(false);
     // A thread takes a run; more threads than runs would only be made to wait.
     let threads = if plan.threads == 0 { rayon::current_num_threads() } else { plan.threads };
-    let threads = threads.min(plan.seeds.len()).max(1);
+    // Runs that ask one process take turns, so that it meets them in one order.
+    let most = if plan.policy.extenders().is_empty() { plan.seeds.len() } else { 1 };
+    let threads = threads.min(most).max(1);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(anyhow::Error::new)?;
     let done: Vec<Result<Done, CliError>> = pool.install(|| {
         plan.seeds
@@ -81,8 +84,8 @@ fn run_one(
     progress: &Progress<'_>,
     failed: &AtomicBool,
 ) -> Result<Done, CliError> {
-    let scheduler = plan.policy.make()?;
-    let header = header(plan.scenario, plan.policy.name(), seed);
+    let scheduler = plan.policy.make(&spec.control_plane.scheduler.tie_break, seed)?;
+    let header = header(plan.scenario, plan.policy, seed);
     let id = job_id(&header);
     let mut world = World::new(spec.clone(), scheduler, seed);
     let mut memory = MemorySink::default();
@@ -137,10 +140,14 @@ pub(crate) fn explain(
     progress: &Progress<'_>,
 ) -> Result<Option<Vec<(SimTime, Record)>>, CliError> {
     let Some(seed) = plan.seeds.first() else { return Ok(None) };
-    if header(plan.scenario, plan.policy.name(), *seed) != recorded.header {
+    if header(plan.scenario, plan.policy, *seed) != recorded.header {
         return Ok(None);
     }
-    let mut world = World::new(Arc::new(plan.scenario.world.clone()), plan.policy.make()?, *seed);
+    let mut world = World::new(
+        Arc::new(plan.scenario.world.clone()),
+        plan.policy.make(&plan.scenario.world.control_plane.scheduler.tie_break, *seed)?,
+        *seed,
+    );
     let (attempts, until) = (wanted.attempts.len(), wanted.until);
     world.explain(wanted);
     let mut sink = Comparing { recorded: recorded.records.iter(), parted: false, explanations: Vec::new() };
@@ -160,21 +167,22 @@ pub(crate) fn explain(
 /// How often a repeated run says how far it has come.
 const STEPS_PER_REPORT: u64 = 4096;
 
-fn header(scenario: &Scenario, policy: &str, seed: u64) -> Header {
+fn header(scenario: &Scenario, policy: &Policy, seed: u64) -> Header {
+    let extenders = policy.extenders().into_iter().map(|url| extenders::note(&url).into());
     Header {
         schema_version: SCHEMA_VERSION,
         wavetank_version: env!("CARGO_PKG_VERSION").into(),
         scenario: scenario.name.as_str().into(),
         description: scenario.description.as_str().into(),
         scenario_digest: scenario.digest.as_str().into(),
-        policy: policy.into(),
+        policy: policy.name().into(),
         seed,
         duration: scenario.world.duration,
         warmup: scenario.warmup,
         start: scenario.start.as_str().into(),
         traffic_engine: if scenario.world.traffic.sources.is_empty() { "" } else { "exact" }.into(),
         questions: scenario.questions.clone(),
-        notes: scenario.notes.iter().map(|note| note.as_str().into()).collect(),
+        notes: scenario.notes.iter().map(|note| note.as_str().into()).chain(extenders).collect(),
     }
 }
 

@@ -8,6 +8,7 @@
 mod error;
 mod exit;
 mod experiment;
+mod extenders;
 mod files;
 mod io;
 mod progress;

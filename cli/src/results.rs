@@ -46,6 +46,9 @@ pub(crate) struct Manifest {
     /// Digest of the resolved scenario.
     pub(crate) scenario_digest: String,
     pub(crate) policy: String,
+    /// URLs of extenders: processes without which the runs cannot be repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) extenders: Vec<String>,
     pub(crate) jobs: Vec<Job>,
 }
 

@@ -44,7 +44,7 @@ fn line(t: f64, record: &Record, namespace: &str) -> Option<Line> {
 }
 
 /// Kinds that the simulator does not play yet. A recording that needs one is listed as pending.
-pub(crate) const NOT_PLAYED: &[&str] = &["StatefulSet", "DaemonSet", "Job", "CronJob"];
+pub(crate) const NOT_PLAYED: &[&str] = &[];
 
 /// The kinds a recording needs that are not played, with the objects of those kinds.
 pub(crate) fn not_played(recording: &Recording) -> BTreeSet<String> {
@@ -73,7 +73,9 @@ impl<'a> Lowering<'a> {
         self.spec.control_plane = settings();
         let joins: BTreeSet<String> =
             self.recording.steps().iter().filter(|step| step.action == "node-join").map(|step| step.text("node").to_owned()).collect();
-        let nodes = self.objects.iter().filter(|((kind, name), _)| kind == "Node" && !joins.contains(name));
+        // "INITIAL (state just before t=0: nodes, namespace)": objects.yaml names nodes that come later, too.
+        let initial = |name: &String| self.recording.lines.iter().any(|line| line.ev == "INITIAL" && line.kind == "Node" && line.name == *name);
+        let nodes = self.objects.iter().filter(|((kind, name), _)| kind == "Node" && !joins.contains(name) && initial(name));
         let mut nodes: Vec<Value> = nodes.map(|(_, node)| node.clone()).collect();
         nodes.iter_mut().for_each(|node| as_before(node, self.recording));
         self.spec.objects = self.read(&nodes);

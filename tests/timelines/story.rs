@@ -317,10 +317,12 @@ fn tell_objects(lives: &[Life], names: &Names, script: &[f64], end: f64, story: 
 fn tell_path(life: &Life, fact: &str, path: &[(f64, &Value)], names: &Names, script: &[f64], end: f64, story: &mut Story) {
     let subject = &life.subject;
     for pair in path.windows(2) {
-        let (from, (t, value)) = (pair[0].0, pair[1]);
+        let ((from, before), (t, value)) = (pair[0], pair[1]);
         let after = (t - from).min(since(t, script));
         let step = script.iter().filter(|step| **step <= t).count();
-        let key = format!("{subject} {fact}, change to {} after step {step}", names.text(&show(value)));
+        // Sizes are passed in steps that vary.
+        let before = if fact == "specReplicas" { format!("from {} ", show(before)) } else { String::new() };
+        let key = format!("{subject} {fact}, change {before}to {} after step {step}", names.text(&show(value)));
         story.numbers.entry(key).or_default().push(after);
     }
     story.paths.entry(format!("{subject} {fact}")).or_default().push(life.told(path, names, end));

@@ -169,6 +169,7 @@ impl Run {
             max_events: self.max_events,
             scenario_digest: scenario.digest.clone(),
             policy: policy.name().to_owned(),
+            extenders: policy.extenders(),
             jobs: done.iter().map(|done| done.job.clone()).collect(),
         };
         self.write(&place, &manifest, &done, &measures, &verdict, wall)?;

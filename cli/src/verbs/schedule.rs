@@ -31,6 +31,12 @@ pub(crate) struct Schedule {
     /// How the queue is stepped through: preemption, queueOrder, output, sampling, featureGates.
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
+    /// Which of several best nodes is taken: name (the first by name), upstream (as kube-scheduler's heap has it), random.
+    #[arg(long, default_value = "name", value_parser = schedulers::TieBreak::NAMES)]
+    tie_break: String,
+    /// The seed of `--tie-break random`.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
     /// table; wide (scores of the best nodes, or what keeps the pod from the nearest ones); json (one document).
     #[arg(short, long, default_value = "table", value_parser = ["table", "wide", "json"])]
     output: String,
@@ -88,6 +94,7 @@ impl Schedule {
             objects: objects.cluster_objects(),
             config: self.config.as_ref().map_or(Ok(Value::Null), |path| value(path))?,
             options,
+            surroundings: files::surroundings(&self.tie_break, self.seed),
         })
     }
 }

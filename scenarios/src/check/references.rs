@@ -75,7 +75,7 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
 }
 
 const fn makes_no_pods(kind: Kind) -> bool {
-    !matches!(kind, Kind::Pod | Kind::ReplicaSet | Kind::Deployment)
+    matches!(kind, Kind::ReplicationController)
 }
 
 /// The workload that a selector misses by the fewest labels, and those labels.
@@ -134,8 +134,10 @@ pub(crate) fn calls(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behavior
         let Some(service) = &behavior.service else { continue };
         let list = if cx.value(&path.key("service")).is_some() { path.key("service").key("calls") } else { path.key("calls") };
         for (place, call) in service.calls.iter().flatten().enumerate() {
-            if let Some(callee) = behaviors.of_service(catalog, &call.to) {
-                edges.entry(index).or_default().push((callee, list.index(place).key("to")));
+            for to in callees(call) {
+                if let Some(callee) = behaviors.of_service(catalog, to) {
+                    edges.entry(index).or_default().push((callee, list.index(place).key("to")));
+                }
             }
         }
     }
@@ -270,6 +272,9 @@ pub(crate) fn steps(cx: &mut Cx<'_>, catalog: &Catalog<'_>, steps: &[(Step, Poin
             StepAction::RolloutPause(kind, key, pause) => {
                 catalog.must_exist(cx, *kind, key, &of(if *pause { "rolloutPause" } else { "rolloutResume" }).1);
             }
+            StepAction::Suspend(kind, key, suspend) => {
+                catalog.must_exist(cx, *kind, key, &of(if *suspend { "suspend" } else { "resume" }).1);
+            }
             StepAction::Cordon(node, on) => catalog.node(cx, node, &of(if *on { "cordon" } else { "uncordon" }).1),
             StepAction::Drain(node) => catalog.node(cx, node, &of("drain").1),
             StepAction::Taint(node, ..) => catalog.node(cx, node, &of("taint").1.key("node")),
@@ -291,11 +296,27 @@ fn containers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, kind: Kind, key: &ObjectKe
     }
 }
 
+/// Jobs whose pods would run for ever, which is noted.
+pub(crate) fn endless_jobs(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors) {
+    for workload in catalog.workloads.iter().filter(|workload| matches!(workload.kind, Kind::Job | Kind::CronJob)) {
+        let mut ends = behaviors.items.iter().map(|(behavior, _)| behavior).filter(|behavior| behavior.crash.is_some());
+        if !ends.any(|behavior| selects(&behavior.selector, &workload.subject())) {
+            cx.note(format!("pods of {} never end by themselves; `completes` of a behavior says when they do", workload.title()));
+        }
+    }
+}
+
 /// The Services that anyone asks.
 pub(crate) fn asked(traffic: &TrafficSpec, behaviors: &Behaviors) -> BTreeSet<ObjectKey> {
     let called =
         behaviors.items.iter().filter_map(|(behavior, _)| behavior.service.as_ref()).flat_map(|service| service.calls.iter().flatten());
-    traffic.sources.iter().map(|source| source.to.clone()).chain(called.map(|call| call.to.clone())).collect()
+    traffic.sources.iter().map(|source| source.to.clone()).chain(called.flat_map(callees).cloned()).collect()
+}
+
+/// Whom a call may ask.
+fn callees(call: &engine::spec::Call) -> impl Iterator<Item = &ObjectKey> {
+    let miss_to = call.cache.iter().filter_map(|cache| cache.miss_to.as_ref()).map(|(to, _)| to);
+    std::iter::once(&call.to).chain(miss_to)
 }
 
 /// Services that are asked, and whose way of answering nobody described.
@@ -312,7 +333,10 @@ pub(crate) fn unanswered(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Beh
     for (behavior, path) in &behaviors.items {
         let list = if cx.value(&path.key("service")).is_some() { path.key("service").key("calls") } else { path.key("calls") };
         let calls = behavior.service.iter().flat_map(|service| service.calls.iter().flatten());
-        asked.extend(calls.enumerate().map(|(index, call)| (call.to.clone(), list.index(index).key("to"))));
+        for (index, call) in calls.enumerate() {
+            let names = [list.index(index).key("to"), list.index(index).key("cache").key("missTo")];
+            asked.extend(callees(call).cloned().zip(names));
+        }
     }
     for (key, at) in asked {
         let behind = catalog.behind(&key);

@@ -79,6 +79,10 @@ fields! {
         rollout_pause: Option<String>,
         /// `kubectl rollout resume`: a workload.
         rollout_resume: Option<String>,
+        /// Sets `suspend` of a job or cronjob: `job/import`.
+        suspend: Option<String>,
+        /// Unsets it.
+        resume: Option<String>,
         /// `kubectl cordon`: a node.
         cordon: Option<String>,
         /// `kubectl uncordon`: a node.

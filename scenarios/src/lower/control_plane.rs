@@ -58,6 +58,7 @@ macro_rules! component {
     };
 }
 
+const TIE_BREAKS: &[(&str, ())] = &[("upstream", ()), ("name", ()), ("random", ())];
 const EXPANDERS: &[(&str, ())] = &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ())];
 
 #[rustfmt::skip]
@@ -84,6 +85,7 @@ const COMPONENTS: &[Component] = &[
         "kubeApiQps" Positive qps "Requests per second to the API server (clientConnection.qps).",
         "kubeApiBurst" Count burst "Requests at once to the API server (clientConnection.burst).",
         "cycleTime" Time cycle_time "Time that one scheduling cycle takes.",
+        "tieBreak" Word tie_break "Which of several best nodes is taken: upstream (as kube-scheduler 1.36), name (the first by name) or random (by lot)." of TIE_BREAKS,
     } not yet ["percentageOfNodesToScore", "parallelism"]),
     component!("controllerManager", "kube-controller-manager: every controller has a client of its own.", controller_manager {
         "kubeApiQps" Positive kube_api_qps "Requests per second to the API server.",
@@ -134,6 +136,13 @@ const COMPONENTS: &[Component] = &[
         "shutdownGracePeriod" Time shutdown_grace_period "How long a node that is shut down waits for its pods.",
         "shutdownGracePeriodCriticalPods" Time shutdown_grace_period_critical_pods "The last part of shutdownGracePeriod, for critical pods.",
     } not yet ["nodeStatusUpdateFrequency", "maxPods", "evictionHard", "evictionSoft", "shutdownGracePeriodByPodPriority", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
+    component!("volumes", "Provisioners and attachers of volumes, and how long the scheduler waits for them.", volumes {
+        "provision" Law provision "From a claim that asks for a volume to the volume.",
+        "delete" Law delete "From a released volume that is to be deleted to its end.",
+        "attach" Law attach "From a pod's binding to its volume on the node.",
+        "detach" Law detach "From the end of a volume's last pod on a node to its being free for the next.",
+        "bindTimeoutSeconds" Time bind_timeout "How long a pod waits for its claims before it is scheduled anew (VolumeBinding's argument).",
+    } not yet []),
     component!("kubeProxy", "kube-proxy, and the way of endpoints to the nodes.", kube_proxy {
         "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that knows.",
         "propagationJitter" Time propagation_jitter "From the first node to the last.",

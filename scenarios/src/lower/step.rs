@@ -74,7 +74,7 @@ fn step(cx: &mut Cx<'_>, applied: &Applied, path: &Pointer) -> Option<Step> {
         let (label, code) =
             if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
         let diagnostic = Diagnostic::error(code, "a step has one action").label(label);
-        cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, cordon, uncordon, drain, taint, label"), path);
+        cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, suspend, resume, cordon, uncordon, drain, taint, label"), path);
         return None;
     };
     let (done, words) = Reader { cx, applied, path, fields: &fields, action }.read()?;
@@ -139,6 +139,14 @@ impl Reader<'_, '_> {
                 let (kind, key) = self.object(&text(&fields.rollout_resume), &at)?;
                 (StepAction::RolloutPause(kind, key.clone(), false), format!("rollout resume {key}"))
             }
+            "suspend" => {
+                let (kind, key) = self.suspendable(&text(&fields.suspend), &at)?;
+                (StepAction::Suspend(kind, key.clone(), true), format!("suspend {kind} {key}"))
+            }
+            "resume" => {
+                let (kind, key) = self.suspendable(&text(&fields.resume), &at)?;
+                (StepAction::Suspend(kind, key.clone(), false), format!("resume {kind} {key}"))
+            }
             "cordon" => (StepAction::Cordon(text(&fields.cordon).as_str().into(), true), format!("cordon {}", text(&fields.cordon))),
             "uncordon" => {
                 (StepAction::Cordon(text(&fields.uncordon).as_str().into(), false), format!("uncordon {}", text(&fields.uncordon)))
@@ -161,6 +169,15 @@ impl Reader<'_, '_> {
 
     fn object(&mut self, text: &str, at: &Pointer) -> Option<(Kind, ObjectKey)> {
         parse_workload(self.cx, text, at)
+    }
+
+    fn suspendable(&mut self, text: &str, at: &Pointer) -> Option<(Kind, ObjectKey)> {
+        let (kind, key) = self.object(text, at)?;
+        if !matches!(kind, Kind::Job | Kind::CronJob) {
+            self.cx.error("WT0108", format!("a {kind} cannot be suspended"), "expected a job or a cronjob", at);
+            return None;
+        }
+        Some((kind, key))
     }
 
     fn set_image(&mut self, at: &Pointer) -> Option<(StepAction, String)> {

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{CsiNode, ObjectKey, PersistentVolumeClaim, Str};
+use api::{CsiNode, Kind, ObjectKey, PersistentVolumeClaim, Str};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason, Remedy,
     Status,
 };
 
-use super::volumes::{claim_key, class_of};
+use super::volumes::{claim_key, class_of, has_claim};
 
 const REASON: &str = "node(s) exceed max volume count";
 
@@ -81,10 +81,16 @@ impl Plugin for NodeVolumeLimits {
         "NodeVolumeLimits"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
-        // A new node counts through its CSINode, which does not come as an event here.
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         let detaches = |deleted: &PodInfo| deleted.spec.volumes.iter().any(|volume| claim_key(deleted, volume).is_some());
-        super::queue_if(matches!(event, ClusterEvent::PodDeleted(deleted) if detaches(deleted)))
+        super::queue_if(match event {
+            ClusterEvent::PodDeleted(deleted) => detaches(deleted),
+            // A new node counts through its CSINode.
+            ClusterEvent::ObjectChanged(kind, key) => {
+                *kind == Kind::CSINode || (*kind == Kind::PersistentVolumeClaim && has_claim(pod, key))
+            }
+            _ => false,
+        })
     }
 }
 

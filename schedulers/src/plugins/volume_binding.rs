@@ -7,14 +7,15 @@
 
 use std::sync::Arc;
 
-use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
+use api::{CsiStorageCapacity, Kind, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
     Reason, Reasons, Remedy, Reservation, Status,
 };
 
-use super::volumes::{SELECTED_NODE, claim_key, class_of, is_fully_bound};
+use super::volumes::{SELECTED_NODE, claim_key, class_of, has_claim, is_fully_bound};
 use super::wording;
+use crate::config::args::{Reader, fields};
 
 const REASON_NODE: &str = "node(s) didn't match PersistentVolume's node affinity";
 const REASON_BIND: &str = "node(s) didn't find available persistent volumes to bind";
@@ -61,7 +62,7 @@ fn claims_of(pod: &PodInfo, objects: &ClusterObjects) -> Result<Option<Claims>, 
         let Some(key) = claim_key(pod, volume) else { continue };
         let name = &*key.name;
         let Some(claim) = objects.persistent_volume_claims.get(&key) else {
-            return refuse(if volume.source == VolumeSource::Ephemeral {
+            return refuse(if matches!(volume.source, VolumeSource::Ephemeral(_)) {
                 format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
             } else {
                 format!("persistentvolumeclaim {name:?} not found")
@@ -236,7 +237,10 @@ impl Plugin for VolumeBinding {
         "VolumeBinding"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        if let ClusterEvent::ObjectChanged(kind, key) = event {
+            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
+        }
         super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
@@ -273,4 +277,15 @@ impl FilterPlugin for VolumeBinding {
         }
         missing
     }
+}
+
+/// From its arguments (VolumeBindingArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> VolumeBinding {
+    fields(args, &["bindTimeoutSeconds", "shape"]);
+    for (key, why) in [("bindTimeoutSeconds", "volumes are bound at once"), ("shape", "VolumeBinding gives no scores by default")] {
+        if !args.get(key).is_absent() {
+            args.get(key).notice(why);
+        }
+    }
+    VolumeBinding
 }

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{ObjectKey, PersistentVolume, Str};
+use api::{Kind, ObjectKey, PersistentVolume, Str};
 use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
-use super::volumes::{class_of, named_claims, not_found};
+use super::volumes::{class_of, has_claim, named_claims, not_found};
 use super::wording;
 
 const REASON: &str = "node(s) had no available volume zone";
@@ -72,7 +72,10 @@ impl Plugin for VolumeZone {
         "VolumeZone"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        if let ClusterEvent::ObjectChanged(kind, key) = event {
+            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
+        }
         super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }

@@ -52,7 +52,7 @@ pub struct ScoredNode {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginScore {
-    /// The plugin.
+    /// The plugin; `others` is what no plugin of the profile gave.
     pub plugin: Str,
     /// As Score gave it.
     pub raw: i64,

@@ -11,7 +11,10 @@
 //!
 //! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
 
+mod batch;
 mod cluster_objects;
+mod cron;
+mod daemon_set;
 mod explanation;
 mod labels;
 mod meta;
@@ -25,7 +28,10 @@ mod storage;
 mod time;
 mod workload;
 
+pub use batch::*;
 pub use cluster_objects::ClusterObjects;
+pub use cron::{Schedule, ScheduleError};
+pub use daemon_set::*;
 pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};

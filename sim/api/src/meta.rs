@@ -29,6 +29,7 @@ pub enum Kind {
     Deployment,
     ReplicaSet,
     StatefulSet,
+    ControllerRevision,
     DaemonSet,
     Job,
     CronJob,
@@ -44,6 +45,7 @@ pub enum Kind {
     CSINode,
     CSIDriver,
     CSIStorageCapacity,
+    VolumeAttachment,
     ResourceQuota,
     LimitRange,
 }
@@ -59,6 +61,7 @@ impl Kind {
             Self::Deployment => "Deployment",
             Self::ReplicaSet => "ReplicaSet",
             Self::StatefulSet => "StatefulSet",
+            Self::ControllerRevision => "ControllerRevision",
             Self::DaemonSet => "DaemonSet",
             Self::Job => "Job",
             Self::CronJob => "CronJob",
@@ -74,6 +77,7 @@ impl Kind {
             Self::CSINode => "CSINode",
             Self::CSIDriver => "CSIDriver",
             Self::CSIStorageCapacity => "CSIStorageCapacity",
+            Self::VolumeAttachment => "VolumeAttachment",
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
         }

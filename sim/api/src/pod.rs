@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
-    TaintEffect,
+    EphemeralClaim, LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime,
+    Str, Taint, TaintEffect,
 };
 
 /// True, False or Unknown.
@@ -357,7 +357,7 @@ pub enum VolumeSource {
     /// A claim by name.
     PersistentVolumeClaim(Str),
     /// A generic ephemeral volume: the claim is named `<pod>-<volume>`.
-    Ephemeral,
+    Ephemeral(Box<EphemeralClaim>),
     /// emptyDir.
     EmptyDir,
     /// hostPath.
@@ -444,6 +444,8 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<Str>,
     /// Uses the node's network.
     pub host_network: bool,
+    /// Features that its node has to declare, as kube-scheduler infers them from the rest of the spec.
+    pub required_node_features: Vec<Str>,
     /// Restart policy.
     pub restart_policy: RestartPolicy,
     /// Grace at deletion.
@@ -474,6 +476,7 @@ impl Default for PodSpec {
             scheduler_name: "default-scheduler".into(),
             scheduling_gates: Vec::new(),
             host_network: false,
+            required_node_features: Vec::new(),
             restart_policy: RestartPolicy::default(),
             termination_grace_period: SimDuration::from_secs(30),
             active_deadline: None,

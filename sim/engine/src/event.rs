@@ -2,6 +2,7 @@
 //!
 //! Payloads are small: ids, not objects. An id whose object is gone is no error; the room finds nothing to do.
 
+use crate::controllers::volume::external::Work;
 use crate::effects::{Component, Key, Process, WriteId};
 use crate::store::{HpaId, NodeId, PodId};
 
@@ -34,6 +35,10 @@ pub(crate) enum Event {
     TaintEviction(PodId),
     /// A HorizontalPodAutoscaler's own period.
     HpaSync(HpaId),
+    /// A storage driver has done a piece of work.
+    CsiDriver(Work),
+    /// The volumes of a pod that has been given a node may be bound by now, or it has been too long.
+    VolumesBound(PodId),
     /// metrics-server scrapes.
     MetricsScrape,
     /// The cluster autoscaler's loop.

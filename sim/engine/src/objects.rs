@@ -18,10 +18,12 @@ pub(crate) enum Part {
     Spec,
     /// The status alone.
     Status,
+    /// The status again, after the same writer's last one; refused only when the spec has changed meanwhile.
+    NextStatus,
 }
 
 /// A kind of the list.
-pub(crate) trait Kept: Object + Clone + PartialEq + Sized {
+pub(crate) trait Kept: Object + Clone + PartialEq + Sized + 'static {
     /// Which kind.
     const KIND: Kind;
     /// Its metadata.
@@ -103,15 +105,21 @@ kinds! {
     ReplicaSet: ReplicaSet, replica_sets, [status];
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
-    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
+    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods, current_healthy, desired_healthy, expected_pods, disruption_allowed];
     Service: Service, services, [];
     HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
+    StatefulSet: StatefulSet, stateful_sets, [status];
+    ControllerRevision: ControllerRevision, controller_revisions, [];
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
+    DaemonSet: DaemonSet, daemon_sets, [status];
+    Job: Job, jobs, [status];
+    CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+    VolumeAttachment: VolumeAttachment, volume_attachments, [attached];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
 }

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
-    ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota,
-    Service, SimTime, StorageClass, Str, Uid,
+    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
+    Job, Kind, LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -68,8 +68,12 @@ pub(crate) type PodId = Id<Pod>;
 pub(crate) type NodeId = Id<Node>;
 pub(crate) type DeploymentId = Id<Deployment>;
 pub(crate) type ReplicaSetId = Id<ReplicaSet>;
+pub(crate) type StatefulSetId = Id<StatefulSet>;
 pub(crate) type ServiceId = Id<Service>;
 pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
+pub(crate) type DaemonSetId = Id<DaemonSet>;
+pub(crate) type JobId = Id<Job>;
+pub(crate) type CronJobId = Id<CronJob>;
 
 /// What every kept kind has.
 pub(crate) trait Object {
@@ -79,6 +83,10 @@ pub(crate) trait Object {
     fn controller(&self) -> Option<Uid> {
         self.meta().controller().map(|owner| owner.uid)
     }
+    /// What a workload says of its pods: desired, current, updated, ready, available.
+    fn counts(&self) -> Option<[i32; 5]> {
+        None
+    }
 }
 
 macro_rules! objects {
@@ -86,7 +94,38 @@ macro_rules! objects {
         fn meta(&self) -> &ObjectMeta { &self.meta }
     })* };
 }
+impl Object for StatefulSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.replicas, status.replicas, status.updated, status.ready, status.available])
+    }
+}
+impl Object for DaemonSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        let (desired, current) = (status.desired_number_scheduled, status.current_number_scheduled);
+        Some([desired, current, status.updated_number_scheduled, status.number_ready, status.number_available])
+    }
+}
+/// A Job's successes are what it has to offer; its pods come and go for them.
+impl Object for Job {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.desired(), status.active, status.active, status.ready.unwrap_or(0), status.succeeded])
+    }
+}
 objects!(
+    VolumeAttachment,
+    ControllerRevision,
     Namespace,
     Node,
     Pod,
@@ -103,6 +142,7 @@ objects!(
     CsiNode,
     CsiDriver,
     CsiStorageCapacity,
+    CronJob,
     ResourceQuota,
     LimitRange
 );
@@ -245,7 +285,12 @@ pub(crate) struct Store {
     pub(crate) deployments: Table<Deployment>,
     pub(crate) replica_sets: Table<ReplicaSet>,
     pub(crate) services: Table<Service>,
+    pub(crate) stateful_sets: Table<StatefulSet>,
+    pub(crate) controller_revisions: Table<ControllerRevision>,
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
+    pub(crate) daemon_sets: Table<DaemonSet>,
+    pub(crate) jobs: Table<Job>,
+    pub(crate) cron_jobs: Table<CronJob>,
     pub(crate) pdbs: Table<PodDisruptionBudget>,
     pub(crate) priority_classes: Table<PriorityClass>,
     pub(crate) persistent_volumes: Table<PersistentVolume>,
@@ -254,6 +299,7 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) volume_attachments: Table<VolumeAttachment>,
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.
@@ -286,6 +332,16 @@ impl Store {
     pub(crate) fn pod_by_uid(&self, uid: Uid) -> Option<(PodId, &Pod)> {
         let id = *self.pods_by_uid.get(&uid)?;
         Some((id, self.pods.get(id)?))
+    }
+    /// What stands between a pod and the workload on top: its ReplicaSet, or its Job.
+    pub(crate) fn between(&self, pod: &Pod) -> Option<&ObjectMeta> {
+        let owner = pod.meta.controller()?;
+        let key = ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() };
+        match &*owner.kind {
+            "ReplicaSet" => Some(&self.replica_sets.get(self.replica_sets.find(&key)?)?.meta),
+            "Job" => Some(&self.jobs.get(self.jobs.find(&key)?)?.meta),
+            _ => None,
+        }
     }
     /// ReplicaSets controlled by a Deployment, in order of creation.
     pub(crate) fn replica_sets_of(&self, deployment: &Deployment) -> Vec<(ReplicaSetId, &ReplicaSet)> {

@@ -79,7 +79,7 @@ pub(crate) const NOT_SIMULATED: &[(&str, &str)] = &[
 pub(crate) const FAULT_GROUP: &str = "chaos-mesh.org";
 
 /// Kinds that make pods and whose controller is not simulated.
-pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob, Kind::ReplicationController];
+pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::ReplicationController];
 
 /// Files that look like manifests and are not, by the group of their apiVersion, with what to do.
 pub(crate) const NOT_OBJECTS: &[(&str, &str)] = &[
@@ -103,12 +103,9 @@ pub(crate) const FIELDS_NOT_SIMULATED: &[(&str, &[&str], &str)] = &[
     ("pod", &["resourceClaims"], "dynamic resource allocation is not simulated; the pod needs no device"),
     ("pod", &["runtimeClassName"], "overhead and node selection of the RuntimeClass are not applied"),
     ("pod", &["schedulingGroup"], "pods are scheduled one by one, not as a gang"),
-    (
-        "made",
-        &["volumes", "*", "persistentVolumeClaim"],
-        "the pod is placed and started as if the volume were there and reachable from every node",
-    ),
-    ("made", &["volumes", "*", "ephemeral"], "the claim is not made; the pod is placed and started as if the volume were there"),
+    ("PersistentVolumeClaim", &["spec", "dataSource"], "the volume begins empty"),
+    ("PersistentVolumeClaim", &["spec", "dataSourceRef"], "the volume begins empty"),
+    ("PersistentVolumeClaim", &["spec", "volumeAttributesClassName"], "volumes have no attributes"),
     (
         "Service",
         &["metadata", "annotations", "service.kubernetes.io/topology-mode"],

@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    ClusterObjects, CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, LimitRange, Namespace, Node,
-    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service,
-    StorageClass, Str,
+    ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
+    Namespace, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
+    ResourceQuota, Service, StatefulSet, StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -98,7 +98,11 @@ pub struct Objects {
     pub pods: Vec<Found<Pod>>,
     pub deployments: Vec<Found<Deployment>>,
     pub replica_sets: Vec<Found<ReplicaSet>>,
-    /// StatefulSets, DaemonSets, Jobs, CronJobs and ReplicationControllers.
+    pub stateful_sets: Vec<Found<StatefulSet>>,
+    pub daemon_sets: Vec<Found<DaemonSet>>,
+    pub jobs: Vec<Found<Job>>,
+    pub cron_jobs: Vec<Found<CronJob>>,
+    /// ReplicationControllers.
     pub other_workloads: Vec<FoundWorkload>,
     pub services: Vec<Found<Service>>,
     pub horizontal_pod_autoscalers: Vec<Found<HorizontalPodAutoscaler>>,
@@ -139,7 +143,7 @@ impl Objects {
             namespaces: by_name!(namespaces),
             services: by_key!(services),
             replica_sets: by_key!(replica_sets),
-            stateful_sets: workloads(Kind::StatefulSet),
+            stateful_sets: by_key!(stateful_sets),
             replication_controllers: workloads(Kind::ReplicationController),
             pod_disruption_budgets: by_key!(pod_disruption_budgets),
             persistent_volumes: by_name!(persistent_volumes),

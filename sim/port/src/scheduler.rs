@@ -1,6 +1,6 @@
 //! The scheduler's side of the contract: one pod and a snapshot in, one decision out.
 
-use api::{Explanation, Str, Uid};
+use api::{Explanation, Kind, ObjectKey, Str, Uid};
 
 use crate::{ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, Reservation};
 
@@ -121,6 +121,8 @@ pub enum ClusterEvent<'a> {
         /// What it is.
         pod: &'a PodInfo,
     },
+    /// A volume, a claim, or another object about storage came or changed (or, for a claim, went).
+    ObjectChanged(Kind, &'a ObjectKey),
 }
 
 /// What a change means for a waiting pod.

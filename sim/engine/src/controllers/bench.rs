@@ -12,6 +12,7 @@ use trace::Record;
 
 use super::View;
 use crate::effects::{Effects, Write};
+use crate::objects::{Kept, Part, with_kind, with_object};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
 use crate::store::{Id, NodeId, PodId, Store};
@@ -343,8 +344,33 @@ impl Bench {
                 });
                 format!("status current={current} desired={desired}{}", if scaled { " scaled" } else { "" })
             }
+            Write::Create(object) => with_object!(object, object => {
+                let line = format!("create {} {}", object.meta.name, kind_of(&*object));
+                self.store.create(*object, now, &streams).expect("a free name");
+                line
+            }),
+            Write::Update(object, part) => with_object!(object, object => self.land_update(*object, part)),
+            Write::Delete(kind, key, _) => {
+                with_kind!(kind, T => { T::table(&self.store).find(&key).map(|id| self.store.remove::<T>(id)); }, else ());
+                format!("delete {} {kind}", key.name)
+            }
             other => format!("{other:?}"),
         }
+    }
+
+    fn land_update<T: Kept>(&mut self, new: T, part: Part) -> String {
+        let id = T::table(&self.store).find(&new.meta().key()).expect("an object of this name");
+        let counts = new.counts().filter(|_| part == Part::Status).map_or(String::new(), |counts| format!(" {counts:?}"));
+        let line = format!("update {} {}{}{counts}", new.meta().name, if part == Part::Status { "status of " } else { "" }, T::KIND);
+        self.store.update(id, |old| {
+            if part == Part::Status {
+                old.take_status(&new);
+            } else {
+                *old = new;
+            }
+            true
+        });
+        line
     }
 
     fn name(&self, pod: PodId) -> String {
@@ -353,6 +379,10 @@ impl Bench {
     fn node_name(&self, node: NodeId) -> String {
         self.store.nodes.get(node).map_or(String::new(), |node| node.meta.name.to_string())
     }
+}
+
+fn kind_of<T: Kept>(_: &T) -> Kind {
+    T::KIND
 }
 
 /// A record as one line.

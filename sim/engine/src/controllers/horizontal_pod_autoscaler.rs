@@ -25,13 +25,14 @@ use super::{View, object_name};
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
 use crate::spec::HpaSettings;
-use crate::store::{Change, DeploymentId, HpaId, PodId, ReplicaSetId, Store};
+use crate::store::{Change, DeploymentId, HpaId, PodId, ReplicaSetId, StatefulSetId, Store};
 
 /// What an autoscaler scales.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Target {
     Deployment(DeploymentId),
     ReplicaSet(ReplicaSetId),
+    StatefulSet(StatefulSetId),
 }
 
 /// The target of an autoscaler, if it exists and is of a kind that is kept.
@@ -40,6 +41,7 @@ pub(super) fn target_of(hpa: &HorizontalPodAutoscaler, store: &Store) -> Option<
     match &*hpa.target_kind {
         "Deployment" => store.deployments.find(&key).map(Target::Deployment),
         "ReplicaSet" => store.replica_sets.find(&key).map(Target::ReplicaSet),
+        "StatefulSet" => store.stateful_sets.find(&key).map(Target::StatefulSet),
         _ => None,
     }
 }
@@ -53,18 +55,21 @@ impl Target {
                 sets.into_iter().flat_map(|(_, set)| store.pods_of(set.meta.uid)).collect()
             }
             Self::ReplicaSet(id) => store.replica_sets.get(id).map_or(Vec::new(), |set| store.pods_of(set.meta.uid).collect()),
+            Self::StatefulSet(id) => store.stateful_sets.get(id).map_or(Vec::new(), |set| store.pods_of(set.meta.uid).collect()),
         }
     }
     const fn kind(self) -> Kind {
         match self {
             Self::Deployment(_) => Kind::Deployment,
             Self::ReplicaSet(_) => Kind::ReplicaSet,
+            Self::StatefulSet(_) => Kind::StatefulSet,
         }
     }
     fn replicas(self, store: &Store) -> i32 {
         match self {
             Self::Deployment(id) => store.deployments.get(id).map_or(0, |deployment| deployment.replicas),
             Self::ReplicaSet(id) => store.replica_sets.get(id).map_or(0, |set| set.replicas),
+            Self::StatefulSet(id) => store.stateful_sets.get(id).map_or(0, |set| set.replicas),
         }
     }
 }
@@ -406,6 +411,7 @@ fn missing_target(hpa: &HorizontalPodAutoscaler) -> String {
     match &*hpa.target_kind {
         "Deployment" => format!("deployments.apps \"{}\" not found", hpa.target_name),
         "ReplicaSet" => format!("replicasets.apps \"{}\" not found", hpa.target_name),
+        "StatefulSet" => format!("statefulsets.apps \"{}\" not found", hpa.target_name),
         kind => format!("no matches for kind \"{kind}\": it is not simulated"),
     }
 }

@@ -12,7 +12,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use api::{
-    ConditionStatus, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimTime, Uid, WorkloadCondition,
+    ConditionStatus, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Uid,
+    WorkloadCondition,
 };
 
 use super::{View, object_name, owning_replica_set};
@@ -42,7 +43,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
 }
 
 /// Other changes of a pod lead to a sync that finds nothing to do.
-fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
+pub(super) fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
     before.ready != pod.is_ready() || before.deleting != pod.meta.is_deleting() || before.terminal != pod.status.phase.is_terminal()
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn sync(id: ReplicaSetId, view: &View<'_>, out: &mut Effects) {
     let terminating = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| is_terminating(pod)).count() as i32;
     let status = ReplicaSetStatus { terminating, ..count_pods(replica_set, &active, view.now) };
     if !replica_set.min_ready.is_zero() && status.ready != status.available {
-        out.resync_at(next_availability(replica_set, &active, view.now));
+        out.resync_at(next_availability(replica_set.min_ready, &active, view.now));
     }
     let changed = |status: ReplicaSetStatus| (status != replica_set.status).then(|| Write::ReplicaSetStatus(id, status));
     out.finally(Component::ReplicaSet, changed(status.clone()), changed(with_failure(status, &replica_set.status, plan, view.now)));
@@ -200,7 +201,7 @@ fn deleted_before(a: &Candidate<'_>, b: &Candidate<'_>, now: SimTime) -> bool {
     younger(created(first), created(second), first.meta.uid, second.meta.uid, now)
 }
 
-const fn phase_order(pod: &Pod) -> u8 {
+pub(super) const fn phase_order(pod: &Pod) -> u8 {
     match pod.status.phase {
         PodPhase::Pending => 0,
         PodPhase::Unknown => 1,
@@ -213,7 +214,7 @@ fn deletion_cost(pod: &Pod) -> i32 {
 }
 
 /// Most restarts of a regular container, then of a sidecar.
-fn max_restarts(pod: &Pod) -> (u32, u32) {
+pub(super) fn max_restarts(pod: &Pod) -> (u32, u32) {
     let regular = pod.status.containers.iter().map(|status| status.restart_count).max().unwrap_or(0);
     let sidecars = pod.spec.init_containers.iter().zip(&pod.status.init_containers).filter(|(container, _)| container.is_sidecar);
     (regular, sidecars.map(|(_, status)| status.restart_count).max().unwrap_or(0))
@@ -260,9 +261,9 @@ fn count_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) 
 }
 
 /// When the next pod becomes available by the passing of time alone.
-fn next_availability(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) -> SimTime {
-    let due = active.iter().filter(|(_, pod)| pod.is_ready()).map(|(_, pod)| pod.ready_since() + replica_set.min_ready);
-    due.filter(|due| *due > now).min().unwrap_or(now + replica_set.min_ready)
+pub(super) fn next_availability(min_ready: SimDuration, pods: &[(PodId, &Pod)], now: SimTime) -> SimTime {
+    let due = pods.iter().filter(|(_, pod)| pod.is_ready()).map(|(_, pod)| pod.ready_since() + min_ready);
+    due.filter(|due| *due > now).min().unwrap_or(now + min_ready)
 }
 
 #[cfg(test)]

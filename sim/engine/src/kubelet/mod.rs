@@ -27,11 +27,12 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Pod, SimTime, Str, Uid};
+use api::{Kind, Pod, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
@@ -69,6 +70,8 @@ struct NodeState {
     numbers: u32,
     /// Pods whose objects went while nobody could stop their processes.
     orphans: Vec<Uid>,
+    /// Pods whose volumes are not there yet.
+    waiting: BTreeSet<PodId>,
 }
 
 impl NodeState {
@@ -96,6 +99,7 @@ impl NodeState {
             memory_changed: false,
             numbers: 0,
             orphans: Vec::new(),
+            waiting: BTreeSet::new(),
         }
     }
     /// A number for a timer of the node; never zero.
@@ -135,6 +139,9 @@ impl Kubelets {
             Change::PodAdded(id) | Change::PodModified(id, _) => self.pod_changed(*id, view, out),
             Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, out),
             Change::NodeAdded(id) => self.node_added(*id, view, out),
+            Change::Object(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::VolumeAttachment, _) => {
+                self.storage_changed(view, out)
+            }
             Change::NodeDeleted(id, node) => self.node_deleted(*id, &node.meta.name, view, out),
             _ => {}
         }
@@ -290,6 +297,7 @@ impl Kubelets {
     fn pod_changed(&mut self, id: PodId, view: View<'_>, out: &mut Effects) {
         let Some(pod) = view.store.pods.get(id) else { return };
         let Some(name) = &pod.node_name else { return };
+        self.look_at_volumes(id, view, out);
         if let Some(worker) = self.workers.get(&id) {
             // Most news are this kubelet's own writes.
             let contradicted = worker.is_contradicted(pod);
@@ -349,6 +357,7 @@ impl Kubelets {
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
         let Some(worker) = self.workers.remove(&id) else { return };
         let Some(node) = self.nodes.get_mut(&worker.node) else { return };
+        node.waiting.remove(&id);
         if worker.held {
             node.held.sub(pod);
         }

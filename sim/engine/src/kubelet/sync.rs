@@ -39,6 +39,9 @@ impl Worker {
             self.end_sync(true, cx);
             return;
         }
+        if self.waits_for_volumes(cx) {
+            return;
+        }
         self.ask_unready(cx);
         let first = self.probed_since == NEVER;
         self.probed_since = self.probed_since.min(cx.view.now);

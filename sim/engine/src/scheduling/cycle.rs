@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::store::PodId;
 
 use super::queue::{Queue, QueuedPod};
+use super::volumes::has_claims;
 use super::{Assumed, Scheduling};
 
 /// Longest text of an event. Upstream: validation.NoteLengthLimit.
@@ -153,16 +154,32 @@ impl Scheduling {
             self.snapshot.node_mut(index).add_pod(pod.info.clone());
             reservation
         });
-        let bind = view.store.node_by_name(&node).map(|(node_id, _)| {
-            let bind = Write::BindPod { pod: id, node: node_id, attempts: pod.attempts, feasible_nodes, evaluated_nodes };
-            (bind, format!("Pod/{}", pod.info.key), format!("Successfully assigned {} to {node}", pod.info.key))
-        });
+        let wait = has_claims(&pod.info).then(|| self.volumes_taken(id, &node, (feasible_nodes, evaluated_nodes), view)).flatten();
         let assumed = Assumed { pod, node, reservation: reservation.unwrap_or_default(), forgotten: false };
         self.assumed.insert(id, assumed);
-        match bind {
-            Some((bind, object, message)) => out.announce(Component::Scheduler, bind, "Scheduled", object, message),
+        match wait {
+            Some(wait) => self.bind_volumes(id, wait, view, out),
+            None => self.bind(id, (feasible_nodes, evaluated_nodes), scheduler, view, out),
+        }
+    }
+
+    /// Asks for the binding of a pod that counts as placed.
+    pub(super) fn bind(
+        &mut self,
+        id: PodId,
+        (feasible_nodes, evaluated_nodes): (u32, u32),
+        scheduler: &dyn Scheduler,
+        view: View<'_>,
+        out: &mut Effects,
+    ) {
+        let Some(Assumed { pod, node, .. }) = self.assumed.get(&id) else { return };
+        if let Some((node_id, _)) = view.store.node_by_name(node) {
+            let bind = Write::BindPod { pod: id, node: node_id, attempts: pod.attempts, feasible_nodes, evaluated_nodes };
+            let message = format!("Successfully assigned {} to {node}", pod.info.key);
+            out.announce(Component::Scheduler, bind, "Scheduled", format!("Pod/{}", pod.info.key), message);
+        } else {
             // The node has gone meanwhile. Upstream binds the pod to it all the same, and PodGC removes the pod.
-            None => self.bind_failed(id, scheduler, view, out),
+            self.bind_failed(id, None, scheduler, view, out);
         }
     }
 
@@ -178,7 +195,7 @@ impl Scheduling {
     ) {
         match call {
             SchedulerCall::Bind if accepted => {}
-            SchedulerCall::Bind => self.bind_failed(pod, scheduler, view, out),
+            SchedulerCall::Bind => self.bind_failed(pod, None, scheduler, view, out),
             SchedulerCall::Status { attempt } => {
                 if self.patching == Some((pod, attempt)) {
                     self.patching = None;
@@ -193,13 +210,15 @@ impl Scheduling {
 
     /// The API server refused a binding: what was taken for the pod is given back, and the pod waits as after
     /// any error. Upstream: handleBindingCycleError.
-    fn bind_failed(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
+    pub(super) fn bind_failed(&mut self, id: PodId, why: Option<&str>, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
         let Some(Assumed { pod, node, reservation, forgotten }) = self.assumed.remove(&id) else { return };
         self.snapshot.unreserve(reservation);
+        self.forget_volumes(id, view);
         if !forgotten {
             self.free(&node, &pod.info, scheduler, view);
         }
-        let message = format!("running Bind plugin \"DefaultBinder\": {}", refusal(&pod, &node, view));
+        let refused = || format!("running Bind plugin \"DefaultBinder\": {}", refusal(&pod, &node, view));
+        let message = why.map_or_else(refused, str::to_owned);
         let is_bound = view.store.pods.get(id).is_some_and(|live| live.node_name.is_some());
         self.fail(pod, Failure::error(message, forgotten || is_bound), scheduler, view, out);
     }

@@ -12,11 +12,13 @@
 
 mod cycle;
 mod explain;
+mod objects;
 mod preemption;
 mod queue;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use explain::Explain;
 use preemption::Preemptions;
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
+use volumes::VolumeWait;
 
 /// The plugin that holds a pod back whose preemption is still being carried out.
 const PREEMPTION_GATE: &str = "DefaultPreemption";
@@ -50,6 +53,8 @@ pub(crate) struct Scheduling {
     patching: Option<(PodId, u32)>,
     /// Pods with a node chosen whose binding is on its way.
     assumed: BTreeMap<PodId, Assumed>,
+    /// Those of them whose claims are being bound first.
+    binding: BTreeMap<PodId, VolumeWait>,
     preemptions: Preemptions,
     cycle_due: Option<SimTime>,
     tick_due: Option<SimTime>,
@@ -113,7 +118,8 @@ impl Scheduling {
             Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
-            Change::Object(..) | Change::ObjectDeleted(_) => self.other_changed(view),
+            Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view, out),
+            Change::ObjectDeleted(gone) => self.object_deleted(gone, scheduler, view),
             Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
         }
         self.arm(view, out);
@@ -269,6 +275,7 @@ impl Scheduling {
     }
 
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
+        self.forget_volumes(id, view);
         self.preemptions.going(id);
         self.snapshot.forget_nomination(pod.meta.uid);
         if self.leaves_cycle(id) || self.queue.remove(id).is_some() {
@@ -358,13 +365,6 @@ impl Scheduling {
         if sets.get(&key).is_none_or(|known| known.selector != set.selector || known.meta.uid != set.meta.uid) {
             sets.insert(key, Arc::new(set.clone()));
         }
-    }
-
-    /// Namespaces and PodDisruptionBudgets are few and change rarely.
-    fn other_changed(&mut self, view: View<'_>) {
-        let objects = self.snapshot.objects_mut();
-        objects.namespaces = view.store.namespaces.iter().map(|(_, one)| (one.meta.name.clone(), Arc::new(one.clone()))).collect();
-        objects.pod_disruption_budgets = view.store.pdbs.iter().map(|(_, one)| (one.meta.key(), Arc::new(one.clone()))).collect();
     }
 
     fn info(&mut self, pod: &Pod) -> PodInfo {

@@ -8,20 +8,23 @@
 //!
 //! Not here: whose turn it is (`queues`, `client`).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, QuotaList,
-    ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList, ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration,
+    TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
 use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
+use crate::controllers::volume::{binder, protection};
 use crate::effects::{Announcement, Component, Nomination, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
-use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -397,6 +400,13 @@ impl World {
                 .replica_sets
                 .find(key)
                 .is_some_and(|id| self.change_replica_set(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas))),
+            Kind::StatefulSet => {
+                let Some(id) = self.store.stateful_sets.find(key) else { return false };
+                let before = self.store.stateful_sets.get(id).and_then(|set| set.counts());
+                self.store.update(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas));
+                self.say_counts(id, before);
+                true
+            }
             _ => false,
         }
     }
@@ -445,15 +455,20 @@ impl World {
         if self.store.nodes.get(id).is_none() {
             return false;
         }
+        let mut cordon_changes = false;
         let changed = self.store.update_node(id, |node| {
             let before = node.spec.clone();
             change(node);
             let changes = before != node.spec;
+            cordon_changes = before.unschedulable != node.spec.unschedulable;
             node.meta.generation += u64::from(changes);
             changes
         });
         if let (true, Some(node)) = (changed, self.store.nodes.get(id)) {
             self.records.push(taints_record(node));
+            if cordon_changes {
+                self.records.push(schedulable_event(node));
+            }
         }
         true
     }
@@ -502,7 +517,10 @@ impl World {
         if T::KIND == Kind::Namespace {
             object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
         }
-        self.store.create(object, self.now, &self.streams).map(drop).ok_or(Refusal::Conflict)
+        admit_storage(&mut object, &self.store);
+        let id = self.store.create(object, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        self.say_counts(id, None);
+        Ok(())
     }
 
     fn apply_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
@@ -514,16 +532,30 @@ impl World {
         Ok(())
     }
 
+    /// Says what a workload's counts are when they changed.
+    fn say_counts<T: Kept>(&mut self, id: Id<T>, before: Option<[i32; 5]>) {
+        let Some(object) = T::table(&self.store).get(id) else { return };
+        if let Some(counts) = object.counts().filter(|counts| before != Some(*counts)) {
+            self.records.push(workload_record(T::KIND, object.meta(), counts));
+        }
+    }
+
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
     fn update_object<T: Kept>(&mut self, new: T, part: Part) -> bool {
         let Some(id) = T::table(&self.store).find(&new.meta().key()) else { return false };
-        let is_current = |old: &T| (old.meta().uid, old.meta().resource_version) == (new.meta().uid, new.meta().resource_version);
+        let version = |meta: &ObjectMeta| match part {
+            Part::NextStatus => (meta.uid, meta.generation),
+            Part::Spec | Part::Status => (meta.uid, meta.resource_version),
+        };
+        let is_current = |old: &T| version(old.meta()) == version(new.meta());
         T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
     }
 
+    /// Changes one half of an object. One whose deletion was asked for goes with its last finalizer.
     fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
+        let before = T::table(&self.store).get(id).and_then(|object| object.counts());
         self.store.update(id, |old| {
-            if part == Part::Status {
+            if part != Part::Spec {
                 let before = old.clone();
                 old.take_status(&new);
                 return *old != before;
@@ -534,6 +566,7 @@ impl World {
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });
+        self.say_counts(id, before);
         self.settle(id);
         true
     }
@@ -570,6 +603,29 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
     }
 }
 
+/// Claims get a class and a phase, and what may be in use is protected.
+/// Upstream: plugin/pkg/admission/storage/{storageobjectinuseprotection,storageclass/setdefault}.
+fn admit_storage(object: &mut dyn Any, store: &Store) {
+    let protect = |meta: &mut ObjectMeta, finalizer: &str| {
+        if !meta.has_finalizer(finalizer) {
+            meta.finalizers.push(finalizer.into());
+        }
+    };
+    let pend = |phase: &mut Str| {
+        if phase.is_empty() {
+            *phase = "Pending".into();
+        }
+    };
+    if let Some(claim) = object.downcast_mut::<PersistentVolumeClaim>() {
+        protect(&mut claim.meta, protection::CLAIM);
+        pend(&mut claim.phase);
+        binder::with_default_class(claim, store);
+    } else if let Some(volume) = object.downcast_mut::<PersistentVolume>() {
+        protect(&mut volume.meta, protection::VOLUME);
+        pend(&mut volume.phase);
+    }
+}
+
 fn set_replicas(meta: &mut ObjectMeta, place: &mut i32, replicas: i32) -> bool {
     let changes = replace(place, replicas);
     meta.generation += u64::from(changes);
@@ -589,6 +645,20 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
         }
     }
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
+}
+
+/// The kubelet tells of a cordon when it posts its status next; here at once.
+/// Upstream: pkg/kubelet/kubelet_node_status.go (recordNodeSchedulableEvent).
+fn schedulable_event(node: &Node) -> Record {
+    let reason = if node.spec.unschedulable { "NodeNotSchedulable" } else { "NodeSchedulable" };
+    let name = &node.meta.name;
+    Record::Event {
+        kind: "Normal".into(),
+        reason: reason.into(),
+        object: format!("Node/{name}").into(),
+        message: format!("Node {name} status is now: {reason}").into(),
+        source: Component::Kubelet.name().into(),
+    }
 }
 
 /// `key:effect` or `key=value:effect`.
@@ -629,10 +699,7 @@ fn controller_name(meta: &ObjectMeta) -> Str {
 
 /// `Kind/namespace/name` of the workload on top, or empty.
 pub(super) fn workload_of(pod: &Pod, store: &Store) -> Str {
-    let between = pod.meta.controller().filter(|owner| &*owner.kind == Kind::ReplicaSet.as_str());
-    let between = between.map(|owner| ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() });
-    let set = between.and_then(|key| store.replica_sets.get(store.replica_sets.find(&key)?));
-    match set.map(|set| controller_name(&set.meta)) {
+    match store.between(pod).map(controller_name) {
         Some(top) if !top.is_empty() => top,
         _ => controller_name(&pod.meta),
     }

@@ -5,7 +5,7 @@
 //! other.
 //!
 //! Not modelled: reads (watches answer them), the kubelets' own limits (50 qps on each node, which no
-//! kubelet of the model reaches), events (they go through clients of their own), priority and fairness.
+//! kubelet of the model reaches), those of storage drivers, events (they go through clients of their own), priority and fairness.
 
 use std::collections::BTreeMap;
 
@@ -68,16 +68,26 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 10] = [
+const CONTROLLERS: &[Component] = &[
     Component::Deployment,
     Component::ReplicaSet,
+    Component::StatefulSet,
+    Component::PersistentVolumeBinder,
+    Component::EphemeralVolume,
+    Component::StorageProtection,
+    Component::AttachDetach,
     Component::EndpointSlice,
     Component::NodeLifecycle,
     Component::TaintEviction,
     Component::PodGc,
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
+    Component::DaemonSet,
+    Component::Job,
+    Component::CronJob,
+    Component::TtlAfterFinished,
     Component::ResourceQuota,
+    Component::Disruption,
     Component::Namespace,
 ];
 
@@ -140,7 +150,7 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
             _ => {
                 let place = CONTROLLERS.iter().position(|controller| *controller == by)?;
                 self.controllers.get_mut(place)

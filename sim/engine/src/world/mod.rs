@@ -45,6 +45,7 @@ use crate::controllers::metrics::PodMetrics;
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::volume::external::CsiDrivers;
 use crate::controllers::{self, View};
 use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
 use crate::event::Event;
@@ -88,6 +89,7 @@ pub struct World {
     pod_gc: PodGc,
     hpa: HpaController,
     cluster_autoscaler: ClusterAutoscaler,
+    csi_drivers: CsiDrivers,
     metrics: PodMetrics,
     /// `None` when nothing sends requests.
     traffic: Option<Box<Traffic>>,
@@ -171,6 +173,7 @@ impl World {
             pod_gc: PodGc::default(),
             hpa: HpaController::default(),
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
+            csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Box::new(Traffic::new(&spec.traffic, streams))),
             faults: Faults::default(),
@@ -298,6 +301,8 @@ impl World {
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
             Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
+            Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
+            Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
@@ -430,6 +435,7 @@ impl World {
             self.kubelets.changed(&change, view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
+            self.csi_drivers.changed(&change, &view!(self), out);
             match change {
                 Change::EndpointsChanged(service) => self.propagate(service),
                 Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
@@ -446,6 +452,9 @@ impl World {
     fn manager_hears(&mut self, change: &Change, out: &mut Effects) {
         let mut woken = std::mem::take(&mut self.woken);
         controllers::interested(change, &view!(self), &mut |component, key| woken.push((component, key)));
+        controllers::interested_later(change, &view!(self), &mut |component, key, at| {
+            self.queues.add_after(component, key, at, &mut self.calendar);
+        });
         for (component, key) in woken.drain(..) {
             self.queues.add(component, key, self.now, &mut self.calendar);
         }
@@ -470,6 +479,7 @@ impl World {
                 match signal {
                     Signal::Stressed(pod) => self.kubelets.stressed(pod, view!(self), &mut out),
                     Signal::Relieved(pod) => self.kubelets.relieved(pod, view!(self), &mut out),
+                    Signal::OutOfMemory(pod) => self.out_of_memory(pod, &mut out),
                     Signal::ProbeAnswered { pod, container, kind, ok } => {
                         self.kubelets.probe_answered(pod, container, kind, ok, view!(self), &mut out);
                     }
@@ -481,6 +491,13 @@ impl World {
         }
         self.signals = signals;
         heard
+    }
+
+    /// The kernel kills a process at its memory limit.
+    fn out_of_memory(&mut self, pod: api::Uid, out: &mut Effects) {
+        if let Some((id, _)) = self.store.pod_by_uid(pod) {
+            self.kubelets.kill_container(id, None, 137, "OOMKilled", view!(self), out);
+        }
     }
 
     /// metrics-server scrapes the kubelets.

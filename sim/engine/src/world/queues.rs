@@ -4,7 +4,7 @@
 //! - A key waits at most once: adding one that waits anyway changes nothing, or makes it earlier.
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
-//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s, whether or
+//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s to 1 min), whether or
 //!   not news wake it earlier.
 //! - A wave of writes is sent when all of the wave before has landed; none is sent after a refusal, but for
 //!   the sync's last write.
@@ -24,6 +24,14 @@ use crate::event::Event;
 
 const RETRY_BASE: SimDuration = SimDuration::from_millis(5);
 const RETRY_MAX: SimDuration = SimDuration::from_secs(1000);
+
+/// First and longest wait after a refusal. Upstream: DefaultJobApiBackOff and MaxJobApiBackOff of the Job controller.
+const fn retry(component: Component) -> (SimDuration, SimDuration) {
+    match component {
+        Component::Job => (SimDuration::from_secs(1), SimDuration::from_secs(60)),
+        _ => (RETRY_BASE, RETRY_MAX),
+    }
+}
 
 /// Writes of one component.
 pub(super) type Wave = Vec<(Component, Write)>;
@@ -54,8 +62,8 @@ impl Rest {
 struct Item {
     /// The sync it waits for.
     due: Option<(SimTime, EventId)>,
-    /// When it is to be synced again after a refusal, should nothing wake it earlier.
-    retry: Option<SimTime>,
+    /// When it is to be synced again, whether or not news wake it earlier: after a refusal, or a while after news.
+    later: Option<SimTime>,
     /// Writes of its last sync that have not been answered.
     in_flight: u32,
     /// What its last sync writes after those.
@@ -85,11 +93,17 @@ impl Queues {
         }
     }
 
+    /// Puts a key into its queue at a later time, or at the one set before when that is earlier. News meanwhile
+    /// lead to a sync of their own.
+    pub(super) fn add_after(&mut self, component: Component, key: Key, at: SimTime, calendar: &mut Calendar<Event>) {
+        self.items.entry((component, key)).or_default().sync_by(at, component, key, calendar);
+    }
+
     /// A key's time has come. Whether it may be synced now.
     pub(super) fn begin(&mut self, component: Component, key: Key, now: SimTime) -> bool {
         let item = self.items.entry((component, key)).or_default();
         item.due = None;
-        item.retry = item.retry.filter(|at| *at > now);
+        item.later = item.later.filter(|at| *at > now);
         if item.in_flight > 0 {
             item.dirty = true;
             return false;
@@ -109,7 +123,7 @@ impl Queues {
     ) -> Wave {
         let item = self.items.entry((component, key)).or_default();
         item.in_flight = writes;
-        if let Some(at) = rest.resync.into_iter().chain(item.retry).min() {
+        if let Some(at) = rest.resync.into_iter().chain(item.later).min() {
             item.wait_until(at.max(now), component, key, calendar);
         }
         item.rest = rest;
@@ -140,11 +154,11 @@ impl Queues {
             return next;
         }
         if item.refused.take().is_some() {
-            let wait = RETRY_BASE.times(1 << item.failures.min(20)).min(RETRY_MAX);
+            let (base, most) = retry(component);
+            let wait = base.times(1 << item.failures.min(20)).min(most);
             item.failures += 1;
             let at = now + wait;
-            item.retry = Some(item.retry.map_or(at, |known| known.min(at)));
-            item.wait_until(at, component, key, calendar);
+            item.sync_by(at, component, key, calendar);
         } else {
             item.failures = 0;
         }
@@ -175,6 +189,11 @@ impl Item {
             }),
         };
         write.into_iter().map(|write| (finally.by, write)).collect()
+    }
+    /// At this time in any case; news that wake it earlier do not change that.
+    fn sync_by(&mut self, at: SimTime, component: Component, key: Key, calendar: &mut Calendar<Event>) {
+        self.later = Some(self.later.map_or(at, |known| known.min(at)));
+        self.wait_until(at, component, key, calendar);
     }
     fn wait_until(&mut self, at: SimTime, component: Component, key: Key, calendar: &mut Calendar<Event>) {
         match self.due {
@@ -255,6 +274,18 @@ mod tests {
         assert_eq!((answer(true), answer(false)), (0, 1), "after a refusal only the last write");
         assert_eq!(answer(true), 0);
         assert_eq!(due(&mut calendar), [5], "and a retry");
+    }
+
+    #[test]
+    fn a_key_added_for_later_is_synced_then_even_if_news_come_first() {
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        queues.add_after(WHO.0, WHO.1, SimTime::from_secs(6), &mut calendar);
+        queues.add_after(WHO.0, WHO.1, SimTime::from_secs(9), &mut calendar);
+        queues.add(WHO.0, WHO.1, SimTime::from_secs(2), &mut calendar);
+        assert_eq!(calendar.pop().map(|(at, _)| at), Some(SimTime::from_secs(2)));
+        assert!(queues.begin(WHO.0, WHO.1, SimTime::from_secs(2)));
+        queues.synced(WHO, 0, Rest::default(), SimTime::from_secs(2), &mut calendar);
+        assert_eq!(due(&mut calendar), [6000]);
     }
 
     #[test]

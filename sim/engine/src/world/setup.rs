@@ -31,6 +31,11 @@ impl World {
         for class in &spec.objects.priority_classes {
             self.set_up_object(class.clone().into_any());
         }
+        self.set_up_all(&spec.objects.storage_classes);
+        self.set_up_all(&spec.objects.csi_drivers);
+        self.set_up_all(&spec.objects.csi_nodes);
+        self.set_up_all(&spec.objects.csi_storage_capacities);
+        self.set_up_all(&spec.objects.persistent_volumes);
         for pool in &spec.node_pools {
             for ordinal in 0..pool.initial {
                 self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
@@ -51,6 +56,7 @@ impl World {
         for budget in &spec.objects.pod_disruption_budgets {
             self.set_up_object(budget.clone().into_any());
         }
+        self.set_up_all(&spec.objects.persistent_volume_claims);
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());
         }
@@ -60,6 +66,10 @@ impl World {
         for set in &spec.objects.replica_sets {
             self.create_replica_set(set.clone());
         }
+        self.set_up_all(&spec.objects.stateful_sets);
+        self.set_up_all(&spec.objects.daemon_sets);
+        self.set_up_all(&spec.objects.jobs);
+        self.set_up_all(&spec.objects.cron_jobs);
         for pod in &spec.objects.pods {
             let answer = self.create_pod(pod.clone());
             self.say_refused(format!("create pod {}", pod.meta.key()), answer.err());
@@ -69,6 +79,12 @@ impl World {
         }
         self.plan();
         self.publish();
+    }
+
+    fn set_up_all<T: Kept>(&mut self, objects: &[T]) {
+        for object in objects {
+            self.set_up_object(object.clone().into_any());
+        }
     }
 
     /// Makes an object, or says why the API server would not.

@@ -12,8 +12,9 @@
 use std::collections::BTreeMap;
 
 use api::{
-    Condition, ConditionStatus, ContainerState, ContainerStatus, Deployment, Endpoint, HorizontalPodAutoscaler, Kind, Node, ObjectKey,
-    ObjectMeta, Pod, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime, Str, WorkloadCondition, quota_text,
+    Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoint,
+    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
+    StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
@@ -54,7 +55,25 @@ impl Tap {
             Change::Object(Kind::ResourceQuota, number) => {
                 self.see(store.resource_quotas.get(Id::new(*number)).map(resource_quota), records);
             }
+            Change::Object(Kind::PodDisruptionBudget, number) => {
+                self.see(store.pdbs.get(Id::new(*number)).map(disruption_budget), records);
+            }
+            Change::ObjectDeleted(AnyObject::PodDisruptionBudget(gone)) => self.gone("PDB", &gone.meta, records),
             Change::ObjectDeleted(AnyObject::ResourceQuota(gone)) => self.gone("ResourceQuota", &gone.meta, records),
+            Change::Object(Kind::StatefulSet, number) => {
+                self.see(store.stateful_sets.get(Id::new(*number)).map(stateful_set), records);
+            }
+            Change::Object(Kind::ControllerRevision, number) => {
+                self.see(store.controller_revisions.get(Id::new(*number)).map(controller_revision), records);
+            }
+            Change::ObjectDeleted(AnyObject::StatefulSet(gone)) => self.gone("StatefulSet", &gone.meta, records),
+            Change::ObjectDeleted(AnyObject::ControllerRevision(gone)) => self.gone("ControllerRevision", &gone.meta, records),
+            Change::Object(Kind::DaemonSet, number) => self.see(store.daemon_sets.get(Id::new(*number)).map(daemon_set), records),
+            Change::Object(Kind::Job, number) => self.see(store.jobs.get(Id::new(*number)).map(job), records),
+            Change::Object(Kind::CronJob, number) => self.see(store.cron_jobs.get(Id::new(*number)).map(cron_job), records),
+            Change::ObjectDeleted(AnyObject::DaemonSet(gone)) => self.gone("DaemonSet", &gone.meta, records),
+            Change::ObjectDeleted(AnyObject::Job(gone)) => self.gone("Job", &gone.meta, records),
+            Change::ObjectDeleted(AnyObject::CronJob(gone)) => self.gone("CronJob", &gone.meta, records),
             Change::Object(..) | Change::ObjectDeleted(_) => {}
         }
     }
@@ -278,6 +297,114 @@ fn replica_set(set: &ReplicaSet) -> Projected {
     project("ReplicaSet", &set.meta, facts)
 }
 
+fn stateful_set(set: &StatefulSet) -> Projected {
+    let status = &set.status;
+    let partition = match set.update_strategy {
+        StatefulSetUpdateStrategy::RollingUpdate { partition } => json!(partition),
+        StatefulSetUpdateStrategy::OnDelete => Value::Null,
+    };
+    project(
+        "StatefulSet",
+        &set.meta,
+        [
+            ("specReplicas", json!(set.replicas)),
+            ("partition", partition),
+            ("generation", json!(set.meta.generation)),
+            ("observedGeneration", if status.observed_generation == 0 { Value::Null } else { json!(status.observed_generation) }),
+            ("currentRevision", json!(status.current_revision)),
+            ("updateRevision", json!(status.update_revision)),
+            (
+                "status",
+                json!({
+                    "replicas": status.replicas,
+                    "readyReplicas": status.ready,
+                    "availableReplicas": status.available,
+                    "currentReplicas": status.current,
+                    "updatedReplicas": status.updated,
+                }),
+            ),
+        ],
+    )
+}
+
+fn daemon_set(set: &DaemonSet) -> Projected {
+    let status = &set.status;
+    project(
+        "DaemonSet",
+        &set.meta,
+        [
+            ("generation", json!(set.meta.generation)),
+            (
+                "status",
+                json!({
+                    "desiredNumberScheduled": status.desired_number_scheduled,
+                    "currentNumberScheduled": status.current_number_scheduled,
+                    "numberReady": status.number_ready,
+                    "numberAvailable": status.number_available,
+                    "numberUnavailable": status.number_unavailable,
+                    "numberMisscheduled": status.number_misscheduled,
+                    "updatedNumberScheduled": status.updated_number_scheduled,
+                }),
+            ),
+        ],
+    )
+}
+
+fn job(job: &Job) -> Projected {
+    let status = &job.status;
+    let some = |count: i32| (count > 0).then_some(count);
+    let conditions: Facts = status
+        .conditions
+        .iter()
+        .map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason)))
+        .collect();
+    let uids = |uids: &[Uid]| json!(uids.iter().map(Uid::to_string).collect::<Vec<_>>());
+    let uncounted = [("succeeded", &status.uncounted.succeeded), ("failed", &status.uncounted.failed)];
+    let uncounted: Facts =
+        uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
+    project(
+        "Job",
+        &job.meta,
+        [
+            ("suspend", json!(job.spec.suspend)),
+            ("conditions", Value::Object(conditions)),
+            ("uncounted", Value::Object(uncounted)),
+            ("startTime", json!(status.start_time.map(SimTime::as_secs))),
+            ("completionTime", json!(status.completion_time.map(SimTime::as_secs))),
+            (
+                "status",
+                json!({
+                    "active": some(status.active),
+                    "ready": status.ready,
+                    "succeeded": some(status.succeeded),
+                    "failed": some(status.failed),
+                    "terminating": status.terminating,
+                    "completedIndexes": Some(&*status.completed_indexes).filter(|indexes| !indexes.is_empty()),
+                    "failedIndexes": status.failed_indexes.as_deref(),
+                }),
+            ),
+        ],
+    )
+}
+
+fn cron_job(cron_job: &CronJob) -> Projected {
+    let status = &cron_job.status;
+    project(
+        "CronJob",
+        &cron_job.meta,
+        [
+            ("suspend", json!(cron_job.suspend)),
+            ("active", json!(status.active)),
+            ("lastScheduleTime", json!(status.last_schedule_time.map(SimTime::as_secs))),
+            ("lastSuccessfulTime", json!(status.last_successful_time.map(SimTime::as_secs))),
+        ],
+    )
+}
+
+fn controller_revision(revision: &ControllerRevision) -> Projected {
+    project("ControllerRevision", &revision.meta, [])
+}
+
 fn service(service: &api::Service) -> Projected {
     project("Service", &service.meta, [("clusterIP", json!(!service.headless))])
 }
@@ -305,6 +432,21 @@ fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
 fn autoscaler_conditions(hpa: &HorizontalPodAutoscaler) -> Value {
     let named = ["AbleToScale", "ScalingActive", "ScalingLimited"].into_iter().zip(hpa.conditions);
     Value::Object(named.filter_map(|(name, told)| told.map(|(status, reason)| (name.to_owned(), status_text(status, reason)))).collect())
+}
+
+fn disruption_budget(budget: &PodDisruptionBudget) -> Projected {
+    let counts = json!({
+        "currentHealthy": budget.current_healthy,
+        "desiredHealthy": budget.desired_healthy,
+        "disruptionsAllowed": budget.disruptions_allowed,
+        "expectedPods": budget.expected_pods,
+    });
+    let allowed = budget.disruption_allowed.map(|reason| {
+        let status = if reason == "SufficientPods" { ConditionStatus::True } else { ConditionStatus::False };
+        json!({ "DisruptionAllowed": status_text(status, reason) })
+    });
+    let disrupted: Vec<&Str> = budget.disrupted_pods.keys().collect();
+    project("PDB", &budget.meta, [("status", counts), ("conditions", json!(allowed)), ("disruptedPods", json!(disrupted))])
 }
 
 fn resource_quota(quota: &ResourceQuota) -> Projected {

@@ -5,6 +5,7 @@
 
 pub(crate) mod affinity;
 pub(crate) mod autoscaling;
+pub(crate) mod batch;
 pub(crate) mod container;
 pub(crate) mod meta;
 pub(crate) mod node;
