@@ -261,7 +261,7 @@ impl Run {
         let events = self.events_of("CronJob/default/nightly").into_iter();
         events.filter(|(_, text)| text.starts_with("SuccessfulCreate")).map(|(at, _)| at).collect()
     }
-    fn said(&self, reason: &str) -> usize {
+    fn times_said(&self, reason: &str) -> usize {
         self.events_of("CronJob/default/nightly").iter().filter(|(_, text)| text.starts_with(reason)).count()
     }
     fn cron(&self) -> &CronJob {
@@ -276,7 +276,7 @@ fn a_cron_job_makes_a_job_at_every_time_and_keeps_the_last_three() {
     let names: Vec<String> = run.world.store.jobs.iter().map(|(_, job)| job.meta.name.to_string()).collect();
     let name = |minute: u64| format!("nightly-{}", NOON / 60 + minute);
     assert_eq!(names, [name(15), name(20), name(25)]);
-    assert_eq!((run.said("SawCompletedJob"), run.said("SuccessfulDelete")), (5, 2));
+    assert_eq!((run.times_said("SawCompletedJob"), run.times_said("SuccessfulDelete")), (5, 2));
     let status = &run.cron().status;
     assert_eq!((status.active.len(), status.last_schedule_time), (0, Some(SimTime::from_secs(1500))));
     assert!(status.last_successful_time > Some(SimTime::from_secs(1500)));
@@ -289,7 +289,7 @@ fn a_zone_moves_the_times() {
     let run = cron(3600, 1000, 0, |cron| (cron.schedule, cron.time_zone) = ("0 18 * * *".into(), Some("Asia/Kolkata".into())));
     assert_eq!(run.scheduled(), [1800]);
     let unknown = cron(600, 1000, 0, |cron| cron.time_zone = Some("Mars/Olympus".into()));
-    assert_eq!((unknown.scheduled(), unknown.said("UnknownTimeZone")), (Vec::new(), 1));
+    assert_eq!((unknown.scheduled(), unknown.times_said("UnknownTimeZone")), (Vec::new(), 1));
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn what_happens_to_a_run_that_is_not_over_is_the_policys() {
     let times = forbidden.scheduled();
     assert_eq!((times[0], times.len()), (300, 2));
     assert!((700..720).contains(&times[1]), "{times:?}");
-    assert!(forbidden.said("JobAlreadyActive") > 0);
+    assert!(forbidden.times_said("JobAlreadyActive") > 0);
     let replaced = with(ConcurrencyPolicy::Replace);
     assert_eq!((replaced.scheduled(), replaced.world.store.jobs.len()), (vec![300, 600, 900], 1));
 }
@@ -326,5 +326,5 @@ fn failed_runs_are_kept_apart() {
 fn a_suspended_cron_job_makes_nothing_and_an_impossible_one_says_so() {
     assert_eq!(cron(1000, 1000, 0, |cron| cron.suspend = true).scheduled(), [0; 0]);
     let never = cron(600, 1000, 0, |cron| cron.schedule = "0 0 31 2 *".into());
-    assert_eq!((never.scheduled(), never.said("InvalidSchedule")), (Vec::new(), 1));
+    assert_eq!((never.scheduled(), never.times_said("InvalidSchedule")), (Vec::new(), 1));
 }
