@@ -144,6 +144,7 @@ fn input(files: &Files) -> Result<Input, String> {
         objects: objects.cluster_objects(),
         config,
         options,
+        ..Input::default()
     })
 }
 

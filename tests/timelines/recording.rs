@@ -35,6 +35,15 @@ impl Line {
     }
 }
 
+/// As in a `timeline.jsonl`.
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { t, kind, name, ev, set } = self;
+        let t = (t * 1000.0).round() / 1000.0;
+        write!(f, "{}", json!({ "t": t, "kind": kind, "name": name, "ev": ev, "set": set }))
+    }
+}
+
 /// A recorded run.
 pub(crate) struct Recording {
     /// `<scenario>-<variant>-r<run>`.

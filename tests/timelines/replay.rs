@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Kind, ObjectKey, Propagation, SimDuration, SimTime, Str, Taint, TaintEffect};
+use api::{Kind, LabelSelector, ObjectKey, Propagation, SimDuration, SimTime, Str, Taint, TaintEffect};
 use engine::random::Distribution;
 use engine::spec::{
-    Behavior, ControlPlane, Crash, Fault, FaultAction, FaultMode, FaultTarget, Objects, PodSelector, Step, StepAction, WorldSpec,
+    Behavior, ControlPlane, CpuLoad, Crash, Fault, FaultAction, FaultMode, FaultTarget, Objects, PodSelector, Step, StepAction, WorldSpec,
 };
 use engine::{Limits, World};
 use manifests::Problems;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use trace::{MemorySink, Record};
 
 use crate::placement::AsRecorded;
@@ -27,43 +27,24 @@ pub(crate) fn replay(recording: &Recording, seed: u64) -> Vec<Line> {
     let mut sink = MemorySink::default();
     world.run(&mut sink, &Limits::default(), &mut |_| true);
     let namespace = recording.namespace();
-    let mut counts = BTreeMap::new();
-    sink.records.iter().filter_map(|(at, record)| line(at.as_secs_f64(), record, namespace, &mut counts)).collect()
+    sink.records.iter().filter_map(|(at, record)| line(at.as_secs_f64(), record, namespace)).collect()
 }
 
 /// A record as a watch line.
-fn line(t: f64, record: &Record, namespace: &str, counts: &mut BTreeMap<(Str, Str, Str), u64>) -> Option<Line> {
+fn line(t: f64, record: &Record, namespace: &str) -> Option<Line> {
+    let Record::Watch { kind, name, ev, set } = record else { return None };
     let local = |name: &str| name.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name).to_owned();
-    match record {
-        Record::Watch { kind, name, ev, set } => {
-            Some(Line { t, kind: kind.to_string(), name: local(name), ev: ev.to_string(), set: set.clone() })
-        }
-        Record::Event { kind, reason, object, message, source } => {
-            let (of, name) = object.split_once('/')?;
-            let name = local(name);
-            let count = counts.entry((object.clone(), reason.clone(), message.clone())).or_default();
-            *count += 1;
-            let (ev, set) = if *count == 1 {
-                let fields = [
-                    ("type", Value::from(&**kind)),
-                    ("reason", Value::from(&**reason)),
-                    ("object", Value::from(format!("{of}/{name}"))),
-                    ("message", Value::from(&**message)),
-                    ("source", Value::from(&**source)),
-                    ("count", Value::from(1)),
-                ];
-                ("ADDED", fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect())
-            } else {
-                ("MODIFIED", Map::from_iter([("count".to_owned(), Value::from(*count))]))
-            };
-            Some(Line { t, kind: "Event".to_owned(), name, ev: ev.to_owned(), set })
-        }
-        _ => None,
+    let mut set = set.clone();
+    if let Some(Value::String(object)) = set.get_mut("object")
+        && let Some((kind, name)) = object.split_once('/')
+    {
+        *object = format!("{kind}/{}", local(name));
     }
+    Some(Line { t, kind: kind.to_string(), name: local(name), ev: ev.to_string(), set })
 }
 
 /// Kinds that the simulator does not play yet. A recording that needs one is listed as pending.
-pub(crate) const NOT_PLAYED: &[&str] = &["ResourceQuota", "LimitRange"];
+pub(crate) const NOT_PLAYED: &[&str] = &[];
 
 /// The kinds a recording needs that are not played, with the objects of those kinds.
 pub(crate) fn not_played(recording: &Recording) -> BTreeSet<String> {
@@ -92,8 +73,11 @@ impl<'a> Lowering<'a> {
         self.spec.control_plane = settings();
         let joins: BTreeSet<String> =
             self.recording.steps().iter().filter(|step| step.action == "node-join").map(|step| step.text("node").to_owned()).collect();
-        let nodes = self.objects.iter().filter(|((kind, name), _)| kind == "Node" && !joins.contains(name));
-        let nodes: Vec<Value> = nodes.map(|(_, node)| node.clone()).collect();
+        // "INITIAL (state just before t=0: nodes, namespace)": objects.yaml names nodes that come later, too.
+        let initial = |name: &String| self.recording.lines.iter().any(|line| line.ev == "INITIAL" && line.kind == "Node" && line.name == *name);
+        let nodes = self.objects.iter().filter(|((kind, name), _)| kind == "Node" && !joins.contains(name) && initial(name));
+        let mut nodes: Vec<Value> = nodes.map(|(_, node)| node.clone()).collect();
+        nodes.iter_mut().for_each(|node| as_before(node, self.recording));
         self.spec.objects = self.read(&nodes);
         for (place, step) in self.recording.steps().into_iter().enumerate() {
             self.step(place, step);
@@ -104,7 +88,8 @@ impl<'a> Lowering<'a> {
     /// The API objects that these values describe.
     fn read(&self, values: &[Value]) -> Objects {
         let mut problems = Problems::default();
-        let text: Vec<String> = values.iter().chain(&self.priority_classes).map(Value::to_string).collect();
+        let classes = self.priority_classes.iter().filter(|class| !values.contains(class));
+        let text: Vec<String> = values.iter().chain(classes).map(Value::to_string).collect();
         let documents = documents(&text.join("\n---\n"));
         let options = manifests::Options { fidelity: false, namespace: self.recording.namespace().into(), ..manifests::Options::default() };
         let found = manifests::read_documents(&documents, &options, &mut problems);
@@ -134,7 +119,9 @@ impl<'a> Lowering<'a> {
             "delete" => self.delete(t, kind, name, step.text("propagationPolicy")),
             "kubectl" => self.kubectl(t, step.text("args")),
             "node-join" => self.apply(t, "Node", step.text("node")),
-            "delete-node" => self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background)),
+            "delete-node" => {
+                self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background))
+            }
             "taint" | "untaint" => self.taint(place, step),
             "node-partition" | "node-freeze" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
             "node-kill" => self.strike(place, &[step.text("node")], t, FaultAction::NodePoweroff),
@@ -144,6 +131,7 @@ impl<'a> Lowering<'a> {
                 self.strike(place, &names, t, FaultAction::NodeNetworkPartition);
             }
             "crash" => self.crash(step),
+            "set-load" => self.load(step),
             _ if step.step.get("patch").is_some() => self.patch(t, kind, name, &step.step["patch"]),
             _ => {}
         }
@@ -249,6 +237,19 @@ impl<'a> Lowering<'a> {
         });
     }
 
+    fn load(&mut self, step: recording::Step<'_>) {
+        let millis = |field: &str| step.step[field].as_i64().unwrap_or(0);
+        let labels = LabelSelector { match_labels: [("app".into(), step.text("app").into())].into(), ..LabelSelector::default() };
+        let namespaces = vec![self.recording.namespace().into()];
+        let load = CpuLoad {
+            selector: PodSelector { namespaces, labels: Some(labels), ..PodSelector::default() },
+            total_millis: millis("totalMillicores"),
+            per_pod_millis: millis("perPodMillicores"),
+            cap_millis: Some(millis("capMillicores")).filter(|cap| *cap > 0),
+        };
+        self.act(step.t, "set load", StepAction::SetLoad(load));
+    }
+
     /// What the rig's runtime does with the pods of a workload.
     fn behave(&mut self, kind: &str, name: &str, object: &Value) {
         let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == kind) else { return };
@@ -258,25 +259,42 @@ impl<'a> Lowering<'a> {
         let args: Vec<&str> = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let value = |name: &str| args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
         let constant = |text: &str| text.parse().ok().map(Distribution::Constant);
-        let command: Vec<&str> =
-            container.pointer("/readinessProbe/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let command: Vec<&str> = container
+            .pointer("/readinessProbe/exec/command")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let key = ObjectKey::new(self.recording.namespace(), name);
+        let fails = image.ends_with("pullfail");
+        let crash = value("exit-after").and_then(constant).map(|after| Crash {
+            after,
+            exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
+            times: value("fail-times").and_then(|times| times.parse().ok()),
+        });
+        // "`fail-pods=-1` (only pods whose name ends so)": a workload's pods that have numbers.
+        let names: Vec<Str> = value("fail-pods").map(|suffix| format!("{name}{suffix}").into()).into_iter().collect();
+        if let (false, Some(_)) = (names.is_empty(), &crash) {
+            let selector = PodSelector { workload: Some((*kind, key.clone())), names, ..PodSelector::default() };
+            self.spec.behaviors.push(Behavior { selector, crash: crash.clone(), ..Behavior::default() });
+        }
+        let crash = crash.filter(|_| value("fail-pods").is_none());
         self.spec.behaviors.insert(
             0,
             Behavior {
                 selector: PodSelector { workload: Some((*kind, key)), image: Some(image.as_str().into()), ..PodSelector::default() },
-                image_pull: image.rsplit_once("pull").and_then(|(_, takes)| constant(takes)),
+                // "`pullfail` fails after 0.2 s with NotFound."
+                image_pull: if fails { constant("200ms") } else { image.rsplit_once("pull").and_then(|(_, takes)| constant(takes)) },
+                image_pull_error: fails.then(|| "rpc error: code = NotFound desc = failed to pull and unpack image: not found".into()),
                 ready_after: match command.as_slice() {
                     ["ready", after] => constant(after),
                     _ => None,
                 },
                 never_ready: command == ["never"],
                 stop: value("stop-takes").and_then(constant),
-                crash: value("exit-after").and_then(constant).map(|after| Crash {
-                    after,
-                    exit_code: value("exit-code").and_then(|code| code.parse().ok()).unwrap_or(0),
-                }),
-                service: None,
+                crash,
+                ..Behavior::default()
             },
         );
     }
@@ -295,12 +313,42 @@ const KINDS: &[(&str, Kind)] = &[
     ("PodDisruptionBudget", Kind::PodDisruptionBudget),
 ];
 
+/// A node as it was just before the script: its taints, and the images that earlier runs had left on it. Those
+/// are seen by the first pod that runs such an image there: it finds it present.
+fn as_before(node: &mut Value, recording: &Recording) {
+    let name = text(node, "/metadata/name");
+    let initial = recording.lines.iter().find(|line| line.kind == "Node" && line.ev == "INITIAL" && line.name == name);
+    let taints = initial.and_then(|line| line.set.get("taints")).and_then(Value::as_array).into_iter().flatten();
+    let taints: Vec<Value> = taints
+        .filter_map(|told| taint(told.as_str()?))
+        .map(|taint| json!({ "key": &*taint.key, "value": &*taint.value, "effect": taint.effect.as_str() }))
+        .collect();
+    node["spec"]["taints"] = Value::Array(taints);
+    let on_node: BTreeSet<&str> = recording
+        .lines
+        .iter()
+        .filter(|line| line.kind == "Pod" && line.set.get("node").and_then(Value::as_str) == Some(&name))
+        .map(|line| line.name.as_str())
+        .collect();
+    let (mut seen, mut images) = (BTreeSet::new(), Vec::new());
+    for line in recording.lines.iter().filter(|line| line.kind == "Event" && on_node.contains(line.name.as_str())) {
+        let of = |field: &str| line.set.get(field).and_then(Value::as_str).unwrap_or("");
+        let Some(image) = of("message").split('"').nth(1).filter(|_| matches!(of("reason"), "Pulling" | "Pulled")) else { continue };
+        if seen.insert(image) && of("reason") == "Pulled" {
+            images.push(json!({ "names": [image], "sizeBytes": 0 }));
+        }
+    }
+    node["status"]["images"] = Value::Array(images);
+}
+
 /// "Flags (everything else default)" and "Constants of the fake runtime" of FORMAT.md.
 fn settings() -> ControlPlane {
     let mut settings = ControlPlane::default();
     let nothing = Distribution::Constant(SimDuration::ZERO);
     settings.kubelet.default_image_pull = nothing.clone();
-    settings.kubelet.container_start = nothing.clone();
+    // "request -> watch event 5-20 ms ... scheduled -> running 20-70 ms".
+    settings.api_server.request_latency = SimDuration::from_millis(8);
+    settings.kubelet.container_start = Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
     settings.kubelet.default_stop = nothing;
     settings
 }
@@ -356,4 +404,3 @@ fn merge(object: &mut Value, patch: &Value) {
         (object, patch) => *object = patch.clone(),
     }
 }
-

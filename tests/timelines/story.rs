@@ -10,11 +10,16 @@ use serde_json::{Map, Value};
 
 use crate::recording::Line;
 
+/// The values that a fact of an object took, each with how long it held.
+pub(crate) type Path = Vec<(String, f64)>;
+
 /// Facts of a run: what is exact, and when things happened.
 #[derive(Default, Debug)]
 pub(crate) struct Story {
     /// What has to be equal, by subject and fact.
     pub(crate) facts: BTreeMap<String, String>,
+    /// What went through the same values, by subject and fact: the path of every object of the subject.
+    pub(crate) paths: BTreeMap<String, Vec<Path>>,
     /// What is a number of things or a time, by subject and fact: every value there was.
     pub(crate) numbers: BTreeMap<String, Vec<f64>>,
 }
@@ -22,7 +27,6 @@ pub(crate) struct Story {
 /// An object's life under one name.
 struct Life {
     kind: String,
-    name: String,
     subject: String,
     created: f64,
     deleted: Option<f64>,
@@ -56,6 +60,12 @@ impl Life {
         let objects = self.path(fact).into_iter().filter_map(|(_, value)| value.as_object());
         objects.flat_map(Map::keys).cloned().collect()
     }
+    /// A path with how long each value held.
+    fn told(&self, path: &[(f64, &Value)], names: &Names, end: f64) -> Path {
+        let end = self.deleted.unwrap_or(end);
+        let until = path.iter().skip(1).map(|(t, _)| *t).chain([end]);
+        path.iter().zip(until).map(|((from, value), until)| (names.text(&show(value)), until - from)).collect()
+    }
     /// When a condition first became True.
     fn first_true(&self, condition: &str) -> Option<f64> {
         let path = self.field("conditions", condition);
@@ -73,14 +83,15 @@ struct Told {
     source: String,
 }
 
-/// Reads a timeline.
-pub(crate) fn story(lines: &[Line], namespace: &str, interests: &Interests<'_>) -> Story {
-    let mut names = Names::new(lines, namespace);
-    let lives = lives(lines, &mut names);
+/// Reads a timeline. `script` is when the steps of the script were.
+pub(crate) fn story(lines: &[Line], namespace: &str, script: &[f64], interests: &Interests<'_>) -> Story {
+    let names = Names::new(lines, namespace);
+    let lives = lives(lines, &names, interests);
+    let end = script.last().copied().unwrap_or(0.0);
     let mut story = Story::default();
-    tell_objects(&lives, interests, &mut story);
-    tell_pods(&lives, &mut story);
-    tell_slices(&lives, &names, &mut story);
+    tell_objects(&lives, &names, script, end, &mut story);
+    tell_pods(&lives, &names, end, &mut story);
+    tell_slices(&lives, &names, end, interests, &mut story);
     tell_events(lines, &names, interests, &mut story);
     story
 }
@@ -134,7 +145,8 @@ impl Names {
     fn call_pod(&mut self, line: &Line) {
         let subject = match line.set.get("owner").and_then(Value::as_str).and_then(|owner| owner.split_once('/')) {
             Some((kind @ ("ReplicaSet" | "DaemonSet" | "Job"), name)) => format!("Pods of {kind}/{}", self.call(name)),
-            _ => format!("Pod/{}", line.name),
+            Some((kind, name)) => format!("Pod/{} of {kind}/{name}", line.name),
+            None => format!("Pod/{}", line.name),
         };
         let called = if subject.starts_with("Pods of") { "<pod>".to_owned() } else { line.name.clone() };
         self.called.insert(line.name.clone(), called);
@@ -184,6 +196,13 @@ impl Names {
         if is_identity(bare) {
             return format!("<uid>{tail}");
         }
+        // A pod that was never there: its ReplicaSet's name and five characters.
+        if let Some((set, tail_of_name)) = bare.rsplit_once('-')
+            && tail_of_name.len() == 5
+            && self.called.get(set).is_some_and(|called| called.contains('#'))
+        {
+            return format!("<pod>{tail}");
+        }
         for separator in ['/', '_'] {
             if let Some((head, last)) = bare.split_once(separator).filter(|(head, _)| !head.is_empty()) {
                 let parts = (self.word(head), self.word(last));
@@ -209,16 +228,21 @@ fn is_identity(word: &str) -> bool {
     matches!(word.len(), 16 | 36) && word.chars().all(is_hex)
 }
 
-fn lives(lines: &[Line], names: &mut Names) -> Vec<Life> {
+/// Events are told apart; of the others nothing is played.
+const KINDS_NOT_COMPARED: &[&str] = &["Event", "Namespace", "ControllerRevision"];
+
+fn lives(lines: &[Line], names: &Names, interests: &Interests<'_>) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut now: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for line in lines.iter().filter(|line| line.kind != "Event" && line.kind != "Namespace") {
+    for line in lines.iter().filter(|line| !KINDS_NOT_COMPARED.contains(&line.kind.as_str())) {
         let key = (line.kind.as_str(), line.name.as_str());
         if matches!(&*line.ev, "ADDED" | "INITIAL") {
             let subject = names.subject(&line.kind, &line.name);
+            if (interests.leave_out)(&subject) {
+                continue;
+            }
             now.insert(key, lives.len());
-            let (kind, name) = (line.kind.clone(), line.name.clone());
-            lives.push(Life { kind, name, subject, created: line.t, deleted: None, changes: Vec::new() });
+            lives.push(Life { kind: line.kind.clone(), subject, created: line.t, deleted: None, changes: Vec::new() });
         }
         let Some(life) = now.get(&key).and_then(|place| lives.get_mut(*place)) else { continue };
         if line.ev == "DELETED" {
@@ -233,8 +257,25 @@ fn lives(lines: &[Line], names: &mut Names) -> Vec<Life> {
 
 /// Facts that are names, clocks or said in another way.
 const NOT_COMPARED: &[&str] = &[
-    "podIP", "node", "nominatedNode", "hash", "image", "labels", "generation", "observedGeneration", "lastScaleTime", "metrics",
-    "endpoints", "startTime", "completionTime", "uncounted", "clusterIP", "currentRevision", "updateRevision", "owner", "specFinalizers",
+    "podIP",
+    "node",
+    "nominatedNode",
+    "hash",
+    "image",
+    "labels",
+    "generation",
+    "observedGeneration",
+    "lastScaleTime",
+    "metrics",
+    "endpoints",
+    "startTime",
+    "completionTime",
+    "uncounted",
+    "clusterIP",
+    "currentRevision",
+    "updateRevision",
+    "owner",
+    "specFinalizers",
 ];
 
 fn show(value: &Value) -> String {
@@ -245,99 +286,97 @@ fn show(value: &Value) -> String {
     }
 }
 
-fn shown(path: &[(f64, &Value)]) -> String {
-    path.iter().map(|(_, value)| show(value)).collect::<Vec<_>>().join(" > ")
-}
-
-/// First, last, and every value at which a count turned round.
-fn turning_points(path: &[(f64, &Value)]) -> String {
-    let values: Vec<i64> = path.iter().map(|(_, value)| value.as_i64().unwrap_or(0)).collect();
-    let turns = |place: usize| {
-        place == 0 || place + 1 == values.len() || (values[place] > values[place - 1]) != (values[place + 1] > values[place])
-    };
-    let kept = (0..values.len()).filter(|place| turns(*place)).map(|place| values[place].to_string());
-    kept.collect::<Vec<_>>().join(" > ")
-}
-
-fn tell_objects(lives: &[Life], interests: &Interests<'_>, story: &mut Story) {
-    for life in lives.iter().filter(|life| !matches!(&*life.kind, "Pod" | "EndpointSlice") && !(interests.leave_out)(&life.subject)) {
+fn tell_objects(lives: &[Life], names: &Names, script: &[f64], end: f64, story: &mut Story) {
+    for life in lives.iter().filter(|life| !matches!(&*life.kind, "Pod" | "EndpointSlice")) {
         let subject = &life.subject;
-        let mut fact = |name: &str, value: String| drop(story.facts.insert(format!("{subject} {name}"), value));
-        let names: BTreeSet<&String> = life.changes.iter().map(|(_, name, _)| name).collect();
-        for name in names.into_iter().filter(|name| !NOT_COMPARED.contains(&name.as_str())) {
-            match name.as_str() {
+        *story.numbers.entry(format!("{} objects there were", life.kind)).or_insert(vec![0.0]).first_mut().expect("one") += 1.0;
+        let facts: BTreeSet<&String> = life.changes.iter().map(|(_, name, _)| name).collect();
+        for fact in facts.into_iter().filter(|name| !NOT_COMPARED.contains(&name.as_str())) {
+            match fact.as_str() {
                 "conditions" => {
-                    for condition in life.fields(name) {
-                        fact(&condition, shown(&life.field(name, &condition)));
+                    for condition in life.fields(fact) {
+                        tell_path(life, &condition, &life.field(fact, &condition), names, script, end, story);
                     }
                 }
                 "status" => {
-                    for count in life.fields(name) {
-                        let path = life.field(name, &count);
-                        fact(&format!("status.{count}"), turning_points(&path));
+                    for count in life.fields(fact) {
+                        tell_count(subject, &count, &life.field(fact, &count), story);
                     }
                 }
-                _ => fact(name, shown(&life.path(name))),
+                _ => tell_path(life, fact, &life.path(fact), names, script, end, story),
             }
         }
-        fact("is there at the end", life.deleted.is_none().to_string());
-    }
-    tell_object_times(lives, interests, story);
-}
-
-fn tell_object_times(lives: &[Life], interests: &Interests<'_>, story: &mut Story) {
-    for life in lives.iter().filter(|life| !matches!(&*life.kind, "Pod" | "EndpointSlice") && !(interests.leave_out)(&life.subject)) {
-        for (place, (t, value)) in life.path("specReplicas").into_iter().enumerate().skip(1) {
-            story.numbers.insert(format!("{} specReplicas, change {place} to {}", life.subject, show(value)), vec![t]);
-        }
-        for condition in life.fields("conditions") {
-            for (place, (t, value)) in life.field("conditions", &condition).into_iter().enumerate().skip(1) {
-                story.numbers.insert(format!("{} {condition}, change {place} to {}", life.subject, show(value)), vec![t]);
-            }
-        }
-        for (place, (t, value)) in life.path("taints").into_iter().enumerate().skip(1) {
-            story.numbers.insert(format!("{} taints, change {place} to {}", life.subject, show(value)), vec![t]);
-        }
-        if let Some(t) = life.deleted {
-            story.numbers.insert(format!("{} deleted", life.subject), vec![t]);
+        story.facts.insert(format!("{subject} is there at the end"), life.deleted.is_none().to_string());
+        if let Some(deleted) = life.deleted {
+            story.numbers.insert(format!("{subject} deleted, after the last step"), vec![since(deleted, script)]);
         }
     }
 }
 
-/// How many pods of each group went which way.
-fn tell_pods(lives: &[Life], story: &mut Story) {
-    let mut counts: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+/// A path, and how long after the change before it, or the last step of the script, each change came.
+fn tell_path(life: &Life, fact: &str, path: &[(f64, &Value)], names: &Names, script: &[f64], end: f64, story: &mut Story) {
+    let subject = &life.subject;
+    for pair in path.windows(2) {
+        let ((from, before), (t, value)) = (pair[0], pair[1]);
+        let after = (t - from).min(since(t, script));
+        let step = script.iter().filter(|step| **step <= t).count();
+        // Sizes are passed in steps that vary.
+        let before = if fact == "specReplicas" { format!("from {} ", show(before)) } else { String::new() };
+        let key = format!("{subject} {fact}, change {before}to {} after step {step}", names.text(&show(value)));
+        story.numbers.entry(key).or_default().push(after);
+    }
+    story.paths.entry(format!("{subject} {fact}")).or_default().push(life.told(path, names, end));
+}
+
+/// How long after the last step of the script.
+fn since(t: f64, script: &[f64]) -> f64 {
+    script.iter().filter(|step| **step <= t).next_back().map_or(t, |step| t - step)
+}
+
+/// A count's first and last values are exact; what it reached in between is a number.
+fn tell_count(subject: &str, count: &str, path: &[(f64, &Value)], story: &mut Story) {
+    let values: Vec<f64> = path.iter().map(|(_, value)| value.as_f64().unwrap_or(0.0)).collect();
+    let (Some(first), Some(last)) = (values.first(), values.last()) else { return };
+    story.facts.insert(format!("{subject} status.{count}, first and last"), format!("{first}, {last}"));
+    for (what, value) in
+        [("least", values.iter().copied().fold(f64::MAX, f64::min)), ("most", values.iter().copied().fold(f64::MIN, f64::max))]
+    {
+        story.numbers.insert(format!("{subject} status.{count}, {what}"), vec![value]);
+    }
+}
+
+/// How the pods of each group went.
+fn tell_pods(lives: &[Life], names: &Names, end: f64, story: &mut Story) {
+    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
     for life in lives.iter().filter(|life| life.kind == "Pod") {
         let subject = &life.subject;
-        let mut count = |fact: String, value: String| *counts.entry(fact).or_default().entry(value).or_default() += 1;
-        count(format!("{subject} created"), "pods".to_owned());
-        if life.deleted.is_some() {
-            count(format!("{subject} removed"), "pods".to_owned());
-        }
+        *counts.entry(format!("{subject} created")).or_default() += 1.0;
+        *counts.entry(format!("{subject} removed")).or_default() += f64::from(u8::from(life.deleted.is_some()));
+        let mut tell = |fact: &str, path: Path| story.paths.entry(format!("{subject} {fact}")).or_default().push(path);
         for fact in ["phase", "deletionGraceSeconds", "priority", "finalizers"] {
             let path = life.path(fact);
             if !path.is_empty() {
-                count(format!("{subject} {fact}"), shown(&path));
+                tell(fact, life.told(&path, names, end));
             }
         }
         for condition in life.fields("conditions") {
-            count(format!("{subject} {condition}"), shown(&life.field("conditions", &condition)));
+            tell(&condition, life.told(&life.field("conditions", &condition), names, end));
         }
         for container in life.fields("containers") {
             let path = life.field("containers", &container);
             for field in ["ready", "restarts", "state", "last"] {
-                let mut values: Vec<String> = path.iter().map(|(_, value)| show(value.get(field).unwrap_or(&Value::Null))).collect();
-                values.dedup();
-                count(format!("{subject} container {container} {field}"), values.join(" > "));
+                let mut values: Vec<(f64, &Value)> = path.iter().map(|(t, value)| (*t, value.get(field).unwrap_or(&Value::Null))).collect();
+                values.dedup_by(|next, kept| next.1 == kept.1);
+                tell(&format!("container {container} {field}"), life.told(&values, names, end));
             }
         }
         tell_pod_times(life, story);
     }
-    for (fact, values) in counts {
-        let text = values.iter().map(|(value, count)| format!("{count} x {value}")).collect::<Vec<_>>().join("; ");
-        story.facts.insert(fact, text);
-    }
+    story.numbers.extend(counts.into_iter().map(|(fact, count)| (fact, vec![count])));
 }
+
+/// Longer than any grace of the scripts.
+const LONGEST_GRACE_SECONDS: f64 = 35.0;
 
 fn tell_pod_times(life: &Life, story: &mut Story) {
     let mut number = |what: &str, from: Option<f64>, to: Option<f64>| {
@@ -350,52 +389,93 @@ fn tell_pod_times(life: &Life, story: &mut Story) {
     number("created to scheduled", Some(life.created), first("node"));
     number("scheduled to running", first("node"), running);
     number("running to ready", running, life.first_true("Ready"));
-    number("deletion to removal", first("deleting"), life.deleted);
+    let removal = match (first("deleting"), life.deleted) {
+        (Some(asked), Some(gone)) if gone - asked > LONGEST_GRACE_SECONDS => "deletion to removal by a node that had not answered",
+        _ => "deletion to removal",
+    };
+    number(removal, first("deleting"), life.deleted);
 }
 
-/// How many pods went which way through a Service's endpoints.
-fn tell_slices(lives: &[Life], names: &Names, story: &mut Story) {
+/// How the pods of each group went through a Service's endpoints.
+fn tell_slices(lives: &[Life], names: &Names, end: f64, interests: &Interests<'_>, story: &mut Story) {
     for life in lives.iter().filter(|life| life.kind == "EndpointSlice") {
-        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
         for pod in life.fields("endpoints") {
-            let group = names.subject("Pod", &pod);
             let path = life.field("endpoints", &pod);
             let path: Vec<(f64, &Value)> = path.into_iter().skip_while(|(_, value)| value.is_null()).collect();
-            *counts.entry(format!("{group}: {}", shown(&path))).or_default() += 1;
+            let subject = names.subject("Pod", &pod);
+            if (interests.leave_out)(&subject) {
+                continue;
+            }
+            let fact = format!("{} endpoints, {subject}", life.subject);
+            story.paths.entry(fact).or_default().push(life.told(&path, names, end));
         }
-        let text = counts.iter().map(|(path, count)| format!("{count} x {path}")).collect::<Vec<_>>().join("; ");
-        story.facts.insert(format!("{} endpoints", life.subject), text);
     }
 }
 
-/// Which Events were told of how many objects, and how often in all.
+/// Events that are not compared, by component and reason, and why.
+const EVENTS_NOT_COMPARED: &[(&str, &str, &str)] = &[
+    ("kubelet", "ImageGCFailed", "the rig has no cadvisor"),
+    ("kubelet", "NodeHasSufficientMemory", "counted over all runs of the rig"),
+    ("kubelet", "NodeHasNoDiskPressure", "counted over all runs of the rig"),
+    ("kubelet", "NodeHasSufficientPID", "counted over all runs of the rig"),
+    ("kubelet", "NodeReady", "counted over all runs of the rig"),
+    ("kubelet", "Starting", "counted over all runs of the rig"),
+    ("kubelet", "Rebooted", "the rig's processes share one boot id"),
+];
+
+/// Which Events were told of how many objects, and how often each.
 fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: &mut Story) {
     let mut told: BTreeMap<Told, BTreeMap<&str, u64>> = BTreeMap::new();
-    // A later line of an Event is known by the object's name and what it counts; series are told apart by order.
-    let mut last: BTreeMap<(&str, u64), Told> = BTreeMap::new();
+    // A later line of an Event says how often it was told so far and nothing else: it is the one that was told
+    // once less.
+    let mut last: Vec<(&str, u64, Told)> = Vec::new();
     for line in lines.iter().filter(|line| line.kind == "Event") {
         let text = |field: &str| line.set.get(field).and_then(Value::as_str).unwrap_or("");
-        let count = line.set.get("count").and_then(Value::as_u64).unwrap_or(1);
-        if line.ev == "ADDED" {
-            let Some((kind, name)) = text("object").split_once('/') else { continue };
-            let object = names.subject(kind, name);
-            if (interests.leave_out)(&object) {
-                continue;
+        // Without a count it is never told again.
+        let count = line.set.get("count").and_then(Value::as_u64).unwrap_or(u64::MAX);
+        let known = line.ev == "MODIFIED";
+        if known {
+            // Those that the spam filter holds back are counted and not told.
+            let before = |(_, (name, told, _)): &(usize, &(&str, u64, Told))| *name == line.name && *told < count;
+            let before = last.iter().enumerate().filter(before).max_by_key(|(_, (_, told, _))| *told);
+            if let Some(place) = before.map(|(place, _)| place) {
+                let (_, told_so_far, event) = &mut last[place];
+                *told_so_far = count;
+                *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
             }
-            let event =
-                Told { kind: text("type").into(), reason: text("reason").into(), object, message: names.text(text("message")), source: text("source").into() };
-            *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += count;
-            last.insert((line.name.as_str(), count), event);
-        } else if line.ev == "MODIFIED"
-            && let Some(event) = last.remove(&(line.name.as_str(), count.saturating_sub(1)))
-        {
-            *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
-            last.insert((line.name.as_str(), count), event);
+            continue;
         }
+        let Some((kind, name)) = text("object").split_once('/') else { continue };
+        let (mut object, reason, source) = (names.subject(kind, name), text("reason"), text("source"));
+        let is_left_out = EVENTS_NOT_COMPARED.iter().any(|(of, known, _)| (*of, *known) == (source, reason));
+        if (interests.leave_out)(&object) || is_left_out {
+            continue;
+        }
+        // Which pod of several that come to a node at once asks for an image is chance.
+        if matches!(reason, "Pulling" | "Pulled") && object.starts_with("Pods of") {
+            object = "Pods of any owner".to_owned();
+        }
+        let message = match reason {
+            "FailedScheduling" => "<message>".to_owned(), // It counts other namespaces' nodes and pods.
+            // Placement is compared as counts.
+            "Scheduled" | "Preempted" => names.text(text("message")).rsplit_once(' ').map_or_else(String::new, |(rest, _)| rest.to_owned()),
+            // The sizes are facts of their own.
+            "ScalingReplicaSet" => {
+                names.text(text("message")).replace(|c: char| c.is_ascii_digit(), "").replace(" from  to ", " from n to n")
+            }
+            _ => names.text(text("message")),
+        };
+        let message = match message.strip_prefix("(combined from similar events)") {
+            Some(_) => "(combined from similar events)".to_owned(),
+            None => message,
+        };
+        let event = Told { kind: text("type").into(), reason: reason.into(), object, message, source: source.into() };
+        *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
+        last.push((line.name.as_str(), count, event));
     }
     for (Told { kind, reason, object, message, source }, objects) in told {
         let fact = format!("{object} Event {kind} {reason} ({source}): {message}");
-        story.facts.insert(fact.clone(), format!("told of {}", objects.len()));
-        story.numbers.insert(format!("{fact}, times"), objects.values().map(|count| *count as f64).collect());
+        story.numbers.insert(format!("{fact}, times told of an object"), objects.values().map(|count| *count as f64).collect());
+        story.numbers.insert(format!("{fact}, objects"), vec![objects.len() as f64]);
     }
 }

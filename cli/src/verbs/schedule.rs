@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use manifests::{Budget, Origin, Problems, SourceFile};
-use reports::render::Table;
-use schedulers::harness::{self, Input, Options};
+use reports::inspect;
+use reports::render::{self, ExplanationOptions, Table};
+use schedulers::harness::{self, Explained, Input, Options};
 use serde_json::Value;
 
 use crate::error::CliError;
@@ -30,19 +31,33 @@ pub(crate) struct Schedule {
     /// How the queue is stepped through: preemption, queueOrder, output, sampling, featureGates.
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// table; wide (every node's score or reason); json (one document).
+    /// Which of several best nodes is taken: name (the first by name), upstream (as kube-scheduler's heap has it), random.
+    #[arg(long, default_value = "name", value_parser = schedulers::TieBreak::NAMES)]
+    tie_break: String,
+    /// The seed of `--tie-break random`.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// table; wide (scores of the best nodes, or what keeps the pod from the nearest ones); json (one document).
     #[arg(short, long, default_value = "table", value_parser = ["table", "wide", "json"])]
     output: String,
+    /// With -o wide: every node, instead of the best and the nearest ones.
+    #[arg(long)]
+    all: bool,
 }
 
 impl Schedule {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let input = self.input(io)?;
         let wrong = |error: schedulers::PolicyError| CliError::asked(error.to_string(), "mend the configuration");
-        let document = harness::schedule(input).map_err(wrong)?;
         let text = match self.output.as_str() {
-            "json" => serde_json::to_string_pretty(&document).map_err(anyhow::Error::new)? + "\n",
-            form => table(&document, form == "wide"),
+            "json" => serde_json::to_string_pretty(&harness::schedule(input).map_err(wrong)?).map_err(anyhow::Error::new)? + "\n",
+            "wide" => {
+                let (document, explained) = harness::explain(input).map_err(wrong)?;
+                let options = ExplanationOptions { all: self.all, ..Default::default() };
+                let why = explained.iter().map(|explained| explanation(explained, options));
+                table(&document, true) + &why.collect::<String>()
+            }
+            _ => table(&harness::schedule(input).map_err(wrong)?, false),
         };
         io.answer(&text)?;
         Ok(Exit::Success)
@@ -79,6 +94,7 @@ impl Schedule {
             objects: objects.cluster_objects(),
             config: self.config.as_ref().map_or(Ok(Value::Null), |path| value(path))?,
             options,
+            surroundings: files::surroundings(&self.tie_break, self.seed),
         })
     }
 }
@@ -104,28 +120,36 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value.get(field).and_then(Value::as_str).unwrap_or("")
 }
 
-fn table(document: &Value, wide: bool) -> String {
+/// A line per attempt; `reasons` follow elsewhere, or stand in the last column.
+fn table(document: &Value, reasons_follow: bool) -> String {
     let attempts = document["attempts"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut table = Table::new(&["POD", "RESULT", "NODE", "WHY"]);
+    let columns = ["POD", "RESULT", "NODE", "WHY"];
+    let mut table = Table::new(if reasons_follow { &columns[..3] } else { &columns });
     for attempt in attempts {
         let node = match text(attempt, "chosen") {
             "" => attempt["preemption"]["nominatedNode"].as_str().unwrap_or("-"),
             node => node,
         };
-        table.push(vec![text(attempt, "pod").to_owned(), text(attempt, "result").to_owned(), node.to_owned(), why(attempt)]);
+        let mut row = vec![text(attempt, "pod").to_owned(), text(attempt, "result").to_owned(), node.to_owned()];
+        row.extend((!reasons_follow).then(|| why(attempt)));
+        table.push(row);
     }
-    let mut out = table.lines("", 3).join("\n") + "\n";
-    if wide {
-        attempts.iter().for_each(|attempt| out.push_str(&nodes(attempt)));
-    }
-    out
+    table.lines("", 3).join("\n") + "\n"
+}
+
+/// Why an attempt came to what it came to.
+fn explanation(explained: &Explained, options: ExplanationOptions) -> String {
+    let Explained { pod, attempt, explanation } = explained;
+    let attempt = if *attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
+    let head = format!("\n{pod}{attempt}: {}\n", render::conclusion(explanation));
+    head + &render::explanation(explanation, options).iter().map(|line| format!("{line}\n")).collect::<String>()
 }
 
 /// The reason in a few words.
 fn why(attempt: &Value) -> String {
-    let message = text(attempt, "message");
+    let message = inspect::filters_said(text(attempt, "message"));
     if !message.is_empty() {
-        return message.to_owned();
+        return message.trim_end_matches('.').to_owned();
     }
     let chosen = text(attempt, "chosen");
     let total = attempt["feasible"][chosen]["total"].as_i64().or_else(|| attempt["total"].as_i64());
@@ -134,22 +158,6 @@ fn why(attempt: &Value) -> String {
         Some(total) if feasible > 1 => format!("score {total}, best of {feasible} nodes"),
         Some(_) if feasible == 1 => "the only node that will do".to_owned(),
         Some(total) => format!("score {total}"),
-        None => text(attempt, "gate").to_owned(),
+        None => attempt["gate"]["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
     }
-}
-
-/// Every node of an attempt: its scores by plugin, or the plugin that turned it down.
-fn nodes(attempt: &Value) -> String {
-    let mut table = Table::new(&["NODE", "SCORE", "WHY"]);
-    for (name, node) in attempt["feasible"].as_object().into_iter().flatten() {
-        let scores = node["scores"].as_object().into_iter().flatten();
-        let parts: Vec<String> =
-            scores.filter(|(_, score)| score.as_i64() != Some(0)).map(|(plugin, score)| format!("{plugin} {score}")).collect();
-        table.push(vec![name.clone(), node["total"].to_string(), parts.join(", ")]);
-    }
-    for (name, node) in attempt["infeasible"].as_object().into_iter().flatten() {
-        let reasons: Vec<&str> = node["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        table.push(vec![name.clone(), "-".to_owned(), format!("{}: {}", text(node, "plugin"), reasons.join(", "))]);
-    }
-    format!("\n{} (attempt {})\n{}\n", text(attempt, "pod"), attempt["attempt"], table.lines("  ", 3).join("\n"))
 }

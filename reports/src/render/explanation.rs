@@ -2,6 +2,8 @@
 //!
 //! Invariants: readable in 100 columns; as long for 5,000 nodes as for 50, unless everything is asked for.
 
+use std::collections::BTreeMap;
+
 use api::{Explanation, Objection, Room, ScoredNode, TurnedDown};
 
 use super::Table;
@@ -26,7 +28,7 @@ const GROUPS: usize = 10;
 pub fn explanation(explanation: &Explanation, options: ExplanationOptions) -> Vec<String> {
     let mut lines = Vec::new();
     for held in &explanation.pod_objections {
-        lines.extend(wrapped("  ", &format!("{} holds it back, whatever the node: {}", held.plugin, reasons(held)), "    "));
+        lines.extend(wrapped("  ", &format!("whatever the node: {}", reasons(held)), "    "));
     }
     if !explanation.message.is_empty() && !options.without_message {
         lines.extend(wrapped("  ", &explanation.message, "    "));
@@ -128,7 +130,7 @@ fn scores(explanation: &Explanation, options: ExplanationOptions) -> Vec<String>
     let mut lines = table.lines("  ", 3);
     if nodes.len() > shown {
         let worst = nodes[nodes.len() - 1];
-        lines.push(format!("  and {} more nodes, down to {} with {}", nodes.len() - shown, worst.node, worst.total));
+        lines.push(format!("  and {}, down to {} with {}", more(nodes.len() - shown, "node"), worst.node, worst.total));
     }
     lines
 }
@@ -165,7 +167,7 @@ fn groups(explanation: &Explanation, options: ExplanationOptions) -> Vec<String>
         lines.extend(wrapped_cell(line));
     }
     if groups.len() > shown {
-        lines.push(format!("  and {} more reasons (--all)", groups.len() - shown));
+        lines.push(format!("  and {} (--all)", more(groups.len() - shown, "reason")));
     }
     let looked_at = explanation.scored.len() + explanation.turned_down.len();
     let all = explanation.nodes as usize;
@@ -173,6 +175,10 @@ fn groups(explanation: &Explanation, options: ExplanationOptions) -> Vec<String>
         lines.push(format!("  {} of {all} nodes were not looked at: enough had been found", all - looked_at));
     }
     lines
+}
+
+fn more(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 more {what}") } else { format!("{count} more {what}s") }
 }
 
 /// A line of a table cut at [`WIDTH`], so that it goes on under its last column.
@@ -185,18 +191,34 @@ fn wrapped_cell(line: String) -> Vec<String> {
     wrapped(front, cell, &" ".repeat(front.chars().count()))
 }
 
-/// The nodes in whose way the least stands, and what that is.
+/// The nodes in whose way the least stands, and what that is. Nodes with the very same in their way share a line.
 fn nearest(nodes: &[TurnedDown], options: ExplanationOptions) -> Vec<String> {
-    let shown = if options.all { nodes.len() } else { NEAREST };
-    let told: Vec<&TurnedDown> = nodes.iter().take(shown).collect();
-    let Some(width) = told.iter().map(|node| node.node.chars().count()).max() else { return Vec::new() };
-    let mut lines = vec![if nodes.len() == 1 { "  nearest fit" } else { "  nearest fits" }.to_owned()];
-    for node in told {
-        let front = format!("    {:width$}   ", node.node);
-        lines.extend(wrapped(&front, &missing(node), &" ".repeat(front.chars().count())));
+    let mut told: Vec<(Vec<&str>, String)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for node in nodes {
+        let text = missing(node);
+        match places.get(&text).filter(|_| !options.all) {
+            Some(place) => told[*place].0.push(&node.node),
+            None => {
+                places.insert(text.clone(), told.len());
+                told.push((vec![&node.node], text));
+            }
+        }
     }
+    told.truncate(if options.all { nodes.len() } else { NEAREST });
+    let name = |names: &[&str]| match names {
+        [first, _, _, ..] => format!("{first} and {} more", names.len() - 1),
+        few => few.join(", "),
+    };
+    let Some(width) = told.iter().map(|(names, _)| name(names).chars().count()).max() else { return Vec::new() };
+    let mut lines = vec![if nodes.len() == 1 { "  nearest fit" } else { "  nearest fits" }.to_owned()];
+    for (names, text) in &told {
+        let front = format!("    {:width$}   ", name(names));
+        lines.extend(wrapped(&front, text, &" ".repeat(front.chars().count())));
+    }
+    let shown: usize = told.iter().map(|(names, _)| names.len()).sum();
     if nodes.len() > shown {
-        lines.push(format!("    and {} more nodes, farther away (--all)", nodes.len() - shown));
+        lines.push(format!("    and {} (--all)", more(nodes.len() - shown, "node")));
     }
     lines
 }
@@ -221,12 +243,9 @@ fn otherwise(explanation: &Explanation) -> Vec<String> {
         lines.extend(wrapped("  ", &format!("preempting {} would make room{others}", going(room)), "    "));
     }
     if let Some(instead) = &explanation.hypothetical {
-        let if_so = if instead.never_preempts {
-            "would fit without preemptionPolicy Never, at a priority above"
-        } else {
-            "would fit at a priority above"
-        };
-        lines.extend(wrapped("  ", &format!("{if_so} {}, by preempting {}", instead.priority_above, going(&instead.room)), "    "));
+        let policy = if instead.never_preempts { " without preemptionPolicy Never" } else { "" };
+        let priority = instead.priority_above.map_or_else(String::new, |above| format!(" at a priority above {above}"));
+        lines.extend(wrapped("  ", &format!("would fit{policy}{priority}, by preempting {}", going(&instead.room)), "    "));
     }
     lines
 }
@@ -298,7 +317,7 @@ mod tests {
             message: format!("0/{} nodes are available: 1 node(s) had untolerated taint(s), {nodes} Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.", nodes + 1).into(),
             turned_down: (0..nodes).map(full).chain([far]).collect(),
             hypothetical: Some(Hypothetical {
-                priority_above: 100,
+                priority_above: Some(100),
                 never_preempts: false,
                 room: Room { node: "node-0003".into(), victims: (0..6).map(|at| format!("batch/report-{at}").into()).collect(), pdb_violations: 1 },
             }),

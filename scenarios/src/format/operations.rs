@@ -13,7 +13,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, kubelet-service-kill, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
+        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,

@@ -19,6 +19,11 @@ const ACTIONS: &[(&str, Kind, &str)] = &[
         Kind::Node,
         "The kubelet and the API server cannot reach each other; pods go on. Undone, the kubelet connects again.",
     ),
+    (
+        "node-shutdown",
+        Kind::Node,
+        "The node is shut down in order: its kubelet ends pods as shutdownGracePeriod says, then the power goes. Undone, it boots with the same name.",
+    ),
     ("node-drain", Kind::Node, "The node is cordoned and its pods are evicted. Undone, it is uncordoned."),
     ("node-taint", Kind::Node, "The node gets `taint`. Undone, it loses it."),
     ("pod-kill", Kind::Pod, "The pod is deleted, with `gracePeriod`."),
@@ -149,6 +154,7 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
         }
         "kubelet-service-kill" => FaultAction::KubeletServiceKill,
         "node-network-partition" => FaultAction::NodeNetworkPartition,
+        "node-shutdown" => FaultAction::NodeShutdown,
         "node-drain" => FaultAction::NodeDrain,
         "node-taint" => {
             if fields.taint.is_none() {

@@ -13,4 +13,4 @@ pub(crate) use message::Histogram;
 pub use profile::Profile;
 pub use runtime::{Attempt, FeasibleNode, PreFilterRejection, RejectedNode, Sampling};
 pub(crate) use runtime::{Scratch, Settings, attempt, explain, explain_gate, fits};
-pub use selection::TieBreak;
+pub use selection::{Lots, TieBreak};

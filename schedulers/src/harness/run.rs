@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::input::{Input, Preemption, QueueOrder};
 use super::output::{self, Entry, Step};
 use crate::config::{self, PolicyError, Settings};
-use crate::framework::TieBreak;
 use crate::kube_scheduler::KubeScheduler;
 
 /// 2026-01-01T00:00:00Z: existing pods that do not say when they started did so from then on, one a second.
@@ -48,11 +47,12 @@ pub fn explain(input: Input) -> Result<(Value, Vec<Explained>), PolicyError> {
 }
 
 fn step_through(mut input: Input, explained: Option<Vec<Explained>>) -> Result<(Value, Vec<Explained>), PolicyError> {
-    let settings = Settings { comparison_operators: input.options.comparison_operators, all_nodes: !input.options.sampling };
-    let (profiles, _) = config::profiles(&input.config, &settings, &[])?;
+    let (comparison_operators, all_nodes) = (input.options.comparison_operators, !input.options.sampling);
+    let settings = Settings { comparison_operators, all_nodes, ..Settings::default() };
+    let (scheduler, _) = config::configured("kube-scheduler", &input.config, settings, &input.surroundings)?;
     input.complete_namespaces();
     let mut stepper = Stepper {
-        scheduler: KubeScheduler::new("kube-scheduler", profiles).with_tie_break(TieBreak::Name),
+        scheduler,
         snapshot: ClusterSnapshot::default(),
         binds: 0,
         queue: VecDeque::new(),
@@ -181,7 +181,12 @@ impl Stepper {
             }
             return false;
         }
-        let Some(attempt) = self.scheduler.attempt(pod, &self.snapshot, Detail::Full) else { return false };
+        let Some(mut attempt) = self.scheduler.attempt(pod, &self.snapshot, Detail::Full) else { return false };
+        if let Some(node) = attempt.chosen
+            && let Err(message) = self.scheduler.bind(pod, self.snapshot.node(node).name())
+        {
+            (attempt.chosen, attempt.error) = (None, Some(message));
+        }
         if let Some(explained) = &mut self.explained
             && let Some(explanation) = self.scheduler.explain_attempt(pod, &self.snapshot, &attempt)
         {

@@ -20,7 +20,7 @@ use super::node_resources_fit::{NodeResourcesFit, Strategy};
 use super::node_unschedulable::NodeUnschedulable;
 use super::node_volume_limits::NodeVolumeLimits;
 use super::pod_topology_spread::PodTopologySpread;
-use super::queue::SchedulingGates;
+use super::scheduling_gates::SchedulingGates;
 use super::taint_toleration::TaintToleration;
 use super::volume_binding::VolumeBinding;
 use super::volume_restrictions::VolumeRestrictions;

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::config::args::{Reader, fields, resources};
 use api::{ResourceName, Resources, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
@@ -146,7 +147,7 @@ fn shortage(name: &ResourceName, request: i64, node: &NodeInfo) -> Option<Remedy
     let shown = |amount: i64| wording::amount(name, amount);
     (request > 0 && request > free).then(|| {
         let text = if request > allocatable {
-            format!("{} {name} short even were it empty: asks {} of {}", shown(request - allocatable), shown(request), shown(allocatable))
+            format!("{} {name} short even were it empty: asks {}, has {}", shown(request - allocatable), shown(request), shown(allocatable))
         } else {
             format!("{} {name} short: asks {}, {} of {} free", shown(request - free), shown(request), shown(free), shown(allocatable))
         };
@@ -277,5 +278,70 @@ impl ScorePlugin for NodeResourcesFit {
             (_, false) => sum / weights,
             (_, true) => (sum as f64 / weights as f64).round() as i64,
         }
+    }
+}
+
+/// Shape scores are given in 0..=10 and counted in 0..=100.
+const MAX_CUSTOM_PRIORITY_SCORE: i64 = 10;
+
+fn shape(list: &Reader<'_>) -> Vec<ShapePoint> {
+    let mut points: Vec<ShapePoint> = Vec::new();
+    for item in list.list() {
+        item.fields(&["utilization", "score"]);
+        let utilization = item.get("utilization").integer(0, 0..=100);
+        if points.last().is_some_and(|last| last.utilization >= utilization) {
+            item.error("utilization values have to rise from point to point");
+        }
+        let score = item.get("score").integer(0, 0..=MAX_CUSTOM_PRIORITY_SCORE) * (port::MAX_NODE_SCORE / MAX_CUSTOM_PRIORITY_SCORE);
+        points.push(ShapePoint { utilization, score });
+    }
+    if points.is_empty() {
+        list.error("at least one point is needed");
+    }
+    points
+}
+
+/// From its arguments (NodeResourcesFitArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> NodeResourcesFit {
+    fields(args, &["ignoredResources", "ignoredResourceGroups", "scoringStrategy"]);
+    let strategy = args.get("scoringStrategy");
+    strategy.fields(&["type", "resources", "requestedToCapacityRatio"]);
+    let ratio = strategy.get("requestedToCapacityRatio");
+    ratio.fields(&["shape"]);
+    let kind = strategy.get("type");
+    NodeResourcesFit {
+        strategy: match kind.text("LeastAllocated") {
+            "LeastAllocated" => Strategy::LeastAllocated,
+            "MostAllocated" => Strategy::MostAllocated,
+            "RequestedToCapacityRatio" => Strategy::RequestedToCapacityRatio(shape(&ratio.get("shape"))),
+            other => {
+                kind.error(format!("{other:?} is not LeastAllocated, MostAllocated or RequestedToCapacityRatio"));
+                Strategy::LeastAllocated
+            }
+        },
+        resources: resources(&strategy.get("resources")),
+        ignored_resources: args.get("ignoredResources").texts().into_iter().map(Into::into).collect(),
+        ignored_groups: args.get("ignoredResourceGroups").texts().into_iter().map(Into::into).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::reader::Findings;
+
+    #[test]
+    fn shape_scores_are_counted_in_per_cent() {
+        let findings = RefCell::new(Findings::default());
+        let value = json!({"scoringStrategy": {"type": "RequestedToCapacityRatio",
+            "requestedToCapacityRatio": {"shape": [{"utilization": 0, "score": 0}, {"utilization": 100, "score": 10}]}}});
+        let plugin = from_args(&Reader::new("args", &value, &findings));
+        let expected = vec![ShapePoint { utilization: 0, score: 0 }, ShapePoint { utilization: 100, score: 100 }];
+        assert_eq!(plugin.strategy, Strategy::RequestedToCapacityRatio(expected));
+        assert!(findings.borrow().errors.is_empty());
     }
 }

@@ -15,6 +15,7 @@ use port::{
 
 use super::volumes::{SELECTED_NODE, claim_key, class_of, has_claim, is_fully_bound};
 use super::wording;
+use crate::config::args::{Reader, fields};
 
 const REASON_NODE: &str = "node(s) didn't match PersistentVolume's node affinity";
 const REASON_BIND: &str = "node(s) didn't find available persistent volumes to bind";
@@ -276,4 +277,15 @@ impl FilterPlugin for VolumeBinding {
         }
         missing
     }
+}
+
+/// From its arguments (VolumeBindingArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> VolumeBinding {
+    fields(args, &["bindTimeoutSeconds", "shape"]);
+    for (key, why) in [("bindTimeoutSeconds", "volumes are bound at once"), ("shape", "VolumeBinding gives no scores by default")] {
+        if !args.get(key).is_absent() {
+            args.get(key).notice(why);
+        }
+    }
+    VolumeBinding
 }

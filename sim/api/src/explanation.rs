@@ -52,7 +52,7 @@ pub struct ScoredNode {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginScore {
-    /// The plugin.
+    /// The plugin; `others` is what no plugin of the profile gave.
     pub plugin: Str,
     /// As Score gave it.
     pub raw: i64,
@@ -171,8 +171,8 @@ pub struct Room {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hypothetical {
-    /// The pod would need more than this.
-    pub priority_above: i32,
+    /// The pod would need more than this; `None` when its own is enough.
+    pub priority_above: Option<i32>,
     /// The pod's own says that it preempts nobody.
     pub never_preempts: bool,
     /// Where room would be made.

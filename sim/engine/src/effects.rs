@@ -8,8 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str,
-    Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -39,6 +39,7 @@ pub(crate) enum Component {
     CronJob,
     TtlAfterFinished,
     ResourceQuota,
+    Disruption,
     Namespace,
     ClusterAutoscaler,
     Scheduler,
@@ -86,6 +87,7 @@ impl Component {
             Self::CronJob => "cronjob-controller",
             Self::TtlAfterFinished => "ttl-after-finished-controller",
             Self::ResourceQuota => "resourcequota-controller",
+            Self::Disruption => "controllermanager",
             Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",
@@ -141,7 +143,7 @@ pub(crate) enum Write {
     /// Replaces the endpoints of a Service.
     Endpoints(ServiceId, Vec<Endpoint>),
     /// Replaces a HorizontalPodAutoscaler's status fields.
-    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
+    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 3] },
     /// Creates a node.
     CreateNode(Box<Node>),
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
@@ -151,6 +153,8 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
+    /// Sets a node's MemoryPressure condition.
+    NodeMemoryPressure(NodeId, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.

@@ -23,6 +23,10 @@ pub(crate) enum Event {
     UnschedulableFlush,
     /// A kubelet's timer for a pod; stale when its number is not the one the kubelet waits for.
     Kubelet(PodId, KubeletTimer, u32),
+    /// A kubelet's timer for its node; stale when its number is not the one the kubelet waits for.
+    KubeletNode(NodeId, NodeTimer, u32),
+    /// A node that was shut down loses its power.
+    NodePowersOff(NodeId),
     /// The node lifecycle controller's monitor could see something new about this node.
     NodeMonitor(NodeId),
     /// A zone's rate limiter lets the next node be tainted NoExecute.
@@ -56,6 +60,8 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
+    /// A kubelet that was cut off reaches the API server again: with its watches, or (true) its heartbeats.
+    Reconnected(NodeId, bool),
     /// A process that lost its lease leads again.
     LeaderElected(Process),
     /// A fault begins; with how often it began before.
@@ -87,7 +93,17 @@ impl Event {
 /// What a kubelet's timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KubeletTimer {
-    /// The image of the next container is there.
+    /// The PLEG lists containers anew, for which a sync waits.
+    Sync,
+    /// The PLEG lists containers anew, and one of the pod has ended or begun.
+    Relist,
+    /// The work queue hands the pod out again.
+    Retry,
+    /// The status update before is through, so that the next may be sent.
+    Status,
+    /// activeDeadlineSeconds are over.
+    Deadline,
+    /// The image of the next container is there, or cannot be had.
     Pulled,
     /// The next container runs.
     Started,
@@ -95,12 +111,21 @@ pub(crate) enum KubeletTimer {
     Probe(u8, ProbeKind),
     /// A container exits: by itself, after SIGTERM, or by SIGKILL.
     Exit(u8),
-    /// A container that stopped runs again.
-    BackoffOver(u8),
     /// A container's process is able to answer.
     Answers(u8),
     /// preStop is over: SIGTERM.
     PreStopOver,
+}
+
+/// What a kubelet's timer for its node is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NodeTimer {
+    /// The pods that a shutdown ends have had their time.
+    Shutdown,
+    /// The eviction manager looks at the node's memory.
+    Pressure,
+    /// The node's memory is used up.
+    OutOfMemory,
 }
 
 /// Which probe.

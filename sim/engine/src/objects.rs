@@ -105,9 +105,9 @@ kinds! {
     ReplicaSet: ReplicaSet, replica_sets, [status];
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
-    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
+    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods, current_healthy, desired_healthy, expected_pods, disruption_allowed];
     Service: Service, services, [];
-    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale];
+    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
     StatefulSet: StatefulSet, stateful_sets, [status];
     ControllerRevision: ControllerRevision, controller_revisions, [];
     StorageClass: StorageClass, storage_classes, [];

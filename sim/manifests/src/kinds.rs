@@ -105,6 +105,9 @@ pub(crate) const FIELDS_NOT_SIMULATED: &[(&str, &[&str], &str)] = &[
     ("pod", &["resourceClaims"], "dynamic resource allocation is not simulated; the pod needs no device"),
     ("pod", &["runtimeClassName"], "overhead and node selection of the RuntimeClass are not applied"),
     ("pod", &["schedulingGroup"], "pods are scheduled one by one, not as a gang"),
+    ("PersistentVolumeClaim", &["spec", "dataSource"], "the volume begins empty"),
+    ("PersistentVolumeClaim", &["spec", "dataSourceRef"], "the volume begins empty"),
+    ("PersistentVolumeClaim", &["spec", "volumeAttributesClassName"], "volumes have no attributes"),
     (
         "Service",
         &["metadata", "annotations", "service.kubernetes.io/topology-mode"],

@@ -15,8 +15,7 @@ use crate::admission::Classes;
 use crate::check::Cx;
 use crate::convert::{
     autoscaling::{autoscaler, autoscaler_v1},
-    batch as jobs,
-    node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
+    batch as jobs, node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
 };
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::fidelity;

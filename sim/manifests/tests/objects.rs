@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource, MetricTarget,
-    PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
+    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource,
+    MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName,
+    ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
 
@@ -152,9 +153,13 @@ fn workloads_get_the_defaults_of_their_kinds() {
 
 #[test]
 fn jobs_and_daemon_sets_get_the_defaults_of_the_api_server() {
-    let template = |policy: &str| format!("template: {{metadata: {{labels: {{app: a}}}}, spec: {{{policy}containers: [{{name: c, image: x}}]}}}}");
+    let template =
+        |policy: &str| format!("template: {{metadata: {{labels: {{app: a}}}}, spec: {{{policy}containers: [{{name: c, image: x}}]}}}}");
     let job = |name: &str, fields: &str| {
-        format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{{fields}{}}}\n---\n", template("restartPolicy: Never, "))
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{{fields}{}}}\n---\n",
+            template("restartPolicy: Never, ")
+        )
     };
     let daemon = |name: &str, fields: &str| {
         let rest = format!("selector: {{matchLabels: {{app: a}}}}, {}", template(""));
@@ -198,7 +203,11 @@ fn what_the_api_server_refuses_of_jobs_and_cron_jobs_is_refused() {
         ("Job", format!("completionMode: Indexed, {template}"), "required field `completions` is missing"),
         ("Job", format!("backoffLimitPerIndex: 1, {template}"), "backoffLimitPerIndex without indexes"),
         ("Job", format!("maxFailedIndexes: 1, {template}"), "maxFailedIndexes without a limit per index"),
-        ("Job", format!("podReplacementPolicy: TerminatingOrFailed, podFailurePolicy: {{rules: []}}, {template}"), "TerminatingOrFailed with a podFailurePolicy"),
+        (
+            "Job",
+            format!("podReplacementPolicy: TerminatingOrFailed, podFailurePolicy: {{rules: []}}, {template}"),
+            "TerminatingOrFailed with a podFailurePolicy",
+        ),
         ("Job", format!("podFailurePolicy: {{rules: [{{action: Ignore}}]}}, {template}"), "a rule matches one thing"),
     ] {
         let text = format!("apiVersion: batch/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");

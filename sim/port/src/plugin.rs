@@ -223,6 +223,10 @@ pub trait ScorePlugin: Plugin {
     }
     /// The raw score of one node; larger is better unless [`ScorePlugin::normalize_score`] turns it round.
     fn score(&self, prepared: &Self::Prepared, pod: &PodInfo, node: &NodeInfo) -> i64;
+    /// The same for a node of the snapshot: for plugins that keep something per node.
+    fn score_at(&self, prepared: &Self::Prepared, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> i64 {
+        self.score(prepared, pod, snapshot.node(node))
+    }
     /// Brings raw scores, which stand in the order of the feasible nodes, into `0..=100`. Nothing by default.
     fn normalize_score(&self, prepared: &Self::Prepared, scores: &mut [i64]) {
         let _ = (prepared, scores);
@@ -249,6 +253,17 @@ pub struct FailedAttempt<'a> {
     pub pre_filter_finished: bool,
     /// Tries changes out on a copy of a node.
     pub rehearsals: &'a dyn Rehearsals,
+    /// Has a say in which candidates for preemption remain.
+    pub extenders: &'a dyn CandidateFilter,
+}
+
+/// Narrows the candidates for preemption down, as extenders with a preempt verb do.
+pub trait CandidateFilter {
+    /// Candidates that remain, with the victims that are to go.
+    ///
+    /// # Errors
+    /// When an extender that must not be ignored fails.
+    fn remaining(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, String>;
 }
 
 impl FailedAttempt<'_> {
@@ -379,7 +394,7 @@ impl<P: ScorePlugin> DynScore for P {
     fn score_all(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, feasible: &[NodeIndex], scores: &mut Vec<i64>) -> bool {
         scores.clear();
         let PreScoreResult::Continue(prepared) = self.pre_score(pod, snapshot, feasible) else { return false };
-        scores.extend(feasible.iter().map(|index| self.score(&prepared, pod, snapshot.node(*index))));
+        scores.extend(feasible.iter().map(|index| self.score_at(&prepared, pod, snapshot, *index)));
         self.normalize_score(&prepared, scores);
         true
     }

@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use api::{Node, PersistentVolume, PersistentVolumeClaim, Str, Uid};
 
-use crate::{ClusterObjects, NodeInfo, PodInfo};
+use crate::tally::{Changes, Shelves};
+use crate::{ClusterObjects, NodeInfo, PodInfo, Tallied, Tally};
 
 /// The place of a node in [`ClusterSnapshot::nodes`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,9 +50,12 @@ pub struct ClusterSnapshot {
     nominated: BTreeMap<Str, Vec<PodInfo>>,
     images: BTreeMap<Str, ImageState>,
     objects: ClusterObjects,
+    changes: Changes,
+    /// Filled by tallies that are asked for.
+    shelves: Shelves,
 }
 
-/// The list order follows from the rest.
+/// The list order and what tallies keep follow from the rest.
 impl PartialEq for ClusterSnapshot {
     fn eq(&self, other: &Self) -> bool {
         self.nodes == other.nodes
@@ -90,6 +94,7 @@ impl ClusterSnapshot {
     }
     /// One node, to put pods on or take them off.
     pub fn node_mut(&mut self, index: NodeIndex) -> &mut NodeInfo {
+        self.changes.mark(index.0 as usize);
         &mut self.nodes[index.0 as usize]
     }
     /// Where the node of this name stands.
@@ -102,6 +107,7 @@ impl ClusterSnapshot {
         let name = node.meta.name.clone();
         let zone = zone_key(&node);
         if let Some(index) = self.find(&name) {
+            self.changes.mark(index.0 as usize);
             let info = &mut self.nodes[index.0 as usize];
             let old = info.node.clone();
             info.set_node(node.clone());
@@ -117,6 +123,7 @@ impl ClusterSnapshot {
         } else {
             self.index.insert(name.clone(), NodeIndex(self.nodes.len() as u32));
             self.remember_images(&node);
+            self.changes.mark(self.nodes.len());
             self.nodes.push(NodeInfo::new(node));
         }
         match self.zones.iter_mut().find(|(key, _)| *key == zone) {
@@ -131,11 +138,18 @@ impl ClusterSnapshot {
         let info = self.nodes.swap_remove(index.0 as usize);
         if let Some(moved) = self.nodes.get(index.0 as usize) {
             self.index.insert(moved.name().clone(), index);
+            self.changes.mark(index.0 as usize);
         }
+        self.changes.drop_last();
         self.leave_zone(&zone_key(&info.node), name);
         self.forget_images(&info.node);
         self.list_order.take();
         Some(info)
+    }
+    /// A sum over all nodes, kept up to date from one question to the next.
+    #[must_use]
+    pub fn tally<T: Tally>(&self, tally: T) -> Arc<Tallied<T>> {
+        self.shelves.tally(tally, &self.nodes, &self.changes)
     }
     /// The image of this name, if a node has it.
     #[must_use]

@@ -9,6 +9,7 @@ use api::{Explanation, Hypothetical, Objection, PluginScore, PreemptionPolicy, R
 use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, NodeInfo, PodInfo, Status, StatusCode};
 
 use super::{Attempt, Filters, Profile, Ready, Scratch, Settings, TieBreak, fork, pre_filter};
+use crate::extenders::Extenders;
 
 /// Why `attempt`, which was made of `pod` on `snapshot`, came to what it came to.
 pub(crate) fn explain(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, attempt: &Attempt) -> Explanation {
@@ -84,6 +85,13 @@ fn scored(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, attempt:
             node.scores.push(PluginScore { plugin: plugin.name().into(), raw, normalized, weight });
         }
     }
+    // What no plugin of the profile gave.
+    for node in &mut scored {
+        let others = node.total - node.scores.iter().map(PluginScore::weighted).sum::<i64>();
+        if others != 0 {
+            node.scores.push(PluginScore { plugin: "others".into(), raw: others, normalized: others, weight: 1 });
+        }
+    }
     scored.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.node.cmp(&b.node)));
     scored
 }
@@ -98,9 +106,13 @@ fn turned_down(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, att
         let missing = node.missing_permille();
         nodes.push((node, missing));
     };
-    for (index, plugin, _) in &attempt.rejected {
+    for (index, plugin, status) in &attempt.rejected {
         let info = snapshot.node(*index);
         let mut objections = all_objections(filters, info);
+        // Whoever turned it down and is no filter of the profile cannot be asked again.
+        if !objections.iter().any(|objection| *objection.plugin == **plugin) {
+            objections.extend(objection(plugin, status));
+        }
         objections.sort_by_key(|objection| *objection.plugin != **plugin);
         add(info, objections);
     }
@@ -147,17 +159,19 @@ fn ask(ready: &[Ready<'_>], info: &NodeInfo, snapshot: &ClusterSnapshot, found: 
     }
 }
 
-/// Whether preemption would make room for the pod were it more important, and from which priority on.
+/// Whether preemption would make room for the pod were it more important, and from which priority on. Extenders
+/// are not asked: they would take it for a real attempt.
 fn hypothetical(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<Hypothetical> {
     let mut spec = (*pod.spec).clone();
     spec.priority = i32::MAX;
     spec.preemption_policy = PreemptionPolicy::PreemptLowerPriority;
     let ambitious = PodInfo { spec: spec.into(), nominated_node: None, ..pod.clone() };
-    let settings = Settings { tie_break: TieBreak::Name, detail: Detail::Outcome };
+    let extenders = Extenders::default();
+    let settings = Settings { tie_break: &TieBreak::Name, extenders: &extenders, detail: Detail::Outcome };
     let attempt = super::attempt(profile, &ambitious, snapshot, &settings, &mut 0, &mut Scratch::default());
     let (chosen, ..) = attempt.preemption?;
-    let priority_above = chosen.victims.first()?.spec.priority;
+    let highest = chosen.victims.first()?.spec.priority;
+    let priority_above = (pod.spec.priority <= highest).then_some(highest);
     let never_preempts = pod.spec.preemption_policy == PreemptionPolicy::Never;
-    let is_too_low = pod.spec.priority <= priority_above;
-    (is_too_low || never_preempts).then(|| Hypothetical { priority_above, never_preempts, room: room(&chosen, snapshot) })
+    (priority_above.is_some() || never_preempts).then(|| Hypothetical { priority_above, never_preempts, room: room(&chosen, snapshot) })
 }

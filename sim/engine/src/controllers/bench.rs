@@ -335,9 +335,10 @@ impl Bench {
                 }
                 format!("scale {kind}/{key} to {replicas}")
             }
-            Write::HpaStatus { hpa, current, desired, scaled } => {
+            Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 self.store.update(hpa, |hpa| {
                     (hpa.current_replicas, hpa.desired_replicas) = (current, desired);
+                    hpa.conditions = conditions;
                     hpa.last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     true
                 });
@@ -489,7 +490,8 @@ impl TestPod {
     pub(super) fn restarts(self, count: u32) -> Self {
         self.with(|pod| {
             let state = ContainerState::Running { started: SimTime::ZERO };
-            let status = ContainerStatus { state, ready: true, started: true, restart_count: count, requests: None, allocated: None };
+            let status =
+                ContainerStatus { state, ready: true, started: true, restart_count: count, last: None, requests: None, allocated: None };
             pod.status.containers = vec![status];
         })
     }

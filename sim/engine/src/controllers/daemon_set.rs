@@ -79,8 +79,7 @@ fn concerns(node: &Node, set: &DaemonSet, view: &View<'_>) -> bool {
 pub(crate) fn sync(id: DaemonSetId, view: &View<'_>, out: &mut Effects) {
     let Some(set) = view.store.daemon_sets.get(id).filter(|set| !set.meta.is_deleting()) else { return };
     let history = History::of(&set.meta, view.store);
-    let (update, collision_count) =
-        history.ensure((Kind::DaemonSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
+    let (update, collision_count) = history.ensure((Kind::DaemonSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
     let hash: Str = update.name.strip_prefix(&*set.meta.name).map_or("", |rest| rest.trim_start_matches('-')).into();
     let mut look = Look::new(set, hash, view);
     look.manage(out);

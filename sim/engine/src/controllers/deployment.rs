@@ -532,6 +532,9 @@ fn next_progress_check(deployment: &Deployment, now: SimTime) -> Option<SimTime>
     let deadline = condition.updated + deployment.progress_deadline;
     // Upstream tries again every few milliseconds in the last second; this is where that ends.
     let late = now + SimDuration::from_secs(1) > deadline;
+    if late && &*condition.reason == "NewReplicaSetAvailable" {
+        return None; // A finished rollout never times out; upstream looks ever more rarely and finds nothing.
+    }
     Some(if late { deadline.max(now) + SimDuration::from_millis(1) } else { deadline + SimDuration::from_secs(1) })
 }
 
@@ -841,6 +844,18 @@ mod tests {
             synced(&mut bench),
             ["deployment-controller status 3/1/2/2 Available=True:MinimumReplicasAvailable Progressing=False:ProgressDeadlineExceeded"]
         );
+        assert_eq!(synced(&mut bench), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_finished_rollout_that_lacks_pods_later_is_not_looked_at_for_ever() {
+        let mut bench = deployed(2, "1", "0");
+        bench.change_deployment("web", |deployment| (deployment.replicas, deployment.progress_deadline) = (5, SimDuration::from_secs(30)));
+        synced(&mut bench);
+        replica_sets_settle(&mut bench);
+        synced(&mut bench);
+        let mut bench = bench.at(120);
+        synced(&mut bench);
         assert_eq!(synced(&mut bench), Vec::<String>::new());
     }
 

@@ -213,7 +213,7 @@ impl Look<'_, '_> {
     fn ask_metrics(&self, target: Target, current: i32) -> Vec<(String, Result<Proposal, Invalid>)> {
         let pods = target.pods(self.view.store);
         let measured: Vec<Measured<'_>> =
-            pods.iter().map(|(_, pod)| Measured { pod, metric: self.metrics.get(pod.meta.uid).filter(|_| is_measured(pod)) }).collect();
+            pods.iter().map(|(_, pod)| Measured { pod, metric: self.metrics.get(pod, self.view).filter(|_| is_measured(pod)) }).collect();
         let settings = self.settings();
         let question = Question {
             pods: &measured,
@@ -347,8 +347,10 @@ impl Look<'_, '_> {
     }
 
     fn set_status(&mut self, current: i32, desired: i32, scaled: bool) {
-        if scaled || (current, desired) != (self.hpa.current_replicas, self.hpa.desired_replicas) {
-            let write = Write::HpaStatus { hpa: self.id, current, desired, scaled };
+        let conditions = [self.state.able_to_scale, self.state.scaling_active, self.state.scaling_limited];
+        let before = (self.hpa.current_replicas, self.hpa.desired_replicas, self.hpa.conditions);
+        if scaled || (current, desired, conditions) != before {
+            let write = Write::HpaStatus { hpa: self.id, current, desired, scaled, conditions };
             self.out.write(Component::HorizontalPodAutoscaler, write);
         }
     }

@@ -16,15 +16,15 @@ mod objects;
 mod preemption;
 mod queue;
 mod requests;
-mod volumes;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Node, Pod, Resources, SimDuration, SimTime, Str};
-use port::{ClusterEvent, ClusterSnapshot, NodeInfo, PodInfo, QueueingHint, Reservation, Scheduler};
+use port::{ClusterEvent, ClusterSnapshot, Detail, NodeInfo, Outcome, PodInfo, QueueingHint, Reservation, Scheduler};
 use trace::Record;
 
 use crate::controllers::View;
@@ -76,6 +76,21 @@ impl Scheduling {
     /// What a scheduler sees.
     pub(crate) const fn snapshot(&self) -> &ClusterSnapshot {
         &self.snapshot
+    }
+
+    /// Whether a pod waits here, is being looked at, or has a binding on its way.
+    pub(crate) fn knows(&self, id: PodId) -> bool {
+        self.queue.get(id).is_some() || self.assumed.contains_key(&id) || self.in_flight.as_ref().is_some_and(|cycle| cycle.pod.id == id)
+    }
+
+    /// A pod put aside for which `fresh` finds a node all the same, and the node.
+    pub(crate) fn forgotten(&self, fresh: &mut dyn Scheduler) -> Option<(Str, Str)> {
+        self.queue.unschedulable().filter(|pod| pod.gate.is_none()).find_map(|pod| {
+            match fresh.schedule(&pod.info, &self.snapshot, Detail::Outcome).outcome {
+                Outcome::Scheduled { node } => Some((pod.info.key.to_string().into(), self.snapshot.node(node).name().clone())),
+                Outcome::Unschedulable { .. } | Outcome::Error { .. } => None,
+            }
+        })
     }
 
     /// A watcher's news.
@@ -180,7 +195,10 @@ impl Scheduling {
             self.wake_itself(id, &before, &info, scheduler, view);
             before
         } else {
-            return; // Assumed.
+            if pod.meta.is_deleting() {
+                self.forget_assumed(id, scheduler, view);
+            }
+            return;
         };
         if before.nominated_node.is_some() && before.nominated_node != info.nominated_node {
             self.wake_below(&before, scheduler, view);
@@ -271,7 +289,14 @@ impl Scheduling {
                 Some(Assumed { pod, node, forgotten: false, .. }) => self.free(&node, &pod.info, scheduler, view),
                 _ => self.placed_pod_gone(pod, scheduler, view),
             }
-        } else if let Some(assumed) = self.assumed.get_mut(&id)
+        } else {
+            self.forget_assumed(id, scheduler, view);
+        }
+    }
+
+    /// A pod whose binding is on its way is going: it no longer counts. Upstream: handleAssumedPodDeletion.
+    fn forget_assumed(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>) {
+        if let Some(assumed) = self.assumed.get_mut(&id)
             && !std::mem::replace(&mut assumed.forgotten, true)
         {
             let (node, info) = (assumed.node.clone(), assumed.pod.info.clone());

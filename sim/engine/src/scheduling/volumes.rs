@@ -55,7 +55,8 @@ impl Scheduling {
             let reference = key.to_string();
             if let Some(volume) = objects.persistent_volumes.values().find(|volume| *volume.claim_ref == *reference) {
                 volumes.push((volume.meta.name.clone(), key.clone()));
-            } else if objects.persistent_volume_claims.get(key).is_some_and(|claim| claim.meta.annotations.get(SELECTED_NODE) == Some(node)) {
+            } else if objects.persistent_volume_claims.get(key).is_some_and(|claim| claim.meta.annotations.get(SELECTED_NODE) == Some(node))
+            {
                 made.push(key.clone());
             }
         }

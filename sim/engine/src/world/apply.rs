@@ -12,8 +12,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList,
-    ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList, ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration,
+    TolerationOperator,
 };
 use trace::Record;
 
@@ -94,14 +95,14 @@ impl World {
             Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
             Write::Scale(kind, key, replicas) => self.scale(kind, &key, replicas),
             Write::Endpoints(service, endpoints) => self.set_endpoints(service, endpoints),
-            Write::HpaStatus { hpa, current, desired, scaled } => {
+            Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 let now = self.now;
                 let exists = self.store.hpas.get(hpa).is_some();
                 self.store.update(hpa, |hpa| {
                     let last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     let before = (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale);
                     (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale) = (current, desired, last_scale);
-                    before != (current, desired, last_scale)
+                    replace(&mut hpa.conditions, conditions) || before != (current, desired, last_scale)
                 });
                 exists
             }
@@ -117,6 +118,7 @@ impl World {
                 }
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
+            Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
@@ -239,7 +241,9 @@ impl World {
             let ready = &mut pod.status.conditions.ready;
             let changes = ready.status.is_true();
             if changes {
-                *ready = condition(ConditionStatus::False, reason, now);
+                // The node controller changes the status and leaves the reason, of which a ready pod has none.
+                // Upstream: pkg/controller/util/node/controller_utils.go (MarkPodsNotReady).
+                *ready = condition(ConditionStatus::False, "", now);
             }
             changes
         });
@@ -451,15 +455,20 @@ impl World {
         if self.store.nodes.get(id).is_none() {
             return false;
         }
+        let mut cordon_changes = false;
         let changed = self.store.update_node(id, |node| {
             let before = node.spec.clone();
             change(node);
             let changes = before != node.spec;
+            cordon_changes = before.unschedulable != node.spec.unschedulable;
             node.meta.generation += u64::from(changes);
             changes
         });
         if let (true, Some(node)) = (changed, self.store.nodes.get(id)) {
             self.records.push(taints_record(node));
+            if cordon_changes {
+                self.records.push(schedulable_event(node));
+            }
         }
         true
     }
@@ -636,6 +645,20 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
         }
     }
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
+}
+
+/// The kubelet tells of a cordon when it posts its status next; here at once.
+/// Upstream: pkg/kubelet/kubelet_node_status.go (recordNodeSchedulableEvent).
+fn schedulable_event(node: &Node) -> Record {
+    let reason = if node.spec.unschedulable { "NodeNotSchedulable" } else { "NodeSchedulable" };
+    let name = &node.meta.name;
+    Record::Event {
+        kind: "Normal".into(),
+        reason: reason.into(),
+        object: format!("Node/{name}").into(),
+        message: format!("Node {name} status is now: {reason}").into(),
+        source: Component::Kubelet.name().into(),
+    }
 }
 
 /// `key:effect` or `key=value:effect`.

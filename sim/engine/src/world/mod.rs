@@ -277,6 +277,9 @@ impl World {
     fn tell(&mut self, sink: &mut dyn TraceSink) {
         for record in self.records.drain(..) {
             sink.record(self.now, &record);
+            if let Some(told) = self.tap.as_mut().and_then(|tap| tap.hear_event(&record, self.now)) {
+                sink.record(self.now, &told);
+            }
         }
         self.records.shrink_to(KEPT);
     }
@@ -292,6 +295,8 @@ impl World {
             Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
             Event::UnschedulableFlush => self.scheduling.unschedulable_flush(&*self.scheduler, view!(self), &mut out),
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
+            Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
+            Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
             Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
@@ -306,6 +311,7 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
+            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
             Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),
@@ -473,6 +479,7 @@ impl World {
                 match signal {
                     Signal::Stressed(pod) => self.kubelets.stressed(pod, view!(self), &mut out),
                     Signal::Relieved(pod) => self.kubelets.relieved(pod, view!(self), &mut out),
+                    Signal::OutOfMemory(pod) => self.out_of_memory(pod, &mut out),
                     Signal::ProbeAnswered { pod, container, kind, ok } => {
                         self.kubelets.probe_answered(pod, container, kind, ok, view!(self), &mut out);
                     }
@@ -484,6 +491,13 @@ impl World {
         }
         self.signals = signals;
         heard
+    }
+
+    /// The kernel kills a process at its memory limit.
+    fn out_of_memory(&mut self, pod: api::Uid, out: &mut Effects) {
+        if let Some((id, _)) = self.store.pod_by_uid(pod) {
+            self.kubelets.kill_container(id, None, 137, "OOMKilled", view!(self), out);
+        }
     }
 
     /// metrics-server scrapes the kubelets.

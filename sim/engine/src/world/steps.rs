@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet, StatefulSet, Str,
-    Taint,
+    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet,
+    StatefulSet, Str, Taint,
 };
 use trace::Record;
 
@@ -29,6 +29,9 @@ impl World {
     pub(super) fn operator_step(&mut self, number: u32, out: &mut Effects) {
         let spec = self.spec.clone();
         let Some(step) = spec.steps.get(number as usize) else { return };
+        if let StepAction::SetLoad(load) = &step.action {
+            self.metrics.set_load(load);
+        }
         let outcome = self.act(&step.action, out);
         let outcome = outcome.unwrap_or_else(|refusal| refusal).into();
         self.records.push(Record::Step { step: step.name.clone(), outcome });
@@ -49,6 +52,7 @@ impl World {
             StepAction::Drain(name) => self.kubectl_drain(name, out),
             StepAction::Taint(name, taint, put_on) => self.kubectl_taint(name, taint, *put_on, out),
             StepAction::LabelNode(name, labels) => self.label_node(name, labels, out),
+            StepAction::SetLoad(_) => Ok("load set".to_owned()),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::controllers::View;
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
 use crate::faults::{self, Struck};
+use crate::random::Purpose;
 use crate::spec::FaultAction;
 use crate::store::{NodeId, PodId};
 
@@ -74,7 +75,18 @@ impl World {
                     self.power_off(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
+            FaultAction::NodeShutdown => {
+                if self.faults.power_lost(node) {
+                    self.kubelets.shut_down(node, view!(self), out);
+                }
+            }
+            FaultAction::NodeNetworkPartition => {
+                if self.faults.cut_off(node) {
+                    self.kubelets.cut_off(node);
+                    self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+                }
+            }
+            FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
                     self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
@@ -94,13 +106,18 @@ impl World {
 
     fn heal_node(&mut self, action: &FaultAction, node: NodeId, out: &mut Effects) {
         match action {
-            FaultAction::NodePoweroff | FaultAction::NodeRestart(_) => {
-                if self.faults.power_back(node) {
+            FaultAction::NodePoweroff | FaultAction::NodeRestart(_) | FaultAction::NodeShutdown => {
+                if self.faults.power_back(node) && !self.kubelets.shutdown_cancelled(node, view!(self), out) {
                     self.kubelets.node_up(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
                 }
             }
-            FaultAction::KubeletServiceKill | FaultAction::NodeNetworkPartition => {
+            FaultAction::NodeNetworkPartition => {
+                if self.faults.network_back(node) {
+                    self.reconnect(node, out);
+                }
+            }
+            FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
@@ -128,11 +145,42 @@ impl World {
         }
     }
 
+    /// The network is there again; the kubelet's clients find out when their back-offs are over, its watches and
+    /// its heartbeats apart.
+    fn reconnect(&self, node: NodeId, out: &mut Effects) {
+        let settings = &self.spec.control_plane.kubelet;
+        let key = u64::from(node.number()) ^ self.now.as_nanos().rotate_left(20);
+        let mut stream = self.streams.stream(Purpose::Reconnect, key);
+        let mut wait = |longest: SimDuration| SimDuration::from_nanos(stream.below(longest.as_nanos().max(1)));
+        let (watches, heartbeats) = (wait(settings.reconnect_back_off_max), wait(settings.reconnect_back_off_max));
+        out.at(self.now + watches, Event::Reconnected(node, false));
+        out.at(self.now + heartbeats + wait(settings.node_status_update_frequency), Event::Reconnected(node, true));
+    }
+
+    /// A client of a kubelet that was cut off gets through.
+    pub(super) fn reconnected(&mut self, node: NodeId, heartbeats: bool, out: &mut Effects) {
+        if self.faults.is_cut_off(node) {
+            return; // The network went again meanwhile.
+        }
+        if heartbeats {
+            self.heartbeat_resumes(node, out);
+        } else {
+            self.kubelets.reconnected(node, view!(self), out);
+        }
+    }
+
     /// Nothing is announced: processes and kubelet are gone from one instant to the next.
     fn power_off(&mut self, node: NodeId, out: &mut Effects) {
         self.silence(node);
         self.kubelets.node_down(node, view!(self));
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+    }
+
+    /// The shutdown of a node has come to its end, unless it was called off.
+    pub(super) fn shutdown_is_through(&mut self, node: NodeId, out: &mut Effects) {
+        if self.faults.is_out(node) {
+            self.power_off(node, out);
+        }
     }
 
     /// The kubelet renews its lease again, unless something else keeps it from that.

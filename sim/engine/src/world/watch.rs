@@ -6,14 +6,15 @@
 //!
 //! Invariants: the tap only reads; a run with it makes the same other records as a run without.
 //!
-//! Not here: Kubernetes Events, which are records of their own.
+//! Events are told as their recorders write them: equal ones are counted, many similar ones combined, and an
+//! object that too many are told of is passed over for a while.
 
 use std::collections::BTreeMap;
 
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoint,
-    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, ReplicaSet, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str,
-    Uid, WorkloadCondition,
+    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
+    StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
@@ -28,6 +29,7 @@ type Facts = Map<String, Value>;
 #[derive(Default)]
 pub(super) struct Tap {
     told: BTreeMap<(&'static str, ObjectKey), Facts>,
+    recorders: Recorders,
 }
 
 impl Tap {
@@ -50,6 +52,14 @@ impl Tap {
             }
             Change::HpaChanged(id) => self.see(store.hpas.get(*id).map(autoscaler), records),
             Change::ObjectDeleted(AnyObject::HorizontalPodAutoscaler(gone)) => self.gone("HPA", &gone.meta, records),
+            Change::Object(Kind::ResourceQuota, number) => {
+                self.see(store.resource_quotas.get(Id::new(*number)).map(resource_quota), records);
+            }
+            Change::Object(Kind::PodDisruptionBudget, number) => {
+                self.see(store.pdbs.get(Id::new(*number)).map(disruption_budget), records);
+            }
+            Change::ObjectDeleted(AnyObject::PodDisruptionBudget(gone)) => self.gone("PDB", &gone.meta, records),
+            Change::ObjectDeleted(AnyObject::ResourceQuota(gone)) => self.gone("ResourceQuota", &gone.meta, records),
             Change::Object(Kind::StatefulSet, number) => {
                 self.see(store.stateful_sets.get(Id::new(*number)).map(stateful_set), records);
             }
@@ -167,6 +177,9 @@ fn pod_conditions(pod: &Pod) -> Value {
             told.insert(name.into(), status_text(condition.status, &condition.reason));
         }
     }
+    if let Some(ready) = conditions.ready_to_start_containers {
+        told.insert("PodReadyToStartContainers".into(), json!(if ready { "True" } else { "False" }));
+    }
     if !conditions.disruption_target.is_empty() {
         told.insert("DisruptionTarget".into(), json!(format!("True:{}", conditions.disruption_target)));
     }
@@ -180,7 +193,8 @@ fn containers(pod: &Pod) -> Value {
 }
 
 fn container(status: &ContainerStatus) -> Value {
-    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": Value::Null })
+    let last = status.last.as_ref().map(|ended| format!("terminated:{}:{}", ended.reason, ended.exit_code));
+    json!({ "ready": status.ready, "restarts": status.restart_count, "state": state_text(&status.state), "last": last })
 }
 
 fn state_text(state: &ContainerState) -> String {
@@ -232,7 +246,11 @@ fn workload_conditions<const N: usize>(conditions: [(&str, Option<&WorkloadCondi
 
 fn deployment(deployment: &Deployment) -> Projected {
     let status = &deployment.status;
-    let conditions = [("Available", status.available_condition.as_ref()), ("Progressing", status.progressing.as_ref())];
+    let conditions = [
+        ("Available", status.available_condition.as_ref()),
+        ("Progressing", status.progressing.as_ref()),
+        ("ReplicaFailure", status.replica_failure.as_ref()),
+    ];
     project(
         "Deployment",
         &deployment.meta,
@@ -268,7 +286,14 @@ fn replica_set(set: &ReplicaSet) -> Projected {
         "terminatingReplicas": status.terminating,
     });
     let revision = if set.revision == 0 { Value::Null } else { json!(set.revision.to_string()) };
-    let facts = [("specReplicas", json!(set.replicas)), ("revision", revision), ("image", json!(images)), ("status", counts)];
+    let conditions = workload_conditions([("ReplicaFailure", status.replica_failure.as_ref())]);
+    let facts = [
+        ("specReplicas", json!(set.replicas)),
+        ("revision", revision),
+        ("image", json!(images)),
+        ("status", counts),
+        ("conditions", conditions),
+    ];
     project("ReplicaSet", &set.meta, facts)
 }
 
@@ -328,11 +353,15 @@ fn daemon_set(set: &DaemonSet) -> Projected {
 fn job(job: &Job) -> Projected {
     let status = &job.status;
     let some = |count: i32| (count > 0).then_some(count);
-    let conditions: Facts =
-        status.conditions.iter().map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason))).collect();
+    let conditions: Facts = status
+        .conditions
+        .iter()
+        .map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason)))
+        .collect();
     let uids = |uids: &[Uid]| json!(uids.iter().map(Uid::to_string).collect::<Vec<_>>());
     let uncounted = [("succeeded", &status.uncounted.succeeded), ("failed", &status.uncounted.failed)];
-    let uncounted: Facts = uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
+    let uncounted: Facts =
+        uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
     let mut projected = project(
         "Job",
         &job.meta,
@@ -393,9 +422,127 @@ fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {
 
 fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
     let facts = [
-        ("currentReplicas", json!(hpa.current_replicas)),
+        ("currentReplicas", if hpa.current_replicas == 0 { Value::Null } else { json!(hpa.current_replicas) }),
         ("desiredReplicas", json!(hpa.desired_replicas)),
         ("lastScaleTime", json!(hpa.last_scale.map(SimTime::as_secs))),
+        ("conditions", autoscaler_conditions(hpa)),
     ];
     project("HPA", &hpa.meta, facts)
+}
+
+fn autoscaler_conditions(hpa: &HorizontalPodAutoscaler) -> Value {
+    let named = ["AbleToScale", "ScalingActive", "ScalingLimited"].into_iter().zip(hpa.conditions);
+    Value::Object(named.filter_map(|(name, told)| told.map(|(status, reason)| (name.to_owned(), status_text(status, reason)))).collect())
+}
+
+fn disruption_budget(budget: &PodDisruptionBudget) -> Projected {
+    let counts = json!({
+        "currentHealthy": budget.current_healthy,
+        "desiredHealthy": budget.desired_healthy,
+        "disruptionsAllowed": budget.disruptions_allowed,
+        "expectedPods": budget.expected_pods,
+    });
+    let allowed = budget.disruption_allowed.map(|reason| {
+        let status = if reason == "SufficientPods" { ConditionStatus::True } else { ConditionStatus::False };
+        json!({ "DisruptionAllowed": status_text(status, reason) })
+    });
+    let disrupted: Vec<&Str> = budget.disrupted_pods.keys().collect();
+    project("PDB", &budget.meta, [("status", counts), ("conditions", json!(allowed)), ("disruptedPods", json!(disrupted))])
+}
+
+fn resource_quota(quota: &ResourceQuota) -> Projected {
+    let list = |list: &QuotaList| -> Value {
+        Value::Object(list.iter().map(|(name, amount)| (name.to_string(), json!(quota_text(name, *amount)))).collect())
+    };
+    let used = quota.status.as_ref().map_or(Value::Null, |status| list(&status.used));
+    project("ResourceQuota", &quota.meta, [("hard", list(&quota.hard)), ("used", used)])
+}
+
+/// Similar Events with other messages that are told one by one. Upstream: client-go/tools/record/events_cache.go.
+const ONE_BY_ONE: usize = 10;
+/// What the others are counted as.
+const COMBINED: &str = "(combined from similar events)";
+/// How long they count as similar.
+const SIMILAR_FOR: SimDuration = SimDuration::from_secs(600);
+/// Events of one object by one component that are told at once.
+const BURST: u32 = 25;
+/// After those, one is told every so often.
+const REFILL: SimDuration = SimDuration::from_secs(300);
+/// The one component that tells its Events through events.k8s.io, without a count.
+const WITHOUT_COUNT: &str = "default-scheduler";
+
+/// What the components' event recorders remember.
+#[derive(Default)]
+struct Recorders {
+    /// Messages of similar Events (source, object, type, reason), and when the last of them was told.
+    similar: BTreeMap<[Str; 4], (Vec<Str>, SimTime)>,
+    /// How often an Event was told.
+    counts: BTreeMap<([Str; 4], Str), u64>,
+    /// Tokens (source, object, type), and since when they are counted.
+    tokens: BTreeMap<[Str; 3], (f64, SimTime)>,
+}
+
+impl Tap {
+    /// Tells of an Event, if its recorder does.
+    pub(super) fn hear_event(&mut self, record: &Record, now: SimTime) -> Option<Record> {
+        // Upstream: EventCorrelate combines, counts, and then asks the spam filter.
+        let Record::Event { kind, reason, object, message, source } = record else { return None };
+        let name: Str = object.split_once('/').map_or(&**object, |(_, name)| name).into();
+        let key = [source.clone(), object.clone(), kind.clone(), reason.clone()];
+        let told = |ev: &str, set| Some(Record::Watch { kind: "Event".into(), name: name.clone(), ev: ev.into(), set });
+        let mut facts = Facts::from_iter([
+            ("type".to_owned(), json!(kind)),
+            ("reason".to_owned(), json!(reason)),
+            ("object".to_owned(), json!(object)),
+            ("message".to_owned(), json!(message)),
+            ("source".to_owned(), json!(source)),
+        ]);
+        if &**source == WITHOUT_COUNT {
+            return told("ADDED", facts);
+        }
+        let is_combined = self.recorders.is_combined(&key, message, now);
+        let counted = if is_combined { COMBINED.into() } else { message.clone() };
+        let count = self.recorders.counts.entry((key, counted)).or_default();
+        *count += 1;
+        let count = *count;
+        if !self.recorders.has_token([source.clone(), object.clone(), kind.clone()], now) {
+            return None;
+        }
+        if is_combined {
+            facts.insert("message".to_owned(), json!(format!("{COMBINED}: {message}")));
+        }
+        facts.insert("count".to_owned(), json!(count));
+        if count == 1 { told("ADDED", facts) } else { told("MODIFIED", facts) }
+    }
+}
+
+impl Recorders {
+    /// Whether the message is one of too many similar ones, which are counted together.
+    fn is_combined(&mut self, key: &[Str; 4], message: &Str, now: SimTime) -> bool {
+        let (messages, last) = self.similar.entry(key.clone()).or_default();
+        if now.since(*last) > SIMILAR_FOR {
+            messages.clear();
+        }
+        *last = now;
+        if !messages.contains(message) {
+            messages.push(message.clone());
+        }
+        let is_combined = messages.len() >= ONE_BY_ONE;
+        if is_combined {
+            messages.remove(0);
+        }
+        is_combined
+    }
+
+    fn has_token(&mut self, key: [Str; 3], now: SimTime) -> bool {
+        let (tokens, since) = self.tokens.entry(key).or_insert((f64::from(BURST), now));
+        let refilled = *tokens + now.since(*since).as_secs_f64() / REFILL.as_secs_f64();
+        *since = now;
+        *tokens = refilled.min(f64::from(BURST));
+        let has = *tokens >= 1.0;
+        if has {
+            *tokens -= 1.0;
+        }
+        has
+    }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, EphemeralClaim, NodeSelectorTerm, ObjectMeta, Operator, PersistentVolume, PersistentVolumeClaim, Requirement,
-    ResourceName, StorageClass, Str, Uid,
+    CsiDriver, CsiNode, CsiStorageCapacity, EphemeralClaim, NodeSelectorTerm, ObjectMeta, Operator, PersistentVolume,
+    PersistentVolumeClaim, Requirement, ResourceName, StorageClass, Str, Uid,
 };
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as raw_meta;
@@ -62,7 +62,9 @@ pub(crate) fn volume(cx: &mut Cx<'_>, from: &core::PersistentVolume) -> Persiste
         deletes_when_released: spec
             .persistent_volume_reclaim_policy
             .as_deref()
-            .and_then(|word| cx.word(word, &[("Retain", false), ("Delete", true), ("Recycle", false)], &at.key("persistentVolumeReclaimPolicy")))
+            .and_then(|word| {
+                cx.word(word, &[("Retain", false), ("Delete", true), ("Recycle", false)], &at.key("persistentVolumeReclaimPolicy"))
+            })
             .unwrap_or(false),
         claim_uid: Uid::default(), // identities are the store's own
         csi: spec.csi.as_ref().map(|csi| (csi.driver.as_str().into(), csi.volume_handle.as_str().into())),

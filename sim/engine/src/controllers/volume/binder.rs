@@ -14,8 +14,8 @@ use std::sync::Arc;
 use api::{Kind, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, Str};
 
 use super::{
-    BIND_COMPLETED, BOUND_BY_CONTROLLER, ClaimId, NO_PROVISIONER, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VolumeId, claim_key, claims_of,
-    default_class, find_claim, find_class, find_volume, is_for,
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, ClaimId, NO_PROVISIONER, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VolumeId, claim_key,
+    claims_of, default_class, find_claim, find_class, find_volume, is_for,
 };
 use crate::controllers::{View, object_name};
 use crate::effects::{Component, Effects, Key, Write};
@@ -171,7 +171,8 @@ impl Look<'_, '_> {
         if claim.meta.annotations.get(PROVISIONER) == Some(provisioner) {
             return;
         }
-        let asked = annotated(claim, &[(PROVISIONER, provisioner.clone()), ("volume.beta.kubernetes.io/storage-provisioner", provisioner.clone())]);
+        let asked =
+            annotated(claim, &[(PROVISIONER, provisioner.clone()), ("volume.beta.kubernetes.io/storage-provisioner", provisioner.clone())]);
         let message = format!(
             "Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system administrator. \
              If volume creation is delayed, please verify that the provisioner is running and correctly registered."
@@ -258,7 +259,8 @@ impl Look<'_, '_> {
     fn release(&mut self, volume: &PersistentVolume) {
         if volume.deletes_when_released && !is_dynamic(volume) {
             if &*volume.phase != "Failed" {
-                let message = format!("error getting deleter volume plugin for volume \"{}\": no deletable volume plugin matched", volume.meta.name);
+                let message =
+                    format!("error getting deleter volume plugin for volume \"{}\": no deletable volume plugin matched", volume.meta.name);
                 self.set_volume_phase(volume, "Failed");
                 self.say("PersistentVolume", &volume.meta, true, "VolumeFailedDelete", message);
             }

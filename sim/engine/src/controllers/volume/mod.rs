@@ -13,8 +13,6 @@ pub(crate) mod binder;
 pub(crate) mod ephemeral;
 pub(crate) mod external;
 pub(crate) mod protection;
-#[cfg(test)]
-mod tests;
 
 use api::{ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, Str, Volume, VolumeSource};
 

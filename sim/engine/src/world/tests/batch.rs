@@ -1,6 +1,9 @@
 //! Jobs from their first pod to their end, and CronJobs, in a small cluster.
 
-use api::{CompletionMode, ConcurrencyPolicy, ConditionStatus, CronJob, Job, JobConditionType, JobSpec, Kind, PodFailurePolicyAction, PodFailurePolicyRequirement};
+use api::{
+    CompletionMode, ConcurrencyPolicy, ConditionStatus, CronJob, Job, JobConditionType, JobSpec, Kind, PodFailurePolicyAction,
+    PodFailurePolicyRequirement,
+};
 use api::{PodFailurePolicyRule, RestartPolicy, SuccessPolicyRule};
 
 use super::*;
@@ -12,22 +15,30 @@ fn job(name: &str, change: impl FnOnce(&mut JobSpec)) -> Job {
     Arc::make_mut(&mut template.spec).restart_policy = RestartPolicy::Never;
     let mut spec = JobSpec { template: Arc::new(template), ..JobSpec::default() };
     change(&mut spec);
-    Job { meta: ObjectMeta { namespace: "default".into(), name: name.into(), ..ObjectMeta::default() }, spec: Arc::new(spec), ..Job::default() }
+    Job {
+        meta: ObjectMeta { namespace: "default".into(), name: name.into(), ..ObjectMeta::default() },
+        spec: Arc::new(spec),
+        ..Job::default()
+    }
 }
 
 /// Pods of this Job run so long and end with this code.
 fn ends(job: &str, after_ms: u64, exit_code: i32) -> Behavior {
     Behavior {
         selector: PodSelector { workload: Some((Kind::Job, key(job))), ..PodSelector::default() },
-        crash: Some(Crash { after: Distribution::Constant(SimDuration::from_millis(after_ms)), exit_code }),
+        crash: Some(Crash { after: Distribution::Constant(SimDuration::from_millis(after_ms)), exit_code, times: None }),
         image_pull: Some(Distribution::Constant(SimDuration::ZERO)),
         ..Behavior::default()
     }
 }
 
 fn cluster(duration_s: u64, jobs: Vec<Job>, behaviors: Vec<Behavior>) -> WorldSpec {
-    let mut spec =
-        WorldSpec { duration: SimDuration::from_secs(duration_s), node_pools: vec![pool("node", 2, 4000)], behaviors, ..WorldSpec::default() };
+    let mut spec = WorldSpec {
+        duration: SimDuration::from_secs(duration_s),
+        node_pools: vec![pool("node", 2, 4000)],
+        behaviors,
+        ..WorldSpec::default()
+    };
     spec.objects.jobs = jobs;
     spec
 }
@@ -43,10 +54,15 @@ impl Run {
     }
     /// Seconds at which pods of a Job were made.
     fn made(&self, job: &str) -> Vec<u64> {
-        self.events_of(&format!("Job/default/{job}")).into_iter().filter(|(_, text)| text.starts_with("SuccessfulCreate")).map(|(at, _)| at).collect()
+        self.events_of(&format!("Job/default/{job}"))
+            .into_iter()
+            .filter(|(_, text)| text.starts_with("SuccessfulCreate"))
+            .map(|(at, _)| at)
+            .collect()
     }
     fn conditions(&self, job: &str) -> Vec<String> {
-        let text = |condition: &api::JobCondition| format!("{}={}:{}", condition.kind.as_str(), condition.status.as_str(), condition.reason);
+        let text =
+            |condition: &api::JobCondition| format!("{}={}:{}", condition.kind.as_str(), condition.status.as_str(), condition.reason);
         self.job(job).status.conditions.iter().map(text).collect()
     }
     fn phases(&self) -> Vec<String> {
@@ -191,12 +207,11 @@ fn restarts_count_when_the_kubelet_restarts() {
 fn a_suspended_job_loses_its_pods_and_gets_new_ones_when_it_resumes() {
     let two = job("two", |spec| (spec.completions, spec.parallelism) = (Some(2), 2));
     let mut spec = cluster(80, vec![two], vec![ends("two", 20_000, 0)]);
-    spec.steps = vec![
-        step(8, StepAction::Suspend(Kind::Job, key("two"), true)),
-        step(16, StepAction::Suspend(Kind::Job, key("two"), false)),
-    ];
+    spec.steps =
+        vec![step(8, StepAction::Suspend(Kind::Job, key("two"), true)), step(16, StepAction::Suspend(Kind::Job, key("two"), false))];
     let run = run(spec);
-    let texts: Vec<(u64, String)> = run.events_of("Job/default/two").into_iter().map(|(at, text)| (at, text.split(':').next().unwrap_or("").to_owned())).collect();
+    let texts: Vec<(u64, String)> =
+        run.events_of("Job/default/two").into_iter().map(|(at, text)| (at, text.split(':').next().unwrap_or("").to_owned())).collect();
     let expected = [
         (0, "SuccessfulCreate"),
         (0, "SuccessfulCreate"),

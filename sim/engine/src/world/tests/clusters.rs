@@ -177,7 +177,7 @@ fn a_container_that_crashes_is_started_again_and_again_ever_more_slowly() {
     let mut spec = small(400);
     spec.objects.deployments[0].replicas = 1;
     spec.behaviors.push(crate::spec::Behavior {
-        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1 }),
+        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1, times: None }),
         ..crate::spec::Behavior::default()
     });
     let run = run(spec);

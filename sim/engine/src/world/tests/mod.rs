@@ -6,6 +6,7 @@ mod daemons;
 mod determinism;
 mod stateful;
 mod traffic;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

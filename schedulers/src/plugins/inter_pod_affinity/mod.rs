@@ -4,7 +4,8 @@
 //! incoming pod. Counts are kept per topology pair (key and value). Terminating pods count.
 //! Upstream: plugins/interpodaffinity.
 
-use std::collections::BTreeMap;
+mod pairs;
+
 use std::sync::Arc;
 
 use api::{LabelSelector, Labels, PodAffinityTerm, Str, WeightedPodAffinityTerm};
@@ -14,6 +15,8 @@ use port::{
 };
 
 use super::{namespace_labels, wording};
+use crate::config::args::{Reader, fields};
+use pairs::{ExistingAntiAffinity, Matching, NodesWithTerms, PairCounts, Target, Weights};
 
 const REASON_AFFINITY: &str = "node(s) didn't match pod affinity rules";
 const REASON_ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
@@ -22,24 +25,6 @@ const REASON_EXISTING: &str = "node(s) didn't satisfy existing pods anti-affinit
 pub(crate) struct InterPodAffinity {
     pub(crate) hard_pod_affinity_weight: i64,
     pub(crate) ignore_preferred_terms_of_existing_pods: bool,
-}
-
-/// A number per topology key and value.
-type PairCounts = BTreeMap<Str, BTreeMap<Str, i64>>;
-
-fn add_pair(counts: &mut PairCounts, node: &NodeInfo, key: &Str, amount: i64) {
-    if let Some(value) = node.labels().get(key) {
-        if !counts.contains_key(key) {
-            counts.insert(key.clone(), BTreeMap::new());
-        }
-        if let Some(values) = counts.get_mut(key) {
-            *values.entry(value.clone()).or_default() += amount;
-        }
-    }
-}
-
-fn pair_count(counts: &PairCounts, key: &Str, value: &Str) -> i64 {
-    counts.get(key).and_then(|values| values.get(value)).copied().unwrap_or(0)
 }
 
 fn required(affinity: Option<&api::PodAffinity>) -> &[PodAffinityTerm] {
@@ -54,20 +39,29 @@ fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool {
     selector.is_some_and(|selector| selector.matches(labels))
 }
 
-/// Whether `term` of a pod in `owner_namespace` is about `target`, whose namespace has `namespace_labels`.
-fn matches(term: &PodAffinityTerm, owner_namespace: &Str, target: &PodInfo, namespace_labels: &Labels) -> bool {
+/// Whether `term` of a pod in `owner_namespace` is about `target`.
+fn matches(term: &PodAffinityTerm, owner_namespace: &Str, target: &Target) -> bool {
     if !selects(term.label_selector.as_ref(), &target.labels) {
         return false;
     }
-    let namespace = &target.key.namespace;
+    let namespace = &target.namespace;
     if term.namespaces.is_empty() && term.namespace_selector.is_none() {
         return namespace == owner_namespace;
     }
-    term.namespaces.contains(namespace) || selects(term.namespace_selector.as_ref(), namespace_labels)
+    term.namespaces.contains(namespace) || selects(term.namespace_selector.as_ref(), &target.namespace_labels)
+}
+
+/// `pod` as terms of others see it.
+fn target(pod: &PodInfo, snapshot: &ClusterSnapshot) -> Target {
+    Target {
+        namespace: pod.key.namespace.clone(),
+        labels: pod.labels.clone(),
+        namespace_labels: Arc::new(namespace_labels(snapshot, &pod.key.namespace)),
+    }
 }
 
 /// A term of the incoming pod with its namespaces worked out.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct OwnTerm {
     key: Str,
     selector: Option<LabelSelector>,
@@ -99,7 +93,7 @@ impl OwnTerm {
         let Some(value) = node.labels().get(&self.key) else { return Some(Remedy::new(format!("label {} is missing", self.key))) };
         let wanted = self.selector.as_ref().map_or_else(|| "nothing".to_owned(), wording::selector);
         let text = || format!("no pod with {wanted} in {}", wording::domain(&self.key, value));
-        (pair_count(&counts.affinity, &self.key, value) <= 0).then(|| Remedy::new(text()))
+        (counts.affinity.get(&self.key, value) <= 0).then(|| Remedy::new(text()))
     }
     fn matches(&self, target: &PodInfo) -> bool {
         self.namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(&target.key.namespace))
@@ -111,82 +105,78 @@ impl OwnTerm {
 fn keeps_away<'a>(near: impl Iterator<Item = &'a PodInfo>, why: &str, key: &Str, node: &NodeInfo) -> Option<Remedy> {
     let names = wording::pods(near);
     let value = node.labels().get(key)?;
-    (!names.is_empty()).then(|| Remedy::new(format!("{names} {why} {}", wording::domain(key, value))))
+    (!names.is_empty()).then(|| Remedy::new(format!("{why} {names}, in {}", wording::domain(key, value))))
 }
 
 fn matches_all(terms: &[OwnTerm], target: &PodInfo) -> bool {
     !terms.is_empty() && terms.iter().all(|term| term.matches(target))
 }
 
-/// Counts by topology pair, and the incoming pod's own terms.
+/// Counts by topology pair, and the incoming pod's own terms. Counts are shared with the tallies until a
+/// change is imagined.
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
     affinity_terms: Arc<[OwnTerm]>,
     anti_affinity_terms: Arc<[OwnTerm]>,
-    namespace_labels: Arc<Labels>,
+    /// Absent only where there is nothing to count.
+    target: Option<Target>,
     /// Existing pods that match all of the pod's required terms.
-    affinity: PairCounts,
+    affinity: Arc<PairCounts>,
     /// Existing pods that match a required anti-affinity term.
-    anti_affinity: PairCounts,
+    anti_affinity: Arc<PairCounts>,
     /// Existing pods' required anti-affinity terms that match the pod.
-    existing_anti_affinity: PairCounts,
+    existing_anti_affinity: Arc<PairCounts>,
 }
 
 impl Counts {
-    fn count_existing(&mut self, pod: &PodInfo, existing: &PodInfo, node: &NodeInfo, amount: i64) {
+    fn own_affinity(&self) -> Matching {
+        Matching { terms: self.affinity_terms.clone(), each: false }
+    }
+    fn own_anti_affinity(&self) -> Matching {
+        Matching { terms: self.anti_affinity_terms.clone(), each: true }
+    }
+
+    /// Counts an existing pod in (`sign` 1) or out (-1).
+    fn count(&mut self, existing: &PodInfo, node: &NodeInfo, sign: i64) {
+        let Some(target) = &self.target else { return };
+        let change = |counts: &mut Arc<PairCounts>, key: &Str| {
+            if let Some(value) = node.labels().get(key) {
+                Arc::make_mut(counts).change(key, value, sign, sign);
+            }
+        };
         for term in required(existing.spec.affinity.pod_anti.as_ref()) {
-            if matches(term, &existing.key.namespace, pod, &self.namespace_labels) {
-                add_pair(&mut self.existing_anti_affinity, node, &term.topology_key, amount);
+            if matches(term, &existing.key.namespace, target) {
+                change(&mut self.existing_anti_affinity, &term.topology_key);
             }
         }
-    }
-    fn count_own(&mut self, existing: &PodInfo, node: &NodeInfo, amount: i64) {
-        if matches_all(&self.affinity_terms, existing) {
-            for term in &*self.affinity_terms {
-                add_pair(&mut self.affinity, node, &term.key, amount);
-            }
-        }
-        for term in &*self.anti_affinity_terms {
-            if term.matches(existing) {
-                add_pair(&mut self.anti_affinity, node, &term.key, amount);
-            }
-        }
-    }
-    fn count(&mut self, pod: &PodInfo, existing: &PodInfo, node: &NodeInfo, amount: i64) {
-        self.count_existing(pod, existing, node, amount);
-        self.count_own(existing, node, amount);
+        self.own_affinity().keys(existing).for_each(|key| change(&mut self.affinity, key));
+        self.own_anti_affinity().keys(existing).for_each(|key| change(&mut self.anti_affinity, key));
     }
 
     fn affinity_holds(&self, pod: &PodInfo, node: &NodeInfo) -> bool {
         let mut pods_exist = true;
         for term in &*self.affinity_terms {
             let Some(value) = node.labels().get(&term.key) else { return false };
-            pods_exist &= pair_count(&self.affinity, &term.key, value) > 0;
+            pods_exist &= self.affinity.get(&term.key, value) > 0;
         }
         // The first pod of a group that wants to be together has nobody to be near.
-        pods_exist || (nobody(&self.affinity) && matches_all(&self.affinity_terms, pod))
+        pods_exist || (self.affinity.is_empty() && matches_all(&self.affinity_terms, pod))
     }
     fn anti_affinity_holds(&self, node: &NodeInfo) -> bool {
         self.anti_affinity_terms
             .iter()
-            .all(|term| node.labels().get(&term.key).is_none_or(|value| pair_count(&self.anti_affinity, &term.key, value) <= 0))
+            .all(|term| node.labels().get(&term.key).is_none_or(|value| self.anti_affinity.get(&term.key, value) <= 0))
     }
     fn existing_anti_affinity_holds(&self, node: &NodeInfo) -> bool {
-        self.existing_anti_affinity
-            .iter()
-            .all(|(key, values)| node.labels().get(key).is_none_or(|value| values.get(value).is_none_or(|count| *count <= 0)))
+        self.existing_anti_affinity.of_node(node).all(|count| count <= 0)
     }
 }
 
 /// Whether all of `other`'s own required anti-affinity terms are about `pod`.
 fn objects_to(other: &PodInfo, pod: &PodInfo, snapshot: &ClusterSnapshot) -> bool {
     let theirs = required(other.spec.affinity.pod_anti.as_ref());
-    let labels = namespace_labels(snapshot, &pod.key.namespace);
-    !theirs.is_empty() && theirs.iter().all(|term| matches(term, &other.key.namespace, pod, &labels))
-}
-
-fn nobody(counts: &PairCounts) -> bool {
-    counts.values().all(|values| values.values().all(|count| *count == 0))
+    let target = target(pod, snapshot);
+    !theirs.is_empty() && theirs.iter().all(|term| matches(term, &other.key.namespace, &target))
 }
 
 impl Plugin for InterPodAffinity {
@@ -245,29 +235,23 @@ impl FilterPlugin for InterPodAffinity {
             ..Counts::default()
         };
         let has_own = !counts.affinity_terms.is_empty() || !counts.anti_affinity_terms.is_empty();
-        let existing = snapshot.nodes().iter().filter(|node| node.has_pods_with_required_anti_affinity());
-        let mut labels_known = false;
-        for node in existing {
-            if !labels_known {
-                counts.namespace_labels = Arc::new(namespace_labels(snapshot, &pod.key.namespace));
-                labels_known = true;
-            }
-            for existing in &node.pods {
-                counts.count_existing(pod, existing, node, 1);
-            }
+        let (_, against_others) = snapshot.tally(NodesWithTerms).total;
+        if !has_own && against_others == 0 {
+            return PreFilterResult::Skip;
+        }
+        let target = target(pod, snapshot);
+        if against_others > 0 {
+            counts.existing_anti_affinity = snapshot.tally(ExistingAntiAffinity(target.clone())).total.clone();
         }
         if !has_own && counts.existing_anti_affinity.is_empty() {
             return PreFilterResult::Skip;
         }
-        if !labels_known {
-            counts.namespace_labels = Arc::new(namespace_labels(snapshot, &pod.key.namespace));
+        counts.target = Some(target);
+        if !counts.affinity_terms.is_empty() {
+            counts.affinity = snapshot.tally(counts.own_affinity()).total.clone();
         }
-        if has_own {
-            for node in snapshot.nodes() {
-                for existing in &node.pods {
-                    counts.count_own(existing, node, 1);
-                }
-            }
+        if !counts.anti_affinity_terms.is_empty() {
+            counts.anti_affinity = snapshot.tally(counts.own_anti_affinity()).total.clone();
         }
         PreFilterResult::Continue(counts)
     }
@@ -294,99 +278,71 @@ impl FilterPlugin for InterPodAffinity {
         }
         for term in &*counts.anti_affinity_terms {
             let near = wording::same_domain(nodes, node, &term.key).flat_map(|node| &node.pods).filter(|other| term.matches(other));
-            missing.extend(keeps_away(near, "is near, which the pod's anti-affinity forbids:", &term.key, node));
+            missing.extend(keeps_away(near, "its anti-affinity forbids", &term.key, node));
         }
-        for (key, _) in &counts.existing_anti_affinity {
+        let Some(target) = &counts.target else { return missing };
+        for key in counts.existing_anti_affinity.keys() {
             let forbids = |other: &&PodInfo| {
                 let terms = required(other.spec.affinity.pod_anti.as_ref()).iter().filter(|term| term.topology_key == *key);
-                terms.into_iter().any(|term| matches(term, &other.key.namespace, pod, &counts.namespace_labels))
+                terms.into_iter().any(|term| matches(term, &other.key.namespace, target))
             };
             let near = wording::same_domain(nodes, node, key).flat_map(|node| &node.pods).filter(forbids);
-            missing.extend(keeps_away(near, "keeps such pods away:", key, node));
+            missing.extend(keeps_away(near, "kept away by", key, node));
         }
         missing
     }
 
-    fn add_pod(&self, counts: &mut Counts, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
-        counts.count(pod, added, node, 1);
+    fn add_pod(&self, counts: &mut Counts, _: &PodInfo, added: &PodInfo, node: &NodeInfo) {
+        counts.count(added, node, 1);
     }
 
-    fn remove_pod(&self, counts: &mut Counts, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo) {
-        counts.count(pod, removed, node, -1);
-    }
-}
-
-/// What PreScore needs of the incoming pod.
-struct Wishes {
-    near: Vec<OwnTerm>,
-    away: Vec<OwnTerm>,
-    namespace_labels: Labels,
-}
-
-impl InterPodAffinity {
-    fn weigh(&self, scores: &mut PairCounts, wishes: &Wishes, pod: &PodInfo, existing: &PodInfo, node: &NodeInfo) {
-        for (terms, sign) in [(&wishes.near, 1), (&wishes.away, -1)] {
-            for term in terms.iter().filter(|term| term.matches(existing)) {
-                add_pair(scores, node, &term.key, sign * term.weight);
-            }
-        }
-        let affinity = &existing.spec.affinity;
-        let mut theirs = |term: &PodAffinityTerm, weight: i64| {
-            if matches(term, &existing.key.namespace, pod, &wishes.namespace_labels) {
-                add_pair(scores, node, &term.topology_key, weight);
-            }
-        };
-        if self.hard_pod_affinity_weight > 0 {
-            for term in required(affinity.pod.as_ref()) {
-                theirs(term, self.hard_pod_affinity_weight);
-            }
-        }
-        for term in preferred(affinity.pod.as_ref()) {
-            theirs(&term.term, i64::from(term.weight));
-        }
-        for term in preferred(affinity.pod_anti.as_ref()) {
-            theirs(&term.term, -i64::from(term.weight));
-        }
+    fn remove_pod(&self, counts: &mut Counts, _: &PodInfo, removed: &PodInfo, node: &NodeInfo) {
+        counts.count(removed, node, -1);
     }
 }
 
 impl ScorePlugin for InterPodAffinity {
     /// The sum of weights per topology pair.
-    type Prepared = PairCounts;
+    type Prepared = Arc<PairCounts>;
 
-    fn pre_score(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, _: &[NodeIndex]) -> PreScoreResult<PairCounts> {
+    fn pre_score(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, _: &[NodeIndex]) -> PreScoreResult<Arc<PairCounts>> {
         let affinity = &pod.spec.affinity;
         let (near, away) = (preferred(affinity.pod.as_ref()), preferred(affinity.pod_anti.as_ref()));
         let has_own = !near.is_empty() || !away.is_empty();
-        if self.ignore_preferred_terms_of_existing_pods && !has_own {
-            return PreScoreResult::Skip;
-        }
-        let mut relevant = snapshot.nodes().iter().filter(|node| has_own || node.has_pods_with_affinity()).peekable();
-        if relevant.peek().is_none() {
+        if !has_own && (self.ignore_preferred_terms_of_existing_pods || snapshot.tally(NodesWithTerms).total.0 == 0) {
             return PreScoreResult::Skip;
         }
         let own = |terms: &[WeightedPodAffinityTerm]| {
             terms.iter().map(|term| OwnTerm::new(&term.term, i64::from(term.weight), pod, snapshot)).collect()
         };
-        let wishes = Wishes { near: own(near), away: own(away), namespace_labels: namespace_labels(snapshot, &pod.key.namespace) };
-        let mut scores = PairCounts::new();
-        for node in relevant {
-            for existing in &node.pods {
-                self.weigh(&mut scores, &wishes, pod, existing, node);
-            }
-        }
-        if scores.is_empty() { PreScoreResult::Skip } else { PreScoreResult::Continue(scores) }
+        let weights = Weights {
+            near: own(near),
+            away: own(away),
+            target: target(pod, snapshot),
+            hard_pod_affinity_weight: self.hard_pod_affinity_weight,
+        };
+        let sums = snapshot.tally(weights).total.clone();
+        if sums.is_empty() { PreScoreResult::Skip } else { PreScoreResult::Continue(sums) }
     }
 
-    fn score(&self, scores: &PairCounts, _: &PodInfo, node: &NodeInfo) -> i64 {
-        scores.iter().filter_map(|(key, values)| values.get(node.labels().get(key)?)).sum()
+    fn score(&self, sums: &Arc<PairCounts>, _: &PodInfo, node: &NodeInfo) -> i64 {
+        sums.of_node(node).sum()
     }
 
-    fn normalize_score(&self, _: &PairCounts, scores: &mut [i64]) {
+    fn normalize_score(&self, _: &Arc<PairCounts>, scores: &mut [i64]) {
         let (Some(min), Some(max)) = (scores.iter().copied().min(), scores.iter().copied().max()) else { return };
         for score in scores {
             let share = if max > min { MAX_NODE_SCORE as f64 * ((*score - min) as f64 / (max - min) as f64) } else { 0.0 };
             *score = share as i64;
         }
+    }
+}
+
+/// From its arguments (InterPodAffinityArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> InterPodAffinity {
+    fields(args, &["hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"]);
+    InterPodAffinity {
+        hard_pod_affinity_weight: args.get("hardPodAffinityWeight").integer(1, 0..=100),
+        ignore_preferred_terms_of_existing_pods: args.get("ignorePreferredTermsOfExistingPods").boolean(false),
     }
 }

@@ -4,17 +4,21 @@
 //! gets the profile's defaults, with a selector made of its Services and its owner.
 //! Upstream: plugins/podtopologyspread, plugins/helper/spread.go.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod domains;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{LabelSelector, Labels, ObjectKey, Operator, Requirement, Str, Taint, TaintEffect, TopologySpreadConstraint, WhenUnsatisfiable};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, Remedy, ScorePlugin, Status,
+    QueueingHint, Remedy, ScorePlugin, Status, Tallied,
 };
 
 use super::node_affinity::required_matches;
 use super::wording;
+use crate::config::args::{Reader, fields};
+use domains::{Domains, Eligibility, Spreading};
 
 const REASON_SKEW: &str = "node(s) didn't match pod topology spread constraints";
 const REASON_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
@@ -44,7 +48,7 @@ pub(crate) fn system_defaults() -> Vec<TopologySpreadConstraint> {
 }
 
 /// A constraint with its selector worked out.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Constraint {
     key: Str,
     max_skew: i64,
@@ -61,12 +65,12 @@ impl Constraint {
     }
 
     /// Pods on the node that count. An empty selector counts nobody (upstream: countPodsMatchSelector).
-    fn count(&self, pod: &PodInfo, node: &NodeInfo) -> i64 {
+    fn count(&self, namespace: &Str, node: &NodeInfo) -> i64 {
         let Some(selector) = self.selector.as_ref().filter(|selector| !selector.is_empty()) else { return 0 };
         let mut count = 0;
         // Pods of one template share their labels, and stand together often.
         let mut last: Option<(&Arc<Labels>, bool)> = None;
-        for other in node.pods.iter().filter(|other| !other.deleting && other.key.namespace == pod.key.namespace) {
+        for other in node.pods.iter().filter(|other| !other.deleting && other.key.namespace == *namespace) {
             let selected = match last {
                 Some((labels, selected)) if Arc::ptr_eq(labels, &other.labels) => selected,
                 _ => selector.matches(&other.labels),
@@ -77,12 +81,12 @@ impl Constraint {
         count
     }
 
-    fn includes(&self, pod: &PodInfo, node: &NodeInfo, comparison_operators: bool) -> bool {
+    fn includes(&self, pod: &Eligibility, node: &NodeInfo) -> bool {
         let tolerated = |taint: &Taint| {
             taint.effect == TaintEffect::PreferNoSchedule
-                || pod.spec.tolerations.iter().any(|toleration| toleration.tolerates(taint, comparison_operators))
+                || pod.spec.tolerations.iter().any(|toleration| toleration.tolerates(taint, pod.comparison_operators))
         };
-        (!self.honor_node_affinity || required_matches(pod, node))
+        (!self.honor_node_affinity || required_matches(&pod.spec, node))
             && (!self.honor_node_taints || !node.has_hard_taints() || node.node.spec.taints.iter().all(tolerated))
     }
 }
@@ -217,23 +221,31 @@ impl Plugin for PodTopologySpread {
 #[derive(Clone, Default)]
 pub(crate) struct Spread {
     constraints: Arc<[Constraint]>,
+    /// What decides where constraints count; absent only where there are none.
+    eligibility: Option<Eligibility>,
     self_match: Arc<[i64]>,
-    counts: Vec<BTreeMap<Str, i64>>,
-    /// The least count of each constraint, or none when no domain is known.
+    /// Shared with the tally until a change is imagined. Shorter than `constraints` when no node takes part.
+    domains: Arc<Vec<Domains>>,
+    /// The least count of each constraint.
     least: Vec<i64>,
 }
 
 impl Spread {
     fn find_least(&mut self) {
-        // Upstream starts from MaxInt32 where no node counted.
-        self.least = self.counts.iter().map(|counts| counts.values().copied().min().unwrap_or(i64::from(i32::MAX))).collect();
+        self.least = self.domains.iter().map(Domains::least).collect();
+    }
+
+    /// Values known of the key of constraint `at`, and matching pods at one of them with the pod itself.
+    fn known(&self, at: usize, value: &Str) -> (i64, i64) {
+        let domains = self.domains.get(at);
+        (domains.map_or(0, Domains::len) as i64, domains.map_or(0, |domains| domains.pods(value)) + self.self_match[at])
     }
 
     /// The skew of constraint `at` were the pod placed where its key has this value.
     fn skew(&self, at: usize, value: &Str) -> i64 {
-        let counts = &self.counts[at];
-        let least = if (counts.len() as i64) < self.constraints[at].min_domains { 0 } else { self.least[at] };
-        counts.get(value).copied().unwrap_or(0) + self.self_match[at] - least
+        let (domains, pods) = self.known(at, value);
+        let least = if domains < self.constraints[at].min_domains { 0 } else { self.least.get(at).copied().unwrap_or(0) };
+        pods - least
     }
 
     /// What keeps the node from meeting constraint `at`.
@@ -245,29 +257,44 @@ impl Spread {
         if excess <= 0 {
             return None;
         }
-        let counts = &self.counts[at];
-        let cure = if (counts.len() as i64) < *min_domains {
-            format!("{key} has {} domains, minDomains {min_domains}", counts.len())
+        let (domains, pods) = self.known(at, value);
+        let cure = if domains < *min_domains {
+            format!("{key} has {domains} domains, minDomains {min_domains}")
         } else {
             // Every domain has to come within reach of this one.
-            let wanted = counts.get(value).copied().unwrap_or(0) + self.self_match[at] - max_skew;
-            let behind = counts.iter().filter(|(_, count)| **count < wanted);
-            let first: Vec<String> = behind.map(|(domain, count)| format!("{} in {domain}", wanted - count)).collect();
+            let wanted = pods - max_skew;
+            let behind = self.domains.get(at).map_or_else(Vec::new, |domains| domains.with_fewer(wanted));
+            let first: Vec<String> = behind.into_iter().map(|(domain, count)| format!("{} in {domain}", wanted - count)).collect();
             format!("place {} first", wording::list(&first))
         };
         Some(Remedy::short(format!("skew over {key} would be {skew}, maxSkew {max_skew}: {cure}"), excess, skew))
     }
 
-    fn change(&mut self, plugin: &PodTopologySpread, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, amount: i64) {
+    fn change(&mut self, pod: &PodInfo, other: &PodInfo, node: &NodeInfo, amount: i64) {
+        let Some(eligibility) = &self.eligibility else { return };
         if other.key.namespace != pod.key.namespace || !has_all_keys(&self.constraints, node) {
             return;
         }
-        for (constraint, counts) in self.constraints.iter().zip(&mut self.counts) {
-            if constraint.selects(other) && constraint.includes(pod, node, plugin.comparison_operators) {
-                *counts.entry(node.labels()[&constraint.key].clone()).or_default() += amount;
+        for (at, constraint) in self.constraints.iter().enumerate() {
+            if constraint.selects(other) && constraint.includes(eligibility, node) {
+                let domains = Arc::make_mut(&mut self.domains);
+                domains.resize_with(self.constraints.len(), Domains::default);
+                domains[at].add_pods(&node.labels()[&constraint.key], amount);
             }
         }
         self.find_least();
+    }
+}
+
+impl PodTopologySpread {
+    fn spreading(&self, pod: &PodInfo, constraints: Vec<Constraint>) -> Spreading {
+        Spreading {
+            namespace: pod.key.namespace.clone(),
+            constraints: constraints.into(),
+            eligibility: Eligibility { spec: pod.spec.clone(), comparison_operators: self.comparison_operators },
+            needs_all_keys: true,
+            is_soft: false,
+        }
     }
 }
 
@@ -279,16 +306,14 @@ impl FilterPlugin for PodTopologySpread {
         if constraints.is_empty() {
             return PreFilterResult::Skip;
         }
-        let mut counts = vec![BTreeMap::<Str, i64>::new(); constraints.len()];
-        for node in snapshot.nodes().iter().filter(|node| has_all_keys(&constraints, node)) {
-            for (constraint, counts) in constraints.iter().zip(&mut counts) {
-                if constraint.includes(pod, node, self.comparison_operators) {
-                    *counts.entry(node.labels()[&constraint.key].clone()).or_default() += constraint.count(pod, node);
-                }
-            }
-        }
-        let self_match = constraints.iter().map(|constraint| i64::from(constraint.selects(pod))).collect();
-        let mut spread = Spread { constraints: constraints.into(), self_match, counts, least: Vec::new() };
+        let spreading = self.spreading(pod, constraints);
+        let mut spread = Spread {
+            constraints: spreading.constraints.clone(),
+            eligibility: Some(spreading.eligibility.clone()),
+            self_match: spreading.constraints.iter().map(|constraint| i64::from(constraint.selects(pod))).collect(),
+            domains: snapshot.tally(spreading).total.clone(),
+            least: Vec::new(),
+        };
         spread.find_least();
         PreFilterResult::Continue(spread)
     }
@@ -310,19 +335,19 @@ impl FilterPlugin for PodTopologySpread {
     }
 
     fn add_pod(&self, spread: &mut Spread, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
-        spread.change(self, pod, added, node, 1);
+        spread.change(pod, added, node, 1);
     }
 
     fn remove_pod(&self, spread: &mut Spread, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo) {
-        spread.change(self, pod, removed, node, -1);
+        spread.change(pod, removed, node, -1);
     }
 }
 
 /// What the score needs, for each soft constraint.
 #[derive(Default)]
 pub(crate) struct SoftSpread {
-    constraints: Vec<Constraint>,
-    counts: Vec<BTreeMap<Str, i64>>,
+    constraints: Arc<[Constraint]>,
+    counted: Arc<Tallied<Spreading>>,
     /// `ln(size + 2)` of each constraint, so that small topologies are not drowned by large ones.
     weights: Vec<f64>,
     require_all_keys: bool,
@@ -331,25 +356,42 @@ pub(crate) struct SoftSpread {
 }
 
 impl SoftSpread {
-    fn new(constraints: Vec<Constraint>, require_all_keys: bool, snapshot: &ClusterSnapshot, feasible: &[NodeIndex]) -> Self {
-        let mut counts = vec![BTreeMap::<Str, i64>::new(); constraints.len()];
+    fn new(spreading: Spreading, snapshot: &ClusterSnapshot, feasible: &[NodeIndex]) -> Self {
+        let (constraints, require_all_keys) = (spreading.constraints.clone(), spreading.needs_all_keys);
         let mut ignored = BTreeSet::new();
-        for (place, index) in feasible.iter().enumerate() {
-            let node = snapshot.node(*index);
-            if require_all_keys && !has_all_keys(&constraints, node) {
-                ignored.insert(place);
-                continue;
-            }
-            for (constraint, counts) in constraints.iter().zip(&mut counts).filter(|(constraint, _)| &*constraint.key != HOSTNAME) {
-                // A missing value is one more domain here (upstream reads the label without asking).
-                counts.entry(node.labels().get(&constraint.key).cloned().unwrap_or_default()).or_default();
-            }
+        if require_all_keys {
+            let lacking = |index: &NodeIndex| !has_all_keys(&constraints, snapshot.node(*index));
+            ignored.extend(feasible.iter().enumerate().filter(|(_, index)| lacking(index)).map(|(place, _)| place));
         }
-        let size = |(constraint, counts): (&Constraint, &BTreeMap<Str, i64>)| {
-            if &*constraint.key == HOSTNAME { feasible.len() - ignored.len() } else { counts.len() }
+        let taking_part = || feasible.iter().enumerate().filter(|(place, _)| !ignored.contains(place)).map(|(_, index)| index);
+        let size = |constraint: &Constraint| {
+            if &*constraint.key == HOSTNAME {
+                return feasible.len() - ignored.len();
+            }
+            // A missing value is one more domain here (upstream reads the label without asking).
+            let value = |index: &NodeIndex| snapshot.node(*index).labels().get(&constraint.key).map_or("", |value| value);
+            taking_part().map(value).collect::<BTreeSet<&str>>().len()
         };
-        let weights = constraints.iter().zip(&counts).map(size).map(|size| libm::log((size + 2) as f64)).collect();
-        Self { constraints, counts, weights, require_all_keys, ignored }
+        let weights = constraints.iter().map(|constraint| libm::log((size(constraint) + 2) as f64)).collect();
+        Self { constraints, counted: snapshot.tally(spreading), weights, require_all_keys, ignored }
+    }
+
+    /// The raw score of a node; `pods_here` counts the pods on the node that the constraint at a place matches.
+    fn score(&self, node: &NodeInfo, pods_here: impl Fn(usize) -> i64) -> i64 {
+        if self.require_all_keys && !has_all_keys(&self.constraints, node) {
+            return 0;
+        }
+        let mut score = 0.0;
+        for (at, constraint) in self.constraints.iter().enumerate() {
+            let Some(value) = node.labels().get(&constraint.key) else { continue };
+            let count = if &*constraint.key == HOSTNAME {
+                pods_here(at)
+            } else {
+                self.counted.total.get(at).map_or(0, |domains| domains.pods(value))
+            };
+            score += count as f64 * self.weights[at] + (constraint.max_skew - 1) as f64;
+        }
+        score.round() as i64
     }
 }
 
@@ -362,41 +404,17 @@ impl ScorePlugin for PodTopologySpread {
             return PreScoreResult::Skip;
         }
         let require_all_keys = !pod.spec.topology_spread_constraints.is_empty() || !self.system_defaulted;
-        let mut soft = SoftSpread::new(constraints, require_all_keys, snapshot, feasible);
-        if soft.counts.iter().all(BTreeMap::is_empty) {
-            return PreScoreResult::Continue(soft); // Only hostnames: counted node by node.
-        }
-        for node in snapshot.nodes() {
-            if require_all_keys && !has_all_keys(&soft.constraints, node) {
-                continue;
-            }
-            for (constraint, counts) in soft.constraints.iter().zip(&mut soft.counts) {
-                let place = match node.labels().get(&constraint.key) {
-                    Some(value) => counts.get_mut(value),
-                    None => counts.get_mut(""),
-                };
-                if let Some(place) = place
-                    && constraint.includes(pod, node, self.comparison_operators)
-                {
-                    *place += constraint.count(pod, node);
-                }
-            }
-        }
-        PreScoreResult::Continue(soft)
+        let spreading = Spreading { needs_all_keys: require_all_keys, is_soft: true, ..self.spreading(pod, constraints) };
+        PreScoreResult::Continue(SoftSpread::new(spreading, snapshot, feasible))
     }
 
     fn score(&self, soft: &SoftSpread, pod: &PodInfo, node: &NodeInfo) -> i64 {
-        if soft.require_all_keys && !has_all_keys(&soft.constraints, node) {
-            return 0;
-        }
-        let mut score = 0.0;
-        for (at, constraint) in soft.constraints.iter().enumerate() {
-            let Some(value) = node.labels().get(&constraint.key) else { continue };
-            let count =
-                if &*constraint.key == HOSTNAME { constraint.count(pod, node) } else { soft.counts[at].get(value).copied().unwrap_or(0) };
-            score += count as f64 * soft.weights[at] + (constraint.max_skew - 1) as f64;
-        }
-        score.round() as i64
+        soft.score(node, |at| soft.constraints[at].count(&pod.key.namespace, node))
+    }
+
+    /// As [`ScorePlugin::score`], with the node's pods counted before.
+    fn score_at(&self, soft: &SoftSpread, _: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> i64 {
+        soft.score(snapshot.node(node), |at| soft.counted.part(node).get(at).map_or(0, |counted| counted.pods))
     }
 
     fn normalize_score(&self, soft: &SoftSpread, scores: &mut [i64]) {
@@ -411,5 +429,66 @@ impl ScorePlugin for PodTopologySpread {
                 MAX_NODE_SCORE * (max + min - *score) / max
             };
         }
+    }
+}
+
+fn spread_constraint(item: &Reader<'_>) -> TopologySpreadConstraint {
+    item.fields(&["maxSkew", "topologyKey", "whenUnsatisfiable", "minDomains", "nodeAffinityPolicy", "nodeTaintsPolicy", "labelSelector"]);
+    if !item.get("labelSelector").is_absent() {
+        item.get("labelSelector").error("a default constraint has no selector; it is made from the pod's Services and owner");
+    }
+    let key = item.get("topologyKey").text("");
+    if key.is_empty() {
+        item.error("topologyKey is needed");
+    }
+    let when_unsatisfiable = match item.get("whenUnsatisfiable").text("") {
+        "DoNotSchedule" => WhenUnsatisfiable::DoNotSchedule,
+        "ScheduleAnyway" => WhenUnsatisfiable::ScheduleAnyway,
+        other => {
+            item.get("whenUnsatisfiable").error(format!("{other:?} is neither DoNotSchedule nor ScheduleAnyway"));
+            WhenUnsatisfiable::ScheduleAnyway
+        }
+    };
+    let honours = |key: &str, default: &'static str| match item.get(key).text(default) {
+        "Honor" => true,
+        "Ignore" => false,
+        other => {
+            item.get(key).error(format!("{other:?} is neither Honor nor Ignore"));
+            false
+        }
+    };
+    let min_domains = item.get("minDomains");
+    TopologySpreadConstraint {
+        max_skew: item.get("maxSkew").integer(1, 1..=i64::from(i32::MAX)) as i32,
+        topology_key: key.into(),
+        when_unsatisfiable,
+        label_selector: None,
+        min_domains: (!min_domains.is_absent()).then(|| min_domains.integer(1, 1..=i64::from(i32::MAX)) as i32),
+        honor_node_affinity: honours("nodeAffinityPolicy", "Honor"),
+        honor_node_taints: honours("nodeTaintsPolicy", "Ignore"),
+        match_label_keys: Vec::new(),
+    }
+}
+
+/// From its arguments (PodTopologySpreadArgs).
+pub(crate) fn from_args(args: &Reader<'_>, comparison_operators: bool) -> PodTopologySpread {
+    fields(args, &["defaultConstraints", "defaultingType"]);
+    let kind = args.get("defaultingType");
+    let own: Vec<TopologySpreadConstraint> = args.get("defaultConstraints").list().iter().map(spread_constraint).collect();
+    let system_defaulted = match kind.text("System") {
+        "System" => true,
+        "List" => false,
+        other => {
+            kind.error(format!("{other:?} is neither System nor List"));
+            true
+        }
+    };
+    if system_defaulted && !own.is_empty() {
+        args.get("defaultConstraints").error("constraints are only taken with defaultingType: List");
+    }
+    PodTopologySpread {
+        default_constraints: if system_defaulted { system_defaults() } else { own },
+        system_defaulted,
+        comparison_operators,
     }
 }

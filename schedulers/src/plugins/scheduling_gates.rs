@@ -1,25 +1,6 @@
-//! The two plugins that decide about the queue: PrioritySort and SchedulingGates.
-//!
-//! Upstream: plugins/queuesort, plugins/schedulinggates.
+//! SchedulingGates: who is not ready for the queue stays outside. Upstream: plugins/schedulinggates.
 
-use std::cmp::Ordering;
-
-use port::{ClusterEvent, ClusterSnapshot, Plugin, PodInfo, PreEnqueuePlugin, QueueSortPlugin, QueuedPod, QueueingHint, Status};
-
-/// Higher priority first, then who waits longer.
-pub(crate) struct PrioritySort;
-
-impl Plugin for PrioritySort {
-    fn name(&self) -> &'static str {
-        "PrioritySort"
-    }
-}
-
-impl QueueSortPlugin for PrioritySort {
-    fn compare(&self, a: &QueuedPod<'_>, b: &QueuedPod<'_>) -> Ordering {
-        b.pod.spec.priority.cmp(&a.pod.spec.priority).then(a.timestamp.cmp(&b.timestamp))
-    }
-}
+use port::{ClusterEvent, ClusterSnapshot, Plugin, PodInfo, PreEnqueuePlugin, QueueingHint, Status};
 
 /// Holds pods back that still have scheduling gates.
 pub(crate) struct SchedulingGates;
