@@ -408,6 +408,10 @@ impl<'a> Look<'a> {
             let oldest = self.by_node.get(*name).and_then(|pods| pods.first());
             status.number_misscheduled += i32::from(!fit.runs && oldest.is_some());
             status.desired_number_scheduled += i32::from(fit.runs);
+            // Upstream looks again after it has made pods, and nearly always sees them.
+            let is_made = oldest.is_none() && self.make.iter().take(BURST).any(|made| made == *name);
+            status.current_number_scheduled += i32::from(is_made);
+            status.updated_number_scheduled += i32::from(is_made);
             if let Some((_, pod)) = oldest.filter(|_| fit.runs) {
                 status.current_number_scheduled += 1;
                 status.number_ready += i32::from(pod.status.conditions.ready.status == ConditionStatus::True);
