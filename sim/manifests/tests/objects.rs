@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource, MetricTarget,
-    PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
+    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource,
+    MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName,
+    ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
 
@@ -50,6 +51,24 @@ fn a_bare_pod_gets_the_defaults_of_the_api_server() {
     assert_eq!((spec.init_containers[0].image_pull_policy, spec.init_containers[0].is_sidecar), (ImagePullPolicy::IfNotPresent, true));
     let objects = read("apiVersion: v1\nkind: Pod\nmetadata: {generateName: job-}\nspec: {containers: [{name: c, image: app}]}\n");
     assert_eq!(objects.pods[0].meta.key().to_string(), "default/job-00000");
+}
+
+#[test]
+fn features_that_a_node_has_to_declare_are_inferred_from_the_spec() {
+    let restarts_all = "restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [42]}}]";
+    for (spec, expected) in [
+        ("{containers: [{name: c, image: app}], hostNetwork: true}".to_owned(), &[][..]),
+        (
+            format!("{{containers: [{{name: c, image: app, restartPolicy: Never, {restarts_all}}}]}}"),
+            &["RestartAllContainersOnContainerExits"],
+        ),
+        ("{containers: [{name: c, image: app}], hostNetwork: true, hostUsers: false}".to_owned(), &["UserNamespacesHostNetworkSupport"]),
+        ("{containers: [{name: c, image: app}], hostNetwork: true, hostUsers: true}".to_owned(), &[]),
+    ] {
+        let found = pod(&spec);
+        let found: Vec<&str> = found.required_node_features.iter().map(|feature| &**feature).collect();
+        assert_eq!(found, expected, "{spec}");
+    }
 }
 
 #[test]
@@ -152,9 +171,13 @@ fn workloads_get_the_defaults_of_their_kinds() {
 
 #[test]
 fn jobs_and_daemon_sets_get_the_defaults_of_the_api_server() {
-    let template = |policy: &str| format!("template: {{metadata: {{labels: {{app: a}}}}, spec: {{{policy}containers: [{{name: c, image: x}}]}}}}");
+    let template =
+        |policy: &str| format!("template: {{metadata: {{labels: {{app: a}}}}, spec: {{{policy}containers: [{{name: c, image: x}}]}}}}");
     let job = |name: &str, fields: &str| {
-        format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{{fields}{}}}\n---\n", template("restartPolicy: Never, "))
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{{fields}{}}}\n---\n",
+            template("restartPolicy: Never, ")
+        )
     };
     let daemon = |name: &str, fields: &str| {
         let rest = format!("selector: {{matchLabels: {{app: a}}}}, {}", template(""));
@@ -198,7 +221,11 @@ fn what_the_api_server_refuses_of_jobs_and_cron_jobs_is_refused() {
         ("Job", format!("completionMode: Indexed, {template}"), "required field `completions` is missing"),
         ("Job", format!("backoffLimitPerIndex: 1, {template}"), "backoffLimitPerIndex without indexes"),
         ("Job", format!("maxFailedIndexes: 1, {template}"), "maxFailedIndexes without a limit per index"),
-        ("Job", format!("podReplacementPolicy: TerminatingOrFailed, podFailurePolicy: {{rules: []}}, {template}"), "TerminatingOrFailed with a podFailurePolicy"),
+        (
+            "Job",
+            format!("podReplacementPolicy: TerminatingOrFailed, podFailurePolicy: {{rules: []}}, {template}"),
+            "TerminatingOrFailed with a podFailurePolicy",
+        ),
         ("Job", format!("podFailurePolicy: {{rules: [{{action: Ignore}}]}}, {template}"), "a rule matches one thing"),
     ] {
         let text = format!("apiVersion: batch/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
