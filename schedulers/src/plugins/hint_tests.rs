@@ -14,6 +14,7 @@ use port::{ClusterEvent, ClusterSnapshot, NodeIndex, NodeInfo, Plugin, PodInfo, 
 
 use super::default_preemption::DefaultPreemption;
 use super::inter_pod_affinity::InterPodAffinity;
+use super::node_declared_features::NodeDeclaredFeatures;
 use super::node_name::NodeName;
 use super::node_ports::NodePorts;
 use super::node_resources_fit::{NodeResourcesFit, Strategy};
@@ -328,6 +329,29 @@ fn node_name_hears_of_every_new_node() {
             ("a changed node", NodeUpdated(labelled_node(&[]), node())),
             ("a pod that went", PodDeleted(pod(PodSpec::default()))),
             ("a node that went", NodeDeleted(node())),
+        ],
+    );
+}
+
+#[test]
+fn node_declared_features_hears_of_new_nodes_and_of_what_nodes_declare() {
+    let declaring = |features: &[&str]| {
+        let mut node = node();
+        node.status.info.declared_features = features.iter().map(|feature| (*feature).into()).collect();
+        node
+    };
+    check(
+        &NodeDeclaredFeatures,
+        &pod(PodSpec { required_node_features: vec!["A".into()], ..PodSpec::default() }),
+        vec![
+            ("a new node, whatever it declares", NodeAdded(node())),
+            ("a node that declares more", NodeUpdated(node(), declaring(&["A"]))),
+            ("a node that declares less", NodeUpdated(declaring(&["A"]), node())),
+        ],
+        vec![
+            ("new labels", NodeUpdated(labelled_node(&[]), node())),
+            ("a pod that went", PodDeleted(pod(PodSpec::default()))),
+            ("a node that went", NodeDeleted(declaring(&["A"]))),
         ],
     );
 }

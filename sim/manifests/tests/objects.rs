@@ -54,6 +54,24 @@ fn a_bare_pod_gets_the_defaults_of_the_api_server() {
 }
 
 #[test]
+fn features_that_a_node_has_to_declare_are_inferred_from_the_spec() {
+    let restarts_all = "restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [42]}}]";
+    for (spec, expected) in [
+        ("{containers: [{name: c, image: app}], hostNetwork: true}".to_owned(), &[][..]),
+        (
+            format!("{{containers: [{{name: c, image: app, restartPolicy: Never, {restarts_all}}}]}}"),
+            &["RestartAllContainersOnContainerExits"],
+        ),
+        ("{containers: [{name: c, image: app}], hostNetwork: true, hostUsers: false}".to_owned(), &["UserNamespacesHostNetworkSupport"]),
+        ("{containers: [{name: c, image: app}], hostNetwork: true, hostUsers: true}".to_owned(), &[]),
+    ] {
+        let found = pod(&spec);
+        let found: Vec<&str> = found.required_node_features.iter().map(|feature| &**feature).collect();
+        assert_eq!(found, expected, "{spec}");
+    }
+}
+
+#[test]
 fn requests_come_from_limits_and_pod_level_requests_from_both() {
     type Amounts = &'static [(&'static str, i64)];
     let cases: &[(&str, Amounts)] = &[
