@@ -356,6 +356,7 @@ fn run(seed: u64, scope: Scope, scheduler: Box<dyn Scheduler>) -> (Vec<(SimTime,
     (sink.records, world)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a longer search by hand")]
 fn cases() -> u64 {
     std::env::var("WAVETANK_SWARM").ok().and_then(|count| count.parse().ok()).unwrap_or(CASES)
 }
