@@ -72,7 +72,7 @@ pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn
 fn concerns(node: &Node, set: &DaemonSet, view: &View<'_>) -> bool {
     let has_pod = view.store.pods_on(&node.meta.name).any(|(_, pod)| pod.meta.controller().is_some_and(|owner| owner.uid == set.meta.uid));
     let Fit { runs, stays } = fit(node, &daemon_spec(&set.template));
-    (runs && !has_pod) || (!stays && has_pod) || (has_pod && set.status.number_misscheduled > 0)
+    if has_pod { !stays || set.status.number_misscheduled > 0 } else { runs }
 }
 
 /// One reconciliation.
@@ -424,9 +424,12 @@ impl<'a> Look<'a> {
     }
 }
 
+/// A pod and its number.
+type Known<'a> = (PodId, &'a Pod);
+
 /// A node with the pods of an update.
 struct Place<'a> {
     node: &'a Str,
     /// The new and the old one; `None` when there are several of either.
-    pods: Option<(Option<(PodId, &'a Pod)>, Option<(PodId, &'a Pod)>)>,
+    pods: Option<(Option<Known<'a>>, Option<Known<'a>>)>,
 }
