@@ -99,8 +99,6 @@ pub(crate) const FIELDS_NOT_SIMULATED: &[(&str, &[&str], &str)] = &[
     ("pod", &["containers", "*", "lifecycle", "preStop", "exec"], "it takes no time unless `behaviors` says how long"),
     ("pod", &["containers", "*", "lifecycle", "preStop", "httpGet"], "it takes no time unless `behaviors` says how long"),
     ("pod", &["containers", "*", "lifecycle", "preStop", "tcpSocket"], "it takes no time unless `behaviors` says how long"),
-    ("pod", &["containers", "*", "restartPolicyRules"], "containers restart by the pod's restartPolicy alone"),
-    ("pod", &["initContainers", "*", "restartPolicyRules"], "containers restart by the pod's restartPolicy alone"),
     ("pod", &["ephemeralContainers"], "debugging containers are not started"),
     ("pod", &["resourceClaims"], "dynamic resource allocation is not simulated; the pod needs no device"),
     ("pod", &["runtimeClassName"], "overhead and node selection of the RuntimeClass are not applied"),
