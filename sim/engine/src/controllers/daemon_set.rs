@@ -424,12 +424,11 @@ impl<'a> Look<'a> {
     }
 }
 
-/// A pod and its number.
-type Known<'a> = (PodId, &'a Pod);
+type Found<'a> = (PodId, &'a Pod);
 
 /// A node with the pods of an update.
 struct Place<'a> {
     node: &'a Str,
     /// The new and the old one; `None` when there are several of either.
-    pods: Option<(Option<Known<'a>>, Option<Known<'a>>)>,
+    pods: Option<(Option<Found<'a>>, Option<Found<'a>>)>,
 }
