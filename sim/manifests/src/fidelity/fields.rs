@@ -8,7 +8,6 @@
 
 use super::{Row, Type, accepted, carried, simplified, simulated};
 
-const META: &str = "apiVersion kind";
 const STATUS: &str = "the simulation makes its own; of a given one only what it goes on from is read";
 const NO_LOOKUP: &str = "names and addresses of hosts are not looked up";
 const NO_USERS: &str = "rights and users inside a container are not modelled";
@@ -23,12 +22,11 @@ const fn of(name: &'static str, rows: &'static [Row]) -> Type {
 
 /// All sections.
 pub(super) const TYPES: &[Type] = &[
-    of("Namespace", &[simulated(META), simulated("metadata:ObjectMeta"), carried("spec status", "a namespace goes when it is empty")]),
+    of("Namespace", &[simulated("apiVersion kind metadata:ObjectMeta"), carried("spec status", "a namespace goes when it is empty")]),
     of(
         "Node",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:NodeSpec"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:NodeSpec"),
             simplified(
                 "status",
                 "of a given one: capacity, allocatable, images, nodeInfo.kubeletVersion, declaredFeatures, and the conditions Ready, MemoryPressure, DiskPressure and PIDPressure",
@@ -68,8 +66,7 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "Pod",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:PodSpec"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:PodSpec"),
             simplified(
                 "status",
                 "of a given one: phase, reason, conditions, states and resources of containers, startTime, nominatedNodeName and whether it has an address",
@@ -214,7 +211,7 @@ pub(super) const TYPES: &[Type] = &[
         &[simplified("metadata", "labels and annotations go into the claim"), simulated("spec:PersistentVolumeClaimSpec")],
     ),
     of("PersistentVolumeClaimVolumeSource", &[simulated("claimName"), carried("readOnly", NO_DISK)]),
-    of("Deployment", &[simulated(META), simulated("metadata:ObjectMeta spec:DeploymentSpec"), simplified("status", STATUS)]),
+    of("Deployment", &[simulated("apiVersion kind metadata:ObjectMeta spec:DeploymentSpec"), simplified("status", STATUS)]),
     of(
         "DeploymentSpec",
         &[simulated(
@@ -223,11 +220,11 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of("DeploymentStrategy", &[simulated("rollingUpdate:RollingUpdateDeployment type")]),
     of("RollingUpdateDeployment", &[simulated("maxSurge maxUnavailable")]),
-    of("ReplicaSet", &[simulated(META), simulated("metadata:ObjectMeta spec:ReplicaSetSpec"), simplified("status", STATUS)]),
+    of("ReplicaSet", &[simulated("apiVersion kind metadata:ObjectMeta spec:ReplicaSetSpec"), simplified("status", STATUS)]),
     of("ReplicaSetSpec", &[simulated("minReadySeconds replicas selector:LabelSelector template:PodTemplateSpec")]),
     of(
         "StatefulSet",
-        &[simulated(META), simulated("metadata:ObjectMeta spec:StatefulSetSpec"), carried("status", "the controller makes its own")],
+        &[simulated("apiVersion kind metadata:ObjectMeta spec:StatefulSetSpec"), carried("status", "the controller makes its own")],
     ),
     of(
         "StatefulSetSpec",
@@ -247,7 +244,7 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of(
         "DaemonSet",
-        &[simulated(META), simulated("metadata:ObjectMeta spec:DaemonSetSpec"), carried("status", "the controller makes its own")],
+        &[simulated("apiVersion kind metadata:ObjectMeta spec:DaemonSetSpec"), carried("status", "the controller makes its own")],
     ),
     of(
         "DaemonSetSpec",
@@ -257,7 +254,7 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of("DaemonSetUpdateStrategy", &[simulated("rollingUpdate:RollingUpdateDaemonSet type")]),
     of("RollingUpdateDaemonSet", &[simulated("maxSurge maxUnavailable")]),
-    of("Job", &[simulated(META), simulated("metadata:ObjectMeta spec:JobSpec"), carried("status", "the controller makes its own")]),
+    of("Job", &[simulated("apiVersion kind metadata:ObjectMeta spec:JobSpec"), carried("status", "the controller makes its own")]),
     of(
         "JobSpec",
         &[
@@ -277,7 +274,7 @@ pub(super) const TYPES: &[Type] = &[
     of("PodFailurePolicyOnPodConditionsPattern", &[simulated("status type")]),
     of("SuccessPolicy", &[simulated("rules:SuccessPolicyRule")]),
     of("SuccessPolicyRule", &[simulated("succeededCount succeededIndexes")]),
-    of("CronJob", &[simulated(META), simulated("metadata:ObjectMeta spec:CronJobSpec"), carried("status", "the controller makes its own")]),
+    of("CronJob", &[simulated("apiVersion kind metadata:ObjectMeta spec:CronJobSpec"), carried("status", "the controller makes its own")]),
     of(
         "CronJobSpec",
         &[simulated(
@@ -290,7 +287,7 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of(
         "ReplicationController",
-        &[simulated(META), simulated("metadata:ObjectMeta spec:ReplicationControllerSpec"), carried("status", "it makes no pods here")],
+        &[simulated("apiVersion kind metadata:ObjectMeta spec:ReplicationControllerSpec"), carried("status", "it makes no pods here")],
     ),
     of(
         "ReplicationControllerSpec",
@@ -301,7 +298,7 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of(
         "Service",
-        &[simulated(META), simulated("metadata:ObjectMeta spec:ServiceSpec"), carried("status", "load balancers are not modelled")],
+        &[simulated("apiVersion kind metadata:ObjectMeta spec:ServiceSpec"), carried("status", "load balancers are not modelled")],
     ),
     of(
         "ServiceSpec",
@@ -323,8 +320,7 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "HorizontalPodAutoscaler",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:HorizontalPodAutoscalerSpec"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:HorizontalPodAutoscalerSpec"),
             simplified("status", "of a given one: currentReplicas, desiredReplicas and lastScaleTime"),
         ],
     ),
@@ -364,8 +360,7 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "HorizontalPodAutoscaler/v1",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:HorizontalPodAutoscalerSpec/v1"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:HorizontalPodAutoscalerSpec/v1"),
             carried("status", "the controller makes its own"),
         ],
     ),
@@ -376,8 +371,7 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "PodDisruptionBudget",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:PodDisruptionBudgetSpec"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:PodDisruptionBudgetSpec"),
             simplified("status", "of a given one: its counts and disruptedPods"),
         ],
     ),
@@ -385,14 +379,13 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "PriorityClass",
         &[
-            simulated(META),
-            simulated("globalDefault metadata:ObjectMeta preemptionPolicy value"),
+            simulated("apiVersion kind globalDefault metadata:ObjectMeta preemptionPolicy value"),
             carried("description", "words for people"),
         ],
     ),
     of(
         "PersistentVolume",
-        &[simulated(META), simulated("metadata:ObjectMeta spec:PersistentVolumeSpec"), simplified("status", "of a given one: the phase")],
+        &[simulated("apiVersion kind metadata:ObjectMeta spec:PersistentVolumeSpec"), simplified("status", "of a given one: the phase")],
     ),
     of(
         "PersistentVolumeSpec",
@@ -414,8 +407,7 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "PersistentVolumeClaim",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:PersistentVolumeClaimSpec"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:PersistentVolumeClaimSpec"),
             simplified("status", "of a given one: the phase"),
         ],
     ),
@@ -431,15 +423,16 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "StorageClass",
         &[
-            simulated(META),
-            simulated("allowedTopologies:TopologySelectorTerm metadata:ObjectMeta provisioner reclaimPolicy volumeBindingMode"),
+            simulated(
+                "apiVersion kind allowedTopologies:TopologySelectorTerm metadata:ObjectMeta provisioner reclaimPolicy volumeBindingMode",
+            ),
             carried("allowVolumeExpansion", "claims do not grow"),
             carried("mountOptions parameters", "every provisioner takes the time that `controlPlane.volumes` says"),
         ],
     ),
     of("TopologySelectorTerm", &[simulated("matchLabelExpressions:TopologySelectorLabelRequirement")]),
     of("TopologySelectorLabelRequirement", &[simulated("key values")]),
-    of("CSINode", &[simulated(META), simulated("metadata:ObjectMeta spec:CSINodeSpec")]),
+    of("CSINode", &[simulated("apiVersion kind metadata:ObjectMeta spec:CSINodeSpec")]),
     of("CSINodeSpec", &[simulated("drivers:CSINodeDriver")]),
     of(
         "CSINodeDriver",
@@ -450,7 +443,7 @@ pub(super) const TYPES: &[Type] = &[
         ],
     ),
     of("VolumeNodeResources", &[simulated("count")]),
-    of("CSIDriver", &[simulated(META), simulated("metadata:ObjectMeta spec:CSIDriverSpec")]),
+    of("CSIDriver", &[simulated("apiVersion kind metadata:ObjectMeta spec:CSIDriverSpec")]),
     of(
         "CSIDriverSpec",
         &[
@@ -464,13 +457,12 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of(
         "CSIStorageCapacity",
-        &[simulated(META), simulated("capacity maximumVolumeSize metadata:ObjectMeta nodeTopology:LabelSelector storageClassName")],
+        &[simulated("apiVersion kind capacity maximumVolumeSize metadata:ObjectMeta nodeTopology:LabelSelector storageClassName")],
     ),
     of(
         "ResourceQuota",
         &[
-            simulated(META),
-            simulated("metadata:ObjectMeta spec:ResourceQuotaSpec"),
+            simulated("apiVersion kind metadata:ObjectMeta spec:ResourceQuotaSpec"),
             simplified("status", "of a given one: hard and used, until the controller counts"),
         ],
     ),
@@ -483,7 +475,7 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of("ScopeSelector", &[simulated("matchExpressions:ScopedResourceSelectorRequirement")]),
     of("ScopedResourceSelectorRequirement", &[simulated("operator scopeName values")]),
-    of("LimitRange", &[simulated(META), simulated("metadata:ObjectMeta spec:LimitRangeSpec")]),
+    of("LimitRange", &[simulated("apiVersion kind metadata:ObjectMeta spec:LimitRangeSpec")]),
     of("LimitRangeSpec", &[simulated("limits:LimitRangeItem")]),
     of("LimitRangeItem", &[simulated("default defaultRequest max maxLimitRequestRatio min type")]),
 ];

@@ -45,32 +45,28 @@ fn by_how<'k>(rows: impl Iterator<Item = &'k KindRow>) -> Vec<(&'static str, Vec
     groups
 }
 
-/// The rows of a type and of those below it. A type that other kinds have too is told where it comes first.
+/// The rows of a type and of those below it, where the type comes first.
 fn section(text: &mut String, name: &'static str, at: &str, told: &mut BTreeSet<&'static str>) {
-    let place = if at.is_empty() { String::new() } else { format!("`{at}`") };
     if !told.insert(name) {
         return;
     }
+    let place = if at.is_empty() { String::new() } else { format!("`{at}` ({})", type_name(name)) };
     for row in fields::TYPES.iter().filter(|section| section.name == name).flat_map(|section| section.rows) {
-        let mut names: Vec<String> = Vec::new();
-        for field in row.fields.split(' ') {
-            match field.split_once(':') {
-                Some((field, below)) if told.contains(below) => {
-                    names.push(format!("`{field}` (a {}, as above)", below.trim_end_matches("/v1")))
-                }
-                Some((field, _)) => names.push(format!("`{field}`")),
-                None => names.push(format!("`{field}`")),
-            }
-        }
-        let _ = writeln!(text, "| {place} | {} | {} |", names.join(", "), state(row));
+        let names = row.fields.split(' ').map(|field| match field.split_once(':') {
+            Some((field, below)) => format!("`{field}` ({})", type_name(below)),
+            None => format!("`{field}`"),
+        });
+        let _ = writeln!(text, "| {place} | {} | {} |", names.collect::<Vec<_>>().join(", "), state(row));
     }
-    let Some(section_here) = sections().get(name) else { return };
-    for (field, row) in section_here {
-        if let Some(below) = row.below {
-            let at = if at.is_empty() { (*field).to_owned() } else { format!("{at}.{field}") };
-            section(text, below, &at, told);
-        }
+    for (field, below) in sections().get(name).into_iter().flatten().filter_map(|(field, row)| Some((field, row.below?))) {
+        let at = if at.is_empty() { (*field).to_owned() } else { format!("{at}.{field}") };
+        section(text, below, &at, told);
     }
+}
+
+/// The name in the API: without the version that tells two of one name apart.
+fn type_name(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
 }
 
 fn state(row: &Row) -> String {
