@@ -362,11 +362,10 @@ fn job(job: &Job) -> Projected {
     let uncounted = [("succeeded", &status.uncounted.succeeded), ("failed", &status.uncounted.failed)];
     let uncounted: Facts =
         uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
-    project(
+    let mut projected = project(
         "Job",
         &job.meta,
         [
-            ("suspend", json!(job.spec.suspend)),
             ("conditions", Value::Object(conditions)),
             ("uncounted", Value::Object(uncounted)),
             ("startTime", json!(status.start_time.map(SimTime::as_secs))),
@@ -384,7 +383,9 @@ fn job(job: &Job) -> Projected {
                 }),
             ),
         ],
-    )
+    );
+    projected.facts.insert("suspend".to_owned(), json!(job.spec.suspend)); // Told when false, too.
+    projected
 }
 
 fn cron_job(cron_job: &CronJob) -> Projected {

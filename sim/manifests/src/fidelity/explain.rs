@@ -196,7 +196,7 @@ mod tests {
     fn a_field_says_its_state_and_those_below_it() {
         insta::assert_snapshot!("service", explained("Service.spec"));
         insta::assert_snapshot!("post-start", explained("deploy.spec.template.spec.containers[0].lifecycle.postStart"));
-        insta::assert_snapshot!("container-restarts", explained("pods.spec.containers.restartPolicy"));
+        insta::assert_snapshot!("metric-name", explained("hpa.spec.metrics[*].resource.name"));
     }
 
     #[test]

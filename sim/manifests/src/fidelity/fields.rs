@@ -106,9 +106,7 @@ pub(super) const TYPES: &[Type] = &[
             simulated(
                 "image imagePullPolicy lifecycle:Lifecycle livenessProbe:Probe name ports:ContainerPort readinessProbe:Probe resources:ResourceRequirements startupProbe:Probe",
             ),
-            simulated("restartPolicy"),
-            accepted("restartPolicy", "the pod's restartPolicy decides for all its containers but sidecars").only(&["OnFailure", "Never"]),
-            accepted("restartPolicyRules", "containers restart by the pod's restartPolicy alone"),
+            simulated("restartPolicy restartPolicyRules:ContainerRestartRule"),
             simplified("volumeMounts", "must name volumes of the pod; mounting takes no time"),
             carried("volumeDevices", "block devices take no time"),
             carried("args command env envFrom stdin stdinOnce tty workingDir", "what a container does is said by `behaviors`"),
@@ -117,6 +115,8 @@ pub(super) const TYPES: &[Type] = &[
             carried("terminationMessagePath terminationMessagePolicy", "containers leave no messages"),
         ],
     ),
+    of("ContainerRestartRule", &[simulated("action exitCodes:ContainerRestartRuleOnExitCodes")]),
+    of("ContainerRestartRuleOnExitCodes", &[simulated("operator values")]),
     of(
         "Lifecycle",
         &[
