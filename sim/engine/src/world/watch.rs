@@ -98,10 +98,11 @@ impl Tap {
         let key = meta.key();
         let name: Str = key.to_string().into();
         let Some(told) = self.told.remove(&(kind, key)) else { return };
-        // The last deletion of a pod takes its grace away before the object goes.
+        // The last deletion of a pod takes its grace away before the object goes; one that never had any is marked first.
         // Upstream: apiserver/pkg/registry/rest/delete.go (BeforeDelete).
-        if told.get("deletionGraceSeconds").is_some_and(|grace| *grace != 0) {
-            let set = Facts::from_iter([("deletionGraceSeconds".to_owned(), json!(0))]);
+        if kind == "Pod" && told.get("deletionGraceSeconds").is_none_or(|grace| *grace != 0) {
+            let marked = (!told.contains_key("deleting")).then(|| ("deleting".to_owned(), json!(true)));
+            let set = marked.into_iter().chain([("deletionGraceSeconds".to_owned(), json!(0))]).collect();
             records.push(Record::Watch { kind: kind.into(), name: name.clone(), ev: "MODIFIED".into(), set });
         }
         records.push(Record::Watch { kind: kind.into(), name, ev: "DELETED".into(), set: Facts::new() });
