@@ -143,7 +143,11 @@ pub(crate) fn explain(
     if header(plan.scenario, plan.policy, *seed) != recorded.header {
         return Ok(None);
     }
-    let mut world = World::new(Arc::new(plan.scenario.world.clone()), plan.policy.make(&plan.scenario.world.control_plane.scheduler.tie_break, *seed)?, *seed);
+    let mut world = World::new(
+        Arc::new(plan.scenario.world.clone()),
+        plan.policy.make(&plan.scenario.world.control_plane.scheduler.tie_break, *seed)?,
+        *seed,
+    );
     let (attempts, until) = (wanted.attempts.len(), wanted.until);
     world.explain(wanted);
     let mut sink = Comparing { recorded: recorded.records.iter(), parted: false, explanations: Vec::new() };

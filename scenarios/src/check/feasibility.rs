@@ -296,7 +296,17 @@ fn spread(
     }
     let calls = behaviors.of_service(catalog, service).and_then(|index| behaviors.items[index].0.service.as_ref());
     for call in calls.into_iter().flat_map(|service| service.calls.iter().flatten()) {
-        spread(catalog, behaviors, &call.to, rate * call.probability, depth + 1, offered);
+        let rate = rate * call.probability;
+        // What is served is judged by what warm caches let through.
+        let missed = rate * call.cache.as_ref().map_or(1.0, |cache| 1.0 - cache.hit_ratio);
+        match call.cache.as_ref().map(|cache| &cache.miss_to) {
+            None => spread(catalog, behaviors, &call.to, rate, depth + 1, offered),
+            Some(None) => spread(catalog, behaviors, &call.to, missed, depth + 1, offered),
+            Some(Some((to, _))) => {
+                spread(catalog, behaviors, &call.to, rate, depth + 1, offered);
+                spread(catalog, behaviors, to, missed, depth + 1, offered);
+            }
+        }
     }
 }
 

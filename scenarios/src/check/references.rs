@@ -134,8 +134,10 @@ pub(crate) fn calls(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behavior
         let Some(service) = &behavior.service else { continue };
         let list = if cx.value(&path.key("service")).is_some() { path.key("service").key("calls") } else { path.key("calls") };
         for (place, call) in service.calls.iter().flatten().enumerate() {
-            if let Some(callee) = behaviors.of_service(catalog, &call.to) {
-                edges.entry(index).or_default().push((callee, list.index(place).key("to")));
+            for to in callees(call) {
+                if let Some(callee) = behaviors.of_service(catalog, to) {
+                    edges.entry(index).or_default().push((callee, list.index(place).key("to")));
+                }
             }
         }
     }
@@ -308,7 +310,13 @@ pub(crate) fn endless_jobs(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &B
 pub(crate) fn asked(traffic: &TrafficSpec, behaviors: &Behaviors) -> BTreeSet<ObjectKey> {
     let called =
         behaviors.items.iter().filter_map(|(behavior, _)| behavior.service.as_ref()).flat_map(|service| service.calls.iter().flatten());
-    traffic.sources.iter().map(|source| source.to.clone()).chain(called.map(|call| call.to.clone())).collect()
+    traffic.sources.iter().map(|source| source.to.clone()).chain(called.flat_map(callees).cloned()).collect()
+}
+
+/// Whom a call may ask.
+fn callees(call: &engine::spec::Call) -> impl Iterator<Item = &ObjectKey> {
+    let miss_to = call.cache.iter().filter_map(|cache| cache.miss_to.as_ref()).map(|(to, _)| to);
+    std::iter::once(&call.to).chain(miss_to)
 }
 
 /// Services that are asked, and whose way of answering nobody described.
@@ -325,7 +333,10 @@ pub(crate) fn unanswered(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Beh
     for (behavior, path) in &behaviors.items {
         let list = if cx.value(&path.key("service")).is_some() { path.key("service").key("calls") } else { path.key("calls") };
         let calls = behavior.service.iter().flat_map(|service| service.calls.iter().flatten());
-        asked.extend(calls.enumerate().map(|(index, call)| (call.to.clone(), list.index(index).key("to"))));
+        for (index, call) in calls.enumerate() {
+            let names = [list.index(index).key("to"), list.index(index).key("cache").key("missTo")];
+            asked.extend(callees(call).cloned().zip(names));
+        }
     }
     for (key, at) in asked {
         let behind = catalog.behind(&key);

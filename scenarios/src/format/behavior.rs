@@ -36,24 +36,24 @@ macro_rules! with_service_fields {
                 timeout: Option<TimeoutText>,
                 /// Calls this service makes to others for a request, one after the other; calls of one group at once.
                 calls: Option<Vec<Part<Call>>>,
-                /// Accepted, not simulated yet: {base, perInflight, leakPerSecond, leakPerRequest}.
-                memory: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
+                /// How its memory grows; at its memory limit the container is OOMKilled.
+                memory: Option<Part<Memory>>,
+                /// Accepted, not simulated here: it belongs to the calls and sources that ask this service.
                 circuit_breaker: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
+                /// Accepted, not simulated here: it belongs to the calls and sources that ask this service.
                 client_throttle: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
+                /// Accepted, not simulated here: it belongs to the calls and sources that ask this service.
                 connection_pool: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
-                database: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
-                overload_penalty: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
+                /// Accepted, not simulated here: it belongs to the calls that ask the cache.
                 cache: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
-                worker: Option<Part<NotYet>>,
-                /// Accepted, not simulated yet.
-                cfs_period: Option<Part<NotYet>>,
+                /// A database: its connections are its concurrency, and nobody waits for one unless queueLimit says so.
+                database: Option<Part<Database>>,
+                /// Requests cost more cpu the more are under work (universal scalability law).
+                overload_penalty: Option<Part<OverloadPenalty>>,
+                /// It takes its requests from a queue; whoever asks is answered by the queue at once.
+                worker: Option<Part<Worker>>,
+                /// Length of the periods in which the cpu limit is accounted (CFS quota). Default 100ms; `none`: the limit is a slower core.
+                cfs_period: Option<TimeoutText>,
                 /// Accepted, not simulated yet.
                 traffic_distribution: Option<Part<NotYet>>,
             }
@@ -62,18 +62,7 @@ macro_rules! with_service_fields {
 }
 
 /// Fields of a service that are accepted and not simulated yet.
-pub(crate) const SERVICE_NOT_YET: &[&str] = &[
-    "memory",
-    "circuitBreaker",
-    "clientThrottle",
-    "connectionPool",
-    "database",
-    "overloadPenalty",
-    "cache",
-    "worker",
-    "cfsPeriod",
-    "trafficDistribution",
-];
+pub(crate) const SERVICE_NOT_YET: &[&str] = &["circuitBreaker", "clientThrottle", "connectionPool", "cache", "trafficDistribution"];
 
 with_service_fields! {
     /// What a manifest does not say about a workload. The service's fields may stand here too, without `service`.
@@ -182,14 +171,92 @@ fields! {
         retries: Option<Part<Retries>>,
         /// Neighbouring calls of the same group are made at once.
         group: Option<NameText>,
-        /// Accepted, not simulated yet.
-        cache: Option<Part<NotYet>>,
-        /// Accepted, not simulated yet.
-        circuit_breaker: Option<Part<NotYet>>,
-        /// Accepted, not simulated yet.
-        client_throttle: Option<Part<NotYet>>,
-        /// Accepted, not simulated yet.
-        connection_pool: Option<Part<NotYet>>,
+        /// A cache that answers some of it.
+        cache: Option<Part<Cache>>,
+        /// Limits beyond which attempts fail at once, and endpoints are left alone. Default none; `{}` takes Envoy's numbers.
+        circuit_breaker: Option<Part<CircuitBreaker>>,
+        /// The caller rejects requests by itself when too few are accepted. Default never; `{}` takes the SRE book's numbers.
+        client_throttle: Option<Part<ClientThrottle>>,
+        /// Connections of one caller, one request each.
+        connection_pool: Option<Part<ConnectionPool>>,
+        /// random (default; kube-proxy with iptables or nftables), round-robin (ipvs) or least-request (a mesh: the less busy of two).
+        balancing: Option<String>,
+    }
+
+    /// A cache. With missTo the service called is the cache; without, it is in the caller's memory and only a miss makes the call.
+    Cache as "mapping" {
+        /// Hits of a warm cache, 0 to 1.
+        hit_ratio: RatioText,
+        /// After n requests since its start the ratio is hitRatio x (1 - exp(-n / warmupRequests)). Default 0: always warm.
+        warmup_requests: Option<f64>,
+        /// The Service asked for what the cache does not know, with the call's own timeout and retries.
+        miss_to: Option<String>,
+    }
+
+    /// Envoy's circuit breaker and outlier detection, kept by each calling pod (a source is one caller).
+    CircuitBreaker as "mapping" {
+        /// Attempts under way at once; more fail at once. Default 1024.
+        max_requests: Option<u32>,
+        /// Retries waiting or under way at once. Default 3.
+        max_retries: Option<u32>,
+        /// Failures in a row after which an endpoint is left alone; 0: never. Default 5.
+        consecutive: Option<u32>,
+        /// How long, times the number of times. Default 30s.
+        open_for: Option<DurationText>,
+        /// At most this share of the endpoints, and at least one. Default 10%.
+        max_ejection: Option<RatioText>,
+    }
+
+    /// Adaptive throttling, kept by each calling pod (a source is one caller).
+    ClientThrottle as "mapping" {
+        /// Requests per accepted one. Default 2.
+        k: Option<f64>,
+        /// Over which they are counted. Default 2m.
+        window: Option<DurationText>,
+    }
+
+    /// Connections of one caller.
+    ConnectionPool as "mapping" {
+        /// Requests under way at once; more wait for a connection, within their timeout.
+        max: u32,
+    }
+
+    /// How a process's memory grows.
+    Memory as "mapping" {
+        /// After its start.
+        base: QuantityText,
+        /// Per request that it holds, waiting or not. Default 0.
+        per_inflight: Option<QuantityText>,
+        /// Lost per second. Default 0.
+        leak_per_second: Option<QuantityText>,
+        /// Lost per request served. Default 0.
+        leak_per_request: Option<QuantityText>,
+    }
+
+    /// A database.
+    Database as "mapping" {
+        /// Requests it works on at once; whoever finds no connection is turned away. Default 100.
+        max_connections: Option<u32>,
+    }
+
+    /// Universal scalability law: cpu of a request is (1 + sigma(n-1) + kappa n(n-1)) times its own with n under work.
+    OverloadPenalty as "mapping" {
+        /// Contention. Default 0.
+        sigma: Option<f64>,
+        /// Coherence. Default 0.
+        kappa: Option<f64>,
+    }
+
+    /// A service that takes its requests from a queue.
+    Worker as "mapping" {
+        /// What the queue is called; only for reading.
+        queue: Option<String>,
+        /// Messages one pod works on at once. Default 1.
+        consumers_per_pod: Option<u32>,
+        /// A message not done by then is delivered again. Default 30s.
+        visibility_timeout: Option<DurationText>,
+        /// Deliveries before a message is given up. Default 5.
+        max_deliveries: Option<u32>,
     }
 
     /// How a caller tries again.
@@ -204,8 +271,20 @@ fields! {
         jitter: Option<String>,
         /// Retries allowed. Default no limit.
         budget: Option<Part<RetryBudget>>,
-        /// Accepted, not simulated yet.
-        token_bucket: Option<Part<NotYet>>,
+        /// Tokens that retries cost, kept by each calling pod. Default none; `{}` takes the AWS SDKs' numbers.
+        token_bucket: Option<Part<TokenBucket>>,
+    }
+
+    /// Retry tokens: a success gives refill, a retry that succeeds its cost.
+    TokenBucket as "mapping" {
+        /// Most tokens. Default 500.
+        capacity: Option<u32>,
+        /// Of a retry. Default 5.
+        cost: Option<u32>,
+        /// Of a retry after a timeout. Default 10.
+        timeout_cost: Option<u32>,
+        /// Of a success. Default 1.
+        refill: Option<u32>,
     }
 
     /// Waits between attempts.
@@ -224,9 +303,6 @@ fields! {
         min_per_second: Option<f64>,
     }
 }
-
-/// Fields of a call that are accepted and not simulated yet.
-pub(crate) const CALL_NOT_YET: &[&str] = &["cache", "circuitBreaker", "clientThrottle", "connectionPool"];
 
 /// The fields that may stand in a behavior without `service`.
 pub(crate) fn is_service_field(name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Requests from outside.
 
-use super::{DurationText, NameText, NotYet, Part, RateText, Retries, TimeoutText, fields};
+use super::{CircuitBreaker, ClientThrottle, ConnectionPool, DurationText, Law, NameText, Part, RateText, Retries, TimeoutText, fields};
 
 fields! {
     /// Requests from outside.
@@ -23,10 +23,14 @@ fields! {
         to: Option<String>,
         /// The Service asked, as {service: name}; instead of to.
         target: Option<Target>,
-        /// ramping-arrival-rate (startRate and stages), constant-arrival-rate (rate) or replay (path). Follows from the other fields.
+        /// ramping-arrival-rate (startRate and stages), constant-arrival-rate (rate), constant-vus (users) or replay (path). Follows from the other fields.
         executor: Option<String>,
-        /// Only `open`: callers do not wait for each other.
+        /// open (default): callers do not wait for each other; closed: `users` who wait for their answers.
         model: Option<String>,
+        /// Users of a closed source.
+        users: Option<u32>,
+        /// From an answer to the user's next request. Default 0s; a bare duration is the mean of an exponential.
+        think_time: Option<Part<Law>>,
         /// Requests per second: `300/s`, or a shape.
         rate: Option<Part<Rate>>,
         /// Rate before the first stage. Default 0.
@@ -41,20 +45,34 @@ fields! {
         column: Option<NameText>,
         /// Multiplies the CSV's rates. Default 1.
         scale: Option<f64>,
-        /// poisson (default): independent of each other; deterministic: evenly spaced.
+        /// poisson (default): independent of each other; deterministic: evenly spaced; mmpp: poisson in bursts.
         arrivals: Option<String>,
+        /// mmpp: how the bursts are.
+        bursts: Option<Part<Bursts>>,
         /// From intended start to answer, for one attempt. Default 15s; `none` waits for ever.
         timeout: Option<TimeoutText>,
         /// How long a silent address is tried. Default 1s.
         connect_timeout: Option<DurationText>,
         /// Trying again. Default never.
         retries: Option<Part<Retries>>,
-        /// Accepted, not simulated yet.
-        circuit_breaker: Option<Part<NotYet>>,
-        /// Accepted, not simulated yet.
-        client_throttle: Option<Part<NotYet>>,
-        /// Accepted, not simulated yet.
-        connection_pool: Option<Part<NotYet>>,
+        /// Limits beyond which attempts fail at once, and endpoints are left alone. Default none; `{}` takes Envoy's numbers.
+        circuit_breaker: Option<Part<CircuitBreaker>>,
+        /// The source rejects requests by itself when too few are accepted. Default never; `{}` takes the SRE book's numbers.
+        client_throttle: Option<Part<ClientThrottle>>,
+        /// Connections of the source, one request each.
+        connection_pool: Option<Part<ConnectionPool>>,
+        /// random (default), round-robin or least-request.
+        balancing: Option<String>,
+    }
+
+    /// Bursts: the rate in two phases of exponential length; its mean stays.
+    Bursts as "mapping" {
+        /// Rate in a burst over the mean rate. Default 3.
+        factor: Option<f64>,
+        /// Mean length of a burst. Default 10s.
+        burst: Option<DurationText>,
+        /// Mean length of the time between. Default 50s.
+        calm: Option<DurationText>,
     }
 
     /// Who is asked.

@@ -1,7 +1,10 @@
 //! What manifests do not say about workloads.
 
-use api::{ObjectKey, SimDuration};
-use engine::spec::{Behavior, Call, CancelOnTimeout, Client, Crash, MemoryUse, PodSelector, ServiceBehavior};
+use api::{ObjectKey, ResourceName, SimDuration};
+use engine::spec::{
+    Balancing, Behavior, CFS_PERIOD, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, ClientThrottle, Crash, MemoryUse, PodSelector,
+    ServiceBehavior, ServiceMemory, TokenBucket, WorkerQueue,
+};
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
 
@@ -9,7 +12,7 @@ use super::selector::{parse_workload, selector};
 use super::{Bare, law};
 use crate::catalog::Catalog;
 use crate::cx::Cx;
-use crate::format::{self, Backoff, CALL_NOT_YET, PercentText, Retries, RetryBudget, SERVICE_NOT_YET, ServiceFields, has_flat_service};
+use crate::format::{self, Backoff, PercentText, QuantityText, Retries, RetryBudget, SERVICE_NOT_YET, ServiceFields, has_flat_service};
 
 /// Behaviors in order, with their places.
 #[derive(Default)]
@@ -183,21 +186,28 @@ fn service(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer, flat: bool) -
     let latency = latency(cx, &fields, path);
     let concurrency = concurrency(cx, &fields, path);
     discipline(cx, &fields, path);
-    if fields.queue_limit.is_none() {
+    if fields.queue_limit.is_none() && fields.database.is_none() && fields.worker.is_none() {
         cx.note(format!("{}: queueLimit {QUEUE_LIMIT}", path.parent_name()));
     }
     let error_ratio = fields.error_ratio.as_ref().map_or(Some(0.0), |ratio| cx.share(ratio, &path.key("errorRatio")));
     let timeout = fields.timeout.as_ref().and_then(|timeout| cx.timeout(timeout, &path.key("timeout")));
     let cancel = cancel(cx, &fields, path);
     let (calls, unset) = calls(cx, catalog, &path.key("calls"));
+    let extras = Extras::read(cx, &fields, path);
+    let concurrency = concurrency.map(|given| given.or(extras.connections));
+    let queue_limit = if extras.connections.is_some() { 0 } else { QUEUE_LIMIT };
     let service = ServiceBehavior {
         cpu_per_request: cpu?,
         latency_per_request: latency?,
         concurrency: concurrency?,
-        queue_limit: fields.queue_limit.unwrap_or(QUEUE_LIMIT),
+        queue_limit: fields.queue_limit.unwrap_or(queue_limit),
         error_ratio: error_ratio?,
         cancel_on_timeout: cancel?,
         calls,
+        memory: extras.memory,
+        overload_penalty: extras.overload_penalty,
+        cfs_period: extras.cfs_period,
+        worker: extras.worker,
     };
     Some((service, timeout, unset))
 }
@@ -255,11 +265,8 @@ fn discipline(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) {
 fn cancel(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) -> Option<CancelOnTimeout> {
     let Some(word) = &fields.cancel_on_timeout else { return Some(CancelOnTimeout::None) };
     let at = path.key("cancelOnTimeout");
-    if word == "inflight" {
-        cx.not_simulated(&at, "taken as `queued`: what is being worked on is finished");
-        return Some(CancelOnTimeout::Queued);
-    }
-    cx.word(word, &[("none", CancelOnTimeout::None), ("queued", CancelOnTimeout::Queued)], &at)
+    let words = [("none", CancelOnTimeout::None), ("queued", CancelOnTimeout::Queued), ("inflight", CancelOnTimeout::InFlight)];
+    cx.word(word, &words, &at)
 }
 
 /// Calls by group, and which of them leave their timeout to the callee.
@@ -283,19 +290,157 @@ fn calls(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> (Vec<Vec<Cal
 
 fn call(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(Call, Option<String>, bool)> {
     let fields: format::Call = cx.read(path)?;
-    for name in CALL_NOT_YET {
-        let at = path.key(name);
-        if cx.value(&at).is_some() {
-            cx.not_simulated(&at, "no effect on the run");
-        }
-    }
     let probability = fields.probability.as_ref().map_or(Some(1.0), |share| cx.share(share, &path.key("probability")));
     let timeout = fields.timeout.as_ref().and_then(|timeout| cx.timeout(timeout, &path.key("timeout")));
     let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
-    let client = client(cx, timeout, connect, fields.retries.is_some(), path);
+    let mut client = client(cx, timeout, connect, fields.retries.is_some(), path);
+    protections(cx, &mut client, path);
     let to = catalog.service(cx, &fields.to, &path.key("to"))?;
-    let call = Call { to, probability: probability?, client };
+    let cache = if fields.cache.is_some() { cache(cx, catalog, &client, &path.key("cache")) } else { None };
+    let call = Call { to, probability: probability?, client, cache };
     Some((call, fields.group.map(|group| group.text), fields.timeout.is_some()))
+}
+
+fn cache(cx: &mut Cx<'_>, catalog: &Catalog<'_>, client: &Client, path: &Pointer) -> Option<Cache> {
+    let fields: format::Cache = cx.read(path)?;
+    let hit_ratio = cx.share(&fields.hit_ratio, &path.key("hitRatio"))?;
+    let warmup_requests = cx.within(fields.warmup_requests.unwrap_or(0.0), 0.0, "a number of requests", &path.key("warmupRequests"))?;
+    let miss_to = match &fields.miss_to {
+        Some(name) => Some((catalog.service(cx, name, &path.key("missTo"))?, client.clone())),
+        None => None,
+    };
+    Some(Cache { hit_ratio, warmup_requests, miss_to })
+}
+
+/// What keeps a caller from asking too much of a callee, as said at `path`.
+pub(crate) fn protections(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) {
+    let at = path.key("circuitBreaker");
+    if cx.value(&at).is_some() {
+        client.circuit_breaker = circuit_breaker(cx, &at);
+    }
+    let at = path.key("clientThrottle");
+    if cx.value(&at).is_some() {
+        client.throttle = client_throttle(cx, &at);
+    }
+    let at = path.key("connectionPool");
+    if cx.value(&at).is_some() {
+        client.connection_pool = cx.read::<format::ConnectionPool>(&at).and_then(|fields| at_least_one(cx, fields.max, &at.key("max")));
+    }
+    let at = path.key("balancing");
+    if let Some(word) = cx.text(&at).map(str::to_owned) {
+        let words = [("random", Balancing::Random), ("round-robin", Balancing::RoundRobin), ("least-request", Balancing::LeastRequest)];
+        client.balancing = cx.word(&word, &words, &at).unwrap_or_default();
+    }
+}
+
+fn circuit_breaker(cx: &mut Cx<'_>, path: &Pointer) -> Option<CircuitBreaker> {
+    let fields: format::CircuitBreaker = cx.read(path)?;
+    let usual = CircuitBreaker::default();
+    let max_ejection = fields.max_ejection.as_ref().map_or(Some(usual.max_ejection), |share| cx.share(share, &path.key("maxEjection")))?;
+    Some(CircuitBreaker {
+        max_requests: fields.max_requests.unwrap_or(usual.max_requests),
+        max_retries: fields.max_retries.unwrap_or(usual.max_retries),
+        consecutive: fields.consecutive.unwrap_or(usual.consecutive),
+        open_for: cx.optional_duration(fields.open_for.as_ref(), &path.key("openFor")).unwrap_or(usual.open_for),
+        max_ejection,
+    })
+}
+
+fn client_throttle(cx: &mut Cx<'_>, path: &Pointer) -> Option<ClientThrottle> {
+    let fields: format::ClientThrottle = cx.read(path)?;
+    let usual = ClientThrottle::default();
+    let k = cx.within(fields.k.unwrap_or(usual.k), 1.0, "a k", &path.key("k"))?;
+    let at = path.key("window");
+    let window = cx.optional_duration(fields.window.as_ref(), &at).unwrap_or(usual.window);
+    if window < SimDuration::from_secs(1) {
+        cx.error("WT0109", format!("a window of {window}"), "expected at least 1s", &at);
+        return None;
+    }
+    Some(ClientThrottle { k, window })
+}
+
+fn at_least_one(cx: &mut Cx<'_>, count: u32, path: &Pointer) -> Option<u32> {
+    if count == 0 {
+        cx.error("WT0109", "a limit of 0", "no request could ever be answered; expected at least 1", path);
+        return None;
+    }
+    Some(count)
+}
+
+/// What a service may have beside its requests' cost.
+#[derive(Default)]
+struct Extras {
+    memory: Option<ServiceMemory>,
+    overload_penalty: (f64, f64),
+    cfs_period: SimDuration,
+    worker: Option<WorkerQueue>,
+    connections: Option<u32>,
+}
+
+impl Extras {
+    fn read(cx: &mut Cx<'_>, fields: &ServiceFields, path: &Pointer) -> Self {
+        let mut extras = Self { cfs_period: CFS_PERIOD, ..Self::default() };
+        if fields.memory.is_some() {
+            extras.memory = memory(cx, &path.key("memory"));
+        }
+        let at = path.key("overloadPenalty");
+        if fields.overload_penalty.is_some()
+            && let Some(law) = cx.read::<format::OverloadPenalty>(&at)
+        {
+            let sigma = cx.within(law.sigma.unwrap_or(0.0), 0.0, "a sigma", &at.key("sigma"));
+            let kappa = cx.within(law.kappa.unwrap_or(0.0), 0.0, "a kappa", &at.key("kappa"));
+            extras.overload_penalty = (sigma.unwrap_or(0.0), kappa.unwrap_or(0.0));
+        }
+        let at = path.key("cfsPeriod");
+        if let Some(scalar) = &fields.cfs_period {
+            extras.cfs_period = match &*scalar.text {
+                "none" => SimDuration::ZERO,
+                _ => cx.duration(scalar, &at).unwrap_or(CFS_PERIOD),
+            };
+            // The kernel takes 1 ms to 1 s.
+            if scalar.text != "none" && !(SimDuration::from_millis(1)..=SimDuration::from_secs(1)).contains(&extras.cfs_period) {
+                cx.error("WT0109", format!("a period of {}", extras.cfs_period), "expected 1ms to 1s, or `none`", &at);
+            }
+        }
+        let at = path.key("worker");
+        if fields.worker.is_some() {
+            extras.worker = worker(cx, &at);
+        }
+        let at = path.key("database");
+        if fields.database.is_some()
+            && let Some(database) = cx.read::<format::Database>(&at)
+        {
+            if fields.concurrency.is_some() || fields.max_in_flight_per_pod.is_some() {
+                cx.error("WT0117", "`database` and `concurrency` exclude each other", "its connections are its concurrency", &at);
+            }
+            extras.connections = at_least_one(cx, database.max_connections.unwrap_or(100), &at.key("maxConnections"));
+        }
+        extras
+    }
+}
+
+fn memory(cx: &mut Cx<'_>, path: &Pointer) -> Option<ServiceMemory> {
+    let fields: format::Memory = cx.read(path)?;
+    let mut bytes = |scalar: Option<&QuantityText>, name: &str| match scalar {
+        Some(scalar) => cx.quantity(&ResourceName::Memory, scalar, &path.key(name)),
+        None => Some(0),
+    };
+    Some(ServiceMemory {
+        base_bytes: bytes(Some(&fields.base), "base")?,
+        per_in_flight_bytes: bytes(fields.per_inflight.as_ref(), "perInflight")?,
+        leak_per_second_bytes: bytes(fields.leak_per_second.as_ref(), "leakPerSecond")?,
+        leak_per_request_bytes: bytes(fields.leak_per_request.as_ref(), "leakPerRequest")?,
+    })
+}
+
+fn worker(cx: &mut Cx<'_>, path: &Pointer) -> Option<WorkerQueue> {
+    let fields: format::Worker = cx.read(path)?;
+    let visibility = cx.optional_duration(fields.visibility_timeout.as_ref(), &path.key("visibilityTimeout"));
+    Some(WorkerQueue {
+        consumers_per_pod: at_least_one(cx, fields.consumers_per_pod.unwrap_or(1), &path.key("consumersPerPod"))?,
+        visibility_timeout: visibility.unwrap_or(SimDuration::from_secs(30)),
+        max_deliveries: at_least_one(cx, fields.max_deliveries.unwrap_or(5), &path.key("maxDeliveries"))?,
+    })
 }
 
 /// How a caller waits and tries again; the retries are at `path`.
@@ -312,8 +457,16 @@ pub(crate) fn client(cx: &mut Cx<'_>, timeout: Option<SimDuration>, connect: Opt
 fn read_retries(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) {
     let Some(fields) = cx.read::<Retries>(path) else { return };
     let at = path.key("tokenBucket");
-    if fields.token_bucket.is_some() {
-        cx.not_simulated(&at, "no effect on the run; `budget` is simulated");
+    if fields.token_bucket.is_some()
+        && let Some(bucket) = cx.read::<format::TokenBucket>(&at)
+    {
+        let usual = TokenBucket::default();
+        client.token_bucket = Some(TokenBucket {
+            capacity: bucket.capacity.unwrap_or(usual.capacity),
+            cost: bucket.cost.unwrap_or(usual.cost),
+            timeout_cost: bucket.timeout_cost.unwrap_or(usual.timeout_cost),
+            refill: bucket.refill.unwrap_or(usual.refill),
+        });
     }
     match (fields.max_attempts, fields.max) {
         (Some(0), None) => {

@@ -1,12 +1,12 @@
 //! Requests from outside: every way of writing a load becomes points of one rate over time.
 
 use api::{SimDuration, SimTime};
-use engine::spec::{Arrivals, RatePoint, Source, TrafficSpec};
+use engine::spec::{Arrivals, RatePoint, Source, TrafficSpec, Users};
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
 
 use super::Behaviors;
-use super::behavior::client;
+use super::behavior::{client, protections};
 use super::load::rates;
 use crate::catalog::Catalog;
 use crate::cx::Cx;
@@ -58,15 +58,7 @@ fn settings(cx: &mut Cx<'_>, spec: &mut TrafficSpec, path: &Pointer) {
 
 fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &Pointer) -> Option<Source> {
     let fields: format::Source = cx.read(path)?;
-    for name in format::CALL_NOT_YET {
-        let at = path.key(name);
-        if cx.value(&at).is_some() {
-            cx.not_simulated(&at, "no effect on the run");
-        }
-    }
-    if let Some(model) = &fields.model {
-        cx.word(model, &[("open", ())], &path.key("model"));
-    }
+    let users = users(cx, &fields, path);
     let to = match (&fields.to, &fields.target) {
         (Some(name), None) => catalog.service(cx, name, &path.key("to")),
         (None, Some(target)) => catalog.service(cx, &target.service, &path.key("target").key("service")),
@@ -79,7 +71,7 @@ fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &
             None
         }
     };
-    let rate = load(cx, &fields, path);
+    let rate = if users.is_some() { Some(Vec::new()) } else { load(cx, &fields, path) };
     if rate.iter().flatten().any(|point| point.per_second > MOST_PER_SECOND) {
         let at = ["rate", "stages", "path"]
             .iter()
@@ -90,10 +82,7 @@ fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &
     }
     let arrivals = match &fields.arrivals {
         None => Some(Arrivals::Poisson),
-        Some(word) if word == "mmpp" => {
-            cx.not_simulated(&path.key("arrivals"), "taken as `poisson`: without bursts");
-            Some(Arrivals::Poisson)
-        }
+        Some(word) if word == "mmpp" => bursts(cx, path),
         Some(word) => cx.word(word, &[("poisson", Arrivals::Poisson), ("deterministic", Arrivals::Deterministic)], &path.key("arrivals")),
     };
     let own = fields.timeout.as_ref().and_then(|timeout| cx.timeout(timeout, &path.key("timeout")));
@@ -102,8 +91,54 @@ fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &
         cx.note(format!("traffic source {}: timeout 15s", fields.name));
     }
     let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
-    let client = client(cx, timeout, connect, fields.retries.is_some(), path);
-    Some(Source { name: fields.name.as_str().into(), to: to?, rate: rate?, arrivals: arrivals?, client })
+    let mut client = client(cx, timeout, connect, fields.retries.is_some(), path);
+    protections(cx, &mut client, path);
+    Some(Source { name: fields.name.as_str().into(), to: to?, rate: rate?, arrivals: arrivals?, users: users.unwrap_or(None), client })
+}
+
+/// Users of a closed source: `None` when it is an open one, `Some(None)` when they could not be read.
+fn users(cx: &mut Cx<'_>, fields: &format::Source, path: &Pointer) -> Option<Option<Users>> {
+    let word = fields.model.as_ref().and_then(|word| cx.word(word, &[("open", false), ("closed", true)], &path.key("model")));
+    let by_executor = fields.executor.as_deref() == Some("constant-vus");
+    let Some(count) = fields.users else {
+        if word == Some(true) || by_executor {
+            let diagnostic = Diagnostic::error("WT0107", "a closed source without users").label("`users` is missing");
+            cx.push(diagnostic.help("such as `users: 200, thinkTime: 5s`"), path);
+            return Some(None);
+        }
+        return None;
+    };
+    let load = ["rate", "stages", "path"].into_iter().find(|name| cx.value(&path.key(name)).is_some());
+    if let Some(name) = load {
+        cx.error("WT0117", format!("`users` and `{name}` exclude each other"), "users ask when they have their answer", &path.key(name));
+    }
+    if word == Some(false) {
+        cx.error("WT0117", "an open source with users", "users wait for their answers: `model: closed`", &path.key("model"));
+    }
+    let think = match &fields.think_time {
+        Some(_) => super::law(cx, &path.key("thinkTime"), super::Bare::Mean),
+        None => Some(engine::random::Distribution::Constant(SimDuration::ZERO)),
+    };
+    let start = cx.optional_duration(fields.start_time.as_ref(), &path.key("startTime")).unwrap_or_default();
+    Some(think.map(|think| Users { count, think, from: SimTime::ZERO + start }))
+}
+
+fn bursts(cx: &mut Cx<'_>, path: &Pointer) -> Option<Arrivals> {
+    let at = path.key("bursts");
+    let fields: Option<format::Bursts> = if cx.value(&at).is_some() { Some(cx.read(&at)?) } else { None };
+    let given = |pick: fn(&format::Bursts) -> Option<&DurationText>| fields.as_ref().and_then(pick);
+    let second = SimDuration::from_secs(1);
+    let burst = cx.optional_duration(given(|fields| fields.burst.as_ref()), &at.key("burst")).unwrap_or(second.times(10));
+    let calm = cx.optional_duration(given(|fields| fields.calm.as_ref()), &at.key("calm")).unwrap_or(second.times(50));
+    let factor = fields.as_ref().and_then(|fields| fields.factor).unwrap_or(3.0);
+    let factor = cx.within(factor, 1.0, "a factor", &at.key("factor"))?;
+    let most = (burst.as_secs_f64() + calm.as_secs_f64()) / burst.as_secs_f64();
+    if burst.is_zero() || calm.is_zero() || factor > most {
+        let label = format!("with these lengths the mean can only be kept by a factor of at most {most:.1}");
+        cx.error("WT0109", "bursts that cannot be", label, &at);
+        return None;
+    }
+    Some(Arrivals::Bursts { factor, burst, calm })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

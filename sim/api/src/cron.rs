@@ -78,7 +78,9 @@ impl Schedule {
         }
         let fields = match NAMED.iter().find(|(name, _)| *name == text) {
             Some((_, fields)) => fields,
-            None if text.starts_with('@') => return wrong(format!("`{text}` is none of @yearly, @monthly, @weekly, @daily, @hourly, @every")),
+            None if text.starts_with('@') => {
+                return wrong(format!("`{text}` is none of @yearly, @monthly, @weekly, @daily, @hourly, @every"));
+            }
             None => text,
         };
         let words: Vec<&str> = fields.split_whitespace().collect();

@@ -29,9 +29,9 @@ mod time;
 mod workload;
 
 pub use batch::*;
-pub use daemon_set::*;
 pub use cluster_objects::ClusterObjects;
 pub use cron::{Schedule, ScheduleError};
+pub use daemon_set::*;
 pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};

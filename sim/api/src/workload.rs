@@ -399,6 +399,14 @@ pub struct PodDisruptionBudget {
     pub always_allow_unhealthy: bool,
     /// `status.disruptionsAllowed`.
     pub disruptions_allowed: i32,
+    /// `status.currentHealthy`.
+    pub current_healthy: i32,
+    /// `status.desiredHealthy`.
+    pub desired_healthy: i32,
+    /// `status.expectedPods`.
+    pub expected_pods: i32,
+    /// Reason of condition DisruptionAllowed, which is True when it is `SufficientPods`; `None` until it was looked at.
+    pub disruption_allowed: Option<&'static str>,
     /// `status.disruptedPods`: pod name to time.
     pub disrupted_pods: BTreeMap<Str, SimTime>,
 }

@@ -8,7 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -38,6 +39,7 @@ pub(crate) enum Component {
     CronJob,
     TtlAfterFinished,
     ResourceQuota,
+    Disruption,
     Namespace,
     ClusterAutoscaler,
     Scheduler,
@@ -85,6 +87,7 @@ impl Component {
             Self::CronJob => "cronjob-controller",
             Self::TtlAfterFinished => "ttl-after-finished-controller",
             Self::ResourceQuota => "resourcequota-controller",
+            Self::Disruption => "controllermanager",
             Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",

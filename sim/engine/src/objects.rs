@@ -105,7 +105,7 @@ kinds! {
     ReplicaSet: ReplicaSet, replica_sets, [status];
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
-    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
+    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods, current_healthy, desired_healthy, expected_pods, disruption_allowed];
     Service: Service, services, [];
     HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
     StatefulSet: StatefulSet, stateful_sets, [status];
@@ -119,7 +119,7 @@ kinds! {
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
-    VolumeAttachment: VolumeAttachment, volume_attachments, [attached];
+    VolumeAttachment: VolumeAttachment, volume_attachments, [attached, unwanted_since];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
 }

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels, LimitRange,
-    Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation, ReplicaSet,
-    ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
+    LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
+    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -405,6 +405,59 @@ pub struct ServiceBehavior {
     pub cancel_on_timeout: CancelOnTimeout,
     /// Calls to other services, made one group after the other once the cpu work is done, the slot held.
     pub calls: Vec<Vec<Call>>,
+    /// How its memory grows; `None` means that it never matters.
+    pub memory: Option<ServiceMemory>,
+    /// Universal scalability law: cpu of a request is `1 + sigma(n-1) + kappa n(n-1)` times its own with `n` under work.
+    pub overload_penalty: (f64, f64),
+    /// Length of the periods in which a cpu limit is accounted (CFS quota); zero: a limit is a slower core.
+    pub cfs_period: SimDuration,
+    /// It takes its requests from a queue instead of being connected to.
+    pub worker: Option<WorkerQueue>,
+}
+
+/// `--cpu-cfs-quota-period` of the kubelet.
+pub const CFS_PERIOD: SimDuration = ms(100);
+
+impl Default for ServiceBehavior {
+    fn default() -> Self {
+        Self {
+            cpu_per_request: Distribution::Constant(SimDuration::ZERO),
+            latency_per_request: Distribution::Constant(SimDuration::ZERO),
+            concurrency: None,
+            queue_limit: u32::MAX,
+            error_ratio: 0.0,
+            cancel_on_timeout: CancelOnTimeout::None,
+            calls: Vec::new(),
+            memory: None,
+            overload_penalty: (0.0, 0.0),
+            cfs_period: CFS_PERIOD,
+            worker: None,
+        }
+    }
+}
+
+/// How a process's memory grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceMemory {
+    /// After its start.
+    pub base_bytes: i64,
+    /// Per request that it holds, waiting or not.
+    pub per_in_flight_bytes: i64,
+    /// Lost per second.
+    pub leak_per_second_bytes: i64,
+    /// Lost per request served.
+    pub leak_per_request_bytes: i64,
+}
+
+/// A queue between those who ask and the pods that do the work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WorkerQueue {
+    /// Messages one pod works on at once.
+    pub consumers_per_pod: u32,
+    /// A message not done by then is delivered again.
+    pub visibility_timeout: SimDuration,
+    /// Deliveries before a message is given up.
+    pub max_deliveries: u32,
 }
 
 /// What becomes of work whose caller gave up.
@@ -415,6 +468,8 @@ pub enum CancelOnTimeout {
     None,
     /// It is dropped when its turn comes.
     Queued,
+    /// The same, and what is being worked on is dropped at once.
+    InFlight,
 }
 
 /// A call from one service to another.
@@ -426,6 +481,20 @@ pub struct Call {
     pub probability: f64,
     /// How it is made.
     pub client: Client,
+    /// A cache that answers some of it.
+    pub cache: Option<Cache>,
+}
+
+/// A cache. With `miss_to` it is the service called, and a miss (or a cache that does not answer) asks
+/// there as well; without, it is in the caller's own memory, and only a miss makes the call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Cache {
+    /// Hits of a warm cache.
+    pub hit_ratio: f64,
+    /// After `n` requests since its start the ratio is `hit_ratio * (1 - exp(-n / warmup_requests))`; zero: always warm.
+    pub warmup_requests: f64,
+    /// Who knows what the cache does not, and how it is asked.
+    pub miss_to: Option<(ObjectKey, Client)>,
 }
 
 /// How a caller waits and tries again.
@@ -445,6 +514,80 @@ pub struct Client {
     pub full_jitter: bool,
     /// Retries per request, and per second, that are allowed; `None` means no limit.
     pub retry_budget: Option<(f64, f64)>,
+    /// Tokens that retries cost; `None` means no limit.
+    pub token_bucket: Option<TokenBucket>,
+    /// Limits beyond which attempts fail at once, and endpoints are left alone.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// Requests are rejected at the caller when too few are accepted; `None` means never.
+    pub throttle: Option<ClientThrottle>,
+    /// Connections of one caller, one request each; whoever finds none waits. `None` means no limit.
+    pub connection_pool: Option<u32>,
+    /// How an endpoint is chosen.
+    pub balancing: Balancing,
+}
+
+/// How an endpoint is chosen, per attempt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Balancing {
+    /// At random (kube-proxy with iptables or nftables).
+    #[default]
+    Random,
+    /// In turn, per node of callers (kube-proxy with ipvs).
+    RoundRobin,
+    /// The less busy of two chosen at random (a mesh).
+    LeastRequest,
+}
+
+/// Retry tokens of one caller, as AWS SDKs keep them: a success gives `refill`, a retry that succeeds its cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "named by what they cost or give")]
+pub struct TokenBucket {
+    pub capacity: u32,
+    pub cost: u32,
+    pub timeout_cost: u32,
+    pub refill: u32,
+}
+
+impl Default for TokenBucket {
+    fn default() -> Self {
+        Self { capacity: 500, cost: 5, timeout_cost: 10, refill: 1 }
+    }
+}
+
+/// Envoy's circuit breaker and outlier detection, kept by each caller.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct CircuitBreaker {
+    /// Attempts under way at once; more fail at once.
+    pub max_requests: u32,
+    /// Retries under way or waiting at once; more are not made.
+    pub max_retries: u32,
+    /// An endpoint that fails so often in a row is left alone; zero: never.
+    pub consecutive: u32,
+    /// For so long, times the number of times it happened.
+    pub open_for: SimDuration,
+    /// At most this share of the endpoints (and at least one).
+    pub max_ejection: f64,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self { max_requests: 1024, max_retries: 3, consecutive: 5, open_for: s(30), max_ejection: 0.1 }
+    }
+}
+
+/// Adaptive throttling (Site Reliability Engineering, chapter 21), kept by each caller.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ClientThrottle {
+    /// Requests per accepted one.
+    pub k: f64,
+    /// Over which they are counted.
+    pub window: SimDuration,
+}
+
+impl Default for ClientThrottle {
+    fn default() -> Self {
+        Self { k: 2.0, window: s(120) }
+    }
 }
 
 impl Default for Client {
@@ -457,6 +600,11 @@ impl Default for Client {
             backoff_max: ms(250),
             full_jitter: true,
             retry_budget: None,
+            token_bucket: None,
+            circuit_breaker: None,
+            throttle: None,
+            connection_pool: None,
+            balancing: Balancing::Random,
         }
     }
 }
@@ -468,6 +616,18 @@ pub struct TrafficSpec {
     pub window: SimDuration,
     /// Where they come from.
     pub sources: Vec<Source>,
+    /// Which engine plays them.
+    pub engine: TrafficEngine,
+}
+
+/// Who plays the requests.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum TrafficEngine {
+    /// Every request by itself.
+    #[default]
+    Exact,
+    /// Requests that arrive together are counted together; cost does not depend on their number.
+    Cohort,
 }
 
 /// A source of requests.
@@ -481,8 +641,21 @@ pub struct Source {
     pub rate: Vec<RatePoint>,
     /// How arrivals are drawn from the rate.
     pub arrivals: Arrivals,
+    /// Users who wait for their answers; `rate` then does not count.
+    pub users: Option<Users>,
     /// How callers wait and try again.
     pub client: Client,
+}
+
+/// A closed source: each user asks, waits for the answer, thinks, and asks again.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Users {
+    /// How many.
+    pub count: u32,
+    /// From an answer to the next request; the first request comes after one of these, too.
+    pub think: Distribution,
+    /// When they begin.
+    pub from: SimTime,
 }
 
 /// A point of a load shape.
@@ -497,13 +670,22 @@ pub struct RatePoint {
 }
 
 /// How arrivals are drawn from a rate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub enum Arrivals {
     /// Independent of each other.
     #[default]
     Poisson,
     /// Evenly spaced.
     Deterministic,
+    /// Poisson with the rate in two phases of exponential length (MMPP-2); the mean stays what the rate says.
+    Bursts {
+        /// Rate in a burst over the mean rate; at least 1.
+        factor: f64,
+        /// Mean length of a burst.
+        burst: SimDuration,
+        /// Mean length of the time between.
+        calm: SimDuration,
+    },
 }
 
 /// Something that goes wrong.

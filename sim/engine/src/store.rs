@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler, Job, Kind,
-    LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
+    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
+    Job, Kind, LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 

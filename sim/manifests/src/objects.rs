@@ -4,10 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange, Namespace, Node,
-    OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service,
-    StatefulSet,
-    StorageClass, Str,
+    ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
+    Namespace, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
+    ResourceQuota, Service, StatefulSet, StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;

@@ -345,3 +345,11 @@ fn services_and_storage_keep_what_scheduling_and_traffic_look_at() {
     assert_eq!((claim.request_bytes, claim.storage_class_name.as_deref()), (500 << 20, Some("")));
     assert_eq!(objects.csi_nodes[0].drivers.values().copied().collect::<Vec<_>>(), [Some(3), None]);
 }
+
+#[test]
+fn restart_rules_of_containers_are_read() {
+    let rules = "restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}, {action: RestartAllContainers, exitCodes: {operator: NotIn, values: [0, 1]}}]";
+    let spec = pod(&format!("{{containers: [{{name: c, image: app, restartPolicy: Never, {rules}}}]}}"));
+    let found = |code: i32| spec.containers[0].restart_rule(code).map(|rule| rule.restarts_all);
+    assert_eq!([0, 1, 42, 7].map(found), [None, None, Some(false), Some(true)]);
+}

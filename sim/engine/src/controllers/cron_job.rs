@@ -13,7 +13,9 @@
 
 use std::sync::Arc;
 
-use api::{ConcurrencyPolicy, CronJob, Job, JobConditionType, JobStatus, Kind, ObjectMeta, Propagation, Schedule, SimDuration, SimTime, Str};
+use api::{
+    ConcurrencyPolicy, CronJob, Job, JobConditionType, JobStatus, Kind, ObjectMeta, Propagation, Schedule, SimDuration, SimTime, Str,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 

@@ -72,15 +72,14 @@ pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn
 fn concerns(node: &Node, set: &DaemonSet, view: &View<'_>) -> bool {
     let has_pod = view.store.pods_on(&node.meta.name).any(|(_, pod)| pod.meta.controller().is_some_and(|owner| owner.uid == set.meta.uid));
     let Fit { runs, stays } = fit(node, &daemon_spec(&set.template));
-    (runs && !has_pod) || (!stays && has_pod) || (has_pod && set.status.number_misscheduled > 0)
+    if has_pod { !stays || set.status.number_misscheduled > 0 } else { runs }
 }
 
 /// One reconciliation.
 pub(crate) fn sync(id: DaemonSetId, view: &View<'_>, out: &mut Effects) {
     let Some(set) = view.store.daemon_sets.get(id).filter(|set| !set.meta.is_deleting()) else { return };
     let history = History::of(&set.meta, view.store);
-    let (update, collision_count) =
-        history.ensure((Kind::DaemonSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
+    let (update, collision_count) = history.ensure((Kind::DaemonSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
     let hash: Str = update.name.strip_prefix(&*set.meta.name).map_or("", |rest| rest.trim_start_matches('-')).into();
     let mut look = Look::new(set, hash, view);
     look.manage(out);
@@ -409,6 +408,10 @@ impl<'a> Look<'a> {
             let oldest = self.by_node.get(*name).and_then(|pods| pods.first());
             status.number_misscheduled += i32::from(!fit.runs && oldest.is_some());
             status.desired_number_scheduled += i32::from(fit.runs);
+            // Upstream looks again after it has made pods, and nearly always sees them.
+            let is_made = oldest.is_none() && self.make.iter().take(BURST).any(|made| made == *name);
+            status.current_number_scheduled += i32::from(is_made);
+            status.updated_number_scheduled += i32::from(is_made);
             if let Some((_, pod)) = oldest.filter(|_| fit.runs) {
                 status.current_number_scheduled += 1;
                 status.number_ready += i32::from(pod.status.conditions.ready.status == ConditionStatus::True);
@@ -421,9 +424,11 @@ impl<'a> Look<'a> {
     }
 }
 
+type Found<'a> = (PodId, &'a Pod);
+
 /// A node with the pods of an update.
 struct Place<'a> {
     node: &'a Str,
     /// The new and the old one; `None` when there are several of either.
-    pods: Option<(Option<(PodId, &'a Pod)>, Option<(PodId, &'a Pod)>)>,
+    pods: Option<(Option<Found<'a>>, Option<Found<'a>>)>,
 }

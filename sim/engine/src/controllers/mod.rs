@@ -10,9 +10,9 @@
 use api::{ObjectKey, ObjectMeta, OwnerReference, SimTime};
 
 use crate::effects::{Component, Effects, Key};
+use crate::objects::Kept;
 use crate::random::Streams;
 use crate::spec::ControlPlane;
-use crate::objects::Kept;
 use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, StatefulSetId, Store};
 
 #[cfg(test)]
@@ -30,8 +30,8 @@ pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod node_lifecycle;
-pub(crate) mod pod_gc;
 mod pod_control;
+pub(crate) mod pod_gc;
 mod replica_calculator;
 pub(crate) mod replica_set;
 pub(crate) mod resource_quota;
@@ -64,6 +64,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     volume::protection::interested(change, view, &mut |key| queue(Component::StorageProtection, key));
     volume::attach_detach::interested(change, view, &mut |key| queue(Component::AttachDetach, key));
     garbage_collector::interested(change, view, &mut |key| queue(Component::GarbageCollector, key));
+    disruption::interested(change, view, &mut |id| queue(Component::Disruption, key(id)));
     resource_quota::interested(change, view, &mut |id| queue(Component::ResourceQuota, key(id)));
     namespace::interested(change, view, &mut |id| queue(Component::Namespace, key(id)));
     if let Change::NodeModified(id) | Change::NodeAdded(id) = change
@@ -90,6 +91,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::StorageProtection => volume::protection::sync(key, view, out),
         Component::AttachDetach => volume::attach_detach::sync(Id::new(key.0), view, out),
         Component::EndpointSlice => endpoint_slice::sync(Id::new(key.0), view, out),
+        Component::Disruption => disruption::sync(Id::new(key.0), view, out),
         Component::ResourceQuota => resource_quota::sync(Id::new(key.0), view, out),
         Component::Namespace => namespace::sync(Id::new(key.0), view, out),
         Component::GarbageCollector => garbage_collector::sync(key, view, out),

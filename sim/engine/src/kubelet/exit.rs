@@ -18,7 +18,7 @@ use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
 
 use super::pod::{Context, Doing, Ending, Life, Past, Run, SIGKILLED, STATUS_UNKNOWN, State, Timer, Worker};
-use super::sync::deadly_probe;
+use super::sync::{deadly_probe, restart_policy};
 
 /// Least time the runtime gets to stop a container. Upstream: minimumGracePeriodInSeconds.
 const LEAST_STOP: SimDuration = SimDuration::from_secs(2);
@@ -50,9 +50,8 @@ impl Worker {
         }
         match self.doing() {
             Doing::Killing if stopped => {
-                let run = self.run(place);
-                run.end(ended);
-                run.killed = true;
+                self.run(place).end(ended);
+                self.active().killed.push(place);
                 self.go_on(cx);
             }
             Doing::Stopping if stopped => self.end_if_stopped(cx),
@@ -75,7 +74,7 @@ impl Worker {
         let kind = self.runs[place as usize].busy.as_ref().and_then(|busy| busy.unhealthy).unwrap_or(ProbeKind::Liveness);
         let name = if kind == ProbeKind::Startup { "startup" } else { "liveness" };
         let what = if self.is_init(place) { "Init container" } else { "Container" };
-        let again = !self.is_init(place) && cx.pod.spec.restart_policy != api::RestartPolicy::Never;
+        let again = !self.is_init(place) && restart_policy(cx.pod, container) != api::RestartPolicy::Never;
         let again = if again { ", will be restarted" } else { "" };
         self.event(false, "Killing", format!("{what} {} failed {name} probe{again}", container.name), cx);
         let own_grace = deadly_probe(container, kind).and_then(|probe| probe.termination_grace_period);
@@ -113,9 +112,10 @@ impl Worker {
         self.reported.has_ip |= self.sandbox;
         self.unsaid = true;
         self.say(cx);
-        self.deadline = cx.now() + self.grace(cx).max(LEAST_GRACE);
-        self.active().doing = Doing::Stopping;
-        self.stop_all(self.deadline, cx);
+        let kill_at = cx.now() + self.grace(cx).max(LEAST_GRACE);
+        let active = self.active();
+        (active.doing, active.kill_at) = (Doing::Stopping, kill_at);
+        self.stop_all(kill_at, cx);
         self.end_if_stopped(cx);
     }
 
@@ -127,10 +127,10 @@ impl Worker {
     /// A second deletion may only shorten the grace: the runtime is told to stop once more.
     fn shorten(&mut self, cx: &mut Context<'_>) {
         let deadline = cx.now() + self.grace(cx).max(LEAST_STOP);
-        if deadline >= self.deadline {
+        if deadline >= self.active().kill_at {
             return;
         }
-        self.deadline = deadline;
+        self.active().kill_at = deadline;
         for place in self.places() {
             if !self.run(place).is_alive() {
                 continue;
@@ -170,6 +170,15 @@ impl Worker {
         self.run(place).busy().exit.due
     }
 
+    /// Stops a container without grace, but for what the runtime always gets.
+    pub(super) fn kill_at_once(&mut self, place: u8, cx: &mut Context<'_>) {
+        if self.run(place).is_running() && self.run(place).is_alive() {
+            self.event(false, "Killing", "killing".to_owned(), cx);
+            let stop = self.plan_stop(place, cx.now(), cx.now(), cx);
+            self.stop(place, stop, cx);
+        }
+    }
+
     fn plan_stop(&mut self, place: u8, begin: SimTime, deadline: SimTime, cx: &Context<'_>) -> Stop {
         let grace = deadline.since(begin);
         let container = self.spec(cx.pod, place);
@@ -207,13 +216,13 @@ impl Worker {
         if term <= cx.now() {
             self.sigterm(cx);
         } else {
-            self.prestop = self.timer(term, KubeletTimer::PreStopOver, cx);
+            self.active().prestop = self.timer(term, KubeletTimer::PreStopOver, cx);
         }
     }
 
     /// The process that answers requests is told to stop.
     pub(super) fn sigterm(&mut self, cx: &mut Context<'_>) {
-        self.prestop = Timer::default();
+        self.active().prestop = Timer::default();
         if self.serving {
             cx.out.processes.push(ProcessChange::Terminating(cx.id));
         }
@@ -253,7 +262,7 @@ impl Worker {
             }
         }
         self.unsaid = true;
-        self.reported.through_at = cx.now(); // What was on its way is through before the pod may go.
+        self.active().through_at = cx.now(); // What is on its way gets there before the pod may go.
         self.say(cx);
         for run in &mut self.runs {
             run.busy = None;

@@ -70,6 +70,8 @@ struct NodeState {
     numbers: u32,
     /// Pods whose objects went while nobody could stop their processes.
     orphans: Vec<Uid>,
+    /// Pods whose volumes are not there yet.
+    waiting: BTreeSet<PodId>,
 }
 
 impl NodeState {
@@ -97,6 +99,7 @@ impl NodeState {
             memory_changed: false,
             numbers: 0,
             orphans: Vec::new(),
+            waiting: BTreeSet::new(),
         }
     }
     /// A number for a timer of the node; never zero.
@@ -118,8 +121,6 @@ pub(crate) struct Kubelets {
     behaviors: Behaviors,
     nodes: BTreeMap<NodeId, NodeState>,
     workers: FxHashMap<PodId, Box<Worker>>,
-    /// Bound pods whose volumes are not there yet.
-    waiting: BTreeSet<PodId>,
 }
 
 impl Kubelets {
@@ -296,6 +297,7 @@ impl Kubelets {
     fn pod_changed(&mut self, id: PodId, view: View<'_>, out: &mut Effects) {
         let Some(pod) = view.store.pods.get(id) else { return };
         let Some(name) = &pod.node_name else { return };
+        self.look_at_volumes(id, view, out);
         if let Some(worker) = self.workers.get(&id) {
             // Most news are this kubelet's own writes.
             let contradicted = worker.is_contradicted(pod);
@@ -317,10 +319,7 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal()
-            && self.nodes.get(&node).is_some_and(NodeState::reaches_api)
-            && !self.waits_for_volumes(id, pod, name, view)
-        {
+        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::reaches_api) {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -356,9 +355,9 @@ impl Kubelets {
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
-        self.waiting.remove(&id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let Some(node) = self.nodes.get_mut(&worker.node) else { return };
+        node.waiting.remove(&id);
         if worker.held {
             node.held.sub(pod);
         }

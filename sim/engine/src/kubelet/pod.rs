@@ -31,6 +31,8 @@ use super::probes::ProbeRun;
 use super::recorder::Tokens;
 use super::status::Reported;
 
+/// Instead of an instant that has not been.
+pub(super) const NEVER: SimTime = SimTime::MAX;
 /// Least wait after a sync that failed. Upstream: backOffPeriod in pkg/kubelet/kubelet.go.
 const BACK_OFF_PERIOD: SimDuration = SimDuration::from_secs(10);
 /// Waits in the work queue are up to half as long again. Upstream: worker*JitterFactor in pod_workers.go.
@@ -109,8 +111,17 @@ pub(super) struct Active {
     relist: Timer,
     status: Timer,
     pub(super) deadline: Timer,
+    pub(super) prestop: Timer,
+    /// When the pod's containers are killed, once they are being stopped.
+    pub(super) kill_at: SimTime,
+    /// When the last status update has reached the API server.
+    pub(super) through_at: SimTime,
     /// Containers to make, the next one last.
     pub(super) queue: Vec<u8>,
+    /// Containers that this sync killed; its own view of how they ended is the time before.
+    pub(super) killed: Vec<u8>,
+    /// What is being killed is removed then, and made anew.
+    pub(super) resets: bool,
     pub(super) outcome: Outcome,
     /// The pull that is going on: asked for when, and how long it takes by itself.
     pub(super) pull: (SimTime, SimDuration),
@@ -169,8 +180,6 @@ pub(super) struct Run {
     pub(super) exists: bool,
     /// Its next start is counted in `restarts` already.
     pub(super) counted: bool,
-    /// This sync killed it, so that the sync's own view of how it ended is the one before.
-    pub(super) killed: bool,
     pub(super) ready: bool,
     pub(super) started: bool,
     pub(super) past: Option<Box<Past>>,
@@ -178,17 +187,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    const NEW: Self = Self {
-        state: State::Waiting,
-        restarts: 0,
-        exists: false,
-        counted: false,
-        killed: false,
-        ready: false,
-        started: false,
-        past: None,
-        busy: None,
-    };
+    const NEW: Self =
+        Self { state: State::Waiting, restarts: 0, exists: false, counted: false, ready: false, started: false, past: None, busy: None };
 
     /// It runs, as far as the kubelet knows.
     pub(super) const fn is_running(&self) -> bool {
@@ -238,13 +238,10 @@ pub(super) struct Worker {
     inits: u8,
     pub(super) active: Option<Box<Active>>,
     pub(super) ending: Option<Box<Ending>>,
-    pub(super) prestop: Timer,
-    /// When its containers are killed, once they are being stopped.
-    pub(super) deadline: SimTime,
     /// The end of the last sync.
-    synced: Option<SimTime>,
+    synced: SimTime,
     /// The first sync; liveness and startup probes lie on its grid.
-    pub(super) probed_since: Option<SimTime>,
+    pub(super) probed_since: SimTime,
     pub(super) reported: Reported,
     tokens: [Tokens; 2],
     numbers: u32,
@@ -305,10 +302,8 @@ impl Worker {
             inits: inits as u8,
             active: None,
             ending: None,
-            prestop: Timer::default(),
-            deadline: SimTime::MAX,
-            synced: None,
-            probed_since: None,
+            synced: NEVER,
+            probed_since: NEVER,
             reported: Reported::new(now),
             tokens: [Tokens::default(); 2],
             numbers: 0,
@@ -403,7 +398,7 @@ impl Worker {
                 self.exited(place, code, if over_limit { "OOMKilled" } else { exit_reason(code) }, cx);
             }
             KubeletTimer::Answers(place) if of(&mut self.runs, place, |busy| &mut busy.answers) => self.answers(place, cx),
-            KubeletTimer::PreStopOver if self.prestop.rings(number) => self.sigterm(cx),
+            KubeletTimer::PreStopOver if of_pod(&mut self.active, |active| &mut active.prestop) => self.sigterm(cx),
             KubeletTimer::Probe(place, kind) => {
                 let busy = self.runs.get_mut(place as usize).and_then(|run| run.busy.as_deref_mut());
                 if busy.is_some_and(|busy| busy.probes[kind as usize].timer.rings(number)) {
@@ -440,7 +435,7 @@ impl Worker {
 
     /// Syncs once the PLEG has listed the pod's containers after the last sync; `fresh` when it has just done so.
     fn begin_sync(&mut self, fresh: bool, cx: &mut Context<'_>) {
-        let seen = self.synced.map_or(SimTime::ZERO, |synced| cx.node.ticks.relist_after(synced));
+        let seen = if self.synced == NEVER { SimTime::ZERO } else { cx.node.ticks.relist_after(self.synced) };
         if fresh || seen <= cx.now() {
             self.sync(fresh, cx);
         } else {
@@ -465,11 +460,9 @@ impl Worker {
     /// The sync is over; `terminal` when nothing of the pod will run again.
     pub(super) fn end_sync(&mut self, terminal: bool, cx: &mut Context<'_>) {
         let now = cx.now();
-        self.synced = Some(now);
-        for run in &mut self.runs {
-            run.killed = false;
-        }
+        self.synced = now;
         let active = self.active();
+        active.killed.clear();
         let (outcome, pending) = (active.outcome, std::mem::take(&mut active.pending));
         (active.doing, active.retry) = (Doing::Nothing, Timer::default());
         self.requeue(outcome, cx);
@@ -529,7 +522,7 @@ impl Worker {
         if !self.unsaid || !cx.node.reaches_api() {
             return;
         }
-        let through = self.reported.through_at;
+        let through = self.active.as_ref().map_or(SimTime::ZERO, |active| active.through_at);
         if cx.now() < through {
             if !self.active().status.is_set() {
                 let timer = self.timer(through, KubeletTimer::Status, cx);
@@ -542,7 +535,10 @@ impl Worker {
         let written = super::status::fingerprint(&status);
         if self.reported.written != written {
             self.reported.written = written;
-            self.reported.through_at = cx.now() + cx.view.settings.api_server.request_latency;
+            let through_at = cx.now() + cx.view.settings.api_server.request_latency;
+            if let Some(active) = &mut self.active {
+                active.through_at = through_at; // With nothing going on there is nothing to wait for it.
+            }
             cx.write(Write::PodStatus(cx.id, Box::new(status)));
         }
     }
@@ -592,7 +588,7 @@ impl Worker {
         let (finished, deleting) = (cx.now(), cx.pod.meta.is_deleting());
         for run in &mut self.runs {
             let was_running = run.is_running();
-            (run.exists, run.counted, run.killed, run.ready, run.started, run.busy) = (false, false, false, false, false, None);
+            (run.exists, run.counted, run.ready, run.started, run.busy) = (false, false, false, false, None);
             if was_running {
                 run.state = State::Waiting;
                 if run.past.is_none() {
@@ -646,9 +642,9 @@ impl Worker {
 
     /// A new kubelet process knows nothing of what was going on.
     fn forget(&mut self, cx: &Context<'_>) {
-        (self.active, self.prestop, self.stressed) = (None, Timer::default(), false);
-        (self.synced, self.probed_since) = (None, Some(cx.view.now));
-        (self.unsaid, self.reported.written, self.reported.through_at) = (false, 0, cx.view.now);
+        (self.active, self.stressed) = (None, false);
+        (self.synced, self.probed_since) = (NEVER, cx.view.now);
+        (self.unsaid, self.reported.written) = (false, 0);
     }
 
     /// Pods are synced once the new kubelet's PLEG has listed containers twice (upstream: syncLoop waits for it).

@@ -21,7 +21,7 @@ use crate::effects::ProbeRequest;
 use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
 
-use super::pod::{Context, Life, State, Timer, Worker};
+use super::pod::{Context, Life, NEVER, State, Timer, Worker};
 
 const KINDS: [ProbeKind; 3] = [ProbeKind::Startup, ProbeKind::Liveness, ProbeKind::Readiness];
 /// Shortest distance to a later instant.
@@ -110,7 +110,7 @@ impl Worker {
     fn begin_probe(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
         let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
         let phase = self.run(place).busy.as_ref().map_or(SimTime::ZERO, |busy| busy.probes[kind as usize].phase);
-        let phase = phase.max(self.probed_since.unwrap_or(cx.view.now));
+        let phase = phase.max(if self.probed_since == NEVER { cx.view.now } else { self.probed_since });
         let first = self.first_allowed(place, probe, cx.now()).next_on_grid(phase, period(probe));
         self.run(place).busy().probes[kind as usize] = ProbeRun { phase, last_ok: kind == ProbeKind::Liveness, ..ProbeRun::default() };
         self.plan(place, kind, first, cx);
@@ -134,7 +134,7 @@ impl Worker {
     /// A status has been made: containers that are started and not ready are asked at once.
     /// Upstream: UpdatePodStatus in prober_manager.go.
     pub(super) fn ask_unready(&mut self, cx: &mut Context<'_>) {
-        if self.probed_since.is_none() {
+        if self.probed_since == NEVER {
             return; // There are no probe workers yet.
         }
         for place in self.places() {
@@ -359,7 +359,7 @@ impl Worker {
     /// From the attempt that matters to every attempt.
     fn attempt_each(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
         let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
-        let (now, since) = (cx.now(), self.probed_since.unwrap_or_default());
+        let (now, since) = (cx.now(), self.probed_since.min(cx.view.now));
         self.count_passed(place, kind, probe, now);
         let healthy = self.run(place).busy.is_none();
         let run = &mut self.run(place).busy().probes[kind as usize];

@@ -6,29 +6,30 @@
 //! Not here: counting equal events together (whoever reads the trace can), and upstream's aggregation of more than
 //! ten different messages.
 
-use api::{SimDuration, SimTime};
+use api::SimTime;
 
-const BURST: u64 = 25;
-const REFILL: SimDuration = SimDuration::from_secs(300);
+const BURST: u32 = 25;
+const REFILL_SECONDS: u32 = 300;
 
 /// How much one object may still be spoken of.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Tokens {
-    full_at: SimTime,
+    /// In whole seconds.
+    full_at: u32,
 }
 
 impl Tokens {
     /// From when on there is a token.
     pub(super) fn next(self) -> SimTime {
-        let slack = REFILL.times(BURST - 1);
-        SimTime::ZERO + self.full_at.since(SimTime::ZERO + slack)
+        SimTime::from_secs(u64::from(self.full_at.saturating_sub(REFILL_SECONDS * (BURST - 1))))
     }
 
     /// Takes a token; `false` when there is none.
     pub(super) fn take(&mut self, now: SimTime) -> bool {
         let there = self.next() <= now;
         if there {
-            self.full_at = self.full_at.max(now) + REFILL;
+            let now = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+            self.full_at = self.full_at.max(now).saturating_add(REFILL_SECONDS);
         }
         there
     }

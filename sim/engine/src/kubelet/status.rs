@@ -20,13 +20,12 @@ use super::pod::{Life, Run, State, Worker};
 /// What was written last, as far as the next status needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reported {
-    pub(super) start_time: SimTime,
-    initialized: (bool, SimTime),
-    ready: (bool, SimTime),
-    /// When the last update has reached the API server.
-    pub(super) through_at: SimTime,
-    /// The fingerprint of that update; zero when it has to be sent again.
-    pub(super) written: u64,
+    ready_since: SimTime,
+    /// The API server keeps whole seconds.
+    start_seconds: u32,
+    /// The fingerprint of the last update; zero when it has to be sent again.
+    pub(super) written: u32,
+    ready: bool,
     phase: PodPhase,
     /// The pod's address is known.
     pub(super) has_ip: bool,
@@ -34,15 +33,10 @@ pub(super) struct Reported {
 
 impl Reported {
     pub(super) const fn new(now: SimTime) -> Self {
-        Self {
-            start_time: now,
-            initialized: (false, now),
-            ready: (false, now),
-            through_at: SimTime::ZERO,
-            written: 0,
-            phase: PodPhase::Pending,
-            has_ip: false,
-        }
+        Self { ready_since: now, start_seconds: now.as_secs() as u32, written: 0, ready: false, phase: PodPhase::Pending, has_ip: false }
+    }
+    pub(super) const fn start_time(&self) -> SimTime {
+        SimTime::from_secs(self.start_seconds as u64)
     }
 }
 
@@ -63,7 +57,7 @@ struct Count {
 impl Worker {
     /// Whether what the store says of readiness is what the kubelet last wrote.
     pub(super) fn is_contradicted(&self, pod: &Pod) -> bool {
-        self.reported.ready.0 && !pod.is_ready() && pod.status.conditions.containers_ready.status.is_true()
+        self.reported.ready && !pod.is_ready() && pod.status.conditions.containers_ready.status.is_true()
     }
 
     /// The phase as it follows from the containers. Upstream: getPhase.
@@ -152,7 +146,7 @@ impl Worker {
             containers: of(self.inits()..self.runs.len() as u8),
             init_containers: of(0..self.inits()),
             has_ip: self.reported.has_ip,
-            start_time: Some(self.reported.start_time),
+            start_time: Some(self.reported.start_time()),
             nominated_node_name: None,
         }
     }
@@ -179,15 +173,13 @@ impl Worker {
             (true, _) => "",
             (false, _) => "ContainersNotInitialized",
         };
-        let changed = |kept: &mut (bool, SimTime), holds: bool| {
-            if kept.0 != holds {
-                *kept = (holds, now);
-            }
-            kept.1
-        };
-        let ready_since = changed(&mut self.reported.ready, ready);
-        let initialized_since = changed(&mut self.reported.initialized, initialized);
+        if self.reported.ready != ready {
+            (self.reported.ready, self.reported.ready_since) = (ready, now);
+        }
+        let ready_since = self.reported.ready_since;
         let old = &pod.status.conditions;
+        let initialized_before = old.ready_to_start_containers.is_some() && old.initialized.status.is_true() == initialized;
+        let initialized_since = if initialized_before { old.initialized.since } else { now };
         let disrupts = self.ending.as_ref().is_some_and(|ending| ending.disrupts) && self.life != Life::Terminating;
         PodConditions {
             scheduled: old.scheduled.clone(),
@@ -237,7 +229,7 @@ fn condition(holds: bool, reason: &str, since: SimTime) -> Condition {
 }
 
 /// A number for what is the kubelet's to tell in a status: equal numbers, equal statuses. Never zero.
-pub(super) fn fingerprint(status: &PodStatus) -> u64 {
+pub(super) fn fingerprint(status: &PodStatus) -> u32 {
     let mut hasher = FxHasher::default();
     let PodConditions { initialized, ready_to_start_containers, containers_ready, ready, disruption_target, .. } = &status.conditions;
     let condition = |condition: &Condition| (condition.status, condition.reason.clone());
@@ -252,12 +244,19 @@ pub(super) fn fingerprint(status: &PodStatus) -> u64 {
         let last = container.last.as_ref().map(|last| (last.exit_code, last.reason, last.finished));
         (state, last, container.ready, container.started, container.restart_count).hash(&mut hasher);
     }
-    hasher.finish().max(1)
+    let bits = hasher.finish();
+    ((bits >> 32) as u32 ^ bits as u32).max(1)
 }
 
 /// The status of a pod that was turned down at admission.
 pub(super) fn refused(pod: &Pod, reason: &str, now: SimTime) -> PodStatus {
     let not = || condition(false, "PodFailed", now);
     let conditions = PodConditions { ready: not(), containers_ready: not(), ..pod.status.conditions.clone() };
-    PodStatus { phase: PodPhase::Failed, reason: reason.into(), conditions, start_time: Some(now), ..pod.status.clone() }
+    PodStatus {
+        phase: PodPhase::Failed,
+        reason: reason.into(),
+        conditions,
+        start_time: Some(SimTime::from_secs(now.as_secs())),
+        ..pod.status.clone()
+    }
 }

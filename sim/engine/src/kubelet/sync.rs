@@ -9,14 +9,14 @@
 //! - A container that is held back, or whose image cannot be had, fails the sync but not the containers after it,
 //!   unless it is an init container.
 
-use api::{Container, Pod, ResourceName, RestartPolicy, SimTime};
+use api::{Container, Pod, ResourceName, RestartPolicy, SimTime, Termination};
 
 use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
 
 use super::backoff::Backoff;
 use super::images::{Ask, Pull, go_duration};
-use super::pod::{Busy, Context, Doing, Ending, Run, SIGKILLED, State, Worker};
+use super::pod::{Busy, Context, Doing, Ending, NEVER, Run, SIGKILLED, State, Worker};
 
 /// What a sync is to do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -39,11 +39,18 @@ impl Worker {
             self.end_sync(true, cx);
             return;
         }
+        if self.waits_for_volumes(cx) {
+            return;
+        }
         self.ask_unready(cx);
-        let first = self.probed_since.is_none();
-        self.probed_since.get_or_insert(cx.view.now);
+        let first = self.probed_since == NEVER;
+        self.probed_since = self.probed_since.min(cx.view.now);
         if first {
             self.watch_deadline(cx);
+        }
+        if self.wants_restart_of_all(cx.pod) {
+            self.reset(cx);
+            return;
         }
         let actions = self.actions(cx.pod);
         let active = self.active();
@@ -78,7 +85,7 @@ impl Worker {
 
     /// The start as the API server keeps it: in whole seconds.
     fn deadline_at(&self, pod: &Pod) -> Option<SimTime> {
-        pod.spec.active_deadline.map(|span| SimTime::from_secs(self.reported.start_time.as_secs()) + span)
+        pod.spec.active_deadline.map(|span| self.reported.start_time() + span)
     }
 
     fn watch_deadline(&mut self, cx: &mut Context<'_>) {
@@ -95,6 +102,9 @@ impl Worker {
         if self.doing() == Doing::Killing && self.runs.iter().any(|run| run.busy.as_ref().is_some_and(|busy| busy.stopping)) {
             return;
         }
+        if std::mem::take(&mut self.active().resets) {
+            self.remove_all(cx);
+        }
         self.active().doing = Doing::Making;
         while let Some(place) = self.active().queue.pop() {
             match self.begin_start(place, cx) {
@@ -107,6 +117,36 @@ impl Worker {
             }
         }
         self.end_sync(false, cx);
+    }
+
+    /// A container has ended in the way for which its rules restart the whole pod in place.
+    fn wants_restart_of_all(&self, pod: &Pod) -> bool {
+        let wants = |place: u8| {
+            let run = &self.runs[place as usize];
+            let ended = run.latest().filter(|_| run.exists && run.state == State::Exited);
+            ended.and_then(|end| self.spec(pod, place).restart_rule(end.exit_code)).is_some_and(|rule| rule.restarts_all)
+        };
+        !pod.meta.is_deleting() && self.places().any(wants)
+    }
+
+    /// Kills all containers without grace, to remove them.
+    fn reset(&mut self, cx: &mut Context<'_>) {
+        let active = self.active();
+        (active.doing, active.resets, active.outcome.acted) = (Doing::Killing, true, true);
+        for place in self.places() {
+            self.kill_at_once(place, cx);
+        }
+        self.go_on(cx);
+    }
+
+    /// The runtime knows none of the containers any more: the next sync makes them anew, init containers first.
+    fn remove_all(&mut self, cx: &Context<'_>) {
+        for run in self.runs.iter_mut().filter(|run| run.exists) {
+            run.end(Termination { exit_code: SIGKILLED, reason: RESTARTING_ALL, finished: cx.view.now });
+            (run.state, run.exists, run.counted) = (State::Waiting, false, true);
+            run.restarts += 1;
+            run.busy().reason = Some(RESTARTING_ALL);
+        }
     }
 
     fn start_failed(&mut self, place: u8, pod: &Pod) {
@@ -134,8 +174,9 @@ impl Worker {
     /// Until when a container's start is refused; its back-off is passed, and doubled, when it is not.
     fn held_back_until(&mut self, place: u8, cx: &Context<'_>) -> Option<SimTime> {
         let (settings, now) = (&cx.view.settings.kubelet, cx.view.now);
+        let killed = self.active().killed.contains(&place);
         let run = self.run(place);
-        let (exists, killed) = (run.exists, run.killed);
+        let exists = run.exists;
         let past = run.past.as_deref_mut().filter(|_| exists)?;
         let seen = if killed { past.before? } else { past.latest };
         let until = Backoff::holds_until(past.backoff, seen.finished, settings);
@@ -413,13 +454,20 @@ impl Worker {
     /// Whether a container that ended as it last did may be started again.
     pub(super) fn is_restartable(&self, pod: &Pod, place: u8) -> bool {
         let code = self.runs[place as usize].latest().map_or(0, |end| end.exit_code);
-        match restart_policy(pod, self.spec(pod, place)) {
+        let container = self.spec(pod, place);
+        if container.restart_rule(code).is_some() || self.runs[place as usize].latest().is_some_and(|end| end.reason == RESTARTING_ALL) {
+            return true;
+        }
+        match restart_policy(pod, container) {
             RestartPolicy::Always => !self.is_init(place) || self.is_sidecar(pod, place) || code != 0,
             RestartPolicy::OnFailure => code != 0,
             RestartPolicy::Never => false,
         }
     }
 }
+
+/// Reason of containers that are removed because all of the pod restart.
+const RESTARTING_ALL: &str = "RestartingAllContainers";
 
 /// How a start went on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -437,8 +485,8 @@ impl Run {
 }
 
 /// The container's own restart policy, or the pod's.
-fn restart_policy(pod: &Pod, container: &Container) -> RestartPolicy {
-    if container.is_sidecar { RestartPolicy::Always } else { pod.spec.restart_policy }
+pub(super) fn restart_policy(pod: &Pod, container: &Container) -> RestartPolicy {
+    if container.is_sidecar { RestartPolicy::Always } else { container.restart_policy.unwrap_or(pod.spec.restart_policy) }
 }
 
 /// The probe that decides whether a container lives.

@@ -1,14 +1,16 @@
-//! A pod's volumes before the pod: it is taken on when its claims are bound and its volumes are on the node.
+//! A pod's volumes before its containers: these are made when its claims are bound and its volumes are on the node.
 //!
-//! Upstream: pkg/kubelet/volumemanager (WaitForAttachAndMount).
+//! Upstream: pkg/kubelet/kubelet.go (SyncPod), pkg/kubelet/volumemanager (WaitForAttachAndMount).
 //!
-//! Invariant: a pod that is asked to go does not wait.
+//! Invariant: a sync that waits for volumes has no timer; news of storage wake it.
 //!
-//! Simplified: the wait comes before admission instead of after it; mounting takes no time; no FailedMount events.
+//! Simplified: mounting takes no time, volumes are looked at once storage has changed and not every 100 ms, and a
+//! long wait is not said in FailedMount events.
 
-use api::{Pod, Str};
+use api::Pod;
 
 use super::Kubelets;
+use super::pod::{Context, Worker};
 use crate::controllers::View;
 use crate::controllers::volume::attach_detach::{is_attached, needs_attach};
 use crate::controllers::volume::{bound_volume, claims_of, find_claim};
@@ -16,26 +18,40 @@ use crate::effects::Effects;
 use crate::store::{PodId, Store};
 
 impl Kubelets {
-    /// Whether a pod has to wait; it is looked at again when something about storage changes.
-    pub(super) fn waits_for_volumes(&mut self, id: PodId, pod: &Pod, node: &Str, view: View<'_>) -> bool {
-        let waits = !pod.spec.volumes.is_empty() && !pod.meta.is_deleting() && !are_there(pod, node, view.store);
-        if waits {
-            self.waiting.insert(id);
-        } else {
-            self.waiting.remove(&id);
-        }
-        waits
-    }
-
     /// A claim, a volume or an attachment has changed.
     pub(super) fn storage_changed(&mut self, view: View<'_>, out: &mut Effects) {
-        for id in self.waiting.iter().copied().collect::<Vec<_>>() {
-            self.pod_changed(id, view, out);
+        let waiting: Vec<PodId> = self.nodes.values().flat_map(|node| node.waiting.iter().copied()).collect();
+        for id in waiting {
+            self.look_at_volumes(id, view, out);
         }
+    }
+
+    /// Goes on with a pod that waited for its volumes, if they are there.
+    pub(super) fn look_at_volumes(&mut self, id: PodId, view: View<'_>, out: &mut Effects) {
+        self.with(id, view, out, |worker, cx| {
+            if cx.node.reaches_api() && cx.node.waiting.contains(&id) && are_there(cx.pod, view.store) {
+                cx.node.waiting.remove(&id);
+                worker.wake(cx);
+                worker.say(cx);
+                worker.settle();
+            }
+        });
     }
 }
 
-fn are_there(pod: &Pod, node: &Str, store: &Store) -> bool {
+impl Worker {
+    /// Whether the pod has to wait for its volumes before anything of it is made.
+    pub(super) fn waits_for_volumes(&self, cx: &mut Context<'_>) -> bool {
+        let waits = !self.sandbox && !cx.pod.spec.volumes.is_empty() && !are_there(cx.pod, cx.view.store);
+        if waits {
+            cx.node.waiting.insert(cx.id);
+        }
+        waits
+    }
+}
+
+fn are_there(pod: &Pod, store: &Store) -> bool {
+    let Some(node) = &pod.node_name else { return false };
     claims_of(pod).all(|key| {
         let volume = find_claim(&key, store).and_then(|(_, claim)| bound_volume(claim, store));
         volume.is_some_and(|(_, volume)| !needs_attach(volume, store) || is_attached(volume, node, store))

@@ -630,7 +630,8 @@ fn a_refused_binding_says_why_and_counts_as_an_error() {
     bench.land_all();
     let expected = "10ms a SchedulerError (attempt 1): running Bind plugin \"DefaultBinder\": Operation cannot be fulfilled on \
                     pods/binding \"a\": pod a is being deleted, cannot be assigned to a host";
-    assert!(bench.log().contains(expected), "{:?}", bench.log);
+    let log = bench.log();
+    assert!(log.contains(expected), "{log:?}");
 }
 
 #[test]

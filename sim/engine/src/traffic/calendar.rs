@@ -22,10 +22,26 @@ pub(super) enum Kind {
     StressCheck,
     /// A probe's deadline.
     Probe,
+    /// A user has thought.
+    UserReady,
+    /// A station's cpu quota may be used up, or comes anew.
+    Quota,
+    /// A station's memory may have reached its limit.
+    Memory,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Arrival, Kind::CpuDone, Kind::Deadline, Kind::BackoffOver, Kind::LatencyOver, Kind::StressCheck, Kind::Probe];
+const KINDS: [Kind; 10] = [
+    Kind::Arrival,
+    Kind::CpuDone,
+    Kind::Deadline,
+    Kind::BackoffOver,
+    Kind::LatencyOver,
+    Kind::StressCheck,
+    Kind::Probe,
+    Kind::UserReady,
+    Kind::Quota,
+    Kind::Memory,
+];
 
 /// Instants from here on never come.
 pub(super) const NEVER: u64 = 1 << 56;

@@ -1,11 +1,13 @@
 //! The client side: calls, attempts, deadlines, retries.
 
-use super::Traffic;
 use super::calendar::{Kind, NEVER};
-use super::flow::{ANSWER, CONNECT, Call, CallState, Failure};
+use super::flow::{ANSWER, CONNECT, Call, CallState, Failure, Role, hit_ratio};
+use super::link::Link;
 use super::slab::NONE;
 use super::station::Process;
-use crate::random::Draw;
+use super::{Traffic, UsersState};
+use crate::random::{Draw, Purpose, Split, entity, mix};
+use crate::spec::Balancing;
 
 impl Traffic {
     /// A source's request.
@@ -16,51 +18,169 @@ impl Traffic {
             // A rate beyond one per nanosecond would come out of order.
             self.calendar.push(next.max(self.now), Kind::Arrival, source);
         }
+        self.source_request(route);
+    }
+
+    /// One of a source's users has thought, and asks.
+    pub(super) fn user_asks(&mut self, users: u32) {
+        self.source_request(self.users[users as usize].0);
+    }
+
+    fn source_request(&mut self, route: u32) {
         let flow = self.routes[route as usize].flow as usize;
         let luck = Draw::bits(&mut self.flows[flow].requests);
         self.begin_call(route, NONE, luck);
     }
 
+    /// A user has his answer, or begins at `from`: he thinks.
+    pub(super) fn think(&mut self, role: Role, from: u64) {
+        if let Role::Users(users) = role {
+            let UsersState { think, stream } = &mut self.users[users as usize].1;
+            let until = from.saturating_add(think.sample(stream).as_nanos());
+            self.calendar.push(until, Kind::UserReady, users);
+        }
+    }
+
     /// A request of a flow begins, with its first attempt.
     pub(super) fn begin_call(&mut self, route: u32, parent: u32, luck: u64) {
-        let state = CallState::Backoff; // Until the attempt is on its way.
-        let call = Call { start: self.now, due: 0, luck, route, parent, job: NONE, attempt: 0, state };
-        let call = self.calls.insert(call);
-        let route = &mut self.routes[route as usize];
-        if let Some(budget) = &mut route.budget {
+        let ways = &mut self.routes[route as usize];
+        let flow = &mut self.flows[ways.flow as usize];
+        flow.counts.arrived += 1;
+        if let Some(queue) = &self.services[flow.service as usize].queue {
+            let messages = queue.route;
+            flow.counts.attempts += 1;
+            flow.counts.succeeded += 1;
+            flow.latency.record(0);
+            self.message(messages, luck);
+            return self.over(route, parent, true);
+        }
+        if let Some(budget) = &mut ways.budget {
             budget.deposit(self.now);
         }
-        self.flows[route.flow as usize].counts.arrived += 1;
+        let link = if ways.linked { self.link(route, parent) } else { NONE };
+        let state = CallState::Backoff; // Until the attempt is on its way.
+        let call =
+            Call { start: self.now, due: 0, luck, route, parent, job: NONE, link, station: NONE, attempt: 0, state, connected: false };
+        let call = self.calls.insert(call);
         self.attempt(call);
     }
 
-    /// Sends the next attempt of a call that is neither in flight nor counted as in back-off.
-    fn attempt(&mut self, call: u32) {
-        let Call { route, luck, .. } = self.calls[call];
-        self.calls[call].attempt += 1;
-        let attempt = self.calls[call].attempt;
-        let flow = &mut self.flows[self.routes[route as usize].flow as usize];
-        flow.counts.attempts += 1;
-        flow.counts.retries += u64::from(attempt > 1);
-        let targets = &self.services[flow.service as usize].targets;
-        let station = match targets.len() {
-            0 => return self.attempt_failed(call, Failure::Refused),
-            1 => targets[0],
-            n => targets[Draw::below(&mut flow.balancing, n as u64) as usize],
-        };
-        match self.stations[station].process {
-            Process::Stopped => self.attempt_failed(call, Failure::Refused),
-            Process::Silent => self.in_flight(call, route, NONE, CONNECT),
-            Process::Running => match self.admit(station, call, luck, attempt) {
-                Some(job) => self.in_flight(call, route, job, ANSWER),
-                None => self.attempt_failed(call, Failure::Shed),
-            },
+    /// What the caller remembers of the callee.
+    fn link(&mut self, route: u32, parent: u32) -> u32 {
+        let caller = if parent == NONE { NONE } else { self.jobs[parent].station };
+        if let Some(link) = self.link_by_caller.get(&(route, caller)) {
+            return *link;
+        }
+        let ways = &self.routes[route as usize];
+        let pod = if caller == NONE { 0 } else { self.stations[caller].pod.0 };
+        let stream = self.streams.stream(Purpose::Throttle, mix(entity(&self.flows[ways.flow as usize].name) ^ pod));
+        let link = self.links.insert(Link::new(&ways.client, stream));
+        self.link_by_caller.insert((route, caller), link);
+        link
+    }
+
+    /// A process and all it knew of others is gone; nobody calls in its name any more.
+    pub(super) fn forget_links(&mut self, station: u32) {
+        if self.link_by_caller.is_empty() {
+            return;
+        }
+        for route in 0..self.routes.len() as u32 {
+            if let Some(link) = self.link_by_caller.remove(&(route, station)) {
+                self.freed.retain(|other| *other != link);
+                self.links.free(link);
+            }
         }
     }
 
-    /// An attempt is on its way: it ends by its answer or its deadline.
-    fn in_flight(&mut self, call: u32, route: u32, job: u32, until: usize) {
-        let Self { routes, flows, calls, calendar, now, .. } = self;
+    /// Makes the next attempt of a call that is neither in flight nor counted as in back-off.
+    fn attempt(&mut self, call: u32) {
+        let Call { route, link, .. } = self.calls[call];
+        self.calls[call].attempt += 1;
+        if link != NONE {
+            let client = &self.routes[route as usize].client;
+            let state = &mut self.links[link];
+            if client.throttle.as_ref().is_some_and(|throttle| state.rejects(throttle, self.now)) {
+                self.attempt_ended(call, false);
+                return self.call_failed(call, Failure::Shed);
+            }
+            if client.circuit_breaker.as_ref().is_some_and(|breaker| state.connected >= breaker.max_requests) {
+                self.attempt_ended(call, false);
+                return self.attempt_failed(call, Failure::Shed);
+            }
+            if client.connection_pool.is_some_and(|most| state.connected >= most) {
+                self.in_flight(call, route, NONE, ANSWER);
+                let due = self.calls[call].due;
+                self.links[link].waiting.push_back((due, call));
+                return;
+            }
+        }
+        match self.send(call) {
+            Ok((job, until)) => self.in_flight(call, route, job, until),
+            Err(failure) => {
+                self.attempt_ended(call, false);
+                self.attempt_failed(call, failure);
+            }
+        }
+    }
+
+    /// Sends an attempt to an endpoint: the job it becomes, or that it is not heard.
+    fn send(&mut self, call: u32) -> Result<(u32, usize), Failure> {
+        let Call { route, luck, attempt, link, .. } = self.calls[call];
+        let flow = self.routes[route as usize].flow as usize;
+        let counts = &mut self.flows[flow].counts;
+        counts.attempts += 1;
+        counts.retries += u64::from(attempt > 1);
+        if link != NONE {
+            self.links[link].connected += 1;
+            self.calls[call].connected = true;
+        }
+        let station = self.choose(call).ok_or(Failure::Refused)?;
+        self.calls[call].station = station;
+        match self.stations[station].process {
+            Process::Stopped => Err(Failure::Refused),
+            Process::Silent => Ok((NONE, CONNECT)),
+            Process::Running => self.admit(station, call, luck, attempt).map(|job| (job, ANSWER)).ok_or(Failure::Shed),
+        }
+    }
+
+    /// The endpoint of an attempt; `None` when there is none.
+    fn choose(&mut self, call: u32) -> Option<u32> {
+        let Call { route, link, parent, .. } = self.calls[call];
+        let Self { routes, flows, services, stations, jobs, links, turns, now, .. } = self;
+        let ways = &routes[route as usize];
+        let flow = &mut flows[ways.flow as usize];
+        let targets = &services[flow.service as usize].targets[..];
+        let mut kept = Vec::new();
+        let targets = if link != NONE && links[link].leaves_out_any(*now) {
+            kept.extend(targets.iter().copied().filter(|station| !links[link].leaves_out(*station, *now)));
+            // Envoy's panic threshold: with half of them left alone, all are asked again.
+            if kept.len() * 2 < targets.len() { targets } else { &kept[..] }
+        } else {
+            targets
+        };
+        let count = targets.len();
+        let mut draw = |n: usize| targets[Draw::below(&mut flow.balancing, n as u64) as usize];
+        match (count, ways.client.balancing) {
+            (0, _) => None,
+            (1, _) => Some(targets[0]),
+            (_, Balancing::Random) => Some(draw(count)),
+            (_, Balancing::RoundRobin) => {
+                let node = if parent == NONE { NONE } else { stations[jobs[parent].station].node };
+                let turn = turns.entry((ways.flow, node)).or_default();
+                *turn = turn.wrapping_add(1);
+                Some(targets[*turn as usize % count])
+            }
+            (_, Balancing::LeastRequest) => {
+                let (one, other) = (draw(count), draw(count));
+                let held = |station: u32| stations[station].accept.len() + stations[station].slots_used as usize;
+                Some(if held(other) < held(one) { other } else { one })
+            }
+        }
+    }
+
+    /// An attempt is on its way, or waits for a connection: it ends by its answer or its deadline.
+    pub(super) fn in_flight(&mut self, call: u32, route: u32, job: u32, until: usize) {
+        let Self { routes, flows, calls, now, .. } = self;
         let ways = &mut routes[route as usize];
         flows[ways.flow as usize].counts.in_flight += 1;
         let timeout = ways.client.timeout.as_nanos();
@@ -69,12 +189,43 @@ impl Traffic {
         let due = now.saturating_add(span);
         let state = &mut calls[call];
         (state.state, state.due, state.job) = (CallState::InFlight, due, job);
+        self.await_deadline(call, until);
+    }
+
+    /// Puts a call's deadline into the ring of its length.
+    fn await_deadline(&mut self, call: u32, until: usize) {
+        let Call { route, due, .. } = self.calls[call];
         if due < NEVER {
-            let ring = &mut ways.deadlines[until];
+            let ring = &mut self.routes[route as usize].deadlines[until];
             ring.entries.push_back((due, call));
             if !ring.armed {
                 ring.armed = true;
-                calendar.push(due, Kind::Deadline, route << 1 | until as u32);
+                self.calendar.push(due, Kind::Deadline, route << 1 | until as u32);
+            }
+        }
+    }
+
+    /// A connection has become free: who waited longest and still waits takes it.
+    pub(super) fn connection_freed(&mut self, link: u32) {
+        let Some((due, call)) = self.links[link].waiting.pop_front() else { return };
+        let Call { state, due: present, job, route, connected, link: of, .. } = self.calls[call];
+        let waits = of == link && state == CallState::InFlight && present == due && job == NONE && !connected;
+        if !waits {
+            return self.freed.push(link);
+        }
+        match self.send(call) {
+            Ok((job, until)) => {
+                self.calls[call].job = job;
+                let connect = self.now.saturating_add(self.routes[route as usize].client.connect_timeout.as_nanos());
+                if until == CONNECT && connect < due {
+                    self.calls[call].due = connect;
+                    self.await_deadline(call, CONNECT);
+                }
+            }
+            Err(failure) => {
+                self.flows[self.routes[route as usize].flow as usize].counts.in_flight -= 1;
+                self.attempt_ended(call, false);
+                self.attempt_failed(call, failure);
             }
         }
     }
@@ -107,52 +258,130 @@ impl Traffic {
     /// Nobody waits for the attempt any more; its job, if there is one, becomes an orphan.
     fn give_up_attempt(&mut self, call: u32) {
         let Call { route, job, .. } = self.calls[call];
-        if job != NONE {
-            self.jobs[job].call = NONE;
-        }
         self.calls[call].job = NONE;
         self.flows[self.routes[route as usize].flow as usize].counts.in_flight -= 1;
+        if job != NONE {
+            self.orphan(job);
+        }
+        self.attempt_ended(call, false);
+    }
+
+    /// An attempt that was sent is over: its connection is free, and its caller remembers how it went.
+    fn attempt_ended(&mut self, call: u32, ok: bool) {
+        let Call { route, link, station, attempt, connected, .. } = self.calls[call];
+        if link == NONE {
+            return;
+        }
+        let ways = &self.routes[route as usize];
+        let state = &mut self.links[link];
+        state.retries -= u32::from(attempt > 1);
+        if !connected {
+            return;
+        }
+        self.calls[call].connected = false;
+        state.connected -= 1;
+        if !state.waiting.is_empty() {
+            self.freed.push(link);
+        }
+        if let Some(breaker) = ways.client.circuit_breaker.as_ref().filter(|_| station != NONE) {
+            let of = self.services[self.flows[ways.flow as usize].service as usize].targets.len();
+            state.tell(breaker, station, ok, of, self.now);
+        }
+        if let (true, Some(throttle)) = (ok, &ways.client.throttle) {
+            state.accepted(throttle, self.now);
+        }
+        if let (true, Some(bucket)) = (ok, &ways.client.token_bucket) {
+            state.refund(bucket, attempt > 1);
+        }
     }
 
     /// The attempt in flight was answered.
     pub(super) fn answered(&mut self, call: u32, ok: bool) {
         let Call { route, start, parent, .. } = self.calls[call];
-        let flow = &mut self.flows[self.routes[route as usize].flow as usize];
-        flow.counts.in_flight -= 1;
-        if !ok {
-            return self.attempt_failed(call, Failure::Failed);
+        let ways = &self.routes[route as usize];
+        if !ok && matches!(ways.role, Role::Messages(_)) {
+            self.calls[call].job = NONE; // Nobody acknowledges it; it comes back when its time is over.
+            return;
         }
-        flow.counts.succeeded += 1;
-        flow.latency.record(self.now - start);
-        self.call_over(call, parent, true);
+        let flow = &mut self.flows[ways.flow as usize];
+        flow.counts.in_flight -= 1;
+        if ok {
+            flow.counts.succeeded += 1;
+            flow.latency.record(self.now - start);
+        }
+        self.attempt_ended(call, ok);
+        if ok { self.call_over(call, parent, true) } else { self.attempt_failed(call, Failure::Failed) }
     }
 
     /// An attempt failed that is not in flight (any more): another one, or the call is over.
     pub(super) fn attempt_failed(&mut self, call: u32, failure: Failure) {
-        let Call { route, parent, attempt, .. } = self.calls[call];
-        let ways = &mut self.routes[route as usize];
-        let flow = &mut self.flows[ways.flow as usize];
+        let Call { route, attempt, .. } = self.calls[call];
+        let ways = &self.routes[route as usize];
         let may_retry = u32::from(attempt) < ways.client.max_attempts && attempt < u16::MAX;
-        if may_retry && ways.budget.as_mut().is_none_or(|budget| budget.withdraw(self.now)) {
-            let doubled = ways.client.backoff_base.times(1u64 << (attempt - 1).min(62));
-            let longest = doubled.min(ways.client.backoff_max).as_nanos();
-            let span = if ways.client.full_jitter { Draw::below(&mut flow.jitter, longest.saturating_add(1)) } else { longest };
-            flow.counts.in_backoff += 1;
-            let due = self.now.saturating_add(span);
-            let state = &mut self.calls[call];
-            (state.state, state.due, state.job) = (CallState::Backoff, due, NONE);
-            self.calendar.push(due, Kind::BackoffOver, call);
-            return;
+        if !may_retry || !self.allows_retry(call, failure) {
+            return self.call_failed(call, failure);
         }
-        failure.count(&mut flow.counts);
+        let ways = &self.routes[route as usize];
+        if matches!(ways.role, Role::Messages(_)) {
+            return self.message_waits(call);
+        }
+        let flow = &mut self.flows[ways.flow as usize];
+        let doubled = ways.client.backoff_base.times(1u64 << (attempt - 1).min(62));
+        let longest = doubled.min(ways.client.backoff_max).as_nanos();
+        let span = if ways.client.full_jitter { Draw::below(&mut flow.jitter, longest.saturating_add(1)) } else { longest };
+        flow.counts.in_backoff += 1;
+        let due = self.now.saturating_add(span);
+        let state = &mut self.calls[call];
+        (state.state, state.due, state.job) = (CallState::Backoff, due, NONE);
+        self.calendar.push(due, Kind::BackoffOver, call);
+    }
+
+    /// Whether budget, tokens and breaker let a call be tried again; what that costs is paid.
+    fn allows_retry(&mut self, call: u32, failure: Failure) -> bool {
+        let Call { route, link, .. } = self.calls[call];
+        let ways = &mut self.routes[route as usize];
+        if link != NONE && ways.client.circuit_breaker.as_ref().is_some_and(|breaker| self.links[link].retries >= breaker.max_retries) {
+            return false;
+        }
+        if ways.budget.as_mut().is_some_and(|budget| !budget.withdraw(self.now)) {
+            return false;
+        }
+        if link == NONE {
+            return true;
+        }
+        let state = &mut self.links[link];
+        let paid = ways.client.token_bucket.as_ref().is_none_or(|bucket| state.pay(bucket, failure == Failure::TimedOut));
+        state.retries += u32::from(paid);
+        paid
+    }
+
+    /// A call is given up.
+    fn call_failed(&mut self, call: u32, failure: Failure) {
+        let Call { route, parent, .. } = self.calls[call];
+        failure.count(&mut self.flows[self.routes[route as usize].flow as usize].counts);
         self.call_over(call, parent, false);
     }
 
     fn call_over(&mut self, call: u32, parent: u32, ok: bool) {
+        let Call { route, luck, station, .. } = self.calls[call];
         self.calls[call].state = CallState::Over;
         self.calls.free(call);
+        if let (Role::Cache { miss, hit_ratio: warm, warmup_requests }, true) = (self.routes[route as usize].role, parent != NONE) {
+            let served = if station == NONE { 0 } else { self.stations[station].served };
+            let hits = hit_ratio(warm, warmup_requests, served);
+            if !ok || Split::new(luck, Purpose::Cache, 0).unit() >= hits {
+                return self.begin_call(miss, parent, mix(luck));
+            }
+        }
+        self.over(route, parent, ok);
+    }
+
+    /// Whoever made a call hears of its end.
+    fn over(&mut self, route: u32, parent: u32, ok: bool) {
         if parent != NONE {
             self.returns.push((parent, ok));
+        } else {
+            self.think(self.routes[route as usize].role, self.now);
         }
     }
 
@@ -168,14 +397,20 @@ impl Traffic {
 
     /// The caller of a call is no more: it is broken off and counted as failed.
     pub(super) fn abandon(&mut self, call: u32) {
-        let Call { route, state, .. } = self.calls[call];
+        let Call { route, state, link, .. } = self.calls[call];
         let flow = self.routes[route as usize].flow as usize;
         match state {
             CallState::Over => return,
             CallState::InFlight => self.give_up_attempt(call),
-            CallState::Backoff => self.flows[flow].counts.in_backoff -= 1,
+            CallState::Backoff => {
+                self.flows[flow].counts.in_backoff -= 1;
+                if link != NONE {
+                    self.links[link].retries -= 1;
+                }
+            }
         }
         Failure::Failed.count(&mut self.flows[flow].counts);
-        self.call_over(call, NONE, false);
+        self.calls[call].state = CallState::Over;
+        self.calls.free(call);
     }
 }

@@ -30,8 +30,37 @@ pub(super) struct Flow {
 pub(super) struct Route {
     pub(super) flow: u32,
     pub(super) client: Client,
+    pub(super) role: Role,
+    /// Its callers remember something.
+    pub(super) linked: bool,
     pub(super) budget: Option<Budget>,
     pub(super) deadlines: [Ring; 2],
+}
+
+/// What a route is for, beyond making attempts.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) enum Role {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// Users of this source wait for the answers.
+    Users(u32),
+    /// Messages of this service's queue.
+    Messages(u32),
+    /// A cache: what it does not know is asked there.
+    Cache {
+        /// Route.
+        miss: u32,
+        /// Hits of a warm cache.
+        hit_ratio: f64,
+        /// Requests after which it is warm by two thirds.
+        warmup_requests: f64,
+    },
+}
+
+/// Hits of a cache that has seen `n` requests.
+pub(super) fn hit_ratio(warm: f64, warmup_requests: f64, n: u64) -> f64 {
+    if warmup_requests > 0.0 { -warm * libm::expm1(-(n as f64) / warmup_requests) } else { warm }
 }
 
 /// Which of a route's two constant delays a deadline has.
@@ -67,8 +96,14 @@ pub(super) struct Call {
     pub(super) parent: u32,
     /// The job that the attempt is, at the callee.
     pub(super) job: u32,
+    /// What its caller remembers; `NONE` when nothing is to be.
+    pub(super) link: u32,
+    /// Whom the attempt went to.
+    pub(super) station: u32,
     pub(super) attempt: u16,
     pub(super) state: CallState,
+    /// It holds a connection of its link.
+    pub(super) connected: bool,
 }
 
 /// How an attempt failed.

@@ -14,14 +14,16 @@
 //! - A deadline, a completion or a back-off that no longer holds is recognised by its instant, never searched for.
 //! - Nothing is allocated per request once the run has warmed up.
 //!
-//! Not here: network latency and bandwidth, connections (each attempt picks an endpoint), CFS periods
-//! (a limit is a slower core, not a stop every 100 ms), closed sources, circuit breakers, caches.
+//! Not here: network latency and bandwidth, connections that outlive an attempt (each attempt picks an endpoint).
 
 mod arrivals;
+pub mod bench;
 mod calendar;
 mod client;
 mod flow;
 pub mod graph;
+mod link;
+mod queue;
 mod server;
 mod sharing;
 mod slab;
@@ -39,14 +41,16 @@ use trace::{Histogram, TrafficCounts};
 
 use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
-use self::flow::{Budget, Call, Flow, Route};
+use self::flow::{Budget, Call, Flow, Role, Route};
+use self::link::Link;
+use self::queue::Queue;
 use self::server::Job;
 use self::sharing::Share;
 use self::slab::{NONE, Slab};
-use self::station::{Process, Station};
+use self::station::{Memory, Process, Station};
 use crate::event::ProbeKind;
-use crate::random::{Distribution, Purpose, Streams, entity};
-use crate::spec::{Call as CallSpec, CancelOnTimeout, Client, ServiceBehavior, TrafficSpec};
+use crate::random::{Distribution, Purpose, Stream, Streams, entity};
+use crate::spec::{Cache, Call as CallSpec, CancelOnTimeout, Client, ServiceBehavior, TrafficSpec};
 
 /// What the kubelets say about a pod's process.
 #[derive(Clone, PartialEq, Debug)]
@@ -94,6 +98,8 @@ pub(crate) struct ProcessStarted {
     pub(crate) cpu_request_millis: i64,
     /// Cpu of the node.
     pub(crate) node_cpu_millis: i64,
+    /// Memory limit; `None` means none.
+    pub(crate) memory_limit_bytes: Option<i64>,
     /// The shortest timeout of its HTTP, TCP and gRPC probes; `None` when it has none.
     pub(crate) probe_timeout: Option<SimDuration>,
 }
@@ -122,6 +128,8 @@ pub(crate) enum Signal {
     Stressed(Uid),
     /// It no longer can.
     Relieved(Uid),
+    /// Its memory has reached its limit: the kernel kills it.
+    OutOfMemory(Uid),
     /// The answer to [`Traffic::probe`].
     ProbeAnswered {
         /// The pod.
@@ -142,6 +150,8 @@ struct ServiceState {
     targets: Vec<u32>,
     /// Processes behind it.
     pods: u32,
+    /// It is worked on from a queue.
+    queue: Option<Box<Queue>>,
 }
 
 /// A behavior, with its names looked up.
@@ -153,8 +163,24 @@ struct Program {
     latency: Distribution,
     error_ratio: f64,
     cancel: CancelOnTimeout,
-    /// Groups of (route, probability).
-    calls: Vec<Vec<(u32, f64)>>,
+    /// Groups of calls.
+    calls: Vec<Vec<Planned>>,
+    overload: (f64, f64),
+}
+
+/// A call that requests may make.
+#[derive(Clone, Copy)]
+struct Planned {
+    route: u32,
+    probability: f64,
+    /// Hits of the caller's own cache when warm, and requests until then.
+    own_cache: Option<(f64, f64)>,
+}
+
+/// Users of a closed source.
+struct UsersState {
+    think: Distribution,
+    stream: Stream,
 }
 
 /// A node that has stations on it.
@@ -187,9 +213,17 @@ pub(crate) struct Traffic {
     calendar: Calendar,
     events: u64,
     sources: Vec<(u32, Profile)>,
+    users: Vec<(u32, UsersState)>,
     flows: Vec<Flow>,
     flow_by_name: BTreeMap<Str, u32>,
     routes: Vec<Route>,
+    links: Slab<Link>,
+    /// By route and the calling station (`NONE` for a source). Looked up only.
+    link_by_caller: FxHashMap<(u32, u32), u32>,
+    /// Links that have a connection free, and somebody waiting.
+    freed: Vec<u32>,
+    /// Whose turn it is, by flow and the caller's node. Looked up only.
+    turns: FxHashMap<(u32, u32), u32>,
     services: Vec<ServiceState>,
     service_by_key: BTreeMap<ObjectKey, u32>,
     programs: Vec<Program>,
@@ -221,9 +255,14 @@ impl Traffic {
             calendar: Calendar::default(),
             events: 0,
             sources: Vec::new(),
+            users: Vec::new(),
             flows: Vec::new(),
             flow_by_name: BTreeMap::new(),
             routes: Vec::new(),
+            links: Slab::default(),
+            link_by_caller: FxHashMap::default(),
+            freed: Vec::new(),
+            turns: FxHashMap::default(),
             services: Vec::new(),
             service_by_key: BTreeMap::new(),
             programs: Vec::new(),
@@ -245,9 +284,18 @@ impl Traffic {
         for source in &spec.sources {
             let service = traffic.service(&source.to);
             let flow = traffic.flow(source.name.clone(), true, service);
-            let route = traffic.route(flow, &source.client);
+            if let Some(users) = &source.users {
+                let role = Role::Users(traffic.users.len() as u32);
+                let route = traffic.route(flow, &source.client, role);
+                let stream = streams.stream(Purpose::ThinkTime, entity(&source.name));
+                traffic.users.push((route, UsersState { think: users.think.clone(), stream }));
+                (0..users.count).for_each(|_| traffic.think(role, users.from.as_nanos()));
+                continue;
+            }
+            let route = traffic.route(flow, &source.client, Role::Plain);
+            let bursts = streams.stream(Purpose::Bursts, entity(&source.name));
             let arrivals = streams.stream(Purpose::Arrivals, entity(&source.name));
-            let mut profile = Profile::new(&source.rate, source.arrivals, arrivals);
+            let mut profile = Profile::new(&source.rate, source.arrivals, arrivals, bursts);
             if let Some(first) = profile.next() {
                 traffic.calendar.push(first, Kind::Arrival, traffic.sources.len() as u32);
             }
@@ -283,6 +331,9 @@ impl Traffic {
             Kind::LatencyOver => self.latency_over(index),
             Kind::StressCheck => self.stress_check(index),
             Kind::Probe => self.probe_over(index),
+            Kind::UserReady => self.user_asks(index),
+            Kind::Quota => self.quota_due(index),
+            Kind::Memory => self.memory_due(index),
         }
         self.work_off_returns();
     }
@@ -371,7 +422,7 @@ impl Traffic {
             return *service;
         }
         let service = self.services.len() as u32;
-        self.services.push(ServiceState { name: key.to_string().into(), targets: Vec::new(), pods: 0 });
+        self.services.push(ServiceState { name: key.to_string().into(), targets: Vec::new(), pods: 0, queue: None });
         self.service_by_key.insert(key.clone(), service);
         service
     }
@@ -397,12 +448,14 @@ impl Traffic {
         flow
     }
 
-    fn route(&mut self, flow: u32, client: &Client) -> u32 {
-        if let Some(route) = self.routes.iter().position(|route| route.flow == flow && route.client == *client) {
+    fn route(&mut self, flow: u32, client: &Client, role: Role) -> u32 {
+        let same = |route: &Route| route.flow == flow && route.client == *client && route.role == role;
+        if let Some(route) = self.routes.iter().position(same) {
             return route as u32;
         }
         let budget = client.retry_budget.map(Budget::new);
-        self.routes.push(Route { flow, client: client.clone(), budget, deadlines: Default::default() });
+        let linked = Link::is_needed(client);
+        self.routes.push(Route { flow, client: client.clone(), role, linked, budget, deadlines: Default::default() });
         (self.routes.len() - 1) as u32
     }
 
@@ -426,15 +479,31 @@ impl Traffic {
             error_ratio: behavior.error_ratio,
             cancel: behavior.cancel_on_timeout,
             calls,
+            overload: behavior.overload_penalty,
             behavior,
         });
         (self.programs.len() - 1) as u32
     }
 
-    fn call_route(&mut self, caller: &Str, call: &CallSpec) -> (u32, f64) {
-        let service = self.service(&call.to);
-        let flow = self.flow(format!("{caller}→{}", call.to).into(), false, service);
-        (self.route(flow, &call.client), call.probability)
+    fn call_route(&mut self, caller: &Str, call: &CallSpec) -> Planned {
+        let (mut role, mut own_cache) = (Role::Plain, None);
+        if let Some(Cache { hit_ratio, warmup_requests, miss_to }) = &call.cache {
+            match miss_to {
+                None => own_cache = Some((*hit_ratio, *warmup_requests)),
+                Some((to, client)) => {
+                    let flow = self.call_flow(caller, to);
+                    let miss = self.route(flow, client, Role::Plain);
+                    role = Role::Cache { miss, hit_ratio: *hit_ratio, warmup_requests: *warmup_requests };
+                }
+            }
+        }
+        let flow = self.call_flow(caller, &call.to);
+        Planned { route: self.route(flow, &call.client, role), probability: call.probability, own_cache }
+    }
+
+    fn call_flow(&mut self, caller: &Str, to: &ObjectKey) -> u32 {
+        let service = self.service(to);
+        self.flow(format!("{caller}→{to}").into(), false, service)
     }
 
     fn station(&mut self, pod: Uid) -> u32 {
@@ -466,8 +535,12 @@ impl Traffic {
         let node_cpu_millis = started.node_cpu_millis.max(0);
         let node = self.node(&started.node, node_cpu_millis);
         let limit = started.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis);
-        let cores_millis = limit.min(node_cpu_millis);
-        let concurrency = started.behavior.concurrency.map(|slots| slots.max(1));
+        let period = started.behavior.cfs_period.as_nanos();
+        let has_quota = period > 0 && limit < node_cpu_millis;
+        let cores_millis = if has_quota { node_cpu_millis } else { limit.min(node_cpu_millis) };
+        let quota_nanos = if has_quota { (u128::from(period) * limit as u128 / 1000).max(1) as u64 } else { 0 };
+        let worker = started.behavior.worker;
+        let concurrency = worker.map(|worker| worker.consumers_per_pod).or(started.behavior.concurrency).map(|slots| slots.max(1));
         let cores = (cores_millis as u64).div_ceil(1000).clamp(1, u64::from(u32::MAX)) as u32;
         let state = &mut self.stations[station];
         state.process = Process::Running;
@@ -477,7 +550,14 @@ impl Traffic {
         state.weight_millis = started.cpu_request_millis.max(sharing::LEAST_WEIGHT);
         state.concurrency = concurrency.unwrap_or(u32::MAX);
         state.workers = concurrency.map_or(u32::MAX, |slots| slots.min(cores));
-        state.queue_limit = started.behavior.queue_limit;
+        state.queue_limit = if worker.is_some() { 0 } else { started.behavior.queue_limit };
+        state.served = 0;
+        state.set_quota(quota_nanos, period, self.now);
+        state.memory = started
+            .behavior
+            .memory
+            .zip(started.memory_limit_bytes)
+            .map(|(uses, limit_bytes)| Box::new(Memory { uses, limit_bytes, started_at: self.now, told: false }));
         state.stress.limit_nanos = started.probe_timeout.map_or(NEVER, |timeout| timeout.as_nanos() / 10);
         state.gone = false;
         for service in &self.programs[program as usize].services {
@@ -485,6 +565,10 @@ impl Traffic {
         }
         self.nodes[node as usize].stations.push(station);
         self.node_changed(node);
+        self.look_at_memory(station);
+        if let Some(worker) = worker {
+            self.consumer_started(station, &worker);
+        }
     }
 
     /// The process is gone, or nothing is heard of it any more.
@@ -507,6 +591,7 @@ impl Traffic {
         if !idle {
             self.break_off(station, process);
         }
+        self.forget_links(station);
     }
 
     fn pod_removed(&mut self, pod: Uid) {
@@ -519,7 +604,6 @@ impl Traffic {
     }
 }
 
-#[cfg(test)]
 impl Traffic {
     /// Gives a pod other cores, as a stress fault would: its workers stay.
     fn set_cores(&mut self, pod: Uid, millis: i64, now: SimTime) {

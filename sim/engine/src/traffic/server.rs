@@ -6,10 +6,11 @@
 
 use super::calendar::Kind;
 use super::flow::CallState;
+use super::flow::hit_ratio;
 use super::sharing::water_fill;
 use super::slab::NONE;
 use super::station::Process;
-use super::{Share, Signal, Traffic};
+use super::{Planned, Share, Signal, Traffic};
 use crate::random::{Draw, Purpose, Split, mix};
 use crate::spec::CancelOnTimeout;
 
@@ -23,6 +24,8 @@ pub(super) enum Phase {
     Calls,
     /// Waiting without using cpu.
     Latency,
+    /// Dropped while its calls were under way; its slot is given back, its calls are not called back.
+    Cancelled,
 }
 
 /// One attempt at one pod.
@@ -84,17 +87,60 @@ impl Traffic {
             self.someone_waits(station);
         } else {
             self.take_slot(station);
-            let state = &mut self.stations[station];
+            let state = &self.stations[station];
             if state.running() < state.workers {
-                state.start(job, demand_nanos, self.now);
+                self.start(station, job, demand_nanos);
                 self.settle(station);
             } else {
+                let state = &mut self.stations[station];
                 state.waiting.push_back(job);
                 state.ahead += demand_nanos;
                 self.someone_waits(station);
             }
         }
+        if self.stations[station].memory.is_some() {
+            self.look_at_memory(station);
+        }
         job
+    }
+
+    /// A request begins its cpu time; the more are at work, the longer it takes (universal scalability law).
+    fn start(&mut self, station: u32, job: u32, demand_nanos: u64) {
+        let state = &mut self.stations[station];
+        let (sigma, kappa) = self.programs[state.program as usize].overload;
+        let n = f64::from(state.slots_used);
+        let penalty = 1.0 + (n - 1.0) * (sigma + kappa * n);
+        let demand_nanos = if penalty > 1.0 { (demand_nanos as f64 * penalty) as u64 } else { demand_nanos };
+        state.start(job, demand_nanos, self.now);
+    }
+
+    /// A pod's memory grows; once it has reached its limit, that is said, once.
+    pub(super) fn look_at_memory(&mut self, station: u32) {
+        let state = &mut self.stations[station];
+        let held = state.accept.len() as u64 + u64::from(state.slots_used);
+        let Some(memory) = &mut state.memory else { return };
+        if memory.told {
+            return;
+        }
+        let full_at = memory.full_at(held, state.served, self.now);
+        if full_at <= self.now {
+            memory.told = true;
+            self.signals.push(Signal::OutOfMemory(state.pod));
+        } else if self.now == memory.started_at {
+            self.calendar.push(full_at, Kind::Memory, station);
+        }
+    }
+
+    /// A pod's memory may have reached its limit by what it loses per second.
+    pub(super) fn memory_due(&mut self, station: u32) {
+        let state = &self.stations[station];
+        let held = state.accept.len() as u64 + u64::from(state.slots_used);
+        let Some(memory) = state.memory.as_ref().filter(|_| state.process == Process::Running) else { return };
+        let full_at = memory.full_at(held, state.served, self.now);
+        if full_at > self.now {
+            self.calendar.push(full_at, Kind::Memory, station);
+        }
+        self.look_at_memory(station);
     }
 
     fn take_slot(&mut self, station: u32) {
@@ -123,7 +169,7 @@ impl Traffic {
                     self.stations[station].slots_used -= 1;
                     self.free_job(job);
                 } else {
-                    self.stations[station].start(job, demand_nanos, self.now);
+                    self.start(station, job, demand_nanos);
                 }
             } else if !state.is_exhausted()
                 && let Some(job) = state.accept.pop_front()
@@ -143,7 +189,26 @@ impl Traffic {
     }
 
     fn is_cancelled(&self, job: u32, cancel: CancelOnTimeout) -> bool {
-        cancel == CancelOnTimeout::Queued && self.jobs[job].call == NONE
+        cancel != CancelOnTimeout::None && self.jobs[job].call == NONE
+    }
+
+    /// Nobody waits for a job any more.
+    pub(super) fn orphan(&mut self, job: u32) {
+        self.jobs[job].call = NONE;
+        let Job { station, phase, .. } = self.jobs[job];
+        let program = self.stations[station].program as usize;
+        if self.programs[program].cancel != CancelOnTimeout::InFlight {
+            return;
+        }
+        match phase {
+            Phase::Over | Phase::Cancelled => return,
+            // One that waits is dropped when its turn comes.
+            Phase::Cpu if !self.stations[station].take_off(job, self.now) => return,
+            Phase::Calls => self.jobs[job].phase = Phase::Cancelled,
+            Phase::Cpu | Phase::Latency => self.free_job(job),
+        }
+        self.stations[station].slots_used -= 1;
+        self.pump(station);
     }
 
     fn free_job(&mut self, job: u32) {
@@ -224,6 +289,11 @@ impl Traffic {
     /// Puts the station's next completion into the calendar, unless an earlier look is there already.
     fn arm(&mut self, station: u32) {
         let state = &mut self.stations[station];
+        let due = state.quota_due(self.now);
+        if due != u64::MAX && (state.quota.armed_at == 0 || due < state.quota.armed_at) {
+            state.quota.armed_at = due;
+            self.calendar.push(due, Kind::Quota, station);
+        }
         let time = state.next_completion();
         if time < state.armed_at {
             state.armed_at = time;
@@ -250,6 +320,17 @@ impl Traffic {
         self.pump(station);
     }
 
+    /// A station's cpu quota is used up, or comes anew.
+    pub(super) fn quota_due(&mut self, station: u32) {
+        let state = &mut self.stations[station];
+        if state.quota.armed_at != self.now {
+            return;
+        }
+        state.quota.armed_at = 0;
+        state.quota_check(self.now);
+        self.settle(station);
+    }
+
     fn cpu_over(&mut self, job: u32) {
         let Job { station, call, probe, .. } = self.jobs[job];
         if probe {
@@ -273,9 +354,13 @@ impl Traffic {
             let len = calls.len();
             let place = |index: usize| (group << 32 | index) as u64;
             let made = |traffic: &Self, index: usize| {
-                let (route, probability) = traffic.programs[program].calls[group][index];
+                let Planned { route, probability, own_cache } = traffic.programs[program].calls[group][index];
                 let made = probability >= 1.0 || Split::new(luck, Purpose::Calls, place(index)).unit() < probability;
-                made.then_some(route)
+                let known = own_cache.is_some_and(|(warm, warmup)| {
+                    let hits = hit_ratio(warm, warmup, traffic.stations[station].served);
+                    Split::new(luck, Purpose::Cache, place(index)).unit() < hits
+                });
+                (made && !known).then_some(route)
             };
             let pending = (0..len).filter(|index| made(self, *index).is_some()).count() as u32;
             if pending == 0 {
@@ -312,12 +397,23 @@ impl Traffic {
 
     /// Calls that are over go back to the jobs that made them.
     pub(super) fn work_off_returns(&mut self) {
-        while let Some((job, ok)) = self.returns.pop() {
+        loop {
+            let Some((job, ok)) = self.returns.pop() else {
+                match self.freed.pop() {
+                    Some(link) => self.connection_freed(link),
+                    None => return,
+                }
+                continue;
+            };
             let state = &mut self.jobs[job];
             state.pending -= 1;
             state.failed |= !ok;
             let station = state.station;
             if state.pending > 0 {
+                continue;
+            }
+            if state.phase == Phase::Cancelled {
+                self.free_job(job);
                 continue;
             }
             if state.failed {
@@ -336,6 +432,13 @@ impl Traffic {
         self.free_job(job);
         let state = &mut self.stations[station];
         state.slots_used -= 1;
+        state.served += 1;
+        let leaks = state.memory.as_ref().is_some_and(|memory| memory.uses.leak_per_request_bytes > 0);
+        if leaks {
+            self.look_at_memory(station);
+        }
+        self.consumer_free(station);
+        let state = &mut self.stations[station];
         if call == NONE {
             state.window.orphaned += 1;
             return;

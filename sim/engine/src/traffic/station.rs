@@ -5,6 +5,10 @@
 //! reaches `V + demand`. A change of speed moves nobody's tag, so work is conserved to the nanosecond,
 //! and one calendar entry per station is enough, however many requests run.
 //!
+//! A cpu limit is a quota (CFS bandwidth control, kernel/sched/fair.c): in every period of 100 ms the pod runs
+//! at full speed until `limit x period` of cpu is used, then not at all until the next period. Periods are
+//! counted from the start of the process. Without a period the limit is a slower core.
+//!
 //! Workers (FIFO, `concurrency` given) run at most `min(concurrency, ceil(cores))` requests at once;
 //! without a limit on concurrency all run at once (processor sharing). In both, `rate = min(1, cores/running)`.
 //!
@@ -67,12 +71,65 @@ pub(super) struct Station {
     cpu_base: i128,
     /// Since when all slots were taken.
     pub(super) exhausted_at: u64,
+    /// Requests served by this process.
+    pub(super) served: u64,
+    pub(super) quota: Quota,
+    pub(super) memory: Option<Box<Memory>>,
     pub(super) stress: Stress,
     pub(super) window: StationWindow,
     /// Services that list it.
     pub(super) listed: u32,
     /// The pod object is gone; the place is given back once nobody lists it.
     pub(super) gone: bool,
+}
+
+/// CFS bandwidth control of one pod.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Quota {
+    /// Cpu time per period; zero: no quota.
+    pub(super) quota_nanos: u64,
+    pub(super) period_nanos: u64,
+    period_end: u64,
+    /// Cpu used when the period began.
+    used_before: u64,
+    throttled: bool,
+    /// The instant of its valid calendar entry; zero: none.
+    pub(super) armed_at: u64,
+}
+
+/// Memory of one process.
+pub(super) struct Memory {
+    pub(super) uses: crate::spec::ServiceMemory,
+    pub(super) limit_bytes: i64,
+    pub(super) started_at: u64,
+    /// It was said that it is beyond its limit.
+    pub(super) told: bool,
+}
+
+impl Memory {
+    /// What it takes now.
+    pub(super) fn bytes(&self, held: u64, served: u64, now: u64) -> i64 {
+        let leaked = i128::from(now - self.started_at) * i128::from(self.uses.leak_per_second_bytes) / 1_000_000_000;
+        let bytes = i128::from(self.uses.base_bytes)
+            + leaked
+            + i128::from(held) * i128::from(self.uses.per_in_flight_bytes)
+            + i128::from(served) * i128::from(self.uses.leak_per_request_bytes);
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+
+    /// When it reaches its limit by what it loses per second alone; `NEVER` when it does not.
+    pub(super) fn full_at(&self, held: u64, served: u64, now: u64) -> u64 {
+        let left = self.limit_bytes.saturating_sub(self.bytes(held, served, now));
+        let per_second = self.uses.leak_per_second_bytes;
+        if left <= 0 {
+            return now;
+        }
+        if per_second <= 0 {
+            return NEVER;
+        }
+        let nanos = (i128::from(left) * 1_000_000_000 + i128::from(per_second) - 1) / i128::from(per_second);
+        now.saturating_add(u64::try_from(nanos).unwrap_or(NEVER))
+    }
 }
 
 /// Whether probes could fail.
@@ -120,6 +177,9 @@ impl Station {
             armed_at: u64::MAX,
             cpu_base: 0,
             exhausted_at: 0,
+            served: 0,
+            quota: Quota::default(),
+            memory: None,
             stress: Stress { limit_nanos: NEVER, stressed: false, look_armed: false },
             window: StationWindow::default(),
             listed: 0,
@@ -159,6 +219,7 @@ impl Station {
 
     /// Puts a request on a worker.
     pub(super) fn start(&mut self, job: u32, demand_nanos: u64, now: u64) {
+        self.begin_periods(now);
         let start = self.virtual_at(now);
         self.cpu_base -= i128::from(start);
         self.running.push(Reverse((start.saturating_add(demand_nanos), job)));
@@ -170,9 +231,86 @@ impl Station {
         if tag > self.virtual_at(now) {
             return None;
         }
+        self.begin_periods(now);
         self.running.pop();
         self.cpu_base += i128::from(tag);
         Some(job)
+    }
+
+    /// Takes a request off its worker before its time; `false` when it is on none.
+    pub(super) fn take_off(&mut self, job: u32, now: u64) -> bool {
+        let before = self.running.len();
+        self.begin_periods(now);
+        self.running.retain(|Reverse((_, other))| *other != job);
+        if self.running.len() == before {
+            return false;
+        }
+        self.cpu_base += i128::from(self.virtual_at(now));
+        true
+    }
+
+    /// Gives the process a cpu quota, its first period beginning now; zero: none.
+    pub(super) fn set_quota(&mut self, quota_nanos: u64, period_nanos: u64, now: u64) {
+        let period_end = now.saturating_add(period_nanos);
+        let used_before = self.cpu_used_nanos(now);
+        let armed_at = self.quota.armed_at;
+        self.quota = Quota { quota_nanos, period_nanos, period_end, used_before, throttled: false, armed_at };
+    }
+
+    /// Periods that have passed since the last change, none of which can have used up its quota.
+    fn begin_periods(&mut self, now: u64) {
+        let Quota { quota_nanos, period_nanos, period_end, throttled, .. } = self.quota;
+        if quota_nanos == 0 || now < period_end || throttled {
+            return;
+        }
+        let begun = period_end + (now - period_end) / period_nanos * period_nanos;
+        let since = (u128::from(self.rate) * self.running.len() as u128 * u128::from(now - begun)) >> 32;
+        self.quota.used_before = self.cpu_used_nanos(now).saturating_sub(since as u64);
+        self.quota.period_end = begun + period_nanos;
+    }
+
+    /// When its quota will be used up, or comes anew, as things stand; `u64::MAX` when nothing will change.
+    pub(super) fn quota_due(&mut self, now: u64) -> u64 {
+        if self.quota.quota_nanos == 0 {
+            return u64::MAX;
+        }
+        if self.quota.throttled {
+            return self.quota.period_end;
+        }
+        self.begin_periods(now);
+        let Quota { quota_nanos, period_nanos, period_end, used_before, .. } = self.quota;
+        let speed = u128::from(self.rate) * self.running.len() as u128;
+        if speed == 0 {
+            return u64::MAX;
+        }
+        let span = |cpu: u64| u64::try_from((u128::from(cpu) << 32).div_ceil(speed)).unwrap_or(NEVER);
+        let left = quota_nanos.saturating_sub(self.cpu_used_nanos(now) - used_before);
+        let here = now.saturating_add(span(left));
+        if here < period_end {
+            here
+        } else if span(quota_nanos) < period_nanos {
+            period_end + span(quota_nanos)
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// What [`Self::quota_due`] foresaw may have come.
+    pub(super) fn quota_check(&mut self, now: u64) {
+        if self.quota.throttled {
+            if now >= self.quota.period_end {
+                self.quota.throttled = false;
+                self.quota.used_before = self.cpu_used_nanos(now);
+                self.quota.period_end = now + self.quota.period_nanos;
+            }
+            return;
+        }
+        self.begin_periods(now);
+        let used = self.cpu_used_nanos(now) - self.quota.used_before;
+        // Each running request may be short of a nanosecond by rounding.
+        if used + self.running.len() as u64 >= self.quota.quota_nanos {
+            self.quota.throttled = true;
+        }
     }
 
     /// When the first running request will have had its cpu time, as things stand; `u64::MAX` when none will.
@@ -191,6 +329,9 @@ impl Station {
 
     /// Its rate when the node has cpu enough for everyone.
     pub(super) fn own_rate(&self) -> u64 {
+        if self.quota.throttled {
+            return 0;
+        }
         let wanted = self.running.len() as u64 * 1000;
         let cores = self.cores_millis as u64;
         if wanted <= cores { FULL_RATE } else { (cores << 32) / wanted }
@@ -198,12 +339,18 @@ impl Station {
 
     /// Its rate with so many millicores.
     pub(super) fn rate_with(&self, granted_millis: f64) -> u64 {
+        if self.quota.throttled {
+            return 0;
+        }
         let part = granted_millis / (self.running.len().max(1) as f64 * 1000.0);
         ((part * FULL_RATE as f64) as u64).min(FULL_RATE)
     }
 
     /// Cpu that it could use, in millicores.
     pub(super) fn wanted_millis(&self) -> i64 {
+        if self.quota.throttled {
+            return 0;
+        }
         (self.running.len() as i64).saturating_mul(1000).min(self.cores_millis)
     }
 
@@ -215,6 +362,7 @@ impl Station {
     /// Goes on at another speed.
     pub(super) fn set_rate(&mut self, rate: u64, now: u64) {
         if rate != self.rate {
+            self.begin_periods(now);
             self.virtual_nanos = self.virtual_at(now);
             self.anchor = now;
             self.rate = rate;
@@ -226,10 +374,19 @@ impl Station {
         if self.running() < self.workers {
             return 0;
         }
-        let speed = u128::from(self.rate) * self.running.len() as u128;
+        let mut speed = u128::from(self.rate) * self.running.len() as u128;
+        let mut first = self.next_completion().saturating_sub(now);
+        let Quota { quota_nanos, period_nanos, period_end, throttled, .. } = self.quota;
+        if quota_nanos > 0 {
+            let share = (u128::from(quota_nanos) << 32) / u128::from(period_nanos.max(1));
+            if throttled {
+                (speed, first) = (share, period_end.saturating_sub(now));
+            }
+            speed = speed.min(share);
+        }
         let queue = (u128::from(self.ahead) << 32).checked_div(speed).unwrap_or(u128::from(NEVER));
         let queue = u64::try_from(queue).unwrap_or(NEVER);
-        self.next_completion().saturating_sub(now).saturating_add(queue)
+        first.saturating_add(queue)
     }
 
     /// Since when nobody has got a slot, if all are taken.
@@ -239,6 +396,7 @@ impl Station {
 
     /// Forgets everything it held; cpu already used stays used.
     pub(super) fn drop_work(&mut self, now: u64) {
+        self.begin_periods(now);
         self.cpu_base = i128::from(self.cpu_used_nanos(now));
         self.accept.clear();
         self.waiting.clear();

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{ObjectKey, SimDuration, SimTime, Uid};
+use api::{SimDuration, SimTime, Uid};
 use proptest::prelude::*;
-use trace::{Histogram, Record, TrafficCounts};
+use trace::{Histogram, TrafficCounts};
 
-use super::{EndpointTarget, ProcessStarted, Signal, Traffic, TrafficProcess};
+use super::bench::{Bench, PodSize, service_key as key};
+use super::{EndpointTarget, ProcessStarted, Signal, TrafficProcess};
 use crate::event::ProbeKind;
 use crate::random::{Distribution, Purpose, Split, Streams, entity};
 use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficSpec};
@@ -21,9 +22,6 @@ fn ms(millis: u64) -> SimDuration {
 fn at_ms(millis: u64) -> SimTime {
     SimTime::from_millis(millis)
 }
-fn key(name: &str) -> ObjectKey {
-    ObjectKey { namespace: "".into(), name: name.into() }
-}
 fn patient() -> Client {
     Client { timeout: SimDuration::MAX, ..Client::default() }
 }
@@ -33,154 +31,30 @@ fn exponential(mean_ms: u64) -> Distribution {
 
 /// One worker, no limit on the queue, all cpu.
 fn behavior(cpu: Distribution) -> ServiceBehavior {
-    ServiceBehavior {
-        cpu_per_request: cpu,
-        latency_per_request: Distribution::Constant(SimDuration::ZERO),
-        concurrency: Some(1),
-        queue_limit: u32::MAX,
-        error_ratio: 0.0,
-        cancel_on_timeout: CancelOnTimeout::None,
-        calls: Vec::new(),
-    }
+    ServiceBehavior { cpu_per_request: cpu, concurrency: Some(1), ..ServiceBehavior::default() }
 }
 
 fn call(to: &str, client: Client) -> Call {
-    Call { to: key(to), probability: 1.0, client }
+    Call { to: key(to), probability: 1.0, client, cache: None }
 }
 
 fn source(to: &str, rates: &[(u64, f64)], client: Client) -> Source {
     let rate = rates.iter().map(|(at, per_second)| RatePoint { at: at_ms(*at), per_second: *per_second, linear: false }).collect();
-    Source { name: "users".into(), to: key(to), rate, arrivals: Arrivals::Poisson, client }
-}
-
-/// A traffic engine with pods of its own, and what its records add up to.
-struct Bench {
-    traffic: Traffic,
-    now: SimTime,
-    pods: BTreeMap<&'static str, Vec<Uid>>,
-    flows: BTreeMap<String, (TrafficCounts, Histogram)>,
-    orphaned: u64,
-    queued: u64,
-    cpu_nanos: u64,
-    signals: Vec<(SimTime, Signal)>,
-    digest: u64,
+    Source { name: "users".into(), to: key(to), rate, arrivals: Arrivals::Poisson, users: None, client }
 }
 
 impl Bench {
-    fn new(seed: u64, sources: Vec<Source>) -> Self {
-        let spec = TrafficSpec { window: SimDuration::ZERO, sources };
-        Self {
-            traffic: Traffic::new(&spec, Streams::new(seed)),
-            now: SimTime::ZERO,
-            pods: BTreeMap::new(),
-            flows: BTreeMap::new(),
-            orphaned: 0,
-            queued: 0,
-            cpu_nanos: 0,
-            signals: Vec::new(),
-            digest: 0,
-        }
+    fn of(seed: u64, sources: Vec<Source>) -> Self {
+        Self::new(seed, &TrafficSpec { sources, ..TrafficSpec::default() })
     }
-
     /// A service of `count` pods with a node and `cores` each.
-    fn service(mut self, name: &'static str, count: u64, cores: i64, behavior: &ServiceBehavior) -> Self {
-        let behavior = Arc::new(behavior.clone());
-        let first = self.pods.values().map(Vec::len).sum::<usize>() as u64;
-        for number in first..first + count {
-            let started = ProcessStarted {
-                pod: Uid(number + 1),
-                node: format!("node-{number}").into(),
-                services: vec![key(name)],
-                caller: name.into(),
-                behavior: behavior.clone(),
-                cpu_limit_millis: None,
-                cpu_request_millis: 100,
-                node_cpu_millis: cores * 1000,
-                probe_timeout: None,
-            };
-            self.start(started);
-            self.pods.entry(name).or_default().push(Uid(number + 1));
-        }
-        self.list(name);
-        self
+    fn service(self, name: &'static str, count: u64, cores: i64, behavior: &ServiceBehavior) -> Self {
+        self.with_pods(name, count, PodSize::cores(cores), behavior)
     }
-
-    fn start(&mut self, started: ProcessStarted) {
-        self.traffic.process(&TrafficProcess::Started(Box::new(started)), self.now);
-    }
-
-    fn list(&mut self, name: &'static str) {
-        let targets: Vec<_> = self.pods[name].iter().map(|pod| EndpointTarget { pod: *pod, ready: true, draining: false }).collect();
-        self.traffic.endpoints(&key(name), &targets, self.now);
-    }
-
-    fn set_cores(&mut self, name: &'static str, millis: i64) {
-        for pod in &self.pods[name] {
-            self.traffic.set_cores(*pod, millis, self.now);
-        }
-    }
-
-    /// Plays on to `until` in windows of at most five seconds.
-    fn run(&mut self, until: SimTime) {
-        while self.now < until {
-            let end = (self.now + ms(5000)).min(until);
-            self.play(end);
-            let mut records = Vec::new();
-            self.traffic.close_window(end, &mut records);
-            assert_eq!(self.traffic.check_accounts(), Ok(()));
-            self.check_levels();
-            self.queued = 0;
-            records.into_iter().for_each(|record| self.fold(record));
-        }
-    }
-
-    fn play(&mut self, until: SimTime) {
-        loop {
-            let mut signals = Vec::new();
-            let at = self.traffic.advance_to(until, &mut signals);
-            self.now = at;
-            if signals.is_empty() {
-                return;
-            }
-            self.signals.extend(signals.into_iter().map(|signal| (at, signal)));
-        }
-    }
-
     /// What is counted as open is what there is.
     fn check_levels(&self) {
         let open: u64 = self.traffic.flows.iter().map(|flow| flow.counts.in_flight + flow.counts.in_backoff).sum();
         assert_eq!(open, self.traffic.calls.used() as u64);
-    }
-
-    fn fold(&mut self, record: Record) {
-        for byte in format!("{record:?}").bytes() {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        match record {
-            Record::Traffic { flow, counts, latency, .. } => {
-                let (sum, histogram) = self.flows.entry(flow.to_string()).or_default();
-                sum.arrived += counts.arrived;
-                sum.succeeded += counts.succeeded;
-                sum.shed += counts.shed;
-                sum.refused += counts.refused;
-                sum.timed_out += counts.timed_out;
-                sum.failed += counts.failed;
-                sum.attempts += counts.attempts;
-                sum.retries += counts.retries;
-                (sum.in_flight, sum.in_backoff) = (counts.in_flight, counts.in_backoff);
-                histogram.merge(&latency);
-            }
-            Record::Station { queued, orphaned, cpu_used, .. } => {
-                self.queued += queued;
-                self.orphaned += orphaned;
-                self.cpu_nanos += cpu_used.as_nanos();
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn counts(&self, flow: &str) -> TrafficCounts {
-        self.flows.get(flow).map(|(counts, _)| *counts).unwrap_or_default()
     }
     fn users(&self) -> TrafficCounts {
         self.counts("users")
@@ -195,6 +69,7 @@ impl Bench {
     fn delta(&mut self, until: SimTime) -> TrafficCounts {
         let before = self.users();
         self.run(until);
+        self.check_levels();
         let after = self.users();
         TrafficCounts {
             arrived: after.arrived - before.arrived,
@@ -215,7 +90,7 @@ fn within(found: f64, expected: f64, tolerance: f64) {
 }
 
 fn single(seed: u64, rate: f64, seconds: u64, cores: i64, behavior: &ServiceBehavior) -> Bench {
-    let mut bench = Bench::new(seed, vec![source("s", &[(0, rate)], patient())]).service("s", 1, cores, behavior);
+    let mut bench = Bench::of(seed, vec![source("s", &[(0, rate)], patient())]).service("s", 1, cores, behavior);
     bench.run(SimTime::from_secs(seconds));
     bench
 }
@@ -287,7 +162,7 @@ fn t08_mm1_processor_sharing_spreads_more_than_fifo() {
 fn t09_queued_work_is_dropped_at_its_deadline() {
     let behavior = ServiceBehavior { cancel_on_timeout: CancelOnTimeout::Queued, ..behavior(exponential(10)) };
     let client = Client { timeout: ms(100), ..Client::default() };
-    let mut bench = Bench::new(9, vec![source("s", &[(0, 200.0)], client)]).service("s", 1, 1, &behavior);
+    let mut bench = Bench::of(9, vec![source("s", &[(0, 200.0)], client)]).service("s", 1, 1, &behavior);
     bench.run(SimTime::from_secs(1_000));
     let users = bench.users();
     within(users.succeeded as f64 / users.arrived as f64, 0.249_991_487, 0.006);
@@ -299,7 +174,7 @@ fn t09_queued_work_is_dropped_at_its_deadline() {
 #[test]
 fn t10_an_empty_queue_fills_as_the_kolmogorov_equations_say() {
     let there = |seed| {
-        let mut bench = Bench::new(seed, vec![source("s", &[(0, 90.0)], patient())]).service("s", 1, 1, &behavior(exponential(10)));
+        let mut bench = Bench::of(seed, vec![source("s", &[(0, 90.0)], patient())]).service("s", 1, 1, &behavior(exponential(10)));
         bench.run(at_ms(500));
         bench.users().in_flight
     };
@@ -309,7 +184,7 @@ fn t10_an_empty_queue_fills_as_the_kolmogorov_equations_say() {
 #[test]
 fn t11_an_overload_piles_up_and_drains_as_a_fluid() {
     let behavior = ServiceBehavior { concurrency: Some(2), ..behavior(exponential(10)) };
-    let mut bench = Bench::new(11, vec![source("s", &[(0, 2400.0), (15_000, 1000.0)], patient())]).service("s", 10, 2, &behavior);
+    let mut bench = Bench::of(11, vec![source("s", &[(0, 2400.0), (15_000, 1000.0)], patient())]).service("s", 10, 2, &behavior);
     bench.run(SimTime::from_secs(15));
     near(bench.users().in_flight as f64, 6000.0, 0.06);
     // A request that came `a` seconds into the spike waits a/5: the last 3 s. Who is answered at 17.4 s
@@ -334,7 +209,7 @@ fn t14_a_chain_of_services_is_a_chain_of_queues() {
         ..behavior(Distribution::Constant(SimDuration::ZERO))
     };
     let micros = |micros| behavior(Distribution::Exponential { mean: SimDuration::from_micros(micros) });
-    let mut bench = Bench::new(14, vec![source("entry", &[(0, 50.0)], patient())])
+    let mut bench = Bench::of(14, vec![source("entry", &[(0, 50.0)], patient())])
         .service("entry", 1, 4, &entry)
         .service("a", 1, 1, &micros(10_000))
         .service("b", 1, 1, &micros(14_000))
@@ -351,7 +226,7 @@ fn t15_a_parallel_group_is_as_slow_as_its_slowest_call() {
         ServiceBehavior { concurrency: None, latency_per_request: exponential(10), ..behavior(Distribution::Constant(SimDuration::ZERO)) };
     let fan = ServiceBehavior { calls: vec![vec![call("leaf", patient()); 100]], concurrency: None, ..leaf.clone() };
     let fan = ServiceBehavior { latency_per_request: Distribution::Constant(SimDuration::ZERO), ..fan };
-    let mut bench = Bench::new(15, vec![source("fan", &[(0, 20.0)], patient())]).service("fan", 1, 1, &fan).service("leaf", 1, 1, &leaf);
+    let mut bench = Bench::of(15, vec![source("fan", &[(0, 20.0)], patient())]).service("fan", 1, 1, &fan).service("leaf", 1, 1, &leaf);
     bench.run(SimTime::from_secs(250));
     let (_, histogram) = &bench.flows["users"];
     let leaf_p99 = 10e6 * 4.605_170_186;
@@ -363,7 +238,7 @@ fn t15_a_parallel_group_is_as_slow_as_its_slowest_call() {
 fn t17a_latency_counts_from_the_intended_start() {
     let mut users = source("s", &[(0, 500.0)], patient());
     users.arrivals = Arrivals::Deterministic;
-    let mut bench = Bench::new(17, vec![users]).service("s", 1, 1, &behavior(Distribution::Constant(ms(1))));
+    let mut bench = Bench::of(17, vec![users]).service("s", 1, 1, &behavior(Distribution::Constant(ms(1))));
     for cycle in 0..20 {
         bench.run(at_ms(cycle * 10_000 + 9_000));
         bench.set_cores("s", 0);
@@ -378,7 +253,7 @@ fn t17a_latency_counts_from_the_intended_start() {
 fn t18_independent_failures_are_retried_as_a_geometric_series() {
     let behavior = ServiceBehavior { error_ratio: 0.5, ..behavior(Distribution::Constant(SimDuration::from_micros(10))) };
     let client = Client { max_attempts: 4, ..Client::default() };
-    let mut bench = Bench::new(18, vec![source("s", &[(0, 1000.0), (100_000, 0.0)], client)]).service("s", 1, 1, &behavior);
+    let mut bench = Bench::of(18, vec![source("s", &[(0, 1000.0), (100_000, 0.0)], client)]).service("s", 1, 1, &behavior);
     bench.run(SimTime::from_secs(110));
     let users = bench.users();
     near(users.attempts as f64 / users.arrived as f64, 1.875, 0.01);
@@ -393,7 +268,7 @@ fn t19_three_layers_of_three_attempts_ask_the_leaf_27_times() {
     let three = || Client { max_attempts: 3, ..Client::default() };
     let layer = |to| ServiceBehavior { calls: vec![vec![call(to, three())]], concurrency: Some(1000), ..quick.clone() };
     let leaf = ServiceBehavior { error_ratio: 1.0, ..quick.clone() };
-    let mut bench = Bench::new(19, vec![source("a", &[(0, 50.0), (20_000, 0.0)], three())])
+    let mut bench = Bench::of(19, vec![source("a", &[(0, 50.0), (20_000, 0.0)], three())])
         .service("a", 1, 1, &layer("b"))
         .service("b", 1, 1, &layer("leaf"))
         .service("leaf", 1, 1, &leaf);
@@ -407,7 +282,7 @@ fn t19_three_layers_of_three_attempts_ask_the_leaf_27_times() {
 fn t20_a_retry_budget_bounds_the_load_of_total_failure() {
     let behavior = ServiceBehavior { error_ratio: 1.0, ..behavior(Distribution::Constant(SimDuration::from_micros(10))) };
     let client = Client { max_attempts: 4, retry_budget: Some((0.2, 0.0)), ..Client::default() };
-    let mut bench = Bench::new(20, vec![source("s", &[(0, 1000.0)], client)]).service("s", 1, 1, &behavior);
+    let mut bench = Bench::of(20, vec![source("s", &[(0, 1000.0)], client)]).service("s", 1, 1, &behavior);
     bench.run(SimTime::from_secs(20));
     let delta = bench.delta(SimTime::from_secs(80));
     near(delta.attempts as f64 / 60.0, 1200.0, 0.015);
@@ -417,7 +292,7 @@ fn t20_a_retry_budget_bounds_the_load_of_total_failure() {
 fn t21_retries_on_a_bounded_queue_reach_their_fixed_point() {
     let behavior = ServiceBehavior { concurrency: Some(2), queue_limit: 20, ..behavior(exponential(10)) };
     let client = Client { timeout: ms(5000), max_attempts: 3, ..Client::default() };
-    let mut bench = Bench::new(21, vec![source("s", &[(0, 1400.0)], client)]).service("s", 5, 2, &behavior);
+    let mut bench = Bench::of(21, vec![source("s", &[(0, 1400.0)], client)]).service("s", 5, 2, &behavior);
     bench.run(SimTime::from_secs(10));
     let delta = bench.delta(SimTime::from_secs(110));
     near(delta.attempts as f64 / 100.0, 2929.405, 0.03);
@@ -427,7 +302,7 @@ fn t21_retries_on_a_bounded_queue_reach_their_fixed_point() {
 fn metastable(rate: f64, queue_limit: u32, cut: i64, until: u64) -> (Bench, Option<u64>) {
     let behavior = ServiceBehavior { concurrency: Some(2), queue_limit, ..behavior(exponential(10)) };
     let client = Client { timeout: ms(1000), max_attempts: 3, ..Client::default() };
-    let mut bench = Bench::new(22, vec![source("s", &[(0, rate)], client)]).service("s", 10, 2, &behavior);
+    let mut bench = Bench::of(22, vec![source("s", &[(0, rate)], client)]).service("s", 10, 2, &behavior);
     bench.run(SimTime::from_secs(30));
     bench.set_cores("s", cut);
     bench.run(SimTime::from_secs(50));
@@ -457,7 +332,7 @@ fn t26_a_dead_dependency_takes_the_callers_slots() {
     let timeout = Client { timeout: ms(500), connect_timeout: ms(5000), ..Client::default() };
     let quick = behavior(Distribution::Constant(SimDuration::from_micros(10)));
     let caller = ServiceBehavior { concurrency: Some(32), queue_limit: 10, calls: vec![vec![call("dead", timeout)]], ..quick.clone() };
-    let mut bench = Bench::new(26, vec![source("s", &[(0, 1000.0)], patient())]).service("s", 10, 1, &caller).service("dead", 1, 1, &quick);
+    let mut bench = Bench::of(26, vec![source("s", &[(0, 1000.0)], patient())]).service("s", 10, 1, &caller).service("dead", 1, 1, &quick);
     let dead = bench.pods["dead"][0];
     bench.traffic.process(&TrafficProcess::Silent { pod: dead }, bench.now);
     bench.run(SimTime::from_secs(5));
@@ -469,7 +344,7 @@ fn t26_a_dead_dependency_takes_the_callers_slots() {
 #[test]
 fn t33a_a_silent_endpoint_costs_its_share_squared() {
     let client = Client { max_attempts: 2, ..Client::default() };
-    let mut bench = Bench::new(33, vec![source("s", &[(0, 500.0), (100_000, 0.0)], client)]).service(
+    let mut bench = Bench::of(33, vec![source("s", &[(0, 500.0), (100_000, 0.0)], client)]).service(
         "s",
         10,
         1,
@@ -485,7 +360,7 @@ fn t33a_a_silent_endpoint_costs_its_share_squared() {
 
 #[test]
 fn t33b_a_pod_that_stops_at_once_refuses_until_the_endpoints_say_so() {
-    let mut bench = Bench::new(34, vec![source("s", &[(0, 1000.0)], Client::default())]).service(
+    let mut bench = Bench::of(34, vec![source("s", &[(0, 1000.0)], Client::default())]).service(
         "s",
         10,
         1,
@@ -535,7 +410,7 @@ fn storm(seed: u64) -> Bench {
     let mid =
         ServiceBehavior { cancel_on_timeout: CancelOnTimeout::Queued, calls: vec![vec![call("leaf", client.clone())]], ..front.clone() };
     let leaf = ServiceBehavior { calls: Vec::new(), concurrency: None, ..behavior(exponential(4)) };
-    let mut bench = Bench::new(seed, vec![source("front", &[(0, 100.0), (10_000, 600.0), (20_000, 100.0)], client)])
+    let mut bench = Bench::of(seed, vec![source("front", &[(0, 100.0), (10_000, 600.0), (20_000, 100.0)], client)])
         .service("front", 4, 1, &front)
         .service("mid", 3, 1, &mid)
         .service("leaf", 3, 1, &leaf);
@@ -591,7 +466,7 @@ fn t40_the_same_seed_gives_the_same_records_and_another_others() {
 fn what_happens_in_the_cluster_moves_no_arrival_and_no_demand() {
     let run = |pods| {
         let behavior = behavior(exponential(1));
-        let mut bench = Bench::new(5, vec![source("s", &[(0, 200.0), (10_000, 0.0)], patient())]).service("s", pods, 1, &behavior);
+        let mut bench = Bench::of(5, vec![source("s", &[(0, 200.0), (10_000, 0.0)], patient())]).service("s", pods, 1, &behavior);
         bench.run(SimTime::from_secs(20));
         (bench.users().arrived, bench.cpu_nanos)
     };
@@ -612,6 +487,7 @@ fn plain_queue(
         &source("s", &[(0, rate)], patient()).rate,
         Arrivals::Poisson,
         streams.stream(Purpose::Arrivals, entity("users")),
+        streams.stream(Purpose::Bursts, entity("users")),
     );
     let mut requests = streams.stream(Purpose::CpuDemand, entity("users"));
     let mut free = vec![0u64; workers];
@@ -651,7 +527,7 @@ proptest! {
         let (rate, until) = (load * 100.0 * f64::from(workers), SimTime::from_secs(12));
         let behavior = ServiceBehavior { concurrency: Some(workers), queue_limit, ..behavior(exponential(10)) };
         let client = Client { timeout: ms(timeout_ms), ..Client::default() };
-        let mut bench = Bench::new(seed, vec![source("s", &[(0, rate)], client)]).service("s", 1, i64::from(workers), &behavior);
+        let mut bench = Bench::of(seed, vec![source("s", &[(0, rate)], client)]).service("s", 1, i64::from(workers), &behavior);
         bench.run(until);
         let (counts, latency) = plain_queue(seed, rate, workers as usize, queue_limit as usize, ms(timeout_ms), until);
         prop_assert_eq!(bench.users(), counts);
@@ -663,7 +539,7 @@ proptest! {
 #[test]
 fn a_window_of_no_length_repeats_no_levels() {
     let slow = behavior(Distribution::Constant(ms(10_000)));
-    let mut bench = Bench::new(13, vec![source("s", &[(0, 50.0), (1_000, 0.0)], patient())]).service("s", 1, 1, &slow);
+    let mut bench = Bench::of(13, vec![source("s", &[(0, 50.0), (1_000, 0.0)], patient())]).service("s", 1, 1, &slow);
     bench.run(SimTime::from_secs(5));
     assert!(bench.users().in_flight > 0);
     let mut records = Vec::new();
@@ -681,6 +557,7 @@ fn started(pod: u64, node: &str, node_cpu_millis: i64, weight: i64, behavior: Se
         cpu_limit_millis: None,
         cpu_request_millis: weight,
         node_cpu_millis,
+        memory_limit_bytes: None,
         probe_timeout: Some(ms(1000)),
     }
 }
@@ -688,7 +565,7 @@ fn started(pod: u64, node: &str, node_cpu_millis: i64, weight: i64, behavior: Se
 #[test]
 fn pods_of_a_full_node_get_cpu_by_their_requests() {
     // Both always busy on one core: 1 to 3.
-    let mut bench = Bench::new(6, vec![source("s", &[(0, 1000.0)], patient())]);
+    let mut bench = Bench::of(6, vec![source("s", &[(0, 1000.0)], patient())]);
     let busy = behavior(Distribution::Constant(ms(100)));
     for (pod, weight) in [(1, 100), (2, 300)] {
         bench.start(started(pod, "n", 1000, weight, busy.clone()));
@@ -705,7 +582,7 @@ fn pods_of_a_full_node_get_cpu_by_their_requests() {
 
 #[test]
 fn a_saturated_pod_signals_stress_once_and_relief_when_it_is_over() {
-    let mut bench = Bench::new(7, vec![source("s", &[(0, 50.0), (5_000, 300.0), (8_000, 10.0)], patient())]);
+    let mut bench = Bench::of(7, vec![source("s", &[(0, 50.0), (5_000, 300.0), (8_000, 10.0)], patient())]);
     bench.start(started(1, "n", 1000, 100, behavior(Distribution::Constant(ms(5)))));
     bench.pods.insert("s", vec![Uid(1)]);
     bench.list("s");
@@ -724,7 +601,7 @@ fn slots_held_by_stuck_calls_signal_stress_although_the_cpu_is_idle() {
         calls: vec![vec![call("dead", Client { connect_timeout: ms(5000), ..Client::default() })]],
         ..quick
     };
-    let mut bench = Bench::new(8, vec![source("s", &[(0, 100.0), (200, 0.0)], patient())]);
+    let mut bench = Bench::of(8, vec![source("s", &[(0, 100.0), (200, 0.0)], patient())]);
     bench.start(started(1, "n", 1000, 100, caller.clone()));
     bench.start(ProcessStarted { services: vec![key("dead")], probe_timeout: None, ..started(2, "m", 1000, 100, caller) });
     bench.pods.insert("s", vec![Uid(1)]);
@@ -754,7 +631,7 @@ fn work_in_a_stopped_process_fails_at_once_and_in_a_silent_one_at_its_deadline()
         let client = Client { timeout: ms(3000), ..Client::default() };
         let mut users = source("s", &[(0, 1.0), (1_000, 0.0)], client);
         users.arrivals = Arrivals::Deterministic;
-        let mut bench = Bench::new(9, vec![users]).service("s", 1, 1, &behavior(Distribution::Constant(ms(2000))));
+        let mut bench = Bench::of(9, vec![users]).service("s", 1, 1, &behavior(Distribution::Constant(ms(2000))));
         bench.run(at_ms(1500));
         let pod = bench.pods["s"][0];
         let change = if silent { TrafficProcess::Silent { pod } } else { TrafficProcess::Stopped { pod } };
@@ -771,7 +648,7 @@ fn work_in_a_stopped_process_fails_at_once_and_in_a_silent_one_at_its_deadline()
 #[test]
 fn draining_pods_are_used_only_when_none_is_ready_and_nobody_means_refused() {
     let quick = behavior(Distribution::Constant(SimDuration::from_micros(10)));
-    let mut bench = Bench::new(10, vec![source("s", &[(0, 100.0)], Client::default())]).service("s", 2, 1, &quick);
+    let mut bench = Bench::of(10, vec![source("s", &[(0, 100.0)], Client::default())]).service("s", 2, 1, &quick);
     let list = |bench: &mut Bench, ready: [bool; 2]| {
         let pods = [Uid(1), Uid(2)].into_iter().zip(ready);
         let targets: Vec<_> = pods.map(|(pod, ready)| EndpointTarget { pod, ready, draining: !ready }).collect();
@@ -791,7 +668,7 @@ fn draining_pods_are_used_only_when_none_is_ready_and_nobody_means_refused() {
 
 #[test]
 fn a_full_queue_signals_stress_even_when_nobody_may_wait() {
-    let mut bench = Bench::new(12, vec![source("s", &[(0, 50.0), (1_000, 0.0)], Client::default())]);
+    let mut bench = Bench::of(12, vec![source("s", &[(0, 50.0), (1_000, 0.0)], Client::default())]);
     let crowded = ServiceBehavior { concurrency: Some(2), queue_limit: 0, ..behavior(Distribution::Constant(ms(50))) };
     bench.start(started(1, "n", 2000, 100, crowded));
     bench.pods.insert("s", vec![Uid(1)]);
@@ -804,14 +681,14 @@ fn a_full_queue_signals_stress_even_when_nobody_may_wait() {
 
 #[test]
 fn what_is_kept_per_request_and_per_pod_is_small() {
-    assert!(size_of::<super::Call>() <= 40 && size_of::<super::Job>() <= 48);
-    assert!(size_of::<super::Station>() <= 400, "{}", size_of::<super::Station>());
+    assert!(size_of::<super::Call>() <= 48 && size_of::<super::Job>() <= 48);
+    assert!(size_of::<super::Station>() <= 480, "{}", size_of::<super::Station>());
 }
 
 #[test]
 fn places_of_removed_pods_are_given_back() {
     let quick = behavior(Distribution::Constant(SimDuration::from_micros(10)));
-    let mut bench = Bench::new(11, vec![source("s", &[(0, 100.0)], Client::default())]).service("s", 2, 1, &quick);
+    let mut bench = Bench::of(11, vec![source("s", &[(0, 100.0)], Client::default())]).service("s", 2, 1, &quick);
     bench.run(SimTime::from_secs(5));
     bench.traffic.process(&TrafficProcess::Removed { pod: Uid(1) }, bench.now);
     bench.run(SimTime::from_secs(10));
@@ -833,7 +710,7 @@ fn flash_crowd(packed: bool, seconds: u64) -> Bench {
         ..behavior(exponential(2))
     };
     let back = ServiceBehavior { calls: Vec::new(), latency_per_request: exponential(5), ..front.clone() };
-    let mut bench = Bench::new(1, vec![source("front", &[(0, 12_000.0)], client)]);
+    let mut bench = Bench::of(1, vec![source("front", &[(0, 12_000.0)], client)]);
     let mut number = 0;
     for (name, count, behavior) in [("front", 20, &front), ("cart", 20, &back), ("stock", 10, &back)] {
         for _ in 0..count {

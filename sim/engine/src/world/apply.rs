@@ -106,7 +106,13 @@ impl World {
                 });
                 exists
             }
-            Write::CreateNode(node) => self.create_node(*node, 0.0),
+            Write::CreateNode(mut node) => {
+                // Admission plugin TaintNodesByCondition: nothing comes until the node controller has seen it Ready.
+                if !node.spec.taints.iter().any(|taint| &*taint.key == NOT_READY) {
+                    node.spec.taints.push(Taint::new(NOT_READY, TaintEffect::NoSchedule));
+                }
+                self.create_node(*node, 0.0)
+            }
             Write::PatchNode { node, add, remove, unschedulable } => {
                 let now = self.now;
                 self.change_node(node, |node| patch_node(node, &add, &remove, unschedulable, now))
@@ -455,15 +461,20 @@ impl World {
         if self.store.nodes.get(id).is_none() {
             return false;
         }
+        let mut cordon_changes = false;
         let changed = self.store.update_node(id, |node| {
             let before = node.spec.clone();
             change(node);
             let changes = before != node.spec;
+            cordon_changes = before.unschedulable != node.spec.unschedulable;
             node.meta.generation += u64::from(changes);
             changes
         });
         if let (true, Some(node)) = (changed, self.store.nodes.get(id)) {
             self.records.push(taints_record(node));
+            if cordon_changes {
+                self.records.push(schedulable_event(node));
+            }
         }
         true
     }
@@ -640,6 +651,20 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
         }
     }
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
+}
+
+/// The kubelet tells of a cordon when it posts its status next; here at once.
+/// Upstream: pkg/kubelet/kubelet_node_status.go (recordNodeSchedulableEvent).
+fn schedulable_event(node: &Node) -> Record {
+    let reason = if node.spec.unschedulable { "NodeNotSchedulable" } else { "NodeSchedulable" };
+    let name = &node.meta.name;
+    Record::Event {
+        kind: "Normal".into(),
+        reason: reason.into(),
+        object: format!("Node/{name}").into(),
+        message: format!("Node {name} status is now: {reason}").into(),
+        source: Component::Kubelet.name().into(),
+    }
 }
 
 /// `key:effect` or `key=value:effect`.

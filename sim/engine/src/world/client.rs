@@ -87,6 +87,7 @@ const CONTROLLERS: &[Component] = &[
     Component::CronJob,
     Component::TtlAfterFinished,
     Component::ResourceQuota,
+    Component::Disruption,
     Component::Namespace,
 ];
 

@@ -479,6 +479,7 @@ impl World {
                 match signal {
                     Signal::Stressed(pod) => self.kubelets.stressed(pod, view!(self), &mut out),
                     Signal::Relieved(pod) => self.kubelets.relieved(pod, view!(self), &mut out),
+                    Signal::OutOfMemory(pod) => self.out_of_memory(pod, &mut out),
                     Signal::ProbeAnswered { pod, container, kind, ok } => {
                         self.kubelets.probe_answered(pod, container, kind, ok, view!(self), &mut out);
                     }
@@ -490,6 +491,13 @@ impl World {
         }
         self.signals = signals;
         heard
+    }
+
+    /// The kernel kills a process at its memory limit.
+    fn out_of_memory(&mut self, pod: api::Uid, out: &mut Effects) {
+        if let Some((id, _)) = self.store.pod_by_uid(pod) {
+            self.kubelets.kill_container(id, None, 137, "OOMKilled", view!(self), out);
+        }
     }
 
     /// metrics-server scrapes the kubelets.

@@ -55,6 +55,7 @@ impl World {
         let limits = pod.spec.aggregate(false, |container| container.limits.clone());
         // Without a limit on every container the pod may use what the node has.
         let is_limited = pod.spec.containers.iter().all(|container| container.limits.contains_key(&api::ResourceName::Cpu));
+        let has_memory_limit = pod.spec.containers.iter().all(|container| container.limits.contains_key(&api::ResourceName::Memory));
         let services = self.services_of(pod);
         let caller = services.first().map_or_else(|| workload_of(pod, &self.store), |service| service.to_string().into());
         Some(TrafficProcess::Started(Box::new(ProcessStarted {
@@ -66,6 +67,7 @@ impl World {
             cpu_limit_millis: is_limited.then_some(limits.cpu_millis),
             cpu_request_millis: pod.spec.requests().cpu_millis,
             node_cpu_millis: Resources::from_list(&node.status.allocatable).cpu_millis,
+            memory_limit_bytes: has_memory_limit.then_some(limits.memory_bytes),
             probe_timeout: shortest_timeout(pod),
         })))
     }

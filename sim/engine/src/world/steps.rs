@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet, StatefulSet, Str,
-    Taint,
+    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet,
+    StatefulSet, Str, Taint,
 };
 use trace::Record;
 

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoint,
-    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
-    StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
+    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota,
+    SimDuration, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
@@ -55,6 +55,10 @@ impl Tap {
             Change::Object(Kind::ResourceQuota, number) => {
                 self.see(store.resource_quotas.get(Id::new(*number)).map(resource_quota), records);
             }
+            Change::Object(Kind::PodDisruptionBudget, number) => {
+                self.see(store.pdbs.get(Id::new(*number)).map(disruption_budget), records);
+            }
+            Change::ObjectDeleted(AnyObject::PodDisruptionBudget(gone)) => self.gone("PDB", &gone.meta, records),
             Change::ObjectDeleted(AnyObject::ResourceQuota(gone)) => self.gone("ResourceQuota", &gone.meta, records),
             Change::Object(Kind::StatefulSet, number) => {
                 self.see(store.stateful_sets.get(Id::new(*number)).map(stateful_set), records);
@@ -96,8 +100,11 @@ impl Tap {
         let Some(told) = self.told.remove(&(kind, key)) else { return };
         // The last deletion of a pod takes its grace away before the object goes.
         // Upstream: apiserver/pkg/registry/rest/delete.go (BeforeDelete).
-        if told.get("deletionGraceSeconds").is_some_and(|grace| *grace != 0) {
-            let set = Facts::from_iter([("deletionGraceSeconds".to_owned(), json!(0))]);
+        if kind == "Pod" && told.get("deletionGraceSeconds").is_none_or(|grace| *grace != 0) {
+            let mut set = Facts::from_iter([("deletionGraceSeconds".to_owned(), json!(0))]);
+            if !told.contains_key("deleting") {
+                set.insert("deleting".to_owned(), json!(true));
+            }
             records.push(Record::Watch { kind: kind.into(), name: name.clone(), ev: "MODIFIED".into(), set });
         }
         records.push(Record::Watch { kind: kind.into(), name, ev: "DELETED".into(), set: Facts::new() });
@@ -115,19 +122,24 @@ struct Projected {
     facts: Facts,
 }
 
-/// Facts with an absent, empty or false value are not there.
+/// Facts with an absent or empty value are not there.
 fn project<const N: usize>(kind: &'static str, meta: &ObjectMeta, facts: [(&str, Value); N]) -> Projected {
     let is_there = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
+        Value::Null => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
         _ => true,
     };
     let owner = meta.controller().map_or(Value::Null, |owner| json!(format!("{}/{}", owner.kind, owner.name)));
-    let common = [("owner", owner), ("deleting", json!(meta.is_deleting())), ("finalizers", json!(meta.finalizers))];
+    let common = [("owner", owner), ("deleting", flag(meta.is_deleting())), ("finalizers", json!(meta.finalizers))];
     let facts = common.into_iter().chain(facts).filter(|(_, value)| is_there(value));
     Projected { kind, key: meta.key(), facts: facts.map(|(fact, value)| (fact.to_owned(), value)).collect() }
+}
+
+/// True, or nothing.
+fn flag(is: bool) -> Value {
+    if is { json!(true) } else { Value::Null }
 }
 
 /// `Status` or `Status:Reason`.
@@ -229,7 +241,7 @@ fn node(node: &Node) -> Projected {
         [
             ("conditions", Value::Object(conditions)),
             ("taints", json!(taints)),
-            ("unschedulable", json!(node.spec.unschedulable)),
+            ("unschedulable", flag(node.spec.unschedulable)),
             ("labels", Value::Object(labels)),
         ],
     )
@@ -349,16 +361,19 @@ fn daemon_set(set: &DaemonSet) -> Projected {
 fn job(job: &Job) -> Projected {
     let status = &job.status;
     let some = |count: i32| (count > 0).then_some(count);
-    let conditions: Facts =
-        status.conditions.iter().map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason))).collect();
+    let conditions: Facts = status
+        .conditions
+        .iter()
+        .map(|condition| (condition.kind.as_str().to_owned(), status_text(condition.status, &condition.reason)))
+        .collect();
     let uids = |uids: &[Uid]| json!(uids.iter().map(Uid::to_string).collect::<Vec<_>>());
     let uncounted = [("succeeded", &status.uncounted.succeeded), ("failed", &status.uncounted.failed)];
-    let uncounted: Facts = uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
-    project(
+    let uncounted: Facts =
+        uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
+    let mut projected = project(
         "Job",
         &job.meta,
         [
-            ("suspend", json!(job.spec.suspend)),
             ("conditions", Value::Object(conditions)),
             ("uncounted", Value::Object(uncounted)),
             ("startTime", json!(status.start_time.map(SimTime::as_secs))),
@@ -376,7 +391,9 @@ fn job(job: &Job) -> Projected {
                 }),
             ),
         ],
-    )
+    );
+    projected.facts.insert("suspend".to_owned(), json!(job.spec.suspend)); // Told when false, too.
+    projected
 }
 
 fn cron_job(cron_job: &CronJob) -> Projected {
@@ -398,7 +415,7 @@ fn controller_revision(revision: &ControllerRevision) -> Projected {
 }
 
 fn service(service: &api::Service) -> Projected {
-    project("Service", &service.meta, [("clusterIP", json!(!service.headless))])
+    project("Service", &service.meta, [("clusterIP", flag(!service.headless))])
 }
 
 fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {
@@ -424,6 +441,21 @@ fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
 fn autoscaler_conditions(hpa: &HorizontalPodAutoscaler) -> Value {
     let named = ["AbleToScale", "ScalingActive", "ScalingLimited"].into_iter().zip(hpa.conditions);
     Value::Object(named.filter_map(|(name, told)| told.map(|(status, reason)| (name.to_owned(), status_text(status, reason)))).collect())
+}
+
+fn disruption_budget(budget: &PodDisruptionBudget) -> Projected {
+    let counts = json!({
+        "currentHealthy": budget.current_healthy,
+        "desiredHealthy": budget.desired_healthy,
+        "disruptionsAllowed": budget.disruptions_allowed,
+        "expectedPods": budget.expected_pods,
+    });
+    let allowed = budget.disruption_allowed.map(|reason| {
+        let status = if reason == "SufficientPods" { ConditionStatus::True } else { ConditionStatus::False };
+        json!({ "DisruptionAllowed": status_text(status, reason) })
+    });
+    let disrupted: Vec<&Str> = budget.disrupted_pods.keys().collect();
+    project("PDB", &budget.meta, [("status", counts), ("conditions", json!(allowed)), ("disruptedPods", json!(disrupted))])
 }
 
 fn resource_quota(quota: &ResourceQuota) -> Projected {

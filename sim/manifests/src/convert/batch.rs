@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::{
-    CompletionMode, ConcurrencyPolicy, ConditionStatus, CronJob, CronJobStatus, Job, JobSpec, JobStatus, ObjectMeta, PodFailurePolicyAction,
-    PodFailurePolicyRequirement, PodFailurePolicyRule, PodReplacementPolicy, RestartPolicy, Schedule, SuccessPolicyRule,
+    CompletionMode, ConcurrencyPolicy, ConditionStatus, CronJob, CronJobStatus, Job, JobSpec, JobStatus, ObjectMeta,
+    PodFailurePolicyAction, PodFailurePolicyRequirement, PodFailurePolicyRule, PodReplacementPolicy, RestartPolicy, Schedule,
+    SuccessPolicyRule,
 };
 use k8s_openapi::api::batch::v1 as batch;
 
@@ -161,8 +162,7 @@ pub(crate) fn cron_job(cx: &mut Cx<'_>, from: &batch::CronJob, classes: &Classes
     let root = Step::Root;
     let at = root.key("spec");
     schedule(cx, &from.spec, &at);
-    let policies =
-        &[("Allow", ConcurrencyPolicy::Allow), ("Forbid", ConcurrencyPolicy::Forbid), ("Replace", ConcurrencyPolicy::Replace)];
+    let policies = &[("Allow", ConcurrencyPolicy::Allow), ("Forbid", ConcurrencyPolicy::Forbid), ("Replace", ConcurrencyPolicy::Replace)];
     let concurrency = from.spec.concurrency_policy.as_deref().and_then(|word| cx.word(word, policies, &at.key("concurrencyPolicy")));
     let template_at = at.key("jobTemplate");
     let job_spec = match &from.spec.job_template.spec {
@@ -209,6 +209,12 @@ fn schedule(cx: &mut Cx<'_>, from: &batch::CronJobSpec, at: &Step<'_>) {
         && (zone.eq_ignore_ascii_case("local") || jiff::tz::TimeZone::get(zone).is_err())
     {
         let label = "no zone of the time zone database";
-        cx.error_with_help("WT0118", format!("`{zone}` is no time zone"), label, "such as `Europe/Berlin` or `Etc/UTC`", &at.key("timeZone"));
+        cx.error_with_help(
+            "WT0118",
+            format!("`{zone}` is no time zone"),
+            label,
+            "such as `Europe/Berlin` or `Etc/UTC`",
+            &at.key("timeZone"),
+        );
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use api::{
-    ClaimRetentionPolicy, ConditionStatus, DaemonSet, DaemonSetStatus, DaemonSetUpdateStrategy, Deployment, DeploymentStatus, DeploymentStrategy, IntOrPercent, LabelSelector, OtherWorkload,
-    PersistentVolumeClaim, PodManagementPolicy, PodTemplate, ReplicaSet, ReplicaSetStatus, RestartPolicy, StatefulSet, StatefulSetStatus,
-    StatefulSetUpdateStrategy, WorkloadCondition,
+    ClaimRetentionPolicy, ConditionStatus, DaemonSet, DaemonSetStatus, DaemonSetUpdateStrategy, Deployment, DeploymentStatus,
+    DeploymentStrategy, IntOrPercent, LabelSelector, OtherWorkload, PersistentVolumeClaim, PodManagementPolicy, PodTemplate, ReplicaSet,
+    ReplicaSetStatus, RestartPolicy, StatefulSet, StatefulSetStatus, StatefulSetUpdateStrategy, WorkloadCondition,
 };
 use k8s_openapi::api::{apps::v1 as apps, core::v1 as core};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as raw_meta;

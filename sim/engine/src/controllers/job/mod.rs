@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, Job, JobCondition, JobConditionType, JobStatus, Kind, Labels, ObjectMeta, Pod, PodPhase,
-    PodReplacementPolicy, PodStatus, RestartPolicy, SimDuration, SimTime, Str, Uid,
+    ConditionStatus, Job, JobCondition, JobConditionType, JobStatus, Kind, Labels, ObjectMeta, Pod, PodPhase, PodReplacementPolicy,
+    PodStatus, RestartPolicy, SimDuration, SimTime, Str, Uid,
 };
 use trace::Record;
 
@@ -108,7 +108,6 @@ pub(crate) fn sync(key: Key, view: &View<'_>, out: &mut Effects) {
         Sync::new(job, view).run(out);
     }
 }
-
 
 /// One sync of one Job.
 struct Sync<'a> {
@@ -322,9 +321,7 @@ impl<'a> Sync<'a> {
             if is_over || active.has(index) {
                 continue;
             }
-            let is_later = |other: &Pod| {
-                failures_of(other) <= failures_of(pod) && backoff::finished_at(pod) >= backoff::finished_at(other)
-            };
+            let is_later = |other: &Pod| failures_of(other) <= failures_of(pod) && backoff::finished_at(pod) >= backoff::finished_at(other);
             if delayed.get(&index).is_none_or(|other| is_later(other)) {
                 delayed.insert(index, pod);
             }
@@ -468,7 +465,12 @@ impl<'a> Sync<'a> {
     fn labels(&self) -> Labels {
         let mut labels = (*self.job.spec.template.labels).clone();
         let (uid, name): (Str, Str) = (self.job.meta.uid.to_string().into(), self.job.meta.name.clone());
-        let own = [("batch.kubernetes.io/controller-uid", &uid), ("batch.kubernetes.io/job-name", &name), ("controller-uid", &uid), ("job-name", &name)];
+        let own = [
+            ("batch.kubernetes.io/controller-uid", &uid),
+            ("batch.kubernetes.io/job-name", &name),
+            ("controller-uid", &uid),
+            ("job-name", &name),
+        ];
         for (key, value) in own {
             labels.insert(key.into(), value.clone());
         }
@@ -618,13 +620,15 @@ impl<'a> Sync<'a> {
         if self.job.meta.is_deleting() || self.finished.is_some() || pod.status.phase == PodPhase::Succeeded {
             return true;
         }
-        let is_delayed = || completion_index(pod).and_then(|index| self.delayed.get(&index)).is_some_and(|last| last.meta.uid == pod.meta.uid);
+        let is_delayed =
+            || completion_index(pod).and_then(|index| self.delayed.get(&index)).is_some_and(|last| last.meta.uid == pod.meta.uid);
         failed && !(self.job.spec.backoff_limit_per_index.is_some() && is_delayed())
     }
 
     /// Whether what is known of the indexes has changed.
     fn write_indexes(&mut self, done: &[(PodId, &Pod)]) -> bool {
-        let succeeded = done.iter().filter(|(_, pod)| pod.status.phase == PodPhase::Succeeded).filter_map(|(_, pod)| self.index(pod)).collect();
+        let succeeded =
+            done.iter().filter(|(_, pod)| pod.status.phase == PodPhase::Succeeded).filter_map(|(_, pod)| self.index(pod)).collect();
         let succeeded = self.succeeded_indexes.with(&succeeded);
         let (completed, failed): (Str, Option<Str>) =
             (succeeded.to_string().into(), self.failed_indexes.as_ref().map(|failed| failed.to_string().into()));

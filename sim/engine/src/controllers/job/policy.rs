@@ -48,7 +48,8 @@ fn matches(requirement: &PodFailurePolicyRequirement, pod: &Pod) -> Option<Strin
             })
         }
         PodFailurePolicyRequirement::PodConditions(patterns) => {
-            let found = conditions(pod).into_iter().find(|(kind, status)| patterns.iter().any(|(key, wanted)| **key == **kind && wanted == status));
+            let found =
+                conditions(pod).into_iter().find(|(kind, status)| patterns.iter().any(|(key, wanted)| **key == **kind && wanted == status));
             found.map(|(kind, _)| format!("Pod {name} has condition {kind}"))
         }
     }
@@ -113,7 +114,10 @@ mod tests {
         let codes = |is_in, values: &[i32]| PodFailurePolicyRequirement::ExitCodes { container: None, is_in, values: values.to_vec() };
         let rule = |action, requirement| PodFailurePolicyRule { action, requirement };
         let job = job(vec![
-            rule(PodFailurePolicyAction::Ignore, PodFailurePolicyRequirement::PodConditions(vec![("DisruptionTarget".into(), ConditionStatus::True)])),
+            rule(
+                PodFailurePolicyAction::Ignore,
+                PodFailurePolicyRequirement::PodConditions(vec![("DisruptionTarget".into(), ConditionStatus::True)]),
+            ),
             rule(PodFailurePolicyAction::FailJob, codes(true, &[42])),
             rule(PodFailurePolicyAction::FailIndex, codes(false, &[1, 2])),
         ]);

@@ -47,8 +47,12 @@ fn agent(change: impl FnOnce(&mut DaemonSet)) -> DaemonSet {
 }
 
 fn agents(duration_s: u64, nodes: u32, steps: Vec<Step>, change: impl FnOnce(&mut DaemonSet)) -> Run {
-    let mut spec =
-        WorldSpec { duration: SimDuration::from_secs(duration_s), node_pools: vec![pool("node", nodes, 4000)], steps, ..WorldSpec::default() };
+    let mut spec = WorldSpec {
+        duration: SimDuration::from_secs(duration_s),
+        node_pools: vec![pool("node", nodes, 4000)],
+        steps,
+        ..WorldSpec::default()
+    };
     spec.objects.daemon_sets = vec![agent(change)];
     let mut world = World::new(Arc::new(spec), Box::new(ByName), 1);
     let mut sink = MemorySink::default();
@@ -70,7 +74,8 @@ impl Run {
     }
     /// Nodes of the pods that are there.
     fn places(&self) -> Vec<String> {
-        let mut places: Vec<String> = self.world.store.pods.iter().filter_map(|(_, pod)| Some(pod.node_name.as_ref()?.to_string())).collect();
+        let mut places: Vec<String> =
+            self.world.store.pods.iter().filter_map(|(_, pod)| Some(pod.node_name.as_ref()?.to_string())).collect();
         places.sort();
         places
     }
@@ -117,11 +122,19 @@ fn a_no_schedule_taint_leaves_daemon_pods_alone_and_no_execute_does_not() {
         step(91, tainted("node-1", TaintEffect::NoSchedule, false)),
     ];
     let run = agents(120, 3, steps, |_| {});
-    let deleted: Vec<u64> =
-        run.events_of("DaemonSet/default/agent").into_iter().filter(|(_, text)| text.starts_with("SuccessfulDelete")).map(|(at, _)| at).collect();
+    let deleted: Vec<u64> = run
+        .events_of("DaemonSet/default/agent")
+        .into_iter()
+        .filter(|(_, text)| text.starts_with("SuccessfulDelete"))
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(deleted, [60]);
-    let made: Vec<u64> =
-        run.events_of("DaemonSet/default/agent").into_iter().filter(|(_, text)| text.starts_with("SuccessfulCreate")).map(|(at, _)| at).collect();
+    let made: Vec<u64> = run
+        .events_of("DaemonSet/default/agent")
+        .into_iter()
+        .filter(|(_, text)| text.starts_with("SuccessfulCreate"))
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(made, [0, 0, 0, 91]);
     assert!(run.agent_counts().contains(&[2, 2, 2, 2, 2]));
     assert_eq!(run.places().len(), 3);

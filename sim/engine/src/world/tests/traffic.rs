@@ -1,9 +1,7 @@
 //! Requests and the cluster: who is asked, who answers, and what the autoscaler makes of it.
 
 use super::*;
-use crate::spec::{
-    Arrivals, Behavior, CancelOnTimeout, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source,
-};
+use crate::spec::{Arrivals, Behavior, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source};
 use api::{MetricSource, MetricSpec, MetricTarget};
 
 /// The small cluster with a Service in front, each request taking 10 ms of cpu, and so many requests per second.
@@ -18,12 +16,9 @@ fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
         ready_after: Some(Distribution::Constant(SimDuration::from_secs(2))),
         service: Some(ServiceBehavior {
             cpu_per_request: Distribution::Constant(SimDuration::from_millis(10)),
-            latency_per_request: Distribution::Constant(SimDuration::ZERO),
             concurrency: Some(64),
             queue_limit: 256,
-            error_ratio: 0.0,
-            cancel_on_timeout: CancelOnTimeout::None,
-            calls: Vec::new(),
+            ..ServiceBehavior::default()
         }),
         ..Behavior::default()
     });
@@ -33,6 +28,7 @@ fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
         to: key("web"),
         rate: rates.iter().map(point).collect(),
         arrivals: Arrivals::Poisson,
+        users: None,
         client: Client { timeout: SimDuration::from_secs(2), ..Client::default() },
     });
     spec
