@@ -370,6 +370,13 @@ fn taint(text: &str) -> Option<Taint> {
     Some(Taint { key: key.into(), value: value.into(), effect, time_added: None })
 }
 
+/// The nodes that steps of the script name.
+pub(crate) fn struck(recording: &Recording) -> BTreeSet<String> {
+    let steps = recording.steps();
+    let named = steps.iter().flat_map(|step| [step.text("node").to_owned()].into_iter().chain(range(step.text("nodes"))));
+    named.filter(|name| !name.is_empty()).collect()
+}
+
 /// `la1..la40`.
 fn range(text: &str) -> Vec<String> {
     let Some((first, last)) = text.split_once("..") else { return vec![text.to_owned()] };

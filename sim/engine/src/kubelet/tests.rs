@@ -980,3 +980,39 @@ fn a_node_without_any_memory_left_kills_at_once() {
     let log = bench.until(6).log();
     assert!(log.contains("Running [OOMKilled(137)]"), "faster than the eviction manager looks: {log}");
 }
+
+#[test]
+fn a_container_restarts_by_its_own_policy_and_rules_before_the_pods() {
+    use RestartPolicy::{Always, Never};
+    let rule = |exit_code| api::ContainerRestartRule { matches_listed: true, exit_codes: vec![exit_code], restarts_all: false };
+    for (pod, own, rules, last) in [
+        (Never, Some(Always), vec![], "Running [running+1] ready"),
+        (Always, Some(Never), vec![], "Failed [Error(3)]"),
+        (Never, Some(Never), vec![rule(3)], "Running [running+1] ready"),
+        (Never, Some(Never), vec![rule(4)], "Failed [Error(3)]"),
+        (Never, None, vec![rule(3)], "Failed [Error(3)]"),
+    ] {
+        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 3, times: Some(1) });
+        let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+        bench.pod("a", PodSpec { restart_policy: pod, ..spec(Container { restart_policy: own, restart_rules: rules, ..app() }) });
+        let log = bench.until(10).log();
+        assert!(log.ends_with(last), "{pod:?} {own:?}:\n{log}");
+    }
+}
+
+#[test]
+fn a_rule_can_restart_all_containers_in_place() {
+    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 42, times: Some(1) });
+    let mut bench = Bench::new(Behavior { container: Some("worker".into()), crash, ..Behavior::default() });
+    let all = api::ContainerRestartRule { matches_listed: true, exit_codes: vec![42], restarts_all: true };
+    let worker = Container { name: "worker".into(), restart_policy: Some(RestartPolicy::Never), restart_rules: vec![all], ..app() };
+    let init = Container { name: "init".into(), ..app() };
+    let pod = PodSpec { init_containers: vec![init], containers: vec![app(), worker], ..PodSpec::default() };
+    bench.pod("a", PodSpec { restart_policy: RestartPolicy::Never, ..pod });
+    bench.until(5).log();
+    let log = bench.until(30).log();
+    let words: Vec<&str> = log.lines().filter(|line| line.contains('[')).map(|line| line.split_once(' ').expect("a time").1).collect();
+    assert_eq!(words.last(), Some(&"Running [Completed(0)+1 running+1 running+1] ready"), "{log}");
+    assert!(words.iter().any(|line| line.contains("RestartingAllContainers+1")), "{log}");
+    assert!(bench.calendar.is_empty());
+}

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use api::{Kind, ObjectKey};
-use port::{ClusterEvent, Scheduler};
+use api::Kind;
+use port::{Changed, ClusterEvent, Scheduler};
 
 use super::Scheduling;
 use crate::controllers::View;
@@ -12,15 +12,26 @@ use crate::effects::Effects;
 use crate::objects::AnyObject;
 use crate::store::{Id, StatefulSetId};
 
-/// Copies one object of the store into the snapshot; gives its key.
+/// Copies one object of the store into the snapshot; gives what it was there and what it is.
 macro_rules! keep {
     ($self:ident, $view:ident, $number:ident, $table:ident, $map:ident, $key:expr) => {{
-        let object = $view.store.$table.get(Id::new($number));
-        object.map(|object| {
-            $self.snapshot.objects_mut().$map.insert($key(&object.meta), Arc::new(object.clone()));
-            object.meta.key()
+        $view.store.$table.get(Id::new($number)).map(|object| {
+            let after = Arc::new(object.clone());
+            let before = $self.snapshot.objects_mut().$map.insert($key(&after.meta), after.clone());
+            (before, after)
         })
     }};
+}
+
+/// The same, and tells the pods that wait for such objects.
+macro_rules! keep_and_wake {
+    ($self:ident, $view:ident, $scheduler:ident, $number:ident, $table:ident, $map:ident, $key:expr, $event:ident, |$kept:ident| $then:expr) => {
+        if let Some((before, $kept)) = keep!($self, $view, $number, $table, $map, $key) {
+            $then;
+            let event = ClusterEvent::$event(Changed { before: before.as_deref(), after: &$kept });
+            $self.wake(&event, $scheduler, $view, |_| true);
+        }
+    };
 }
 
 impl Scheduling {
@@ -28,31 +39,46 @@ impl Scheduling {
     pub(super) fn object_changed(&mut self, kind: Kind, number: u32, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
         let name = |meta: &api::ObjectMeta| meta.name.clone();
         let key = |meta: &api::ObjectMeta| meta.key();
-        let changed = match kind {
-            Kind::Namespace => {
-                let _ = keep!(self, view, number, namespaces, namespaces, name);
-                return;
+        match kind {
+            Kind::Namespace => drop(keep!(self, view, number, namespaces, namespaces, name)),
+            Kind::PodDisruptionBudget => drop(keep!(self, view, number, pdbs, pod_disruption_budgets, key)),
+            Kind::StatefulSet => self.stateful_set_changed(Id::new(number), view),
+            Kind::PersistentVolume => {
+                keep_and_wake!(self, view, scheduler, number, persistent_volumes, persistent_volumes, name, PersistentVolume, |_kept| self
+                    .take_again(view));
             }
-            Kind::PodDisruptionBudget => {
-                let _ = keep!(self, view, number, pdbs, pod_disruption_budgets, key);
-                return;
+            Kind::PersistentVolumeClaim => {
+                keep_and_wake!(
+                    self,
+                    view,
+                    scheduler,
+                    number,
+                    persistent_volume_claims,
+                    persistent_volume_claims,
+                    key,
+                    PersistentVolumeClaim,
+                    |kept| self.claim_changed(&kept.meta.key(), view, out)
+                );
             }
-            Kind::StatefulSet => return self.stateful_set_changed(Id::new(number), view),
-            Kind::PersistentVolume => keep!(self, view, number, persistent_volumes, persistent_volumes, name),
-            Kind::PersistentVolumeClaim => keep!(self, view, number, persistent_volume_claims, persistent_volume_claims, key),
-            Kind::StorageClass => keep!(self, view, number, storage_classes, storage_classes, name),
-            Kind::CSINode => keep!(self, view, number, csi_nodes, csi_nodes, name),
-            Kind::CSIDriver => keep!(self, view, number, csi_drivers, csi_drivers, name),
-            Kind::CSIStorageCapacity => keep!(self, view, number, csi_storage_capacities, csi_storage_capacities, key),
-            _ => return,
-        };
-        if let Some(key) = changed {
-            match kind {
-                Kind::PersistentVolumeClaim => self.claim_changed(&key, view, out),
-                Kind::PersistentVolume => self.take_again(view),
-                _ => {}
+            Kind::StorageClass => {
+                keep_and_wake!(self, view, scheduler, number, storage_classes, storage_classes, name, StorageClass, |_kept| ());
             }
-            self.wake_for_object(kind, &key, scheduler, view);
+            Kind::CSINode => keep_and_wake!(self, view, scheduler, number, csi_nodes, csi_nodes, name, CsiNode, |_kept| ()),
+            Kind::CSIDriver => keep_and_wake!(self, view, scheduler, number, csi_drivers, csi_drivers, name, CsiDriver, |_kept| ()),
+            Kind::CSIStorageCapacity => {
+                keep_and_wake!(
+                    self,
+                    view,
+                    scheduler,
+                    number,
+                    csi_storage_capacities,
+                    csi_storage_capacities,
+                    key,
+                    CsiStorageCapacity,
+                    |_kept| ()
+                );
+            }
+            _ => {}
         }
     }
 
@@ -65,10 +91,8 @@ impl Scheduling {
             Kind::PodDisruptionBudget => drop(objects.pod_disruption_budgets.remove(&key)),
             Kind::StatefulSet => drop(objects.stateful_sets.remove(&key)),
             Kind::PersistentVolume => drop(objects.persistent_volumes.remove(name)),
-            Kind::PersistentVolumeClaim => {
-                objects.persistent_volume_claims.remove(&key);
-                self.wake_for_object(Kind::PersistentVolumeClaim, &key, scheduler, view);
-            }
+            Kind::PersistentVolumeClaim => drop(objects.persistent_volume_claims.remove(&key)),
+            Kind::VolumeAttachment => self.wake(&ClusterEvent::VolumeAttachmentDeleted, scheduler, view, |_| true),
             Kind::StorageClass => drop(objects.storage_classes.remove(name)),
             Kind::CSINode => drop(objects.csi_nodes.remove(name)),
             Kind::CSIDriver => drop(objects.csi_drivers.remove(name)),
@@ -84,12 +108,6 @@ impl Scheduling {
         let key = set.meta.key();
         if sets.get(&key).is_none_or(|known| known.selector != set.selector || known.meta.uid != set.meta.uid) {
             sets.insert(key, Arc::new(set.clone()));
-        }
-    }
-
-    fn wake_for_object(&mut self, kind: Kind, key: &ObjectKey, scheduler: &dyn Scheduler, view: View<'_>) {
-        if self.queue.depth().unschedulable > 0 {
-            self.wake(&ClusterEvent::ObjectChanged(kind, key), scheduler, view, |_| true);
         }
     }
 }
