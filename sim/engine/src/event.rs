@@ -37,7 +37,7 @@ pub(crate) enum Event {
     /// A HorizontalPodAutoscaler's own period.
     HpaSync(HpaId),
     /// A storage driver has done a piece of work.
-    CsiDriver(VolumeWork),
+    CsiDriver(StorageWork),
     /// The volumes of a pod that has been given a node may be bound by now, or it has been too long.
     VolumesBound(PodId),
     /// metrics-server scrapes.
@@ -91,16 +91,12 @@ impl Event {
     }
 }
 
-/// What a driver is at work on.
+/// What a storage driver is at work on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum VolumeWork {
-    /// Making a volume for a claim.
+pub(crate) enum StorageWork {
     Provision(Id<PersistentVolumeClaim>),
-    /// Deleting a volume.
     Delete(Id<PersistentVolume>),
-    /// Attaching.
     Attach(Id<VolumeAttachment>),
-    /// Detaching.
     Detach(Id<VolumeAttachment>),
 }
 

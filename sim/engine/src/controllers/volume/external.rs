@@ -21,7 +21,7 @@ use super::attach_detach::users;
 use super::{ClaimId, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VolumeId, find_class, find_volume};
 use crate::controllers::{View, object_name};
 use crate::effects::{Component, Effects, Write};
-use crate::event::{Event, VolumeWork as Work};
+use crate::event::{Event, StorageWork as Work};
 use crate::objects::{AnyObject, Kept, Part};
 use crate::random::{Distribution, Purpose, entity};
 use crate::store::{Change, Id, Store};
@@ -30,7 +30,6 @@ const BY: Component = Component::CsiDriver;
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// Keeps a VolumeAttachment until its volume has left the node.
 pub(super) const ATTACHER: &str = "external-attacher";
-
 
 /// All drivers.
 #[derive(Default, Debug)]
