@@ -25,9 +25,17 @@ const fn row(words: &'static [&'static str], within: f64, because: &'static str)
 
 /// From special to general. Counts of things that a clock makes are times, too.
 const TOLERANCES: &[Tolerance] = &[
-    row(&["Events told again (kubelet)"], 8.0, "readiness probe phase; CrashLoopBackOff restarts (back-off + 0..~15-20 s until the next pod sync)"),
+    row(
+        &["Events told again (kubelet)"],
+        8.0,
+        "readiness probe phase; CrashLoopBackOff restarts (back-off + 0..~15-20 s until the next pod sync)",
+    ),
     row(&["Events told again (deployment-controller)"], 8.0, "the grouping itself varies between runs"),
-    row(&["Events told again (replicaset-controller)"], 5.0, "request -> watch event 5-20 ms: a refused ReplicaSet asks again with the news it hears"),
+    row(
+        &["Events told again (replicaset-controller)"],
+        5.0,
+        "request -> watch event 5-20 ms: a refused ReplicaSet asks again with the news it hears",
+    ),
     row(&["Events told again (controllermanager)"], 1.0, "+-0.3 s on chains of controller steps"),
     row(&["Events told again (default-scheduler)"], 2.0, "other namespaces' nodes and pods make the scheduler look again"),
     row(&["Unhealthy", "objects"], 1000.0, "readiness probe phase (first probe at once, later every periodSeconds ...)"),
@@ -154,7 +162,8 @@ fn are_alike(a: Option<&Vec<Path>>, b: Option<&Vec<Path>>, has_priority: bool) -
 
 /// Each way of these objects is one that some recording of the group has, and there are as many of them.
 fn are_among(group: &[&Story], fact: &str, ours: Option<&Vec<Path>>, has_priority: bool) -> bool {
-    let known = |unseen: f64| -> BTreeSet<String> { group.iter().flat_map(|story| ways(story.paths.get(fact), unseen).into_keys()).collect() };
+    let known =
+        |unseen: f64| -> BTreeSet<String> { group.iter().flat_map(|story| ways(story.paths.get(fact), unseen).into_keys()).collect() };
     let total = |paths: Option<&Vec<Path>>| paths.map_or(0, Vec::len);
     group.iter().any(|story| total(story.paths.get(fact)) == total(ours))
         && unseen(has_priority).iter().any(|of_ours| {
@@ -170,7 +179,8 @@ fn paths(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Vec<
     for fact in keys([&group[0].paths].into_iter().chain(seeds.iter().map(|story| &story.paths))) {
         let holds = |story: &Story| {
             let ours = story.paths.get(fact);
-            group.iter().any(|recorded| are_alike(recorded.paths.get(fact), ours, has_priority)) || are_among(group, fact, ours, has_priority)
+            group.iter().any(|recorded| are_alike(recorded.paths.get(fact), ours, has_priority))
+                || are_among(group, fact, ours, has_priority)
         };
         if !seeds.iter().any(holds) {
             let show = |paths: Option<&Vec<Path>>| {
