@@ -88,9 +88,12 @@ fn page(row: &KindRow, path: &[&str]) -> Result<String, String> {
 /// A kind that is carried without being read.
 fn unread(row: &KindRow, path: &[&str]) -> Result<String, String> {
     if path.is_empty() {
-        let said = if row.state == State::Accepted { "named once as a warning (WT0402)" } else { "named once as a note (WT0402)" };
+        let (what, said) = match row.state {
+            State::Accepted => ("What a real cluster does with it: ", "a warning"),
+            _ => ("", "a note"),
+        };
         return Ok(format!(
-            "KIND:     {}\nSTATE:    {}\n\nDESCRIPTION:\n  {}\n  Objects of this kind are carried along unread, and {said}.\n",
+            "KIND:     {}\nSTATE:    {} (WT0402)\n\nDESCRIPTION:\n  {what}{}.\n  Objects of this kind are carried along unread, and named once in {said}.\n",
             row.name,
             row.state.as_str(),
             row.how
