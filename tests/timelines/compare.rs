@@ -153,7 +153,8 @@ fn are_alike(a: Option<&Vec<Path>>, b: Option<&Vec<Path>>, has_priority: bool) -
 
 /// Each way of these objects is one that some recording of the group has, and there are as many of them.
 fn are_among(group: &[&Story], fact: &str, ours: Option<&Vec<Path>>, has_priority: bool) -> bool {
-    let known = |unseen: f64| -> BTreeSet<String> { group.iter().flat_map(|story| ways(story.paths.get(fact), unseen).into_keys()).collect() };
+    let known =
+        |unseen: f64| -> BTreeSet<String> { group.iter().flat_map(|story| ways(story.paths.get(fact), unseen).into_keys()).collect() };
     let total = |paths: Option<&Vec<Path>>| paths.map_or(0, Vec::len);
     group.iter().any(|story| total(story.paths.get(fact)) == total(ours))
         && unseen(has_priority).iter().any(|of_ours| {
@@ -169,7 +170,8 @@ fn paths(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Vec<
     for fact in keys([&group[0].paths].into_iter().chain(seeds.iter().map(|story| &story.paths))) {
         let holds = |story: &Story| {
             let ours = story.paths.get(fact);
-            group.iter().any(|recorded| are_alike(recorded.paths.get(fact), ours, has_priority)) || are_among(group, fact, ours, has_priority)
+            group.iter().any(|recorded| are_alike(recorded.paths.get(fact), ours, has_priority))
+                || are_among(group, fact, ours, has_priority)
         };
         if !seeds.iter().any(holds) {
             let show = |paths: Option<&Vec<Path>>| {

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoint,
-    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
-    StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
+    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota,
+    SimDuration, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
