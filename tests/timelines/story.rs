@@ -486,9 +486,15 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
         *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
         last.push((line.name.as_str(), count, event));
     }
+    // A recorded repeat says how often its Event was told so far, and not which Event of the object it is.
+    let mut told_again: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for (Told { kind, reason, object, message, source }, objects) in told {
         let fact = format!("{object} Event {kind} {reason} ({source}): {message}");
-        story.numbers.insert(format!("{fact}, times told of an object"), objects.values().map(|count| *count as f64).collect());
+        let again = told_again.entry(format!("{object} Events told again ({source})")).or_default();
+        for (name, count) in &objects {
+            *again.entry((*name).to_owned()).or_default() += (count - 1) as f64;
+        }
         story.numbers.insert(format!("{fact}, objects"), vec![objects.len() as f64]);
     }
+    story.numbers.extend(told_again.into_iter().map(|(fact, of_objects)| (fact, of_objects.into_values().collect())));
 }

@@ -18,7 +18,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{ConditionStatus, DaemonSet, Node, ObjectMeta, Pod, ResourceName, SimDuration, SimTime, Str, Taint, TaintEffect, Uid, VolumeSource};
+use api::{
+    ConditionStatus, DaemonSet, Node, ObjectMeta, Pod, ResourceName, SimDuration, SimTime, Str, Taint, TaintEffect, Uid, VolumeSource,
+};
 use port::{ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, PodRequests};
 use trace::Record;
 
