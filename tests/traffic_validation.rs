@@ -12,8 +12,8 @@ use std::sync::Arc;
 use api::{Node, NodeStatus, SimDuration, SimTime};
 use engine::random::{Distribution, Draw, Purpose, Streams};
 use engine::spec::{
-    Arrivals, Balancing, Call, CancelOnTimeout, Client, ClientThrottle, Fault, FaultAction, FaultMode, FaultTarget, ServiceMemory, NodePool,
-    RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec, Users, WorkerQueue, WorldSpec,
+    Arrivals, Balancing, Call, CancelOnTimeout, Client, ClientThrottle, Fault, FaultAction, FaultMode, FaultTarget, NodePool, RatePoint,
+    ServiceBehavior, ServiceMemory, Source, TrafficEngine, TrafficSpec, Users, WorkerQueue, WorldSpec,
 };
 use engine::traffic_bench::{Bench, PodSize, service_key};
 use engine::{Limits, World};

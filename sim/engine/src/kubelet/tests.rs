@@ -740,6 +740,8 @@ enum Blow {
     PowerOn,
     KubeletStops,
     KubeletStarts,
+    CutOff,
+    Reconnect,
     Stress(usize),
     Relieve(usize),
     Busy(bool),
@@ -755,6 +757,8 @@ fn blow() -> impl Strategy<Value = (u64, Blow)> {
         Just(Blow::PowerOn),
         Just(Blow::KubeletStops),
         Just(Blow::KubeletStarts),
+        Just(Blow::CutOff),
+        Just(Blow::Reconnect),
         pod.clone().prop_map(Blow::Stress),
         pod.prop_map(Blow::Relieve),
         any::<bool>().prop_map(Blow::Busy),
@@ -778,6 +782,8 @@ impl Bench {
             Blow::PowerOff => self.with(|room, view, _| room.node_down(node, view)),
             Blow::PowerOn => self.with(|room, view, out| room.node_up(node, view, out)),
             Blow::KubeletStops => self.with(|room, _, _| room.kubelet_stopped(node)),
+            Blow::CutOff => self.with(|room, _, _| room.cut_off(node)),
+            Blow::Reconnect => self.with(|room, view, out| room.reconnected(node, view, out)),
             Blow::KubeletStarts => self.with(|room, view, out| room.kubelet_started(node, view, out)),
             Blow::Stress(pod) | Blow::Relieve(pod) => {
                 let Some(uid) = uid(self, pod) else { return };
@@ -814,7 +820,7 @@ proptest! {
             bench.until(now).strike(&pods, blow);
         }
         bench.answer = true;
-        for blow in [Blow::PowerOn, Blow::KubeletStarts, Blow::Relieve(0), Blow::Relieve(1), Blow::Relieve(2)] {
+        for blow in [Blow::PowerOn, Blow::KubeletStarts, Blow::Reconnect, Blow::Relieve(0), Blow::Relieve(1), Blow::Relieve(2)] {
             bench.strike(&pods, blow);
         }
         bench.until(now + 2_000);
