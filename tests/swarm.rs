@@ -28,7 +28,7 @@ use trace::{MemorySink, Record};
 const ZONE: &str = "topology.kubernetes.io/zone";
 const NAMESPACE: &str = "default";
 /// Cases of each kind in an ordinary test run.
-const CASES: u64 = 60;
+const CASES: u64 = 200;
 /// Operators and faults act this long.
 const ACTIVE_SECONDS: u64 = 120;
 /// Then nothing happens until a pod that was put aside last has been flushed, where there is a flush.

@@ -23,12 +23,11 @@ macro_rules! keep {
     }};
 }
 
-/// The same, and tells the pods that wait for such objects.
-macro_rules! keep_and_wake {
-    ($self:ident, $view:ident, $scheduler:ident, $number:ident, $table:ident, $map:ident, $key:expr, $event:ident, |$kept:ident| $then:expr) => {
-        if let Some((before, $kept)) = keep!($self, $view, $number, $table, $map, $key) {
-            $then;
-            let event = ClusterEvent::$event(Changed { before: before.as_deref(), after: &$kept });
+/// Tells the pods that wait for such objects.
+macro_rules! tell {
+    ($self:ident, $kept:expr, $event:ident, $scheduler:ident, $view:ident) => {
+        if let Some((before, after)) = $kept {
+            let event = ClusterEvent::$event(Changed { before: before.as_deref(), after: &after });
             $self.wake(&event, $scheduler, $view, |_| true);
         }
     };
@@ -44,39 +43,26 @@ impl Scheduling {
             Kind::PodDisruptionBudget => drop(keep!(self, view, number, pdbs, pod_disruption_budgets, key)),
             Kind::StatefulSet => self.stateful_set_changed(Id::new(number), view),
             Kind::PersistentVolume => {
-                keep_and_wake!(self, view, scheduler, number, persistent_volumes, persistent_volumes, name, PersistentVolume, |_kept| self
-                    .take_again(view));
+                let kept = keep!(self, view, number, persistent_volumes, persistent_volumes, name);
+                self.take_again(view);
+                tell!(self, kept, PersistentVolume, scheduler, view);
             }
             Kind::PersistentVolumeClaim => {
-                keep_and_wake!(
-                    self,
-                    view,
-                    scheduler,
-                    number,
-                    persistent_volume_claims,
-                    persistent_volume_claims,
-                    key,
-                    PersistentVolumeClaim,
-                    |kept| self.claim_changed(&kept.meta.key(), view, out)
-                );
+                let kept = keep!(self, view, number, persistent_volume_claims, persistent_volume_claims, key);
+                if let Some((_, claim)) = &kept {
+                    self.claim_changed(&claim.meta.key(), view, out);
+                }
+                tell!(self, kept, PersistentVolumeClaim, scheduler, view);
             }
             Kind::StorageClass => {
-                keep_and_wake!(self, view, scheduler, number, storage_classes, storage_classes, name, StorageClass, |_kept| ());
+                let kept = keep!(self, view, number, storage_classes, storage_classes, name);
+                tell!(self, kept, StorageClass, scheduler, view);
             }
-            Kind::CSINode => keep_and_wake!(self, view, scheduler, number, csi_nodes, csi_nodes, name, CsiNode, |_kept| ()),
-            Kind::CSIDriver => keep_and_wake!(self, view, scheduler, number, csi_drivers, csi_drivers, name, CsiDriver, |_kept| ()),
+            Kind::CSINode => tell!(self, keep!(self, view, number, csi_nodes, csi_nodes, name), CsiNode, scheduler, view),
+            Kind::CSIDriver => tell!(self, keep!(self, view, number, csi_drivers, csi_drivers, name), CsiDriver, scheduler, view),
             Kind::CSIStorageCapacity => {
-                keep_and_wake!(
-                    self,
-                    view,
-                    scheduler,
-                    number,
-                    csi_storage_capacities,
-                    csi_storage_capacities,
-                    key,
-                    CsiStorageCapacity,
-                    |_kept| ()
-                );
+                let kept = keep!(self, view, number, csi_storage_capacities, csi_storage_capacities, key);
+                tell!(self, kept, CsiStorageCapacity, scheduler, view);
             }
             _ => {}
         }
