@@ -399,7 +399,7 @@ pub(super) const TYPES: &[Type] = &[
             carried("mountOptions", NO_DISK),
             carried(
                 "awsElasticBlockStore azureDisk azureFile cephfs cinder fc flexVolume flocker gcePersistentDisk glusterfs hostPath iscsi local nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume",
-                "where the data lie; the volume is attached by its name",
+                "where the data lie; such a volume needs no attaching here",
             ),
         ],
     ),
