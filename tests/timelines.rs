@@ -88,7 +88,6 @@ fn main() -> ExitCode {
 
 /// Prints the table of durations, or writes it where people read it.
 fn show_table(table: &str, tells_all: bool) {
-    #[expect(clippy::disallowed_methods, reason = "a test program, not a simulation")]
     let accepts = std::env::var_os("WAVETANK_ACCEPT").is_some();
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fidelity.md");
     if accepts && !table::write(&document, table) {
@@ -166,7 +165,6 @@ struct Given {
 }
 
 fn given() -> Given {
-    #[expect(clippy::disallowed_methods, reason = "a test program, not a simulation")]
     match std::env::var_os("WAVETANK_TIMELINES") {
         Some(directory) => Given { directory: directory.into(), is_own: false },
         None => Given { directory: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/timelines/recordings"), is_own: true },

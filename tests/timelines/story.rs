@@ -341,7 +341,7 @@ fn tell_path(life: &Life, fact: &str, path: &[(f64, &Value)], names: &Names, scr
 
 /// How long after the last step of the script.
 fn since(t: f64, script: &[f64]) -> f64 {
-    script.iter().filter(|step| **step <= t).next_back().map_or(t, |step| t - step)
+    script.iter().rfind(|step| **step <= t).map_or(t, |step| t - step)
 }
 
 /// A count's first and last values are exact; what it reached in between is a number.
