@@ -62,7 +62,7 @@ const MODELS: &[(&str, Model)] = &[
     ("T38", t38),
 ];
 
-const ENGINES: &[(&str, TrafficEngine, usize)] = &[("exact", TrafficEngine::Exact, 4)];
+const ENGINES: &[(&str, TrafficEngine, usize)] = &[("exact", TrafficEngine::Exact, 4), ("cohort", TrafficEngine::Cohort, 5)];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
@@ -149,11 +149,15 @@ fn pods(bench: Bench, name: &'static str, count: u64, cores: i64, behavior: &Ser
 /// One pod under a constant rate, its first tenth forgotten.
 fn single(engine: TrafficEngine, rate: f64, requests: u64, cores: i64, behavior: &ServiceBehavior) -> Bench {
     let mut bench = pods(bench(engine, 1, source("s", &[(0, rate)], patient())), "s", 1, cores, behavior);
-    let seconds = (requests as f64 / rate) as u64;
+    // The cohort engine has no noise to average out.
+    let seconds = (requests as f64 / rate) as u64 / of(engine, 1, 20);
     bench.run(s(seconds / 10));
     bench.forget();
     bench.run(s(seconds));
     bench
+}
+fn of<T>(engine: TrafficEngine, exact: T, cohort: T) -> T {
+    if engine == TrafficEngine::Exact { exact } else { cohort }
 }
 fn users(bench: &Bench) -> TrafficCounts {
     bench.counts("users")
@@ -237,20 +241,22 @@ fn t09(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
     let mut bench = pods(bench(engine, 1, source("s", &[(0, 200.0)], client)), "s", 1, 1, &behavior);
     bench.run(s(50));
     bench.forget();
-    bench.run(s(5_000));
+    bench.run(s(of(engine, 5_000, 500)));
     let users = users(&bench);
     // Late by being served: orphans; the rest of those that timed out was dropped in the queue.
     vec![("T09a", share(users.timed_out - bench.orphaned(), users.arrived)), ("T09b", share(users.succeeded, users.arrived))]
 }
 
 fn t10(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
-    let replications = if engine == TrafficEngine::Exact { 20_000 } else { 1 };
+    // Many pods at once are as good as many replications, where equal pods cost nothing.
+    let (replications, count) = of(engine, (20_000, 1), (1, 1000));
     let there = |seed| {
-        let mut bench = pods(bench(engine, seed, source("s", &[(0, 90.0)], patient())), "s", 1, 1, &worker(exponential(10_000)));
+        let source = source("s", &[(0, 90.0 * count as f64)], patient());
+        let mut bench = pods(bench(engine, seed, source), "s", count, 1, &worker(exponential(10_000)));
         bench.run(at_ms(500));
         users(&bench).in_flight
     };
-    vec![("T10", share((0..replications).map(there).sum::<u64>(), replications))]
+    vec![("T10", share((0..replications).map(there).sum::<u64>(), replications * count))]
 }
 
 fn t11(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
@@ -313,8 +319,9 @@ fn t16(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
     let mut bench = pods(bench(engine, 16, source), "s", 1, 1, &worker(exponential(50_000)));
     bench.run(s(100));
     bench.forget();
-    bench.run(s(60_100));
-    vec![("T16a", users(&bench).succeeded as f64 / 60_000.0), ("T16b", mean_ms(&bench, "users"))]
+    let seconds = of(engine, 60_000, 2_000);
+    bench.run(s(100 + seconds));
+    vec![("T16a", users(&bench).succeeded as f64 / seconds as f64), ("T16b", mean_ms(&bench, "users"))]
 }
 
 fn t17(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
@@ -336,9 +343,10 @@ fn t17(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
 }
 
 fn t18(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
-    let behavior = ServiceBehavior { error_ratio: 0.5, ..worker(constant(10)) };
+    let behavior = ServiceBehavior { error_ratio: 0.5, ..worker(constant(of(engine, 10, 0))) };
     let client = Client { max_attempts: 4, ..Client::default() };
-    let mut bench = pods(bench(engine, 18, source("s", &[(0, 1000.0), (500_000, 0.0)], client)), "s", 1, 1, &behavior);
+    let rate = of(engine, 1e3, 1e7); // Whole requests are too coarse for a millionth otherwise.
+    let mut bench = pods(bench(engine, 18, source("s", &[(0, rate), (500_000, 0.0)], client)), "s", 1, 1, &behavior);
     bench.run(s(520));
     let users = users(&bench);
     vec![("T18a", share(users.attempts, users.arrived)), ("T18b", share(users.failed, users.arrived))]
@@ -346,9 +354,9 @@ fn t18(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
 
 fn t19(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
     let three = || Client { max_attempts: 3, ..Client::default() };
-    let layer = |to| ServiceBehavior { calls: vec![vec![call(to, three())]], concurrency: Some(1000), ..worker(constant(10)) };
-    let leaf = ServiceBehavior { error_ratio: 1.0, ..worker(constant(10)) };
-    let mut bench = bench(engine, 19, source("a", &[(0, 50.0), (20_000, 0.0)], three()));
+    let layer = |to| ServiceBehavior { calls: vec![vec![call(to, three())]], ..sharing(constant(of(engine, 10, 0))) };
+    let leaf = ServiceBehavior { error_ratio: 1.0, ..worker(constant(of(engine, 10, 0))) };
+    let mut bench = bench(engine, 19, source("a", &[(0, of(engine, 50.0, 1e7)), (20_000, 0.0)], three()));
     bench = pods(bench, "a", 1, 1, &layer("b"));
     bench = pods(bench, "b", 1, 1, &layer("leaf"));
     bench = pods(bench, "leaf", 1, 1, &leaf);
@@ -510,7 +518,9 @@ fn t32(_: TrafficEngine) -> Vec<(&'static str, f64)> {
 
 fn t33(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
     let twice = Client { max_attempts: 2, ..Client::default() };
-    let mut silent = pods(bench(engine, 33, source("s", &[(0, 1000.0), (300_000, 0.0)], twice)), "s", 10, 1, &worker(constant(10)));
+    let quick = worker(constant(of(engine, 10, 0)));
+    let rate = of(engine, 1e3, 1e7);
+    let mut silent = pods(bench(engine, 33, source("s", &[(0, rate), (300_000, 0.0)], twice)), "s", 10, 1, &quick);
     silent.silence("s", 3);
     silent.run(s(310));
     let mut stopped = pods(bench(engine, 34, source("s", &[(0, 1000.0)], Client::default())), "s", 10, 1, &worker(constant(10)));

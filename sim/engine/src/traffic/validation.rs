@@ -51,10 +51,16 @@ impl Bench {
     fn service(self, name: &'static str, count: u64, cores: i64, behavior: &ServiceBehavior) -> Self {
         self.with_pods(name, count, PodSize::cores(cores), behavior)
     }
+    fn exact(&mut self) -> &mut super::Traffic {
+        match &mut self.traffic {
+            super::Player::Exact(traffic) => traffic,
+            super::Player::Cohort(_) => panic!("the exact engine's own tests"),
+        }
+    }
     /// What is counted as open is what there is.
-    fn check_levels(&self) {
-        let open: u64 = self.traffic.flows.iter().map(|flow| flow.counts.in_flight + flow.counts.in_backoff).sum();
-        assert_eq!(open, self.traffic.calls.used() as u64);
+    fn check_levels(&mut self) {
+        let open: u64 = self.exact().flows.iter().map(|flow| flow.counts.in_flight + flow.counts.in_backoff).sum();
+        assert_eq!(open, self.exact().calls.used() as u64);
     }
     fn users(&self) -> TrafficCounts {
         self.counts("users")
@@ -436,24 +442,24 @@ fn t39_every_request_is_accounted_for_in_a_storm_and_none_is_left_behind() {
     let cores_nanos = 10 * bench.now.as_nanos();
     assert!(used > 0 && used <= cores_nanos);
     // Nobody asks any more: everything ends, and every place is given back.
-    bench.traffic.sources.clear();
-    bench.traffic.services.iter_mut().for_each(|service| service.targets.clear());
+    bench.exact().sources.clear();
+    bench.exact().services.iter_mut().for_each(|service| service.targets.clear());
     let end = bench.now + ms(200_000);
-    while let Some(time) = bench.traffic.calendar.next_time() {
+    while let Some(time) = bench.exact().calendar.next_time() {
         assert!(time < end.as_nanos());
-        bench.traffic.now = time;
-        if bench.traffic.calendar.pop().is_some_and(|(_, kind, index)| {
+        bench.exact().now = time;
+        if bench.exact().calendar.pop().is_some_and(|(_, kind, index)| {
             matches!(kind, super::Kind::Arrival) || {
-                bench.traffic.calendar.push(time, kind, index);
+                bench.exact().calendar.push(time, kind, index);
                 false
             }
         }) {
             continue;
         }
-        bench.traffic.step();
+        bench.exact().step();
     }
-    assert_eq!((bench.traffic.calls.used(), bench.traffic.jobs.used()), (0, 0));
-    assert!(bench.traffic.stations.numbers().all(|number| bench.traffic.stations[number].is_empty()));
+    assert_eq!((bench.exact().calls.used(), bench.exact().jobs.used()), (0, 0));
+    assert!(bench.exact().stations.numbers().all(|number| bench.exact().stations[number].is_empty()));
 }
 
 #[test]
@@ -692,11 +698,11 @@ fn places_of_removed_pods_are_given_back() {
     bench.run(SimTime::from_secs(5));
     bench.traffic.process(&TrafficProcess::Removed { pod: Uid(1) }, bench.now);
     bench.run(SimTime::from_secs(10));
-    assert_eq!(bench.traffic.stations.used(), 2, "listed still");
+    assert_eq!(bench.exact().stations.used(), 2, "listed still");
     bench.pods.insert("s", vec![Uid(2)]);
     bench.list("s");
     bench.run(SimTime::from_secs(20));
-    assert_eq!(bench.traffic.stations.used(), 1);
+    assert_eq!(bench.exact().stations.used(), 1);
     assert_eq!(bench.traffic.cpu_used(Uid(1), bench.now), None);
 }
 

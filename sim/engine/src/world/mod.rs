@@ -50,7 +50,7 @@ use crate::random::Streams;
 use crate::scheduling::Scheduling;
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
-use crate::traffic::{Signal, Traffic};
+use crate::traffic::{Player, Signal};
 
 pub use check::Violation;
 use client::{Clients, Request};
@@ -84,7 +84,7 @@ pub struct World {
     cluster_autoscaler: ClusterAutoscaler,
     metrics: PodMetrics,
     /// `None` when nothing sends requests.
-    traffic: Option<Box<Traffic>>,
+    traffic: Option<Player>,
     faults: Faults,
 
     clients: Clients,
@@ -161,7 +161,7 @@ impl World {
             hpa: HpaController::default(),
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             metrics: PodMetrics::default(),
-            traffic: (!spec.traffic.sources.is_empty()).then(|| Box::new(Traffic::new(&spec.traffic, streams))),
+            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
             faults: Faults::default(),
             clients: Clients::new(&spec.control_plane),
             queues: Queues::default(),
