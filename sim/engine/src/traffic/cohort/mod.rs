@@ -111,6 +111,15 @@ struct ServiceState {
     queue: Option<QueueState>,
     /// None of its programs calls anybody.
     leaf: bool,
+    /// Attempts that met only pods without any cpu: how they end is not known before there is some.
+    held: Vec<Held>,
+}
+
+/// Attempts at a service that stands still, and how many were in each pod before them.
+struct Held {
+    entry: Entry,
+    at: f64,
+    ahead: f64,
 }
 
 /// Messages of a worker service.
@@ -503,6 +512,7 @@ impl Cohort {
             answers: Vec::new(),
             queue: None,
             leaf: true,
+            held: Vec::new(),
         });
         self.service_by_key.insert(key.clone(), service);
         self.changed = true;

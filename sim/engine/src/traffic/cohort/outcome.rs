@@ -204,13 +204,53 @@ impl Cohort {
             }
         }
         self.find_ways(service);
+        let speed = self.served_per_second(service);
+        if speed.is_some_and(|speed| speed > 0.0) {
+            self.release(service, speed.unwrap_or(1.0), end);
+        }
         for route in asking {
-            self.sort(route, end, d);
+            if speed == Some(0.0) { self.hold(service, route, d) } else { self.sort(route, end, d) }
         }
         for program in self.services[service as usize].programs.clone() {
             if self.programs[program as usize].services.first() == Some(&service) {
                 self.begin_calls(program, d);
             }
+        }
+    }
+
+    /// What one of a service's pods could serve per second; `None` when none runs or none needs cpu.
+    fn served_per_second(&self, service: u32) -> Option<f64> {
+        let pods = self.services[service as usize].targets.iter().map(|pod| &self.pods[*pod as usize]);
+        let running = pods.filter(|pod| pod.process == Process::Running && self.programs[pod.program as usize].cpu.mean > 0.0);
+        running.map(|pod| pod.served_per_second(self.programs[pod.program as usize].cpu.mean)).reduce(f64::max)
+    }
+
+    /// Attempts at a service that stands still.
+    fn hold(&mut self, service: u32, route: u32, d: f64) {
+        let state = &self.services[service as usize];
+        let ahead = state.targets.iter().map(|pod| self.pods[*pod as usize].held()).sum::<f64>() / state.targets.len().max(1) as f64;
+        let at = self.now as f64 / 1e9 + d / 2.0;
+        for (place, (grains, delay)) in std::mem::take(&mut self.routes[route as usize].incoming).into_iter().enumerate() {
+            let attempt = place as u32 + 1;
+            let totals = &mut self.flows[self.routes[route as usize].flow as usize].totals;
+            totals.attempts += grains;
+            totals.retries += if attempt > 1 { grains } else { 0 };
+            let entry = Entry { due: Due::Ok, route, attempt, grains, delay };
+            self.services[service as usize].held.push(super::Held { entry, at, ahead });
+        }
+        self.critical = true;
+    }
+
+    /// The service moves again: those who were held are served in turn, if they still wait.
+    fn release(&mut self, service: u32, speed: f64, end: u64) {
+        let now = self.now as f64 / 1e9;
+        for super::Held { entry, at, ahead } in std::mem::take(&mut self.services[service as usize].held) {
+            let seconds = now - at + (ahead + 1.0) / speed;
+            let timeout = self.routes[entry.route as usize].client.timeout.as_secs_f64();
+            let late = seconds > timeout;
+            let due = if late { Due::Fail(Failure::TimedOut) } else { Due::Ok };
+            let seconds = seconds.min(timeout);
+            self.put((at + seconds).max(now), end, Entry { due, delay: entry.delay + seconds, ..entry });
         }
     }
 

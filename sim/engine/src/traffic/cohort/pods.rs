@@ -130,6 +130,11 @@ impl PodState {
         let waiting = self.waiting();
         if waiting <= 0.0 { 0 } else { (waiting / self.rate.max(1e-9) * 1e9) as u64 }
     }
+    /// What it could serve per second of requests of this mean demand.
+    pub(super) fn served_per_second(&self, mean: f64) -> f64 {
+        let workers = f64::from(self.workers);
+        (self.granted_millis / 1000.0).min(workers) / mean
+    }
     fn is_full(&self) -> bool {
         self.shed > 0.5
     }
@@ -614,8 +619,12 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
         rate = capacity.min(departed / d);
     }
     let point = table.at(queue.x);
+    let in_line = (queue.x - workers * point.busy(queue.variance)).max(0.0);
     let sojourn = if queue.x <= 0.0 {
         mean / speed.max(1e-9)
+    } else if capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
+        // Arrivals see the queue as it is: those in line, and if all workers work the one that ends first.
+        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * point.waits) / capacity
     } else if rate > 0.0 {
         (queue.x / rate).max(mean / speed.max(1e-9)).min(FOR_EVER)
     } else {
