@@ -18,7 +18,7 @@ cases:
 
 # Benchmarks for people; docs/performance.md says which figure comes from which.
 bench NAME="":
-    cargo bench --bench {{ if NAME == "" { "calendar --bench quiet --bench traffic" } else { NAME } }}
+    cargo bench --bench {{ if NAME == "" { "calendar --bench quiet --bench scheduling --bench traffic" } else { NAME } }}
 
 # Accept changed results of the shipped scenarios (say why in CHANGELOG.md, under "The model").
 accept-digests:

@@ -10,10 +10,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::Kind;
 use flate2::read::GzDecoder;
-use manifests::{Document, Objects, Origin, Problems, SourceFile};
-use port::ClusterObjects;
+use manifests::{Document, Origin, Problems, SourceFile};
 use schedulers::harness::{Feature, Input, Options, features_used, schedule};
 use serde_json::Value;
 
@@ -143,38 +141,11 @@ fn input(files: &Files) -> Result<Input, String> {
         nodes: objects.nodes.iter().map(|node| node.object.clone()).collect(),
         pods: pods.into_iter().map(|pod| pod.object.clone()).collect(),
         queue: queue.into_iter().map(|pod| pod.object.clone()).collect(),
-        objects: cluster_objects(&objects),
+        objects: objects.cluster_objects(),
         config,
         options,
+        ..Input::default()
     })
-}
-
-fn cluster_objects(objects: &Objects) -> ClusterObjects {
-    macro_rules! by_name {
-        ($list:ident) => {
-            objects.$list.iter().map(|found| (found.meta.name.clone(), Arc::new(found.object.clone()))).collect()
-        };
-    }
-    macro_rules! by_key {
-        ($list:ident) => {
-            objects.$list.iter().map(|found| (found.meta.key(), Arc::new(found.object.clone()))).collect()
-        };
-    }
-    let workloads = |kind: Kind| objects.workloads(kind).map(|found| (found.object.meta.key(), Arc::new(found.object.clone()))).collect();
-    ClusterObjects {
-        namespaces: by_name!(namespaces),
-        services: by_key!(services),
-        replica_sets: by_key!(replica_sets),
-        stateful_sets: workloads(Kind::StatefulSet),
-        replication_controllers: workloads(Kind::ReplicationController),
-        pod_disruption_budgets: by_key!(pod_disruption_budgets),
-        persistent_volumes: by_name!(persistent_volumes),
-        persistent_volume_claims: by_key!(persistent_volume_claims),
-        storage_classes: by_name!(storage_classes),
-        csi_nodes: by_name!(csi_nodes),
-        csi_drivers: by_name!(csi_drivers),
-        csi_storage_capacities: by_key!(csi_storage_capacities),
-    }
 }
 
 /// Where two values first differ, and how.

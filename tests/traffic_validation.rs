@@ -12,7 +12,7 @@ use std::sync::Arc;
 use api::{Node, NodeStatus, SimDuration, SimTime};
 use engine::random::{Distribution, Draw, Purpose, Streams};
 use engine::spec::{
-    Arrivals, Balancing, Call, CancelOnTimeout, Client, ClientThrottle, Fault, FaultAction, FaultMode, FaultTarget, MemoryUse, NodePool,
+    Arrivals, Balancing, Call, CancelOnTimeout, Client, ClientThrottle, Fault, FaultAction, FaultMode, FaultTarget, ServiceMemory, NodePool,
     RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec, Users, WorkerQueue, WorldSpec,
 };
 use engine::traffic_bench::{Bench, PodSize, service_key};
@@ -475,7 +475,7 @@ fn t29(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
 
 fn t30(engine: TrafficEngine) -> Vec<(&'static str, f64)> {
     let mib = 1 << 20;
-    let memory = MemoryUse { base_bytes: 200 * mib, per_in_flight_bytes: 0, leak_per_second_bytes: mib, leak_per_request_bytes: 0 };
+    let memory = ServiceMemory { base_bytes: 200 * mib, per_in_flight_bytes: 0, leak_per_second_bytes: mib, leak_per_request_bytes: 0 };
     let behavior = ServiceBehavior { memory: Some(memory), ..worker(constant(10)) };
     let size = PodSize { memory_limit_bytes: Some(512 * mib), ..PodSize::cores(1) };
     let mut bench = bench(engine, 30, source("s", &[(0, 10.0)], patient())).with_pods("s", 1, size, &behavior);

@@ -23,7 +23,7 @@ impl Exit {
             Self::Unexpected => "unexpected error: the machine (I/O) or a bug",
             Self::Usage => "wrong usage",
             Self::Invalid => "invalid input: scenario, manifest, policy or trace",
-            Self::Limit => "stopped by a limit (--max-events); partial results kept",
+            Self::Limit => "stopped by a limit (--max-events, --max-wall); partial results kept",
             Self::Expectations => "expectations of the scenario failed",
             Self::Different => "difference found (replay --verify)",
             Self::Nothing => "nothing selected",

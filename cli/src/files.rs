@@ -3,15 +3,19 @@
 //! Not here: what a scenario means (`scenarios`), and what a policy decides (`schedulers`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use api::SimDuration;
+use engine::random::{Purpose, Streams};
 use manifests::{Problems, SourceFile};
 use port::Scheduler;
 use reports::metrics::{self, Unit};
 use scenarios::{Disk, Known, KnownMetric, KnownUnit, Scenario, library};
+use schedulers::{Lots, Surroundings, TieBreak};
 
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::extenders;
 use crate::io::Io;
 
 /// How a scenario is loaded.
@@ -232,9 +236,13 @@ impl Policy {
         // What it contains names it, so that two files of one name do not pass for one policy.
         let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
         let name = format!("{stem}@{:08x}", engine::random::entity(&value.to_string()) as u32);
-        let (_, notices) = schedulers::from_config(&value).map_err(|error| policy_error(&name, &error))?;
+        let surroundings = Surroundings { connect: Some(extenders::connect()), ..Surroundings::default() };
+        let (_, notices) = schedulers::from_config_in(&value, &surroundings).map_err(|error| policy_error(&name, &error))?;
         for notice in notices {
             io.say(&format!("warning: policy {stem}: {}: {}", notice.path, notice.why));
+        }
+        for url in schedulers::extenders_of(&value) {
+            io.say(&format!("warning: policy {stem}: {}", extenders::note(&url)));
         }
         Ok(Self::Config { name, value })
     }
@@ -246,13 +254,33 @@ impl Policy {
         }
     }
 
-    /// A fresh one.
-    pub(crate) fn make(&self) -> Result<Box<dyn Scheduler>, CliError> {
+    /// URLs of the extenders that it asks.
+    pub(crate) fn extenders(&self) -> Vec<String> {
         match self {
-            Self::Builtin(name) => schedulers::policy(name),
-            Self::Config { value, .. } => schedulers::from_config(value).map(|(policy, _)| policy),
+            Self::Builtin(_) => Vec::new(),
+            Self::Config { value, .. } => schedulers::extenders_of(value),
+        }
+    }
+
+    /// A fresh one for a run with this seed.
+    pub(crate) fn make(&self, tie_break: &str, seed: u64) -> Result<Box<dyn Scheduler>, CliError> {
+        let surroundings = surroundings(tie_break, seed);
+        match self {
+            Self::Builtin(name) => schedulers::policy_in(name, &surroundings),
+            Self::Config { value, .. } => schedulers::from_config_in(value, &surroundings).map(|(policy, _)| policy),
         }
         .map_err(|error| policy_error(self.name(), &error))
+    }
+}
+
+/// How ties are settled and extenders are reached. A pod's lots are its own: other pods' attempts do not move them.
+pub(crate) fn surroundings(tie_break: &str, seed: u64) -> Surroundings {
+    let streams = Streams::new(seed);
+    let lots = || -> Lots { Arc::new(move |pod, below| streams.stream(Purpose::TieBreak, pod.0).below(below)) };
+    Surroundings {
+        tie_break: TieBreak::named(tie_break, lots).unwrap_or_default(),
+        connect: Some(extenders::connect()),
+        ..Surroundings::default()
     }
 }
 

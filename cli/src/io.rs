@@ -40,6 +40,11 @@ impl Io {
         Self { color, progress, quiet }
     }
 
+    /// The same streams, on which only errors are said.
+    pub(crate) const fn hushed(&self) -> Self {
+        Self { color: self.color, progress: self.progress, quiet: true }
+    }
+
     /// Writes to stdout: the answer. A closed pipe is the reader's choice, not an error.
     pub(crate) fn answer(&self, text: &str) -> io::Result<()> {
         let out = io::stdout();

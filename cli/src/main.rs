@@ -8,9 +8,11 @@
 mod error;
 mod exit;
 mod experiment;
+mod extenders;
 mod files;
 mod io;
 mod progress;
+mod rerun;
 mod results;
 mod verbs;
 

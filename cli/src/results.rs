@@ -7,7 +7,7 @@
 //! out/NAME/verdict.json          what was expected, and what came
 //! out/NAME/traces/<id>.jsonl.gz  the record of one job
 //! out/NAME/report.html           the page
-//! out/NAME/run.meta.json         wall time, threads: the only file that may differ between equal runs
+//! out/NAME/run.meta.json         wall time, threads, working directory: the only file that may differ between equal runs
 //! ```
 //!
 //! Invariants: a job's id is the digest of what determines it (scenario, policy, seed); everything but
@@ -46,6 +46,9 @@ pub(crate) struct Manifest {
     /// Digest of the resolved scenario.
     pub(crate) scenario_digest: String,
     pub(crate) policy: String,
+    /// URLs of extenders: processes without which the runs cannot be repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) extenders: Vec<String>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -59,6 +62,9 @@ pub(crate) struct Job {
     pub(crate) trace_digest: String,
     pub(crate) events: u64,
     pub(crate) traffic_events: u64,
+    /// Stopped by `--max-wall` after that many events.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) interrupted: bool,
 }
 
 /// A directory under construction; it replaces the one of its name when it is whole.
@@ -192,6 +198,20 @@ impl Results {
                 format!("it has seeds {}", known.join(", ")),
             )
         })
+    }
+
+    /// Goes where the run was started, if that place is known and still there: paths in the manifest begin there.
+    pub(crate) fn go_to_sources(&mut self) -> Result<(), CliError> {
+        let meta = fs::read_to_string(self.place.join("run.meta.json")).unwrap_or_default();
+        let meta: serde_json::Value = serde_json::from_str(&meta).unwrap_or_default();
+        let Some(directory) = meta["directory"].as_str().map(Path::new).filter(|directory| directory.is_dir()) else { return Ok(()) };
+        let named = [Some(&self.manifest.source), self.manifest.policy_override.as_ref()];
+        // A directory that has been moved since brings its files along: then they are found from here, or nowhere.
+        if named.into_iter().flatten().any(|name| directory.join(name).exists()) {
+            self.place = fs::canonicalize(&self.place).map_err(|error| CliError::file("open", &self.place, error))?;
+            std::env::set_current_dir(directory).map_err(|error| CliError::file("go to", directory, error))?;
+        }
+        Ok(())
     }
 
     /// Where a job's trace is.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use api::{SimDuration, SimTime, Str};
+use api::{Explanation, SimDuration, SimTime, Str};
 use trace::{Header, Histogram, Record, Trace, TrafficCounts};
 
 use crate::metrics::Recovery;
@@ -66,6 +66,8 @@ pub(crate) struct PodLife<'t> {
     /// Attempts that found no node: (when, attempt, message, plugins).
     pub unschedulable: Vec<(SimTime, u32, &'t str, &'t [Str])>,
     pub scheduled: Option<Scheduled<'t>>,
+    /// Decisions on it that were explained: (when, attempt, why).
+    pub explanations: Vec<(SimTime, u32, &'t Explanation)>,
     pub containers: Vec<ContainerChange<'t>>,
     pub phases: Vec<(SimTime, &'t str, &'t str)>,
     pub ready: Vec<(SimTime, bool, &'t str)>,
@@ -362,6 +364,7 @@ impl<'t> Run<'t> {
                     created: at,
                     unschedulable: Vec::new(),
                     scheduled: None,
+                    explanations: Vec::new(),
                     containers: Vec::new(),
                     phases: Vec::new(),
                     ready: Vec::new(),
@@ -377,6 +380,9 @@ impl<'t> Run<'t> {
         match record {
             Record::PodUnschedulable { pod, attempt, message, rejected_by } => {
                 self.with_pod(living, pod, |life| life.unschedulable.push((at, *attempt, message, rejected_by)));
+            }
+            Record::Explanation { pod, attempt, explanation } => {
+                self.with_pod(living, pod, |life| life.explanations.push((at, *attempt, explanation)));
             }
             Record::PodScheduled { pod, node, attempts, feasible_nodes, evaluated_nodes } => {
                 let (attempts, feasible_nodes, evaluated_nodes) = (*attempts, *feasible_nodes, *evaluated_nodes);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Labels, ObjectKey, PodSpec, PodTemplate, Service, Str, Volume, VolumeSource};
+use api::{Kind, Labels, ObjectKey, PodSpec, Service, Str};
 use manifests::{Diagnostic, Found, Origin, Pointer};
 use serde_json::Value;
 
@@ -72,6 +72,23 @@ impl<'o> Catalog<'o> {
         for found in &objects.replica_sets {
             let template = &found.object.template;
             add(Kind::ReplicaSet, &found.meta, &template.labels, &template.spec, found.replicas, &found.origin, TEMPLATE);
+        }
+        for found in &objects.stateful_sets {
+            let template = &found.object.template;
+            add(Kind::StatefulSet, &found.meta, &template.labels, &template.spec, found.replicas, &found.origin, TEMPLATE);
+        }
+        for found in &objects.daemon_sets {
+            let template = &found.object.template;
+            add(Kind::DaemonSet, &found.meta, &template.labels, &template.spec, 0, &found.origin, TEMPLATE);
+        }
+        for found in &objects.jobs {
+            let template = &found.object.spec.template;
+            add(Kind::Job, &found.meta, &template.labels, &template.spec, found.spec.parallelism, &found.origin, TEMPLATE);
+        }
+        for found in &objects.cron_jobs {
+            let template = &found.object.job_spec.template;
+            let path = "/spec/jobTemplate/spec/template/spec";
+            add(Kind::CronJob, &found.meta, &template.labels, &template.spec, found.job_spec.parallelism, &found.origin, path);
         }
         for found in &objects.other_workloads {
             let template = &found.object.template;
@@ -199,42 +216,32 @@ pub(crate) fn origins(cx: &mut Cx<'_>, item: &Pointer) -> Vec<Origin> {
 }
 
 /// The objects as the engine takes them.
-pub(crate) fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
+#[must_use]
+pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
     fn plain<T: Clone>(found: &[Found<T>]) -> Vec<T> {
         found.iter().map(|found| found.object.clone()).collect()
     }
-    let mut pods = plain(&objects.pods);
-    pods.iter_mut().for_each(|pod| without_claims(&mut pod.spec));
-    let mut deployments = plain(&objects.deployments);
-    deployments.iter_mut().for_each(|deployment| template_without_claims(&mut deployment.template));
-    let mut replica_sets = plain(&objects.replica_sets);
-    replica_sets.iter_mut().for_each(|set| template_without_claims(&mut set.template));
     engine::spec::Objects {
         namespaces: plain(&objects.namespaces),
         priority_classes: plain(&objects.priority_classes),
         nodes: plain(&objects.nodes),
-        pods,
-        deployments,
-        replica_sets,
+        pods: plain(&objects.pods),
+        deployments: plain(&objects.deployments),
+        replica_sets: plain(&objects.replica_sets),
+        stateful_sets: plain(&objects.stateful_sets),
+        daemon_sets: plain(&objects.daemon_sets),
+        jobs: plain(&objects.jobs),
+        cron_jobs: plain(&objects.cron_jobs),
+        storage_classes: plain(&objects.storage_classes),
+        csi_drivers: plain(&objects.csi_drivers),
+        csi_nodes: plain(&objects.csi_nodes),
+        csi_storage_capacities: plain(&objects.csi_storage_capacities),
+        persistent_volumes: plain(&objects.persistent_volumes),
+        persistent_volume_claims: plain(&objects.persistent_volume_claims),
         services: plain(&objects.services),
         horizontal_pod_autoscalers: plain(&objects.horizontal_pod_autoscalers),
         pod_disruption_budgets: plain(&objects.pod_disruption_budgets),
-    }
-}
-
-/// The engine keeps no claims and no volumes, so a pod that mounts one is placed and started as if it were there
-/// (the user is told, WT0411). With the claim left in, the scheduler would look for it in vain for ever.
-fn without_claims(spec: &mut Arc<PodSpec>) {
-    let is_claim = |volume: &Volume| matches!(volume.source, VolumeSource::PersistentVolumeClaim(_) | VolumeSource::Ephemeral);
-    if spec.volumes.iter().any(is_claim) {
-        Arc::make_mut(spec).volumes.retain(|volume| !is_claim(volume));
-    }
-}
-
-fn template_without_claims(template: &mut Arc<PodTemplate>) {
-    let mut spec = template.spec.clone();
-    without_claims(&mut spec);
-    if !Arc::ptr_eq(&spec, &template.spec) {
-        Arc::make_mut(template).spec = spec;
+        resource_quotas: plain(&objects.resource_quotas),
+        limit_ranges: plain(&objects.limit_ranges),
     }
 }

@@ -160,7 +160,7 @@ impl Cx<'_> {
     }
     /// A share from 0 to 1.
     pub(crate) fn share<U>(&mut self, scalar: &Scalar<U>, path: &Pointer) -> Option<f64> {
-        let found = percent(&scalar.text).map(|percent| percent / 100.0).or_else(|| scalar.text.parse::<f64>().ok());
+        let found = share(&scalar.text).or_else(|| scalar.text.parse::<f64>().ok());
         match found {
             Some(share) if (0.0..=1.0).contains(&share) => Some(share),
             Some(_) => {
@@ -344,6 +344,14 @@ pub(crate) fn percent(text: &str) -> Option<f64> {
     text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok()).filter(|number: &f64| number.is_finite())
 }
 
+/// A percentage as a share, to the last digit: divided by 100, `99.9%` would be 0.9990000000000001.
+pub(crate) fn share(text: &str) -> Option<f64> {
+    let percent = percent(text)?;
+    let number = text.trim().trim_end_matches('%').trim_end();
+    // A number that has an exponent of its own takes no second one.
+    format!("{number}e-2").parse().ok().or(Some(percent / 100.0))
+}
+
 /// `02:00` or `14:30:05` in seconds since midnight.
 pub(crate) fn seconds_of_day(text: &str) -> Option<u64> {
     let parts: Vec<&str> = text.split(':').collect();
@@ -358,6 +366,21 @@ pub(crate) fn seconds_of_day(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percentages_are_shares_to_the_last_digit() {
+        for (text, expected) in [
+            ("99.9%", Some(0.999)),
+            ("99.95 %", Some(0.9995)),
+            ("7%", Some(0.07)),
+            (".5%", Some(0.005)),
+            ("1e1%", Some(0.1)),
+            ("5", None),
+            ("inf%", None),
+        ] {
+            assert_eq!(share(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn rates_are_per_second_whatever_their_unit() {

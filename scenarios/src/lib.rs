@@ -19,6 +19,7 @@ mod load;
 mod lower;
 mod set;
 
+pub use catalog::engine_objects;
 pub use files::{Disk, FileSource};
 pub use format::explain;
 pub use load::{Known, KnownMetric, KnownUnit, Options, PolicyConfig, Scenario, load, resolved_yaml};

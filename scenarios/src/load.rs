@@ -203,7 +203,8 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::names(cx);
 
     let lower::Pools { pools, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
-    let control_plane = lower::control_plane(cx, &path.key("controlPlane"));
+    let mut control_plane = lower::control_plane(cx, &path.key("controlPlane"));
+    control_plane.controller_manager.clock_start = since_epoch(&start);
     let (base, objects, options) = manifests_of(cx, import, &start, &path);
     let applied = lower::Applied::read(cx, &base, &options, &path.key("steps"));
     let catalog = Catalog::new(std::iter::once(&objects).chain(applied.objects()), cx.names(&path.key("cluster").key("nodePools")));
@@ -222,6 +223,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::faults(cx, &catalog, &pools, &objects, &faults);
     check::steps(cx, &catalog, &steps);
     check::autoscalers(cx, &catalog, &objects);
+    check::endless_jobs(cx, &catalog, &behaviors);
     if !incomplete {
         check::pods_fit(cx, &catalog, &pools, &objects);
         check::capacity(cx, &catalog, &behaviors, &objects, &pools, (&traffic, &sources));
@@ -237,6 +239,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
+        watch: false,
     };
     let metadata = file.metadata.as_ref();
     let name = metadata.and_then(|metadata| metadata.name.clone()).unwrap_or_else(|| stem(&cx.document.source.name));
@@ -324,6 +327,12 @@ fn clock(cx: &mut Cx<'_>, clock: Option<&Clock>, path: &Pointer) -> String {
             START.to_owned()
         }
     }
+}
+
+/// An instant as time since the Unix epoch, which the clock cannot precede.
+fn since_epoch(start: &str) -> SimDuration {
+    let nanos = start.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_nanosecond);
+    SimDuration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
 fn seeds(cx: &mut Cx<'_>, path: &Pointer) -> Vec<u64> {

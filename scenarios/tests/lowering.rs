@@ -198,13 +198,14 @@ fn expectations_are_in_base_units() {
 
 #[test]
 fn settings_of_components_are_read_under_their_flags_names() {
-    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}}\n  manifests:").world.control_plane;
+    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
     let seconds = SimDuration::from_secs;
     assert_eq!((plane.node_lifecycle.node_monitor_grace_period, plane.node_lifecycle.node_eviction_rate), (seconds(40), 0.2));
     assert_eq!((plane.scheduler.pod_max_backoff, plane.api_server.default_unreachable_toleration_seconds), (seconds(20), 30));
     assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("price", false));
     assert_eq!(plane.horizontal_pod_autoscaler.tolerance, 0.05);
     assert_eq!(plane.kubelet.default_image_pull, Distribution::lognormal_median_p95(seconds(8), seconds(25)));
+    assert_eq!((plane.kubelet.eviction_hard_memory_available_bytes, plane.kubelet.shutdown_grace_period), (200 << 20, seconds(30)));
 }
 
 #[test]
@@ -259,4 +260,17 @@ proptest! {
     fn no_setting_makes_it_panic(path in "[a-z.\\[\\]=0-9]{0,30}", value in "\\PC{0,20}") {
         let _ = load("shop.yaml", FINE, &Nothing, &[(&path, &value)]);
     }
+}
+
+#[test]
+fn a_behavior_speaks_of_one_container_its_memory_and_its_failures() {
+    let behaviors = "behaviors:\n    - {workload: deployment/shop, container: shop, startup: {imagePull: 1s, imagePullError: manifest unknown}, preStop: 2s, crash: {after: 3s, times: 2}, memoryOverTime: [{after: 0s, bytes: 100Mi}, {after: 10m, bytes: 1Gi}]}";
+    let scenario = with("behaviors:", behaviors);
+    let found = &scenario.world.behaviors[0];
+    let seconds = |seconds| Some(Distribution::Constant(SimDuration::from_secs(seconds)));
+    assert_eq!((found.container.as_deref(), found.image_pull_error.as_deref()), (Some("shop"), Some("manifest unknown")));
+    assert_eq!((&found.image_pull, &found.pre_stop), (&seconds(1), &seconds(2)));
+    assert_eq!(found.crash.as_ref().map(|crash| (crash.exit_code, crash.times)), Some((1, Some(2))));
+    let points = found.memory.as_ref().map(|memory| memory.points.clone());
+    assert_eq!(points, Some(vec![(SimDuration::ZERO, 100 << 20), (SimDuration::from_secs(600), 1 << 30)]));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::config::{PolicyError, configured};
+use crate::config::{PolicyError, Settings, Surroundings, configured};
 
 /// A policy known by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,10 +36,18 @@ pub const fn names() -> &'static [&'static str] {
 /// # Errors
 /// When there is none.
 pub fn policy(name: &str) -> Result<Box<dyn port::Scheduler>, PolicyError> {
+    policy_in(name, &Surroundings::default())
+}
+
+/// The policy of this name, in these surroundings.
+///
+/// # Errors
+/// When there is none.
+pub fn policy_in(name: &str, surroundings: &Surroundings) -> Result<Box<dyn port::Scheduler>, PolicyError> {
     let Some(known) = BUILTIN.iter().find(|known| known.name == name) else {
         return Err(PolicyError::one(format!("no scheduling policy is called {name:?}; known: {}", names().join(", "))));
     };
-    let (scheduler, _) = configured(known.name, &configuration(known.name), &[])?;
+    let (scheduler, _) = configured(known.name, &configuration(known.name), Settings::default(), surroundings)?;
     Ok(Box::new(scheduler))
 }
 

@@ -2,9 +2,11 @@
 
 use api::Str;
 use port::{
-    ClusterEvent, ClusterSnapshot, Decision, Detail, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint, Scheduler,
+    ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint,
+    Reservation, Scheduler,
 };
 
+use crate::extenders::Extenders;
 use crate::framework::{self, Attempt, Profile, Scratch, TieBreak};
 use crate::plugins::volume_binding;
 
@@ -13,6 +15,7 @@ pub struct KubeScheduler {
     name: String,
     profiles: Vec<Profile>,
     tie_break: TieBreak,
+    extenders: Extenders,
     /// Where the next attempt's node list begins.
     start: usize,
     scratch: Scratch,
@@ -22,14 +25,26 @@ impl KubeScheduler {
     /// A policy called `name` in reports.
     #[must_use]
     pub fn new(name: &str, profiles: Vec<Profile>) -> Self {
-        Self { name: name.to_owned(), profiles, tie_break: TieBreak::Upstream, start: 0, scratch: Scratch::default() }
+        let (tie_break, extenders) = (TieBreak::Upstream, Extenders::default());
+        Self { name: name.to_owned(), profiles, tie_break, extenders, start: 0, scratch: Scratch::default() }
     }
 
     /// The same with another way to settle ties.
     #[must_use]
-    pub const fn with_tie_break(mut self, tie_break: TieBreak) -> Self {
+    pub fn with_tie_break(mut self, tie_break: TieBreak) -> Self {
         self.tie_break = tie_break;
         self
+    }
+
+    /// The same with extenders.
+    pub(crate) fn with_extenders(mut self, extenders: Extenders) -> Self {
+        self.extenders = extenders;
+        self
+    }
+
+    /// Tells the extender that binds, if there is one, that `pod` goes to `node`.
+    pub(crate) fn bind(&self, pod: &PodInfo, node: &str) -> Result<(), String> {
+        self.extenders.bind(pod, node)
     }
 
     /// The profile that answers to `scheduler_name`.
@@ -41,8 +56,14 @@ impl KubeScheduler {
     /// Everything there is to say of one attempt; `None` when no profile answers to the pod's schedulerName.
     pub fn attempt(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Option<Attempt> {
         let profile = self.profiles.iter().find(|profile| profile.scheduler_name == pod.spec.scheduler_name)?;
-        let settings = framework::Settings { tie_break: self.tie_break, detail };
+        let settings = framework::Settings { tie_break: &self.tie_break, extenders: &self.extenders, detail };
         Some(framework::attempt(profile, pod, snapshot, &settings, &mut self.start, &mut self.scratch))
+    }
+
+    /// Why an attempt with [`Detail::Full`], made of `pod` on `snapshot`, came to what it came to.
+    #[must_use]
+    pub fn explain_attempt(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, attempt: &Attempt) -> Option<Explanation> {
+        Some(framework::explain(self.profile(&pod.spec.scheduler_name)?, pod, snapshot, attempt))
     }
 }
 
@@ -56,23 +77,42 @@ impl Scheduler for KubeScheduler {
     }
 
     fn gate(&self, pod: &PodInfo) -> Option<Str> {
-        let (_, _, reasons) = self.profile(&pod.spec.scheduler_name)?.gate(pod)?;
-        Some(reasons.into_iter().next().unwrap_or_default())
+        let (plugin, ..) = self.profile(&pod.spec.scheduler_name)?.gate(pod)?;
+        Some(plugin.into())
     }
 
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision {
         match self.attempt(pod, snapshot, detail) {
-            Some(attempt) => decision(attempt, snapshot),
+            Some(attempt) => {
+                let mut decision = decision(attempt, snapshot);
+                // Upstream asks beside the next cycles; a refusal fails the attempt either way.
+                if let Outcome::Scheduled { node } = decision.outcome
+                    && let Err(message) = self.bind(pod, snapshot.node(node).name())
+                {
+                    decision.outcome = Outcome::Error { message };
+                }
+                decision
+            }
             None => {
                 Decision::new(Outcome::Error { message: format!("profile not found for scheduler name {:?}", pod.spec.scheduler_name) })
             }
         }
     }
 
-    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-        if self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes) {
-            volume_binding::assume(pod, node, snapshot);
+    fn explain(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<Explanation> {
+        let profile = self.profile(&pod.spec.scheduler_name)?;
+        if let Some((plugin, code, reasons)) = profile.gate(pod) {
+            return Some(framework::explain_gate(snapshot, plugin, code, reasons));
         }
+        let settings = framework::Settings { tie_break: &self.tie_break, extenders: &self.extenders, detail: Detail::Full };
+        let (mut start, mut scratch) = (self.start, Scratch::default());
+        let attempt = framework::attempt(profile, pod, snapshot, &settings, &mut start, &mut scratch);
+        Some(framework::explain(profile, pod, snapshot, &attempt))
+    }
+
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+        let binds_volumes = self.profile(&pod.spec.scheduler_name).is_some_and(Profile::binds_volumes);
+        if binds_volumes { volume_binding::assume(pod, node, snapshot) } else { Reservation::default() }
     }
 
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool {

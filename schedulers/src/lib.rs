@@ -10,23 +10,24 @@
 //! assert!(notices.is_empty());
 //! ```
 //!
-//! Invariants: a policy is a function of what it was asked before; it draws no randomness and reads no clock.
+//! Invariants: a policy is a function of what it was asked before (and of what its extenders and lots, which
+//! it is handed, answer); it draws no randomness of its own and reads no clock.
 //!
 //! Not here: the queue, back-off, binding and asynchronous preemption (`sim/engine`).
 
 mod builtin;
 mod config;
+mod extenders;
 mod framework;
 pub mod harness;
 mod kube_scheduler;
 mod plugins;
-mod registry;
 
-pub use builtin::{Builtin, builtin, names, policy};
-pub use config::{Notice, PolicyError, from_config, from_config_with};
-pub use framework::{Attempt, FeasibleNode, PreFilterRejection, Profile, RejectedNode, Sampling, TieBreak};
+pub use builtin::{Builtin, builtin, names, policy, policy_in};
+pub use config::{Notice, PolicyError, Surroundings, extenders_of, from_config, from_config_in, from_config_with};
+pub use framework::{Attempt, FeasibleNode, Lots, PreFilterRejection, Profile, RejectedNode, Sampling, TieBreak};
 pub use kube_scheduler::KubeScheduler;
-pub use registry::implemented_plugins;
+pub use plugins::implemented_plugins;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/writing-a-scheduler.md")]

@@ -3,22 +3,27 @@
 use std::path::PathBuf;
 
 use api::{SimDuration, SimTime};
-use reports::{Run, inspect};
+use reports::Run;
+use reports::inspect::{self, Columns};
+use reports::render::Table;
+use trace::Trace;
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
-use crate::results::Results;
+use crate::results::{Results, SCHEMA_VERSION};
 
 /// Show the objects of a finished run as kubectl would have shown them at some time.
 #[derive(clap::Args)]
 pub(crate) struct Get {
-    /// What: pods, nodes, events, deployments, replicasets, hpa or services.
+    /// What: pods, nodes, events, deployments, replicasets, hpa or services; also KIND/NAME.
     kind: String,
+    /// The one object of this name; of events, those about it.
+    name: Option<String>,
     #[command(flatten)]
     moment: Moment,
-    /// table or wide.
-    #[arg(short, long, default_value = "table", value_parser = ["table", "wide"])]
+    /// table; wide (more columns); json (one document).
+    #[arg(short, long, default_value = "table", value_parser = ["table", "wide", "json"])]
     output: String,
 }
 
@@ -37,8 +42,8 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// The trace, and the instant.
-    pub(crate) fn open(&self) -> Result<(trace::Trace, SimTime), CliError> {
+    /// The results, the trace, and the instant.
+    pub(crate) fn open(&self) -> Result<(Results, Trace, SimTime), CliError> {
         let results = Results::open(self.run.as_deref(), self.seed)?;
         let trace = results.trace(results.job()?)?;
         let end = SimTime::ZERO + trace.header.duration;
@@ -46,7 +51,7 @@ impl Moment {
         if at > end {
             return Err(CliError::asked(format!("{at} is after the end of the run at {end}"), "choose an earlier time with `--at`"));
         }
-        Ok((trace, at))
+        Ok((results, trace, at))
     }
 }
 
@@ -57,14 +62,49 @@ pub(crate) fn not_found(error: &inspect::InspectError) -> CliError {
 
 impl Get {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let (trace, at) = self.moment.open()?;
-        let table = inspect::get(&Run::new(&trace), &self.kind, at, self.output == "wide").map_err(|error| not_found(&error))?;
-        let lines = table.lines("", 3);
-        if lines.len() < 2 {
-            io.say(&format!("no {} at {at}", self.kind));
-            return Ok(Exit::Success);
+        let (_, trace, at) = self.moment.open()?;
+        let (kind, name) = match (self.kind.split_once('/'), &self.name) {
+            (Some((kind, name)), None) => (kind, Some(name)),
+            (_, name) => (&*self.kind, name.as_deref()),
+        };
+        let columns = match self.output.as_str() {
+            "json" => Columns::All,
+            "wide" => Columns::Wide,
+            _ => Columns::Usual,
+        };
+        let table = inspect::get(&Run::new(&trace), kind, name, at, columns).map_err(|error| not_found(&error))?;
+        if self.output == "json" {
+            io.answer(&document(&trace, kind, at, &table))?;
+        } else if table.rows.is_empty() {
+            io.say(&format!("no {kind} at {at}"));
+        } else {
+            io.answer(&(table.lines("", 3).join("\n") + "\n"))?;
         }
-        io.answer(&(lines.join("\n") + "\n"))?;
         Ok(Exit::Success)
     }
+}
+
+/// A table for programs: an item per row, its fields named after the headings (`LAST SEEN` is `lastSeen`).
+fn document(trace: &Trace, kind: &str, at: SimTime, table: &Table) -> String {
+    let keys: Vec<String> = table.columns.iter().map(|heading| camel_case(heading)).collect();
+    let item = |row: &Vec<String>| -> serde_json::Value {
+        keys.iter().zip(row).map(|(key, cell)| (key.clone(), cell.as_str().into())).collect::<serde_json::Map<_, _>>().into()
+    };
+    let document = serde_json::json!({
+        "schemaVersion": SCHEMA_VERSION,
+        "scenario": trace.header.scenario,
+        "policy": trace.header.policy,
+        "seed": trace.header.seed,
+        "atSeconds": at.as_nanos() as f64 / 1e9,
+        "kind": kind,
+        "items": table.rows.iter().map(item).collect::<Vec<_>>(),
+    });
+    format!("{document:#}\n")
+}
+
+fn camel_case(heading: &str) -> String {
+    let mut words = heading.split(['-', ' ']).map(str::to_ascii_lowercase);
+    let first = words.next().unwrap_or_default();
+    let capital = |word: String| word.get(..1).map(str::to_ascii_uppercase).unwrap_or_default() + word.get(1..).unwrap_or_default();
+    words.map(capital).fold(first, |all, word| all + &word)
 }

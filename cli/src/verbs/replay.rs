@@ -7,9 +7,9 @@ use trace::Trace;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::experiment::{self, Plan};
-use crate::files::{self, LoadOptions, Policy};
 use crate::io::Io;
 use crate::progress::Progress;
+use crate::rerun::{self, Inputs};
 use crate::results::Results;
 
 /// Run a finished run again; with --verify, say whether it gives the same bytes.
@@ -27,39 +27,15 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let results = Results::open(self.run.as_deref(), None)?;
+        let mut results = Results::open(self.run.as_deref(), None)?;
+        let Inputs { scenario, policy } = rerun::inputs(&mut results, io)?;
         let manifest = &results.manifest;
-        let until = manifest.until.as_deref().and_then(|until| until.parse().ok());
-        let options = LoadOptions { set: &manifest.set, until, ..Default::default() };
-        let scenario = files::load(&manifest.source, &options, io)?;
-        if scenario.digest != manifest.scenario_digest {
-            let message = format!(
-                "`{}` is no longer what was run: its digest is {}, not {}",
-                manifest.source, scenario.digest, manifest.scenario_digest
-            );
-            return Err(CliError::Asked {
-                exit: Exit::Different,
-                message,
-                help: Some("bring the old files back, or run the scenario again".into()),
-            });
-        }
         let seeds: Vec<u64> = manifest.jobs.iter().map(|job| job.seed).collect();
-        let policy = match &manifest.policy_override {
-            Some(name) => Policy::named(name, io)?,
-            None => Policy::of(&scenario, io)?,
-        };
-        if policy.name() != manifest.policy {
-            let message = format!("the policy is no longer what was run: it is `{}`, not `{}`", policy.name(), manifest.policy);
-            return Err(CliError::Asked {
-                exit: Exit::Different,
-                message,
-                help: Some("bring the old file back, or run the scenario again".into()),
-            });
-        }
         if manifest.wavetank_version != env!("CARGO_PKG_VERSION") {
             io.say(&format!("warning: this was run by wavetank {}; results are the same within a version", manifest.wavetank_version));
         }
-        let plan = Plan { scenario: &scenario, policy: &policy, seeds: &seeds, threads: self.jobs, max_events: manifest.max_events };
+        let interrupted_at = manifest.jobs.iter().filter(|job| job.interrupted).map(|job| (job.seed, job.events)).collect();
+        let plan = Plan { threads: self.jobs, max_events: manifest.max_events, interrupted_at, ..Plan::of(&scenario, &policy, &seeds) };
         let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
         let mut different = 0;
         for (job, again) in manifest.jobs.iter().zip(&done) {

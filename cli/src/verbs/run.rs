@@ -59,6 +59,9 @@ pub(crate) struct Run {
     /// Stop a run after so many events of the cluster (requests not counted), keeping what there is (exit code 8).
     #[arg(long, value_name = "N")]
     max_events: Option<u64>,
+    /// Stop a run after so much real time, keeping what there is (exit code 8).
+    #[arg(long, value_name = "TIME")]
+    max_wall: Option<SimDuration>,
     /// Exit with 0 even when expectations fail.
     #[arg(long)]
     exit_zero: bool,
@@ -95,8 +98,14 @@ impl Run {
         let ready: Vec<Ready<'_>> = self.scenarios.iter().map(|name| self.prepare(name, io)).collect::<Result<_, _>>()?;
         different_names(&ready)?;
         let mut worst = Exit::Success;
+        let mut documents: Vec<String> = Vec::new();
         for ready in &ready {
-            worst = worst.or(if self.dry_run { self.tell(ready, io)? } else { self.run_one(ready, io)? });
+            let (exit, document) = if self.dry_run { (Exit::Success, self.tell(ready, io)?) } else { self.run_one(ready, io)? };
+            worst = worst.or(exit);
+            documents.extend(document);
+        }
+        if self.output == "json" {
+            io.answer(&one_document(&documents)?)?;
         }
         Ok(if self.exit_zero && worst == Exit::Expectations { Exit::Success } else { worst })
     }
@@ -116,8 +125,8 @@ impl Run {
         Ok(Ready { source, scenario, policy, seeds })
     }
 
-    /// What would be run.
-    fn tell(&self, ready: &Ready<'_>, io: &Io) -> Result<Exit, CliError> {
+    /// What would be run: told at once, or given back as a document.
+    fn tell(&self, ready: &Ready<'_>, io: &Io) -> Result<Option<String>, CliError> {
         let Ready { scenario, policy, seeds, .. } = ready;
         if self.output == "json" {
             let plan = serde_json::json!({
@@ -129,24 +138,20 @@ impl Run {
                 "seeds": seeds,
                 "durationSeconds": scenario.world.duration.as_secs_f64(),
             });
-            io.answer(&format!("{plan:#}\n"))?;
-        } else {
-            let runs = if seeds.len() == 1 { "1 run".to_owned() } else { format!("{} runs", seeds.len()) };
-            io.answer(&format!(
-                "{}: policy {}, {}, {runs} of {}\n",
-                scenario.name,
-                policy.name(),
-                seeds_in_words(seeds),
-                scenario.world.duration
-            ))?;
+            return Ok(Some(format!("{plan:#}\n")));
         }
-        Ok(Exit::Success)
+        let runs = if seeds.len() == 1 { "1 run".to_owned() } else { format!("{} runs", seeds.len()) };
+        let (name, duration) = (&scenario.name, scenario.world.duration);
+        io.answer(&format!("{name}: policy {}, {}, {runs} of {duration}\n", policy.name(), seeds_in_words(seeds)))?;
+        Ok(None)
     }
 
-    fn run_one(&self, ready: &Ready<'_>, io: &Io) -> Result<Exit, CliError> {
+    /// Runs one scenario. Its answer is given at once, or given back as a document.
+    fn run_one(&self, ready: &Ready<'_>, io: &Io) -> Result<(Exit, Option<String>), CliError> {
         let Ready { source, scenario, policy, seeds } = ready;
         let started = now();
-        let plan = Plan { scenario, policy, seeds, threads: self.jobs, max_events: self.max_events };
+        let max_wall = self.max_wall.map(|most| std::time::Duration::from_nanos(most.as_nanos()));
+        let plan = Plan { threads: self.jobs, max_events: self.max_events, max_wall, ..Plan::of(scenario, policy, seeds) };
         let done = experiment::run(&plan, &Progress::new(io, seeds.len(), scenario.world.duration))?;
         let wall = started.elapsed();
 
@@ -164,16 +169,17 @@ impl Run {
             max_events: self.max_events,
             scenario_digest: scenario.digest.clone(),
             policy: policy.name().to_owned(),
+            extenders: policy.extenders(),
             jobs: done.iter().map(|done| done.job.clone()).collect(),
         };
         self.write(&place, &manifest, &done, &measures, &verdict, wall)?;
-        self.answer(io, &place, &measures, &verdict, wall)?;
+        let document = self.answer(io, &place, &measures, &verdict, wall)?;
         for done in &done {
             if let Some(reason) = &done.stopped {
                 io.complain(&format!("warning: seed {} stopped early: {reason}", done.job.seed));
             }
         }
-        Ok(exit(&done, &verdict))
+        Ok((exit(&done, &verdict), document))
     }
 
     fn write(
@@ -198,19 +204,39 @@ impl Run {
             draft.write("report.html", render::page(&traces, measures, verdict))?;
         }
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
-        draft.write_json("run.meta.json", &serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads }))?;
+        let directory = std::env::current_dir().ok();
+        let meta = serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads, "directory": directory });
+        draft.write_json("run.meta.json", &meta)?;
         draft.finish()
     }
 
-    fn answer(&self, io: &Io, place: &Path, measures: &[Measures], verdict: &Verdict, wall: std::time::Duration) -> Result<(), CliError> {
+    fn answer(
+        &self,
+        io: &Io,
+        place: &Path,
+        measures: &[Measures],
+        verdict: &Verdict,
+        wall: std::time::Duration,
+    ) -> Result<Option<String>, CliError> {
         if self.output == "json" {
-            return Ok(io.answer(&render::document(measures, verdict))?);
+            return Ok(Some(render::document(measures, verdict)));
         }
         let report = (!self.no_report).then(|| place.join("report.html").display().to_string());
         let wall = format!("{:.1} s", wall.as_secs_f64());
         let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: Some(&wall), report: report.as_deref() };
-        Ok(io.answer(&render::text(measures, verdict, &options))?)
+        io.answer(&render::text(measures, verdict, &options))?;
+        Ok(None)
     }
+}
+
+/// A scenario's document as it is; those of several in one.
+fn one_document(documents: &[String]) -> Result<String, CliError> {
+    if let [only] = documents {
+        return Ok(only.clone());
+    }
+    let parsed: Result<Vec<serde_json::Value>, _> = documents.iter().map(|text| serde_json::from_str(text)).collect();
+    let document = serde_json::json!({ "schemaVersion": SCHEMA_VERSION, "scenarios": parsed.map_err(anyhow::Error::new)? });
+    Ok(format!("{document:#}\n"))
 }
 
 /// Results go to a directory of the scenario's name, so that two of one name would overwrite each other.

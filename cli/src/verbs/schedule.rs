@@ -3,14 +3,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use api::Kind;
 use flate2::read::MultiGzDecoder;
-use manifests::{Budget, Objects, Origin, Problems, SourceFile};
-use port::ClusterObjects;
-use reports::render::Table;
-use schedulers::harness::{self, Input, Options};
+use manifests::{Budget, Origin, Problems, SourceFile};
+use reports::inspect;
+use reports::render::{self, ExplanationOptions, Table};
+use schedulers::harness::{self, Explained, Input, Options};
 use serde_json::Value;
 
 use crate::error::CliError;
@@ -33,19 +31,33 @@ pub(crate) struct Schedule {
     /// How the queue is stepped through: preemption, queueOrder, output, sampling, featureGates.
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// table; wide (every node's score or reason); json (one document).
+    /// Which of several best nodes is taken: name (the first by name), upstream (as kube-scheduler's heap has it), random.
+    #[arg(long, default_value = "name", value_parser = schedulers::TieBreak::NAMES)]
+    tie_break: String,
+    /// The seed of `--tie-break random`.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// table; wide (scores of the best nodes, or what keeps the pod from the nearest ones); json (one document).
     #[arg(short, long, default_value = "table", value_parser = ["table", "wide", "json"])]
     output: String,
+    /// With -o wide: every node, instead of the best and the nearest ones.
+    #[arg(long)]
+    all: bool,
 }
 
 impl Schedule {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let input = self.input(io)?;
         let wrong = |error: schedulers::PolicyError| CliError::asked(error.to_string(), "mend the configuration");
-        let document = harness::schedule(input).map_err(wrong)?;
         let text = match self.output.as_str() {
-            "json" => serde_json::to_string_pretty(&document).map_err(anyhow::Error::new)? + "\n",
-            form => table(&document, form == "wide"),
+            "json" => serde_json::to_string_pretty(&harness::schedule(input).map_err(wrong)?).map_err(anyhow::Error::new)? + "\n",
+            "wide" => {
+                let (document, explained) = harness::explain(input).map_err(wrong)?;
+                let options = ExplanationOptions { all: self.all, ..Default::default() };
+                let why = explained.iter().map(|explained| explanation(explained, options));
+                table(&document, true) + &why.collect::<String>()
+            }
+            _ => table(&harness::schedule(input).map_err(wrong)?, false),
         };
         io.answer(&text)?;
         Ok(Exit::Success)
@@ -79,9 +91,10 @@ impl Schedule {
             nodes: objects.nodes.iter().map(|node| node.object.clone()).collect(),
             pods: pods.into_iter().map(|pod| pod.object.clone()).collect(),
             queue: queue.into_iter().map(|pod| pod.object.clone()).collect(),
-            objects: cluster_objects(&objects),
+            objects: objects.cluster_objects(),
             config: self.config.as_ref().map_or(Ok(Value::Null), |path| value(path))?,
             options,
+            surroundings: files::surroundings(&self.tie_break, self.seed),
         })
     }
 }
@@ -103,63 +116,40 @@ fn value(path: &Path) -> Result<Value, CliError> {
     files::config_value(&path.to_string_lossy(), &read(path)?)
 }
 
-/// What the plugins may look at beside nodes and pods.
-fn cluster_objects(objects: &Objects) -> ClusterObjects {
-    macro_rules! by {
-        ($list:ident, |$object:ident| $key:expr) => {
-            objects
-                .$list
-                .iter()
-                .map(|found| {
-                    let $object = &found.object;
-                    ($key, Arc::new($object.clone()))
-                })
-                .collect()
-        };
-    }
-    let workloads = |kind: Kind| objects.workloads(kind).map(|found| (found.object.meta.key(), Arc::new(found.object.clone()))).collect();
-    ClusterObjects {
-        namespaces: by!(namespaces, |namespace| namespace.meta.name.clone()),
-        services: by!(services, |service| service.meta.key()),
-        replica_sets: by!(replica_sets, |set| set.meta.key()),
-        stateful_sets: workloads(Kind::StatefulSet),
-        replication_controllers: workloads(Kind::ReplicationController),
-        pod_disruption_budgets: by!(pod_disruption_budgets, |budget| budget.meta.key()),
-        persistent_volumes: by!(persistent_volumes, |volume| volume.meta.name.clone()),
-        persistent_volume_claims: by!(persistent_volume_claims, |claim| claim.meta.key()),
-        storage_classes: by!(storage_classes, |class| class.meta.name.clone()),
-        csi_nodes: by!(csi_nodes, |node| node.meta.name.clone()),
-        csi_drivers: by!(csi_drivers, |driver| driver.meta.name.clone()),
-        csi_storage_capacities: by!(csi_storage_capacities, |capacity| capacity.meta.key()),
-    }
-}
-
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value.get(field).and_then(Value::as_str).unwrap_or("")
 }
 
-fn table(document: &Value, wide: bool) -> String {
+/// A line per attempt; `reasons` follow elsewhere, or stand in the last column.
+fn table(document: &Value, reasons_follow: bool) -> String {
     let attempts = document["attempts"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut table = Table::new(&["POD", "RESULT", "NODE", "WHY"]);
+    let columns = ["POD", "RESULT", "NODE", "WHY"];
+    let mut table = Table::new(if reasons_follow { &columns[..3] } else { &columns });
     for attempt in attempts {
         let node = match text(attempt, "chosen") {
             "" => attempt["preemption"]["nominatedNode"].as_str().unwrap_or("-"),
             node => node,
         };
-        table.push(vec![text(attempt, "pod").to_owned(), text(attempt, "result").to_owned(), node.to_owned(), why(attempt)]);
+        let mut row = vec![text(attempt, "pod").to_owned(), text(attempt, "result").to_owned(), node.to_owned()];
+        row.extend((!reasons_follow).then(|| why(attempt)));
+        table.push(row);
     }
-    let mut out = table.lines("", 3).join("\n") + "\n";
-    if wide {
-        attempts.iter().for_each(|attempt| out.push_str(&nodes(attempt)));
-    }
-    out
+    table.lines("", 3).join("\n") + "\n"
+}
+
+/// Why an attempt came to what it came to.
+fn explanation(explained: &Explained, options: ExplanationOptions) -> String {
+    let Explained { pod, attempt, explanation } = explained;
+    let attempt = if *attempt == 1 { String::new() } else { format!(" (attempt {attempt})") };
+    let head = format!("\n{pod}{attempt}: {}\n", render::conclusion(explanation));
+    head + &render::explanation(explanation, options).iter().map(|line| format!("{line}\n")).collect::<String>()
 }
 
 /// The reason in a few words.
 fn why(attempt: &Value) -> String {
-    let message = text(attempt, "message");
+    let message = inspect::filters_said(text(attempt, "message"));
     if !message.is_empty() {
-        return message.to_owned();
+        return message.trim_end_matches('.').to_owned();
     }
     let chosen = text(attempt, "chosen");
     let total = attempt["feasible"][chosen]["total"].as_i64().or_else(|| attempt["total"].as_i64());
@@ -168,22 +158,6 @@ fn why(attempt: &Value) -> String {
         Some(total) if feasible > 1 => format!("score {total}, best of {feasible} nodes"),
         Some(_) if feasible == 1 => "the only node that will do".to_owned(),
         Some(total) => format!("score {total}"),
-        None => text(attempt, "gate").to_owned(),
+        None => attempt["gate"]["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
     }
-}
-
-/// Every node of an attempt: its scores by plugin, or the plugin that turned it down.
-fn nodes(attempt: &Value) -> String {
-    let mut table = Table::new(&["NODE", "SCORE", "WHY"]);
-    for (name, node) in attempt["feasible"].as_object().into_iter().flatten() {
-        let scores = node["scores"].as_object().into_iter().flatten();
-        let parts: Vec<String> =
-            scores.filter(|(_, score)| score.as_i64() != Some(0)).map(|(plugin, score)| format!("{plugin} {score}")).collect();
-        table.push(vec![name.clone(), node["total"].to_string(), parts.join(", ")]);
-    }
-    for (name, node) in attempt["infeasible"].as_object().into_iter().flatten() {
-        let reasons: Vec<&str> = node["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        table.push(vec![name.clone(), "-".to_owned(), format!("{}: {}", text(node, "plugin"), reasons.join(", "))]);
-    }
-    format!("\n{} (attempt {})\n{}\n", text(attempt, "pod"), attempt["attempt"], table.lines("  ", 3).join("\n"))
 }

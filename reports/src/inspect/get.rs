@@ -10,23 +10,65 @@ use crate::render::Table;
 pub const KINDS: [&str; 9] =
     ["pods", "nodes", "events", "deployments", "replicasets", "statefulsets", "daemonsets", "horizontalpodautoscalers", "services"];
 
-/// What there was of a kind at `at`, by name. `kind` may be plural, singular or kubectl's short name.
+/// How much a table shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Columns {
+    /// kubectl's usual columns; the namespace when there are several.
+    Usual,
+    /// Those of `-o wide`.
+    Wide,
+    /// Those of `-o wide`, and the namespace always: for programs.
+    All,
+}
+
+/// What there was of a kind at `at`, by name, or the one object called `name` (of events: those about it). `kind` may
+/// be plural, singular or kubectl's short name; a name may have its namespace in front.
 ///
 /// # Errors
-/// When nothing here is called `kind`.
-pub fn get(run: &Run<'_>, kind: &str, at: SimTime, wide: bool) -> Result<Table, InspectError> {
-    Ok(match kind.to_ascii_lowercase().as_str() {
-        "pods" | "pod" | "po" => pods(run, at, wide),
-        "nodes" | "node" | "no" => nodes(run, at, wide),
-        "events" | "event" | "ev" => events(run, at, wide),
-        "deployments" | "deployment" | "deploy" => deployments(run, at),
-        "replicasets" | "replicaset" | "rs" => replicated(run, "ReplicaSet", at),
-        "statefulsets" | "statefulset" | "sts" => replicated(run, "StatefulSet", at),
-        "daemonsets" | "daemonset" | "ds" => replicated(run, "DaemonSet", at),
-        "horizontalpodautoscalers" | "horizontalpodautoscaler" | "hpa" => autoscalers(run, at, wide),
-        "services" | "service" | "svc" | "endpoints" | "ep" => services(run, at),
-        _ => return Err(InspectError::UnknownKind { found: kind.to_owned() }),
-    })
+/// When nothing here is called `kind`, or nothing of the kind `name`.
+pub fn get(run: &Run<'_>, kind: &str, name: Option<&str>, at: SimTime, columns: Columns) -> Result<Table, InspectError> {
+    let (table, kind): (Table, &'static str) = match kind.to_ascii_lowercase().as_str() {
+        "pods" | "pod" | "po" => (pods(run, at, columns), "pod"),
+        "nodes" | "node" | "no" => (nodes(run, at, columns), "node"),
+        "events" | "event" | "ev" => (events(run, at, columns), "events of"),
+        "deployments" | "deployment" | "deploy" => (deployments(run, at, columns), "deployment"),
+        "replicasets" | "replicaset" | "rs" => (replicated(run, "ReplicaSet", at, columns), "replicaset"),
+        "statefulsets" | "statefulset" | "sts" => (replicated(run, "StatefulSet", at, columns), "statefulset"),
+        "daemonsets" | "daemonset" | "ds" => (replicated(run, "DaemonSet", at, columns), "daemonset"),
+        "horizontalpodautoscalers" | "horizontalpodautoscaler" | "hpa" => (autoscalers(run, at, columns), "horizontalpodautoscaler"),
+        "services" | "service" | "svc" | "endpoints" | "ep" => (services(run, at, columns), "service"),
+        _ => return Err(InspectError::UnknownKind { found: kind.to_owned(), known: &KINDS }),
+    };
+    match name {
+        Some(name) => only(table, kind, name),
+        None => Ok(table),
+    }
+}
+
+/// The rows of a table that are about `wanted`.
+fn only(mut table: Table, kind: &'static str, wanted: &str) -> Result<Table, InspectError> {
+    let column = |heading: &str| table.columns.iter().position(|column| column == heading);
+    let (namespace, name, object) = (column("NAMESPACE"), column("NAME"), column("OBJECT"));
+    let full = |row: &Vec<String>| -> String {
+        match (namespace, name, object) {
+            (Some(namespace), Some(name), _) => format!("{}/{}", row[namespace], row[name]),
+            (None, Some(name), _) => row[name].clone(),
+            (.., Some(object)) => row[object].clone(),
+            _ => String::new(),
+        }
+    };
+    let names: Vec<String> = table.rows.iter().map(full).collect();
+    // Without a column of namespaces there is but one, which may be named all the same.
+    let has_namespaces = namespace.is_some() || object.is_some();
+    let bare = if has_namespaces { wanted } else { split(wanted).1 };
+    if object.is_some() {
+        let mut about = names.iter().map(|name| name == wanted || split(name).1 == split(wanted).1);
+        table.rows.retain(|_| about.next().unwrap_or(false));
+        return Ok(table);
+    }
+    let found = super::resolve(kind, bare, names.iter().map(String::as_str))?.to_owned();
+    table.rows.retain(|row| full(row) == found);
+    Ok(table)
 }
 
 /// As kubectl prints an age (`duration.HumanDuration`): two units while small, one when large.
@@ -52,9 +94,10 @@ struct Namespaced {
 }
 
 impl Namespaced {
-    fn of<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+    fn of<'n>(names: impl Iterator<Item = &'n str>, columns: Columns) -> Self {
         let mut first = None;
-        let several = names.map(|name| split(name).0).any(|namespace| *first.get_or_insert(namespace) != namespace);
+        let several =
+            columns == Columns::All || names.map(|name| split(name).0).any(|namespace| *first.get_or_insert(namespace) != namespace);
         Self { several }
     }
     fn table(&self, columns: &[&str]) -> Table {
@@ -80,10 +123,11 @@ fn last_at<T: Copy>(history: &[T], at: SimTime, time: impl Fn(&T) -> SimTime) ->
     after.checked_sub(1).map(|index| history[index])
 }
 
-fn pods(run: &Run<'_>, at: SimTime, wide: bool) -> Table {
+fn pods(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
+    let wide = shown != Columns::Usual;
     let mut pods: Vec<&PodLife<'_>> = run.pods.iter().filter(|pod| pod.exists_at(at)).collect();
     pods.sort_by_key(|pod| pod.name);
-    let namespaced = Namespaced::of(pods.iter().map(|pod| pod.name));
+    let namespaced = Namespaced::of(pods.iter().map(|pod| pod.name), shown);
     let columns: &[&str] = &["NAME", "READY", "STATUS", "RESTARTS", "AGE", "NODE", "OWNER"];
     let mut table = namespaced.table(if wide { columns } else { &columns[..6] });
     for pod in pods {
@@ -132,7 +176,8 @@ pub(super) fn pod_status<'t>(pod: &PodLife<'t>, at: SimTime) -> &'t str {
     }
 }
 
-fn nodes(run: &Run<'_>, at: SimTime, wide: bool) -> Table {
+fn nodes(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
+    let wide = shown != Columns::Usual;
     let there = |node: &&NodeLife<'_>| node.added <= at && node.removed.is_none_or(|removed| at < removed);
     let mut nodes: Vec<&NodeLife<'_>> = run.nodes.iter().filter(there).collect();
     nodes.sort_by_key(|node| node.name);
@@ -164,7 +209,8 @@ fn node_status(node: &NodeLife<'_>, at: SimTime) -> String {
 }
 
 /// Events of the hour before, as the apiserver forgets older ones.
-fn events(run: &Run<'_>, at: SimTime, wide: bool) -> Table {
+fn events(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
+    let wide = shown != Columns::Usual;
     let columns: &[&str] = &["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE", "SOURCE"];
     let mut table = Table::new(if wide { columns } else { &columns[..5] });
     let from = at - SimDuration::from_secs(3600);
@@ -194,9 +240,9 @@ fn workloads<'t>(run: &Run<'t>, kind: &str, at: SimTime) -> Vec<(&'t str, crate:
     found
 }
 
-fn deployments(run: &Run<'_>, at: SimTime) -> Table {
+fn deployments(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
     let found = workloads(run, "Deployment", at);
-    let namespaced = Namespaced::of(found.iter().map(|(name, ..)| *name));
+    let namespaced = Namespaced::of(found.iter().map(|(name, ..)| *name), shown);
     let mut table = namespaced.table(&["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]);
     for (name, counts, age) in found {
         let ready = format!("{}/{}", counts.ready, counts.desired);
@@ -205,9 +251,9 @@ fn deployments(run: &Run<'_>, at: SimTime) -> Table {
     table
 }
 
-fn replicated(run: &Run<'_>, kind: &str, at: SimTime) -> Table {
+fn replicated(run: &Run<'_>, kind: &str, at: SimTime, shown: Columns) -> Table {
     let found = workloads(run, kind, at);
-    let namespaced = Namespaced::of(found.iter().map(|(name, ..)| *name));
+    let namespaced = Namespaced::of(found.iter().map(|(name, ..)| *name), shown);
     let mut table = namespaced.table(&["NAME", "DESIRED", "CURRENT", "READY", "AGE"]);
     for (name, counts, age) in found {
         table.push(namespaced.row(name, vec![counts.desired.to_string(), counts.current.to_string(), counts.ready.to_string(), age]));
@@ -215,12 +261,13 @@ fn replicated(run: &Run<'_>, kind: &str, at: SimTime) -> Table {
     table
 }
 
-fn autoscalers(run: &Run<'_>, at: SimTime, wide: bool) -> Table {
+fn autoscalers(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
+    let wide = shown != Columns::Usual;
     let mut latest: std::collections::BTreeMap<&str, (SimTime, crate::fold::Autoscale<'_>)> = std::collections::BTreeMap::new();
     for look in run.autoscales.iter().take_while(|look| look.at <= at) {
         latest.entry(look.hpa).or_insert((look.at, *look)).1 = *look;
     }
-    let namespaced = Namespaced::of(latest.keys().copied());
+    let namespaced = Namespaced::of(latest.keys().copied(), shown);
     let columns: &[&str] = &["NAME", "REFERENCE", "TARGETS", "REPLICAS", "AGE", "REASON"];
     let mut table = namespaced.table(if wide { columns } else { &columns[..5] });
     for (name, (first, look)) in latest {
@@ -235,8 +282,8 @@ fn autoscalers(run: &Run<'_>, at: SimTime, wide: bool) -> Table {
     table
 }
 
-fn services(run: &Run<'_>, at: SimTime) -> Table {
-    let namespaced = Namespaced::of(run.endpoints.keys().copied());
+fn services(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
+    let namespaced = Namespaced::of(run.endpoints.keys().copied(), shown);
     let mut table = namespaced.table(&["NAME", "READY", "ENDPOINTS", "AGE"]);
     for (name, history) in &run.endpoints {
         if let Some((_, ready, total)) = last_at(history, at, |(time, ..)| *time) {

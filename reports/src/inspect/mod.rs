@@ -6,12 +6,13 @@
 //! containers of a ready pod and none of an unready one).
 
 mod get;
+mod service;
 mod why;
 
 use std::fmt;
 
-pub use get::{KINDS, get};
-pub use why::why;
+pub use get::{Columns, KINDS, get};
+pub use why::{Decisions, decisions, filters_said, why};
 pub(crate) use why::{reasons, reasons_of};
 
 /// Why there is nothing to show. All are the user's to mend.
@@ -19,6 +20,13 @@ pub(crate) use why::{reasons, reasons_of};
 pub enum InspectError {
     /// No such kind.
     UnknownKind {
+        /// As given.
+        found: String,
+        /// What there is.
+        known: &'static [&'static str],
+    },
+    /// Not `kind/name`.
+    NoKind {
         /// As given.
         found: String,
     },
@@ -43,7 +51,11 @@ pub enum InspectError {
 impl fmt::Display for InspectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKind { found } => write!(f, "there is no kind `{found}` here; known are {}", KINDS.join(", ")),
+            Self::UnknownKind { found, known } => match near(found, known.iter().copied()) {
+                Some(nearest) => write!(f, "there is no kind `{found}` here; did you mean `{nearest}`?"),
+                None => write!(f, "there is no kind `{found}` here; known are {}", known.join(", ")),
+            },
+            Self::NoKind { found } => write!(f, "`{found}` names no kind; write it as `pod/{found}`, `node/{found}` or `service/{found}`"),
             Self::UnknownName { kind, found, nearest } => {
                 write!(f, "no {kind} `{found}` in this run")?;
                 nearest.as_ref().map_or(Ok(()), |nearest| write!(f, "; did you mean `{nearest}`?"))
@@ -67,15 +79,20 @@ fn resolve<'n>(kind: &'static str, wanted: &str, names: impl Iterator<Item = &'n
     match matching[..] {
         [only] => Ok(only),
         [] => {
-            let bare = |name: &str| name.rsplit_once('/').map_or(name, |(_, bare)| bare).to_owned();
-            let nearest = names.iter().map(|name| (distance(&bare(wanted), &bare(name)), *name)).min();
-            let near_enough = nearest.filter(|(distance, name)| *distance <= 2 + name.len() / 3);
-            Err(InspectError::UnknownName { kind, found: wanted.to_owned(), nearest: near_enough.map(|(_, name)| name.to_owned()) })
+            let nearest = near(wanted, names.into_iter()).map(str::to_owned);
+            Err(InspectError::UnknownName { kind, found: wanted.to_owned(), nearest })
         }
         _ => {
             Err(InspectError::Ambiguous { found: wanted.to_owned(), candidates: matching.iter().map(|name| (*name).to_owned()).collect() })
         }
     }
+}
+
+/// The name that was meant, perhaps.
+fn near<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let bare = |name: &str| name.rsplit_once('/').map_or(name, |(_, bare)| bare).to_owned();
+    let nearest = names.map(|name| (distance(&bare(wanted), &bare(name)), name)).min();
+    nearest.filter(|(distance, name)| *distance <= 1 + bare(name).len() / 3).map(|(_, name)| name)
 }
 
 /// How many letters have to change.
@@ -99,14 +116,18 @@ mod tests {
     use super::*;
     use crate::fold::Run;
     use crate::testing::{black_friday, node_failure};
-    use api::SimTime;
+    use api::{Explanation, Objection, Remedy, SimDuration, SimTime, TurnedDown};
 
     fn asked(trace: &trace::Trace, object: &str, seconds: u64) -> String {
-        why(&Run::new(trace), object, SimTime::from_secs(seconds)).unwrap_or_else(|error| format!("error: {error}\n"))
+        let options = crate::render::ExplanationOptions::default();
+        why(&Run::new(trace), object, SimTime::from_secs(seconds), options).unwrap_or_else(|error| format!("error: {error}\n"))
     }
 
     fn listed(trace: &trace::Trace, kind: &str, seconds: u64, wide: bool) -> String {
-        get(&Run::new(trace), kind, SimTime::from_secs(seconds), wide).map_or_else(|error| error.to_string(), |table| table.to_string())
+        let (kind, name) = kind.split_once(' ').map_or((kind, None), |(kind, name)| (kind, Some(name)));
+        let columns = if wide { Columns::Wide } else { Columns::Usual };
+        get(&Run::new(trace), kind, name, SimTime::from_secs(seconds), columns)
+            .map_or_else(|error| error.to_string(), |table| table.to_string())
     }
 
     #[test]
@@ -118,10 +139,55 @@ mod tests {
             asked(&failure, "node/general-002", 700),
             asked(&failure, "deployment/api", 1000),
             asked(&friday, "pod/checkout-7f9c-0040", 400),
+            asked(&failure, "service/api", 700),
+            asked(&friday, "svc/checkout", 1000),
             asked(&failure, "pod/api-5d4f-00099", 700),
             asked(&failure, "pot/api", 700),
+            asked(&failure, "quota/api", 700),
+            asked(&failure, "api", 700),
+            asked(&failure, "service/apy", 700),
         ];
         insta::assert_snapshot!(stories.join("\n"));
+    }
+
+    /// The trace with a decision explained, as a run that was asked would have recorded it.
+    fn explained(mut trace: trace::Trace, pod: &str, seconds: u64, attempt: u32) -> trace::Trace {
+        let no = |plugin: &str, reason: &str, remedy: Remedy| Objection {
+            plugin: plugin.into(),
+            code: "Unschedulable".into(),
+            reasons: vec![reason.into()],
+            remedies: vec![remedy],
+        };
+        let short = |free: i64| Remedy::short(format!("{}m cpu short: asks 1, {free}m of 16 free", 1000 - free), 1000 - free, 1000);
+        let full =
+            |node: &str, free| TurnedDown { node: node.into(), objections: vec![no("NodeResourcesFit", "Insufficient cpu", short(free))] };
+        let explanation = Explanation {
+            nodes: 3,
+            evaluated_nodes: 3,
+            message: "0/3 nodes are available: 3 Insufficient cpu.".into(),
+            turned_down: vec![full("general-002", 890), full("general-001", 400), full("general-000", 0)],
+            ..Explanation::default()
+        };
+        let at = SimTime::from_secs(seconds);
+        let place = trace.records.partition_point(|(time, _)| *time <= at);
+        let explanation = Box::new(explanation);
+        trace.records.insert(place, (at, trace::Record::Explanation { pod: pod.into(), attempt, explanation }));
+        trace
+    }
+
+    #[test]
+    fn a_decision_that_was_explained_is_told_in_place_of_its_message() {
+        let friday = explained(black_friday(1), "shop/checkout-7f9c-0040", 395, 3);
+        let run = Run::new(&friday);
+        let pending = decisions(&run, "pod/checkout-7f9c-0040", SimTime::from_secs(400));
+        let wanted = |attempts: &[u32], until| {
+            let (pod, from) = ("shop/checkout-7f9c-0040".into(), SimTime::from_secs(375) + SimDuration::from_millis(20));
+            Ok(Some(Decisions { pod, attempts: attempts.to_vec(), from, until: SimTime::from_secs(until) }))
+        };
+        assert_eq!(pending, wanted(&[3], 400));
+        assert_eq!(decisions(&run, "pod/checkout-7f9c-0040", SimTime::from_secs(1000)), wanted(&[10, 1], 1000));
+        assert_eq!(decisions(&run, "node/general-001", SimTime::from_secs(400)), Ok(None));
+        insta::assert_snapshot!(asked(&friday, "pod/checkout-7f9c-0040", 400));
     }
 
     #[test]
@@ -136,7 +202,11 @@ mod tests {
             listed(&failure, "svc", 700, false),
             listed(&failure, "events", 950, false),
             listed(&friday, "hpa", 400, true),
+            listed(&failure, "pods api-5d4f-00002", 950, false),
+            listed(&failure, "events api-5d4f-00002", 950, false),
+            listed(&failure, "nodes general-00x", 950, false),
             listed(&friday, "gizmos", 400, true),
+            listed(&friday, "pots", 400, true),
         ];
         insta::assert_snapshot!(tables.join("\n"));
     }

@@ -1,25 +1,31 @@
 //! `why`: what happened to one object and who did it, from the records.
 
-use api::{Quantity, SimDuration, SimTime};
+use api::{Quantity, SimDuration, SimTime, Str};
 
-use super::{InspectError, resolve};
+use super::{InspectError, resolve, service};
 use crate::fold::{FaultLife, NodeLife, PodLife, Run};
 use crate::metrics::is_eviction_by;
+use crate::render::{self, ExplanationOptions};
 
-/// The story of `pod/NAME`, `node/NAME` or `deployment/NAME` (statefulset, daemonset, replicaset, job), up to `at`,
-/// and shortly what came later. The namespace may be left out where the name is found once.
+/// Kinds that have a story.
+const KINDS: [&str; 8] = ["pod", "node", "service", "deployment", "statefulset", "daemonset", "replicaset", "job"];
+
+/// The story of `pod/NAME`, `node/NAME`, `service/NAME` or a workload (deployment, statefulset, daemonset, replicaset,
+/// job), up to `at`, and shortly what came later. The namespace may be left out where the name is found once.
 ///
 /// # Errors
 /// When the kind is another one, or nothing bears the name.
-pub fn why(run: &Run<'_>, object: &str, at: SimTime) -> Result<String, InspectError> {
-    let (kind, name) = object.split_once('/').ok_or_else(|| InspectError::UnknownKind { found: object.to_owned() })?;
+pub fn why(run: &Run<'_>, object: &str, at: SimTime, options: ExplanationOptions) -> Result<String, InspectError> {
+    let (kind, name) = split_kind(object)?;
     let lines = match kind.to_ascii_lowercase().as_str() {
         "pod" | "pods" | "po" => {
             let name = resolve("pod", name, run.pods.iter().map(|pod| pod.name))?;
-            // Of several lives, the one at that time; else the last before; else the first.
-            let lives = || run.pods.iter().filter(|pod| pod.name == name);
-            let life = lives().find(|pod| pod.exists_at(at)).or(lives().rfind(|pod| pod.created <= at)).or(lives().next());
-            life.map_or_else(Vec::new, |pod| pod_story(run, pod, at))
+            life_at(run, name, at).map_or_else(Vec::new, |pod| pod_story(run, pod, at, options))
+        }
+        "service" | "services" | "svc" => {
+            let with_flows = run.flows.values().map(|flow| flow.service);
+            let name = resolve("service", name, run.endpoints.keys().copied().chain(with_flows))?;
+            tell(service::head(run, name, at), service::told(run, name), at)
         }
         "node" | "nodes" | "no" => {
             let name = resolve("node", name, run.nodes.iter().map(|node| node.name))?;
@@ -32,13 +38,54 @@ pub fn why(run: &Run<'_>, object: &str, at: SimTime) -> Result<String, InspectEr
         "daemonset" | "daemonsets" | "ds" => workload_story(run, "DaemonSet", "daemonset", name, at)?,
         "replicaset" | "replicasets" | "rs" => workload_story(run, "ReplicaSet", "replicaset", name, at)?,
         "job" | "jobs" => workload_story(run, "Job", "job", name, at)?,
-        _ => return Err(InspectError::UnknownKind { found: kind.to_owned() }),
+        _ => return Err(InspectError::UnknownKind { found: kind.to_owned(), known: &KINDS }),
     };
     Ok(lines.join("\n") + "\n")
 }
 
+fn split_kind(object: &str) -> Result<(&str, &str), InspectError> {
+    object.split_once('/').ok_or_else(|| InspectError::NoKind { found: object.to_owned() })
+}
+
+/// Of several lives of a name, the one at that time; else the last before; else the first.
+fn life_at<'r, 't>(run: &'r Run<'t>, name: &str, at: SimTime) -> Option<&'r PodLife<'t>> {
+    let lives = || run.pods.iter().filter(|pod| pod.name == name);
+    lives().find(|pod| pod.exists_at(at)).or(lives().rfind(|pod| pod.created <= at)).or(lives().next())
+}
+
+/// Scheduling decisions that a story would like to have explained.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decisions {
+    /// `namespace/name`.
+    pub pod: Str,
+    /// Attempts, counted from 1: the last one that failed, and the one that placed it.
+    pub attempts: Vec<u32>,
+    /// When the pod was created: one of that name may have lived before.
+    pub from: SimTime,
+    /// The instant asked about.
+    pub until: SimTime,
+}
+
+/// The decisions that matter for the story of `object` at `at`; `None` when there are none: it is no pod, or no attempt
+/// was made yet.
+///
+/// # Errors
+/// As [`why`].
+pub fn decisions(run: &Run<'_>, object: &str, at: SimTime) -> Result<Option<Decisions>, InspectError> {
+    let (kind, name) = split_kind(object)?;
+    if !matches!(kind.to_ascii_lowercase().as_str(), "pod" | "pods" | "po") {
+        return Ok(None);
+    }
+    let name = resolve("pod", name, run.pods.iter().map(|pod| pod.name))?;
+    let Some(pod) = life_at(run, name, at) else { return Ok(None) };
+    let failed = pod.unschedulable.iter().rev().find(|(when, ..)| *when <= at).map(|(_, attempt, ..)| *attempt);
+    let placed = pod.scheduled.filter(|bound| bound.at <= at).map(|bound| bound.attempts);
+    let attempts: Vec<u32> = failed.into_iter().chain(placed).collect();
+    Ok((!attempts.is_empty()).then(|| Decisions { pod: pod.name.into(), attempts, from: pod.created, until: at }))
+}
+
 /// A sentence at a time; sorted by it before being told.
-type Told = Vec<(SimTime, String)>;
+pub(super) type Told = Vec<(SimTime, String)>;
 
 /// The head, what happened until `at`, and what came after.
 fn tell(head: Vec<String>, mut told: Told, at: SimTime) -> Vec<String> {
@@ -59,12 +106,12 @@ fn tell(head: Vec<String>, mut told: Told, at: SimTime) -> Vec<String> {
 }
 
 /// Seconds with a tenth, as far as minutes are still easy to count; then `1h02m03s`.
-fn clock(time: SimTime) -> String {
+pub(super) fn clock(time: SimTime) -> String {
     let tenths = time.as_nanos() / 100_000_000;
     if tenths < 36_000 { format!("{}.{}s", tenths / 10, tenths % 10) } else { time.to_string() }
 }
 
-fn pod_story(run: &Run<'_>, pod: &PodLife<'_>, at: SimTime) -> Vec<String> {
+fn pod_story(run: &Run<'_>, pod: &PodLife<'_>, at: SimTime, options: ExplanationOptions) -> Vec<String> {
     let mut told: Told = Vec::new();
     let owner = if pod.controller.is_empty() { "by hand".to_owned() } else { format!("by {}", pod.controller) };
     told.push((pod.created, format!("created {owner}")));
@@ -101,11 +148,38 @@ fn pod_story(run: &Run<'_>, pod: &PodLife<'_>, at: SimTime) -> Vec<String> {
         told.push((when, format!("{what} by {by}, grace {grace}{}", blame(run, pod, when))));
     }
     told.extend(pod.removed.map(|when| (when, "gone".to_owned())));
+    told.extend(said_of(run, pod));
     told.extend(struck_by(run, pod).into_iter().map(|fault| (fault.began, format!("struck by fault {} ({})", fault.name, fault.action))));
-    tell(pod_head(pod, at), told, at)
+    tell(pod_head(pod, at, options), told, at)
 }
 
-fn pod_head(pod: &PodLife<'_>, at: SimTime) -> Vec<String> {
+/// Events about the pod that no other record tells: what the cluster autoscaler made of it, who preempted it. One that is
+/// said again and again is told once.
+fn said_of(run: &Run<'_>, pod: &PodLife<'_>) -> Told {
+    const TOLD: [&str; 3] = ["TriggeredScaleUp", "NotTriggerScaleUp", "Preempted"];
+    let object = format!("Pod/{}", pod.name);
+    let is_meant = |at: SimTime| at >= pod.created && pod.removed.is_none_or(|removed| at <= removed);
+    let mut told: Told = Vec::new();
+    for event in run.events.iter().filter(|event| event.object == object && TOLD.contains(&event.reason) && is_meant(event.at)) {
+        let text = format!("{}: {}", event.source, event.message);
+        if told.iter().all(|(_, known)| *known != text) {
+            told.push((event.at, text));
+        }
+    }
+    told
+}
+
+/// Decisions up to `at` that the trace explains, each with its outcome.
+fn explained(pod: &PodLife<'_>, at: SimTime, options: ExplanationOptions) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (when, attempt, explanation) in pod.explanations.iter().filter(|(when, ..)| *when <= at) {
+        lines.push(format!("attempt {attempt} at {}: {}", clock(*when), render::conclusion(explanation)));
+        lines.extend(render::explanation(explanation, options));
+    }
+    lines
+}
+
+fn pod_head(pod: &PodLife<'_>, at: SimTime, options: ExplanationOptions) -> Vec<String> {
     let workload = if pod.workload.is_empty() { String::new() } else { format!(" of {}", pod.workload) };
     let (cpu, memory) = (Quantity::from_millis(pod.cpu_millis), bytes(pod.memory_bytes));
     let mut head = vec![format!("pod {}{workload}: requests cpu {cpu}, memory {memory}, priority {}", pod.name, pod.priority)];
@@ -115,16 +189,25 @@ fn pod_head(pod: &PodLife<'_>, at: SimTime) -> Vec<String> {
     }
     if pod.removed.is_some_and(|removed| removed <= at) {
         head.push(format!("gone at {}", clock(at)));
+        head.extend(explained(pod, at, options));
         return head;
     }
     let bound = pod.scheduled.filter(|bound| bound.at <= at);
     if let Some(bound) = bound {
         head.push(format!("{} on {} at {}", super::get::pod_status(pod, at), bound.node, clock(at)));
+        head.extend(explained(pod, at, options));
         return head;
     }
     let tries = pod.unschedulable.iter().rev().find(|(when, ..)| *when <= at);
     let attempt = tries.map_or_else(|| "no attempt yet".to_owned(), |(when, attempt, ..)| format!("attempt {attempt} at {}", clock(*when)));
-    head.push(format!("Pending since {} ({}); {attempt}", clock(pod.created), at.since(pod.created)));
+    let waits = format!("Pending since {} ({})", clock(pod.created), at.since(pod.created));
+    let reasons = explained(pod, at, options);
+    if !reasons.is_empty() {
+        head.push(waits);
+        head.extend(reasons);
+        return head;
+    }
+    head.push(format!("{waits}; {attempt}"));
     if let Some((_, _, message, plugins)) = tries {
         head.extend(parts(message).iter().map(|part| format!("  {part}")));
         if !plugins.is_empty() {
@@ -161,21 +244,22 @@ fn parts(message: &str) -> Vec<String> {
 }
 
 /// What the filters said, without what PostFilter plugins added (each clause of theirs but preemption's ends with a comma).
-fn of_filters(message: &str) -> &str {
+#[must_use]
+pub fn filters_said(message: &str) -> &str {
     let before = message.split(" preemption: ").next().unwrap_or(message).trim_end();
     before.strip_suffix(',').map_or(before, |rest| rest.rsplit_once(". ").map_or(rest, |(filters, _)| filters))
 }
 
 /// The reasons in a scheduler's message, without their counts of nodes.
 pub(crate) fn reasons_of(message: &str) -> Vec<String> {
-    let parts = parts(of_filters(message));
+    let parts = parts(filters_said(message));
     let reasons = parts.iter().filter_map(|part| part.strip_prefix("  "));
     reasons.map(|reason| reason.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim().to_owned()).collect()
 }
 
 /// The same on one line, without what preemption said.
 pub(crate) fn reasons(message: &str) -> String {
-    let parts = parts(of_filters(message));
+    let parts = parts(filters_said(message));
     parts.iter().map(|part| part.trim()).collect::<Vec<_>>().join(" ")
 }
 
@@ -254,7 +338,14 @@ fn node_story(run: &Run<'_>, node: &NodeLife<'_>, at: SimTime) -> Vec<String> {
     let size = format!("cpu {}, memory {}, {} pods", Quantity::from_millis(node.cpu_millis), bytes(node.memory_bytes), node.pods);
     let there = |pod: &&PodLife<'_>| pod.exists_at(at) && pod.scheduled.is_some_and(|bound| bound.node == node.name && bound.at <= at);
     let pods = run.pods.iter().filter(there).count();
-    tell(vec![format!("node {}: {size}{place}", node.name), format!("{pods} pods at {}", clock(at))], told, at)
+    let pods = if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") };
+    let carried = node.usage.iter().rev().find(|(when, _)| *when <= at).map_or_else(String::new, |(_, usage)| {
+        let cpu = |millis: i64| Quantity::from_millis(millis);
+        let (requested, used, all) = (usage.cpu_requested_millis, usage.cpu_used_millis, node.cpu_millis);
+        let (memory, of) = (bytes(usage.memory_requested_bytes), bytes(node.memory_bytes));
+        format!(": cpu {} of {} requested, {} used; memory {memory} of {of} requested", cpu(requested), cpu(all), cpu(used))
+    });
+    tell(vec![format!("node {}: {size}{place}", node.name), format!("{pods} at {}{carried}", clock(at))], told, at)
 }
 
 fn workload_story(run: &Run<'_>, kind: &'static str, shown: &'static str, name: &str, at: SimTime) -> Result<Vec<String>, InspectError> {
@@ -309,5 +400,7 @@ fn waiting(run: &Run<'_>, workload: &str, at: SimTime) -> Option<String> {
     let longest = pending.iter().map(|pod| at.since(pod.created)).max().unwrap_or(SimDuration::ZERO);
     let message = pending.iter().filter_map(|pod| pod.unschedulable.iter().rev().find(|(when, ..)| *when <= at)).next_back();
     let reason = message.map_or_else(String::new, |(_, _, message, _)| format!("; last message: {}", reasons(message)));
-    (!pending.is_empty()).then(|| format!("{} pods without a node, the longest for {longest}{reason}", pending.len()))
+    let first = pending.iter().min_by_key(|pod| (pod.created, pod.name))?;
+    let count = if pending.len() == 1 { "1 pod".to_owned() } else { format!("{} pods", pending.len()) };
+    Some(format!("{count} without a node, the longest for {longest} (pod/{}){reason}", first.name))
 }

@@ -4,12 +4,14 @@
 
 mod causes;
 mod csv;
+mod explanation;
 mod json;
 mod page;
 mod table;
 mod text;
 
 pub use self::csv::{CSV_HEADER, metrics_csv};
+pub use explanation::{ExplanationOptions, conclusion, explanation};
 pub use json::{document, job};
 pub use page::{PageOptions, page, page_with};
 pub use table::Table;

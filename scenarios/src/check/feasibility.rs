@@ -101,7 +101,7 @@ fn amount(name: &ResourceName, amount: i64) -> String {
 /// Pods that fit no machine.
 pub(crate) fn pods_fit(cx: &mut Cx<'_>, catalog: &Catalog<'_>, pools: &[NodePool], objects: &manifests::Objects) {
     let machines = machines(pools, objects);
-    let simulated = |workload: &&Workload<'_>| matches!(workload.kind, Kind::Deployment | Kind::ReplicaSet | Kind::Pod);
+    let simulated = |workload: &&Workload<'_>| workload.kind != Kind::ReplicationController;
     if machines.is_empty() {
         if catalog.workloads.iter().any(|workload| simulated(&workload)) && !cx.problems.has_errors() {
             let diagnostic = Diagnostic::error("WT0501", "the scenario has no nodes").label("pods have nowhere to go");

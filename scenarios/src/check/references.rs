@@ -75,7 +75,7 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
 }
 
 const fn makes_no_pods(kind: Kind) -> bool {
-    !matches!(kind, Kind::Pod | Kind::ReplicaSet | Kind::Deployment)
+    matches!(kind, Kind::ReplicationController)
 }
 
 /// The workload that a selector misses by the fewest labels, and those labels.
@@ -203,6 +203,7 @@ pub(crate) fn faults(
         let at = path.key("selector");
         let at = if cx.value(&at).is_some() { at } else { path.clone() };
         match &fault.target {
+            FaultTarget::ControlPlane => {}
             FaultTarget::Nodes { labels, names } => {
                 for name in names {
                     catalog.node(cx, name, &at.key("nodes"));
@@ -271,11 +272,14 @@ pub(crate) fn steps(cx: &mut Cx<'_>, catalog: &Catalog<'_>, steps: &[(Step, Poin
             StepAction::RolloutPause(kind, key, pause) => {
                 catalog.must_exist(cx, *kind, key, &of(if *pause { "rolloutPause" } else { "rolloutResume" }).1);
             }
+            StepAction::Suspend(kind, key, suspend) => {
+                catalog.must_exist(cx, *kind, key, &of(if *suspend { "suspend" } else { "resume" }).1);
+            }
             StepAction::Cordon(node, on) => catalog.node(cx, node, &of(if *on { "cordon" } else { "uncordon" }).1),
             StepAction::Drain(node) => catalog.node(cx, node, &of("drain").1),
             StepAction::Taint(node, ..) => catalog.node(cx, node, &of("taint").1.key("node")),
             StepAction::LabelNode(node, _) => catalog.node(cx, node, &of("label").1.key("node")),
-            StepAction::Delete(Kind::Deployment | Kind::ReplicaSet | Kind::Pod, _) | StepAction::Apply(_) | StepAction::Delete(..) => {}
+            StepAction::Apply(_) | StepAction::Delete(..) | StepAction::SetLoad(_) => {}
         }
     }
 }
@@ -288,6 +292,16 @@ fn containers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, kind: Kind, key: &ObjectKe
             let single = at.key("container");
             let at = if cx.value(&single).is_some() { single } else { at.key("containers").key(container) };
             cx.no_such("container of this workload", container, &known, &at);
+        }
+    }
+}
+
+/// Jobs whose pods would run for ever, which is noted.
+pub(crate) fn endless_jobs(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors) {
+    for workload in catalog.workloads.iter().filter(|workload| matches!(workload.kind, Kind::Job | Kind::CronJob)) {
+        let mut ends = behaviors.items.iter().map(|(behavior, _)| behavior).filter(|behavior| behavior.crash.is_some());
+        if !ends.any(|behavior| selects(&behavior.selector, &workload.subject())) {
+            cx.note(format!("pods of {} never end by themselves; `completes` of a behavior says when they do", workload.title()));
         }
     }
 }

@@ -75,10 +75,18 @@ with_service_fields! {
         selector: Option<Part<Selector>>,
         /// From binding to ready.
         startup: Option<Startup>,
+        /// Which container `startup.ready`, `stop`, `preStop`, `crash`, `neverReady` and `memoryOverTime` are about. Default: every container but init containers and sidecars.
+        container: Option<String>,
+        /// Memory of a container's process: points {after, bytes} with straight lines between; the last one stays. At its limit the container is OOM-killed; a node short of memory evicts.
+        memory_over_time: Option<Vec<Part<MemoryPoint>>>,
+        /// Time of a preStop hook that is not a sleep. Default none.
+        pre_stop: Option<Part<Law>>,
         /// From SIGTERM to exit. Default 500ms.
         stop: Option<Part<Law>>,
         /// The container exits by itself, again after each restart.
         crash: Option<Part<Crash>>,
+        /// The container's work is done after this, and it exits with code 0. For the pods of Jobs.
+        completes: Option<Part<Law>>,
         /// It never gets ready.
         never_ready: Option<bool>,
         /// How it answers requests.
@@ -125,6 +133,8 @@ fields! {
     Startup as "mapping" {
         /// Pull time of an image the node does not have. Default 3s.
         image_pull: Option<Part<Law>>,
+        /// Its images cannot be pulled: what the runtime says, such as `manifest unknown`.
+        image_pull_error: Option<String>,
         /// From the container's start until it could answer a readiness probe. Default at once.
         ready: Option<Part<Law>>,
     }
@@ -135,6 +145,16 @@ fields! {
         after: Part<Law>,
         /// With this code. Default 1.
         exit_code: Option<i32>,
+        /// Only its first so many starts; later ones run for ever. Default every start.
+        times: Option<u32>,
+    }
+
+    /// Memory of a process at one moment of its life.
+    MemoryPoint as "mapping" {
+        /// How long after the container's start.
+        after: DurationText,
+        /// How much: a quantity such as `300Mi`.
+        bytes: QuantityText,
     }
 
     /// A call to another service.

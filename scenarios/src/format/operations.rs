@@ -13,7 +13,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, kubelet-service-kill, node-drain, node-taint. Pods: pod-kill, container-kill.
+        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,
@@ -29,6 +29,8 @@ fields! {
         downtime: Option<DurationText>,
         /// node-taint: the taint, `key=value:effect`.
         taint: Option<Part<TaintFields>>,
+        /// control-plane-kill: kube-scheduler, kube-controller-manager, kube-apiserver or etcd.
+        component: Option<String>,
         /// pod-kill: grace in seconds. Default 0: killed at once.
         grace_period: Option<DurationText>,
         /// container-kill: which containers; the first of them. Default the pod's first.
@@ -63,6 +65,8 @@ fields! {
         apply: Option<Part<super::Manifest>>,
         /// `kubectl delete`: `deployment/checkout`.
         delete: Option<String>,
+        /// What becomes of what a deleted object owns: background, foreground or orphan. Default background.
+        cascade: Option<String>,
         /// `kubectl scale`.
         scale: Option<Scale>,
         /// `kubectl set image`.
@@ -75,6 +79,10 @@ fields! {
         rollout_pause: Option<String>,
         /// `kubectl rollout resume`: a workload.
         rollout_resume: Option<String>,
+        /// Sets `suspend` of a job or cronjob: `job/import`.
+        suspend: Option<String>,
+        /// Unsets it.
+        resume: Option<String>,
         /// `kubectl cordon`: a node.
         cordon: Option<String>,
         /// `kubectl uncordon`: a node.

@@ -3,7 +3,7 @@
 use api::{ObjectKey, ResourceName, SimDuration};
 use engine::spec::{
     Balancing, Behavior, CFS_PERIOD, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, ClientThrottle, Crash, MemoryUse, PodSelector,
-    ServiceBehavior, TokenBucket, WorkerQueue,
+    ServiceBehavior, ServiceMemory, TokenBucket, WorkerQueue,
 };
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
@@ -72,7 +72,14 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let image_pull = law_at(startup.is_some_and(|startup| startup.image_pull.is_some()), at.key("imagePull"));
     let ready_after = law_at(startup.is_some_and(|startup| startup.ready.is_some()), at.key("ready"));
     let stop = law_at(fields.stop.is_some(), path.key("stop"));
+    let pre_stop = law_at(fields.pre_stop.is_some(), path.key("preStop"));
+    let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0, times: None });
+    let memory = fields.memory_over_time.is_some().then(|| memory_over_time(cx, &path.key("memoryOverTime"))).flatten();
     let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
+    if completes.is_some() && crash.is_some() {
+        cx.error("WT0117", "`completes` and `crash` exclude each other", "a container ends in one way", &path.key("completes"));
+    }
+    let crash = crash.or(completes);
     let flat = cx.value(path).is_some_and(has_flat_service);
     let place = match (fields.service.is_some(), flat) {
         (true, true) => {
@@ -86,8 +93,22 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     };
     let service = place.and_then(|place| service(cx, catalog, &place, flat));
     let (service, timeout, unset) = service.map_or((None, None, Unset::new()), |(service, timeout, unset)| (Some(service), timeout, unset));
-    let behavior =
-        Behavior { selector: selector?, image_pull, ready_after, never_ready: fields.never_ready.unwrap_or(false), stop, crash, service };
+    let never_ready = fields.never_ready.unwrap_or(false);
+    let container = fields.container.as_deref().map(Into::into);
+    let image_pull_error = startup.and_then(|startup| startup.image_pull_error.as_deref()).map(Into::into);
+    let behavior = Behavior {
+        selector: selector?,
+        image_pull,
+        ready_after,
+        never_ready,
+        stop,
+        crash,
+        service,
+        container,
+        image_pull_error,
+        pre_stop,
+        memory,
+    };
     Some((behavior, timeout, unset))
 }
 
@@ -121,10 +142,25 @@ fn whose(cx: &mut Cx<'_>, fields: &format::Behavior, path: &Pointer) -> Option<P
     }
 }
 
+fn memory_over_time(cx: &mut Cx<'_>, path: &Pointer) -> Option<MemoryUse> {
+    let mut points: Vec<(SimDuration, i64)> = Vec::new();
+    for at in cx.items(path) {
+        let fields: format::MemoryPoint = cx.read(&at)?;
+        let after = cx.duration(&fields.after, &at.key("after"))?;
+        let bytes = super::cluster::memory(cx, &fields.bytes, &at.key("bytes"))?;
+        if points.last().is_some_and(|(before, _)| *before >= after) {
+            cx.error("WT0118", "the points do not go up in time", "later than the point before it", &at.key("after"));
+            return None;
+        }
+        points.push((after, bytes));
+    }
+    Some(MemoryUse { points })
+}
+
 fn crash(cx: &mut Cx<'_>, path: &Pointer) -> Option<Crash> {
     let fields: format::Crash = cx.read(path)?;
     let after = law(cx, &path.key("after"), Bare::Constant)?;
-    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1) })
+    Some(Crash { after, exit_code: fields.exit_code.unwrap_or(1), times: fields.times })
 }
 
 /// The default of `queueLimit`, as Envoy's max_pending_requests.
@@ -334,7 +370,7 @@ fn at_least_one(cx: &mut Cx<'_>, count: u32, path: &Pointer) -> Option<u32> {
 /// What a service may have beside its requests' cost.
 #[derive(Default)]
 struct Extras {
-    memory: Option<MemoryUse>,
+    memory: Option<ServiceMemory>,
     overload_penalty: (f64, f64),
     cfs_period: SimDuration,
     worker: Option<WorkerQueue>,
@@ -379,13 +415,13 @@ impl Extras {
     }
 }
 
-fn memory(cx: &mut Cx<'_>, path: &Pointer) -> Option<MemoryUse> {
+fn memory(cx: &mut Cx<'_>, path: &Pointer) -> Option<ServiceMemory> {
     let fields: format::Memory = cx.read(path)?;
     let mut bytes = |scalar: Option<&QuantityText>, name: &str| match scalar {
         Some(scalar) => cx.quantity(&ResourceName::Memory, scalar, &path.key(name)),
         None => Some(0),
     };
-    Some(MemoryUse {
+    Some(ServiceMemory {
         base_bytes: bytes(Some(&fields.base), "base")?,
         per_in_flight_bytes: bytes(fields.per_inflight.as_ref(), "perInflight")?,
         leak_per_second_bytes: bytes(fields.leak_per_second.as_ref(), "leakPerSecond")?,
@@ -474,7 +510,7 @@ fn budget(cx: &mut Cx<'_>, path: &Pointer) -> Option<(f64, f64)> {
 
 /// A ratio that may exceed 1.
 fn ratio(cx: &mut Cx<'_>, text: &PercentText, at: &Pointer) -> Option<f64> {
-    let number = crate::cx::percent(&text.text).map(|percent| percent / 100.0).or_else(|| text.text.parse().ok());
+    let number = crate::cx::share(&text.text).or_else(|| text.text.parse().ok());
     match number {
         Some(number) => cx.within(number, 0.0, "a ratio", at),
         None => {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Labels, Node, NodeSpec, NodeStatus, ObjectMeta, ResourceList, ResourceName, SimDuration, Str, Taint, TaintEffect};
+use api::{
+    Labels, Node, NodeSpec, NodeStatus, NodeSystemInfo, ObjectMeta, ResourceList, ResourceName, SimDuration, Str, Taint, TaintEffect,
+};
 use engine::random::Distribution;
 use engine::spec::NodePool;
 use manifests::{Diagnostic, Pointer};
@@ -138,8 +140,13 @@ fn template(cx: &mut Cx<'_>, path: &Pointer, pool: &str) -> Option<Node> {
     sound.then(|| Node {
         meta: ObjectMeta { labels: Arc::new(labels), ..ObjectMeta::default() },
         spec: NodeSpec { taints, ..NodeSpec::default() },
-        status: NodeStatus { capacity, allocatable: Arc::new(allocatable), ..NodeStatus::default() },
+        status: NodeStatus { capacity, allocatable: Arc::new(allocatable), info: info(), ..NodeStatus::default() },
     })
+}
+
+/// A kubelet 1.36 with its default feature gates: of what it declares, what pods can need.
+fn info() -> NodeSystemInfo {
+    NodeSystemInfo { declared_features: vec!["RestartAllContainersOnContainerExits".into()], ..NodeSystemInfo::default() }
 }
 
 fn resources(cx: &mut Cx<'_>, list: &BTreeMap<String, QuantityText>, path: &Pointer) -> ResourceList {
@@ -149,6 +156,11 @@ fn resources(cx: &mut Cx<'_>, list: &BTreeMap<String, QuantityText>, path: &Poin
         Some((resource, amount))
     };
     list.iter().filter_map(amount).collect()
+}
+
+/// An amount of memory, in bytes.
+pub(crate) fn memory(cx: &mut Cx<'_>, text: &QuantityText, path: &Pointer) -> Option<i64> {
+    cx.quantity(&ResourceName::Memory, text, path)
 }
 
 const EFFECTS: &[(&str, TaintEffect)] =

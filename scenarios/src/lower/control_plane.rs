@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Bare, law};
 use crate::cx::{Cx, with_help};
-use crate::format::{Described, DurationText, Field, RatioText, Shape};
+use crate::format::{Described, DurationText, Field, QuantityText, RatioText, Shape};
 
 /// The place of a setting, and how it is written.
 enum Slot<'a> {
@@ -21,6 +21,8 @@ enum Slot<'a> {
     /// A whole number of seconds, by the flag's name.
     Seconds(&'a mut i64),
     Count(&'a mut u32),
+    /// An amount of memory.
+    Bytes(&'a mut i64),
     /// A number per second that is not zero.
     Positive(&'a mut f64),
     /// A number per second.
@@ -56,15 +58,25 @@ macro_rules! component {
     };
 }
 
+const TIE_BREAKS: &[(&str, ())] = &[("upstream", ()), ("name", ()), ("random", ())];
 const EXPANDERS: &[(&str, ())] = &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ())];
 
 #[rustfmt::skip]
 const COMPONENTS: &[Component] = &[
     component!("apiServer", "kube-apiserver.", api_server {
         "requestLatency" Time request_latency "From a request to its effect.",
+        "requestJitter" Law request_jitter "Added to requestLatency, drawn for each request.",
         "watchLatency" Time watch_latency "From the effect to those who watch.",
         "defaultNotReadyTolerationSeconds" Seconds default_not_ready_toleration_seconds "How long pods stay on a node that is not ready.",
         "defaultUnreachableTolerationSeconds" Seconds default_unreachable_toleration_seconds "How long pods stay on a node that cannot be reached.",
+    } not yet []),
+    component!("leaderElection", "Leader election of kube-scheduler and kube-controller-manager.", leader_election {
+        "leaderElect" Switch leader_elect "Whether they elect a leader at all.",
+        "leaseDuration" Time lease_duration "How long a lease must stand still before somebody else takes it.",
+        "renewDeadline" Time renew_deadline "How long a leader tries to renew its lease before it gives up.",
+        "retryPeriod" Period retry_period "From one attempt to take or renew a lease to the next.",
+        "schedulerReplicas" Count scheduler_replicas "Instances of kube-scheduler; the second is a standby.",
+        "controllerManagerReplicas" Count controller_manager_replicas "Instances of kube-controller-manager; the second is a standby.",
     } not yet []),
     component!("scheduler", "kube-scheduler's queue and client. What it decides by belongs to `policy`.", scheduler {
         "podInitialBackoffSeconds" Time pod_initial_backoff "First wait of a pod that found no node.",
@@ -73,6 +85,7 @@ const COMPONENTS: &[Component] = &[
         "kubeApiQps" Positive qps "Requests per second to the API server (clientConnection.qps).",
         "kubeApiBurst" Count burst "Requests at once to the API server (clientConnection.burst).",
         "cycleTime" Time cycle_time "Time that one scheduling cycle takes.",
+        "tieBreak" Word tie_break "Which of several best nodes is taken: upstream (as kube-scheduler 1.36), name (the first by name) or random (by lot)." of TIE_BREAKS,
     } not yet ["percentageOfNodesToScore", "parallelism"]),
     component!("controllerManager", "kube-controller-manager: every controller has a client of its own.", controller_manager {
         "kubeApiQps" Positive kube_api_qps "Requests per second to the API server.",
@@ -116,7 +129,20 @@ const COMPONENTS: &[Component] = &[
         "crashLoopBackOffInitial" Time crash_loop_back_off_initial "First wait before a crashed container is started again.",
         "maxContainerRestartPeriod" Time crash_loop_back_off_max "Longest wait before a crashed container is started again (crashLoopBackOff.maxContainerRestartPeriod).",
         "stop" Law default_stop "From SIGTERM to exit of workloads that no behavior speaks of.",
-    } not yet ["nodeStatusUpdateFrequency", "maxPods", "evictionHard", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
+        "syncFrequency" Period sync_frequency "How long a pod that is not as it should be waits for the next look at it; up to half as much more.",
+        "evictionHardMemoryAvailable" Bytes eviction_hard_memory_available_bytes "Pods are evicted when the node has less memory than this (evictionHard[memory.available]).",
+        "evictionMinimumReclaimMemory" Bytes eviction_minimum_reclaim_memory_bytes "So much more is made available then (evictionMinimumReclaim[memory.available]).",
+        "evictionPressureTransitionPeriod" Time eviction_pressure_transition_period "How long MemoryPressure stays after it was last seen.",
+        "shutdownGracePeriod" Time shutdown_grace_period "How long a node that is shut down waits for its pods.",
+        "shutdownGracePeriodCriticalPods" Time shutdown_grace_period_critical_pods "The last part of shutdownGracePeriod, for critical pods.",
+    } not yet ["nodeStatusUpdateFrequency", "maxPods", "evictionHard", "evictionSoft", "shutdownGracePeriodByPodPriority", "imageGCHighThresholdPercent", "maxParallelImagePulls"]),
+    component!("volumes", "Provisioners and attachers of volumes, and how long the scheduler waits for them.", volumes {
+        "provision" Law provision "From a claim that asks for a volume to the volume.",
+        "delete" Law delete "From a released volume that is to be deleted to its end.",
+        "attach" Law attach "From a pod's binding to its volume on the node.",
+        "detach" Law detach "From the end of a volume's last pod on a node to its being free for the next.",
+        "bindTimeoutSeconds" Time bind_timeout "How long a pod waits for its claims before it is scheduled anew (VolumeBinding's argument).",
+    } not yet []),
     component!("kubeProxy", "kube-proxy, and the way of endpoints to the nodes.", kube_proxy {
         "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that knows.",
         "propagationJitter" Time propagation_jitter "From the first node to the last.",
@@ -163,6 +189,7 @@ const fn words(slot: &Slot<'_>) -> &'static str {
     match slot {
         Slot::Time(_) | Slot::Period(_) | Slot::Seconds(_) => "a duration, or seconds",
         Slot::Count(_) => "whole number",
+        Slot::Bytes(_) => "a quantity such as `100Mi`",
         Slot::Rate(_) | Slot::Positive(_) => "number",
         Slot::Share(_) => "a share such as 0.1 or `10%`",
         Slot::Switch(_) => "true or false",
@@ -177,6 +204,8 @@ fn shown(slot: &Slot<'_>) -> Value {
         Slot::Time(span) | Slot::Period(span) => json!(span.to_string()),
         Slot::Seconds(seconds) => json!(seconds),
         Slot::Count(count) => json!(count),
+        Slot::Bytes(bytes) if **bytes % (1 << 20) == 0 => json!(format!("{}Mi", **bytes >> 20)),
+        Slot::Bytes(bytes) => json!(bytes),
         Slot::Rate(number) | Slot::Positive(number) | Slot::Share(number) => json!(number),
         Slot::Switch(on) => json!(on),
         Slot::Word(word, _) => json!(word.to_string()),
@@ -253,6 +282,10 @@ fn read_setting(cx: &mut Cx<'_>, slot: Slot<'_>, path: &Pointer) {
         }
         Slot::Seconds(place) => replace(place, span(cx, path).map(|span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX))),
         Slot::Count(place) => replace(place, cx.read(path)),
+        Slot::Bytes(place) => {
+            let text = cx.read::<QuantityText>(path);
+            replace(place, text.and_then(|text| super::cluster::memory(cx, &text, path)));
+        }
         Slot::Positive(place) => {
             let number = cx.read::<f64>(path);
             replace(place, number.and_then(|number| cx.within(number, 0.001, "a rate", path)));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use trace::Question;
 
 use crate::catalog::Catalog;
-use crate::cx::{Cx, percent, rate, with_help};
+use crate::cx::{Cx, rate, share, with_help};
 use crate::format::{AmountText, Expectation, NameText};
 use crate::{KnownMetric, KnownUnit};
 
@@ -165,7 +165,7 @@ fn value(cx: &mut Cx<'_>, text: &AmountText, metric: Option<&KnownMetric>, path:
             (written.or(number), "a duration such as `180s`")
         }
         KnownUnit::Ratio => {
-            let written = percent(&text.text).map(|percent| percent / 100.0);
+            let written = share(&text.text);
             (written.or(number.filter(|number| *number <= 1.0)), "a percentage such as `99.5%`, or a share from 0 to 1")
         }
         KnownUnit::PerSecond => (rate(&text.text), "a rate such as `300/s`"),

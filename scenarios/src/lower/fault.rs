@@ -1,7 +1,7 @@
 //! What goes wrong.
 
 use api::{SimDuration, Str};
-use engine::spec::{Fault, FaultAction, FaultMode, FaultTarget, PodSelector};
+use engine::spec::{ControlPlaneComponent, Fault, FaultAction, FaultMode, FaultTarget, PodSelector};
 use manifests::{Diagnostic, Pointer};
 
 use super::cluster::taint;
@@ -14,17 +14,41 @@ const ACTIONS: &[(&str, Kind, &str)] = &[
     ("node-poweroff", Kind::Node, "The node loses power: nothing is announced, nothing answers. Undone, it boots with the same name."),
     ("node-restart", Kind::Node, "The node restarts and comes back by itself after `downtime`."),
     ("kubelet-service-kill", Kind::Node, "The kubelet stops; containers go on. Undone, it starts again."),
+    (
+        "node-network-partition",
+        Kind::Node,
+        "The kubelet and the API server cannot reach each other; pods go on. Undone, the kubelet connects again.",
+    ),
+    (
+        "node-shutdown",
+        Kind::Node,
+        "The node is shut down in order: its kubelet ends pods as shutdownGracePeriod says, then the power goes. Undone, it boots with the same name.",
+    ),
     ("node-drain", Kind::Node, "The node is cordoned and its pods are evicted. Undone, it is uncordoned."),
     ("node-taint", Kind::Node, "The node gets `taint`. Undone, it loses it."),
     ("pod-kill", Kind::Pod, "The pod is deleted, with `gracePeriod`."),
     ("container-kill", Kind::Pod, "A container exits with `exitCode`; the kubelet starts it again."),
+    (
+        "control-plane-kill",
+        Kind::ControlPlane,
+        "`component` is away: kube-scheduler, kube-controller-manager, kube-apiserver or etcd. Undone, it starts again; leaders wait for their lease.",
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Node,
     Pod,
+    /// A part of the control plane, which `component` names.
+    ControlPlane,
 }
+
+const COMPONENTS: &[(&str, ControlPlaneComponent)] = &[
+    ("kube-scheduler", ControlPlaneComponent::KubeScheduler),
+    ("kube-controller-manager", ControlPlaneComponent::KubeControllerManager),
+    ("kube-apiserver", ControlPlaneComponent::KubeApiserver),
+    ("etcd", ControlPlaneComponent::Etcd),
+];
 
 /// Kinds of Chaos Mesh that are known and not simulated.
 const OTHER_KINDS: &[&str] = &[
@@ -90,7 +114,11 @@ fn fault(cx: &mut Cx<'_>, path: &Pointer) -> Option<Fault> {
     if let (Some(said), Some(of)) = (kind, of)
         && said != of
     {
-        let right = if of == Kind::Node { "NodeChaos" } else { "PodChaos" };
+        let right = match of {
+            Kind::Node => "NodeChaos",
+            Kind::Pod => "PodChaos",
+            Kind::ControlPlane => "no kind of Chaos Mesh; take `kind` out",
+        };
         cx.error(
             "WT0301",
             format!("`{}` is not an action of {}", fields.action, kind_text.unwrap_or_default()),
@@ -125,6 +153,8 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
             FaultAction::NodeRestart(downtime.unwrap_or(SimDuration::from_secs(60)))
         }
         "kubelet-service-kill" => FaultAction::KubeletServiceKill,
+        "node-network-partition" => FaultAction::NodeNetworkPartition,
+        "node-shutdown" => FaultAction::NodeShutdown,
         "node-drain" => FaultAction::NodeDrain,
         "node-taint" => {
             if fields.taint.is_none() {
@@ -136,6 +166,13 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
         "container-kill" => {
             let container = fields.container_names.iter().flatten().next().map(|name| Str::from(name.as_str()));
             FaultAction::ContainerKill { container, exit_code: fields.exit_code.unwrap_or(137) }
+        }
+        "control-plane-kill" => {
+            let Some(component) = &fields.component else {
+                cx.error("WT0107", "required field `component` is missing", "such as `component: kube-scheduler`", path);
+                return None;
+            };
+            FaultAction::ControlPlaneKill(cx.word(component, COMPONENTS, &path.key("component"))?)
         }
         "pod-kill" => FaultAction::PodKill { grace: grace(cx, fields, path)? },
         other if OTHER_ACTIONS.contains(&other) => {
@@ -194,10 +231,17 @@ fn mode(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fault
 
 fn target(cx: &mut Cx<'_>, kind: Kind, fields: &format::Fault, path: &Pointer) -> Option<FaultTarget> {
     let at = path.key("selector");
+    if kind == Kind::ControlPlane {
+        if fields.selector.is_some() {
+            cx.error("WT0118", "the control plane is not selected", "`component` says what is away; take `selector` out", &at);
+        }
+        return Some(FaultTarget::ControlPlane);
+    }
     if fields.selector.is_none() {
         return Some(match kind {
             Kind::Node => FaultTarget::Nodes { labels: None, names: Vec::new() },
             Kind::Pod => FaultTarget::Pods(PodSelector::default()),
+            Kind::ControlPlane => FaultTarget::ControlPlane,
         });
     }
     let (pods, raw) = selector(cx, &at)?;
@@ -209,6 +253,7 @@ fn target(cx: &mut Cx<'_>, kind: Kind, fields: &format::Fault, path: &Pointer) -
             Some(FaultTarget::Pods(pods))
         }
         Kind::Node => node_target(cx, &pods, &raw, &at),
+        Kind::ControlPlane => None,
     }
 }
 

@@ -26,6 +26,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("job", Kind::Job),
     ("jobs", Kind::Job),
     ("cronjob", Kind::CronJob),
+    ("cronjobs", Kind::CronJob),
+    ("cj", Kind::CronJob),
     ("pod", Kind::Pod),
     ("pods", Kind::Pod),
     ("po", Kind::Pod),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Labels, ObjectKey};
+use api::{Kind, Labels, ObjectKey, Propagation};
 use engine::spec::{Mark, Step, StepAction};
 use manifests::{Diagnostic, Origin, Pointer};
 use serde_json::Value;
@@ -12,6 +12,9 @@ use super::selector::parse_workload;
 use crate::catalog::{engine_objects, origins};
 use crate::cx::Cx;
 use crate::format::{self, RolloutUndo, SetImage, TaintStep};
+
+const PROPAGATIONS: &[(&str, Propagation)] =
+    &[("background", Propagation::Background), ("foreground", Propagation::Foreground), ("orphan", Propagation::Orphan)];
 
 /// The objects that steps apply, read before anything refers to them.
 #[derive(Default)]
@@ -61,13 +64,17 @@ fn step(cx: &mut Cx<'_>, applied: &Applied, path: &Pointer) -> Option<Step> {
     let fields: format::Step = cx.read(path)?;
     let at = cx.moment(&path.key("at"));
     let entries = cx.value(path).and_then(Value::as_object);
-    let actions: Vec<String> =
-        entries.into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| key != "name" && key != "at").collect();
+    let actions: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .filter(|key| !["name", "at", "cascade"].contains(&key.as_str()))
+        .collect();
     let [action] = &actions[..] else {
         let (label, code) =
             if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
         let diagnostic = Diagnostic::error(code, "a step has one action").label(label);
-        cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, cordon, uncordon, drain, taint, label"), path);
+        cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, suspend, resume, cordon, uncordon, drain, taint, label"), path);
         return None;
     };
     let (done, words) = Reader { cx, applied, path, fields: &fields, action }.read()?;
@@ -83,11 +90,23 @@ struct Reader<'c, 'a> {
 }
 
 impl Reader<'_, '_> {
+    /// `kubectl delete --cascade`.
+    fn cascade(&mut self) -> Option<Propagation> {
+        let at = self.path.key("cascade");
+        let Some(cascade) = &self.fields.cascade else { return Some(Propagation::Background) };
+        if self.action != "delete" {
+            self.cx.error("WT0117", "`cascade` belongs to `delete`", "nothing is deleted in this step", &at);
+            return None;
+        }
+        self.cx.word(cascade, PROPAGATIONS, &at)
+    }
+
     /// The action, and what it is called.
     fn read(mut self) -> Option<(StepAction, String)> {
         let at = self.path.key(self.action);
         let fields = self.fields;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let propagation = self.cascade()?;
         Some(match self.action {
             "apply" => {
                 let objects = engine_objects(self.applied.of(self.path)?);
@@ -95,7 +114,7 @@ impl Reader<'_, '_> {
             }
             "delete" => {
                 let (kind, key) = self.object(&text(&fields.delete), &at)?;
-                (StepAction::Delete(kind, key.clone()), format!("delete {kind} {key}"))
+                (StepAction::Delete(kind, key.clone(), propagation), format!("delete {kind} {key}"))
             }
             "scale" => {
                 let scale = fields.scale.as_ref()?;
@@ -120,6 +139,14 @@ impl Reader<'_, '_> {
                 let (kind, key) = self.object(&text(&fields.rollout_resume), &at)?;
                 (StepAction::RolloutPause(kind, key.clone(), false), format!("rollout resume {key}"))
             }
+            "suspend" => {
+                let (kind, key) = self.suspendable(&text(&fields.suspend), &at)?;
+                (StepAction::Suspend(kind, key.clone(), true), format!("suspend {kind} {key}"))
+            }
+            "resume" => {
+                let (kind, key) = self.suspendable(&text(&fields.resume), &at)?;
+                (StepAction::Suspend(kind, key.clone(), false), format!("resume {kind} {key}"))
+            }
             "cordon" => (StepAction::Cordon(text(&fields.cordon).as_str().into(), true), format!("cordon {}", text(&fields.cordon))),
             "uncordon" => {
                 (StepAction::Cordon(text(&fields.uncordon).as_str().into(), false), format!("uncordon {}", text(&fields.uncordon)))
@@ -142,6 +169,15 @@ impl Reader<'_, '_> {
 
     fn object(&mut self, text: &str, at: &Pointer) -> Option<(Kind, ObjectKey)> {
         parse_workload(self.cx, text, at)
+    }
+
+    fn suspendable(&mut self, text: &str, at: &Pointer) -> Option<(Kind, ObjectKey)> {
+        let (kind, key) = self.object(text, at)?;
+        if !matches!(kind, Kind::Job | Kind::CronJob) {
+            self.cx.error("WT0108", format!("a {kind} cannot be suspended"), "expected a job or a cronjob", at);
+            return None;
+        }
+        Some((kind, key))
     }
 
     fn set_image(&mut self, at: &Pointer) -> Option<(StepAction, String)> {

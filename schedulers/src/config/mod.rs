@@ -8,16 +8,20 @@
 //! Invariant: everything in a configuration is obeyed, refused, or named in a [`Notice`].
 
 pub(crate) mod args;
+mod extenders;
 mod plugin_set;
 pub(crate) mod reader;
 
 use std::cell::RefCell;
 
-use port::PluginPoints;
+use api::Str;
+use port::{ConnectExtender, PluginPoints};
 use serde_json::Value;
 
-use crate::framework::Profile;
+use crate::extenders::{Extender, Extenders};
+use crate::framework::{Profile, TieBreak};
 use crate::kube_scheduler::KubeScheduler;
+pub(crate) use extenders::ExtenderConfig;
 use reader::{Findings, Reader};
 
 /// Something in a configuration that is accepted and not simulated.
@@ -44,12 +48,25 @@ impl PolicyError {
 }
 
 /// What is decided outside of a configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Settings {
     /// Feature gate TaintTolerationComparisonOperators.
     pub(crate) comparison_operators: bool,
     /// All nodes are looked at, whatever the configuration says: no sampling, all preemption candidates.
     pub(crate) all_nodes: bool,
+    /// Extended resources that NodeResourcesFit leaves to extenders.
+    pub(crate) left_to_extenders: Vec<Str>,
+}
+
+/// What a policy needs besides its configuration.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// Plugins that the configuration may name beside the in-tree ones.
+    pub out_of_tree: Vec<PluginPoints>,
+    /// How ties between best nodes are settled.
+    pub tie_break: TieBreak,
+    /// How extenders are reached; without it a configuration that has some is refused.
+    pub connect: Option<ConnectExtender>,
 }
 
 /// The policy that a KubeSchedulerConfiguration describes, and what in it is not simulated.
@@ -65,21 +82,56 @@ pub fn from_config(config: &Value) -> Result<(Box<dyn port::Scheduler>, Vec<Noti
 /// # Errors
 /// As [`from_config`].
 pub fn from_config_with(config: &Value, out_of_tree: &[PluginPoints]) -> Result<(Box<dyn port::Scheduler>, Vec<Notice>), PolicyError> {
-    let (scheduler, notices) = configured("kube-scheduler", config, out_of_tree)?;
+    from_config_in(config, &Surroundings { out_of_tree: out_of_tree.to_vec(), ..Surroundings::default() })
+}
+
+/// As [`from_config`], in these surroundings.
+///
+/// # Errors
+/// As [`from_config`].
+pub fn from_config_in(config: &Value, surroundings: &Surroundings) -> Result<(Box<dyn port::Scheduler>, Vec<Notice>), PolicyError> {
+    let (scheduler, notices) = configured("kube-scheduler", config, Settings::default(), surroundings)?;
     Ok((Box::new(scheduler), notices))
 }
 
-pub(crate) fn configured(name: &str, config: &Value, out_of_tree: &[PluginPoints]) -> Result<(KubeScheduler, Vec<Notice>), PolicyError> {
-    let (profiles, notices) = profiles(config, &Settings::default(), out_of_tree)?;
-    Ok((KubeScheduler::new(name, profiles), notices))
+/// The URLs of a configuration's extenders: processes on which its decisions depend.
+#[must_use]
+pub fn extenders_of(config: &Value) -> Vec<String> {
+    let findings = RefCell::new(Findings::default());
+    extenders::read(&Reader::new("", config, &findings).get("extenders")).into_iter().map(|found| found.address.url_prefix).collect()
 }
 
-/// The profiles of a configuration; `null` is the default configuration.
-pub(crate) fn profiles(
+/// The policy that a configuration describes; `null` is the default configuration.
+pub(crate) fn configured(
+    name: &str,
     config: &Value,
-    settings: &Settings,
-    out_of_tree: &[PluginPoints],
-) -> Result<(Vec<Profile>, Vec<Notice>), PolicyError> {
+    mut settings: Settings,
+    surroundings: &Surroundings,
+) -> Result<(KubeScheduler, Vec<Notice>), PolicyError> {
+    let findings = RefCell::new(Findings::default());
+    let reader = Reader::new("", config, &findings).get("extenders");
+    let extenders = extenders::read(&reader);
+    settings.left_to_extenders = extenders.iter().flat_map(|extender| extender.ignored_resources.iter().cloned()).collect();
+    if surroundings.connect.is_none() && !extenders.is_empty() {
+        reader.error("nothing here can call extenders");
+    }
+    let profiles = profiles(config, &settings, &surroundings.out_of_tree);
+    let errors = findings.into_inner().errors;
+    let (profiles, notices) = match profiles {
+        Ok(found) if errors.is_empty() => found,
+        Ok(_) => return Err(PolicyError { messages: errors }),
+        Err(mut error) => {
+            error.messages.extend(errors);
+            return Err(error);
+        }
+    };
+    let connect = |config| surroundings.connect.as_ref().map(|connect| Extender::new(config, connect));
+    let extenders = Extenders::new(extenders.into_iter().filter_map(connect).collect());
+    let scheduler = KubeScheduler::new(name, profiles).with_tie_break(surroundings.tie_break.clone()).with_extenders(extenders);
+    Ok((scheduler, notices))
+}
+
+fn profiles(config: &Value, settings: &Settings, out_of_tree: &[PluginPoints]) -> Result<(Vec<Profile>, Vec<Notice>), PolicyError> {
     let findings = RefCell::new(Findings::default());
     let root = Reader::new("", config, &findings);
     let percentage = top_level(&root);
@@ -132,9 +184,6 @@ fn top_level(root: &Reader<'_>) -> u32 {
         if !root.get(name).is_absent() {
             root.get(name).notice(why);
         }
-    }
-    if !root.get("extenders").list().is_empty() {
-        root.get("extenders").error("extenders are not supported yet: a simulation calls no webhooks");
     }
     root.get("percentageOfNodesToScore").integer(0, 0..=100) as u32
 }

@@ -7,7 +7,7 @@ use port::PluginPoints;
 use super::Settings;
 use super::reader::Reader;
 use crate::framework::Profile;
-use crate::registry::{IN_TREE, in_tree};
+use crate::plugins::{IN_TREE, in_tree};
 
 /// The extension points of a configuration that decide what runs here.
 const POINTS: [&str; 5] = ["preEnqueue", "queueSort", "filter", "postFilter", "score"];

@@ -6,6 +6,8 @@
 //! - With one feasible node nothing is scored, unless all details are asked for.
 //! - Between calls only the rotating start of sampling is kept.
 
+mod explain;
+
 use api::Str;
 use port::{
     Candidate, ClusterSnapshot, Detail, FailedAttempt, NodeIndex, NodeInfo, PodInfo, PostFilterResult, PreFilterResult, PreparedFilter,
@@ -15,6 +17,9 @@ use port::{
 use super::message::Histogram;
 use super::profile::Profile;
 use super::selection::{TieBreak, feasible_nodes_to_find, select};
+use crate::extenders::Extenders;
+
+pub(crate) use explain::{explain, explain_gate};
 
 /// A feasible node with its scores.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,8 +122,9 @@ impl Attempt {
 }
 
 /// What the policy decides for all profiles.
-pub(crate) struct Settings {
-    pub(crate) tie_break: TieBreak,
+pub(crate) struct Settings<'a> {
+    pub(crate) tie_break: &'a TieBreak,
+    pub(crate) extenders: &'a Extenders,
     pub(crate) detail: Detail,
 }
 
@@ -278,7 +284,7 @@ pub(crate) fn attempt(
     profile: &Profile,
     pod: &PodInfo,
     snapshot: &ClusterSnapshot,
-    settings: &Settings,
+    settings: &Settings<'_>,
     start: &mut usize,
     scratch: &mut Scratch,
 ) -> Attempt {
@@ -298,17 +304,17 @@ pub(crate) fn attempt(
         attempt.pre_filter = Some(rejection.clone());
         let message = rejection.status.reasons().iter().map(port::Reason::as_str).collect::<Vec<_>>().join(", ");
         attempt.message = Some(format!("0/{} nodes are available: {message}.", snapshot.nodes().len()));
-        post_filter(profile, &pre_filtered, Some(&rejection.status), &mut attempt);
+        post_filter(profile, &pre_filtered, Some(&rejection.status), settings.extenders, &mut attempt);
         return attempt;
     }
     let absent = restrict(&pre_filtered, &mut attempt);
-    if let Err(message) = find_feasible(profile, &pre_filtered, start, scratch, &mut attempt) {
+    if let Err(message) = find_feasible(profile, &pre_filtered, settings.extenders, start, scratch, &mut attempt) {
         return Attempt { error: Some(message), ..attempt };
     }
     attempt.feasible_nodes = scratch.feasible.len();
     if scratch.feasible.is_empty() {
         attempt.rejected = std::mem::take(&mut scratch.rejected);
-        no_node_left(profile, &pre_filtered, absent.as_ref(), &mut attempt);
+        no_node_left(profile, &pre_filtered, absent.as_ref(), settings.extenders, &mut attempt);
     } else if let Err(message) = choose(profile, pod, snapshot, settings, scratch, &mut attempt) {
         return Attempt { error: Some(message), ..attempt };
     } else if settings.detail == Detail::Full {
@@ -336,6 +342,7 @@ fn restrict(pre_filtered: &PreFiltered<'_>, attempt: &mut Attempt) -> Option<Sta
 fn find_feasible(
     profile: &Profile,
     pre_filtered: &PreFiltered<'_>,
+    extenders: &Extenders,
     start: &mut usize,
     scratch: &mut Scratch,
     attempt: &mut Attempt,
@@ -350,7 +357,12 @@ fn find_feasible(
                 attempt.evaluated_nodes = 1;
                 attempt.sampling = Sampling { feasible: 1, processed: 0, next_start: *start };
                 scratch.feasible.push(nominated);
-                return Ok(());
+                if pass_extenders(extenders, filters, scratch, attempt).is_ok() && !scratch.feasible.is_empty() {
+                    return Ok(());
+                }
+                // Turned down, or an extender failed: upstream goes on with all nodes, this one among them.
+                scratch.feasible.clear();
+                attempt.via_nominated_node = false;
             }
             Err((_, Status::Error(message))) => return Err(message.to_string()),
             Err((name, status)) => {
@@ -362,7 +374,8 @@ fn find_feasible(
     let named: Option<Vec<NodeIndex>> =
         pre_filtered.restricted.as_ref().map(|(names, _)| names.iter().filter_map(|name| snapshot.find(name)).collect());
     let nodes = named.as_deref().unwrap_or_else(|| snapshot.list_order());
-    let wanted = if profile.scores.is_empty() { 1 } else { feasible_nodes_to_find(nodes.len(), profile.percentage_of_nodes_to_score) };
+    let any_will_do = profile.scores.is_empty() && !extenders.filter_or_prioritize();
+    let wanted = if any_will_do { 1 } else { feasible_nodes_to_find(nodes.len(), profile.percentage_of_nodes_to_score) };
     for step in 0..nodes.len() {
         let index = nodes[(*start + step) % nodes.len()];
         match filters.check(&filters.ready, snapshot.node(index)) {
@@ -376,12 +389,26 @@ fn find_feasible(
     }
     let processed = scratch.feasible.len() + scratch.rejected.len();
     *start = (*start + processed) % snapshot.nodes().len();
-    attempt.evaluated_nodes = processed;
     attempt.sampling = Sampling { feasible: scratch.feasible.len(), processed, next_start: *start };
+    pass_extenders(extenders, filters, scratch, attempt)?;
+    attempt.evaluated_nodes = scratch.feasible.len() + scratch.rejected.len();
     Ok(())
 }
 
-fn no_node_left(profile: &Profile, pre_filtered: &PreFiltered<'_>, absent: Option<&Status>, attempt: &mut Attempt) {
+/// Lets extenders turn feasible nodes down.
+fn pass_extenders(extenders: &Extenders, filters: &Filters<'_>, scratch: &mut Scratch, attempt: &mut Attempt) -> Result<(), String> {
+    if extenders.is_empty() {
+        return Ok(());
+    }
+    let before = scratch.feasible.len();
+    extenders.filter(filters.pod, filters.snapshot, &mut scratch.feasible, &mut scratch.rejected)?;
+    if scratch.feasible.len() != before && !attempt.rejected_by.contains(&Extenders::NAME) {
+        attempt.rejected_by.push(Extenders::NAME);
+    }
+    Ok(())
+}
+
+fn no_node_left(profile: &Profile, pre_filtered: &PreFiltered<'_>, absent: Option<&Status>, extenders: &Extenders, attempt: &mut Attempt) {
     let all = pre_filtered.filters.snapshot.nodes().len();
     let mut reasons = Histogram::default();
     for (_, name, status) in &attempt.rejected {
@@ -395,11 +422,11 @@ fn no_node_left(profile: &Profile, pre_filtered: &PreFiltered<'_>, absent: Optio
     }
     attempt.rejected_by.sort_unstable();
     attempt.message = Some(reasons.message(all));
-    post_filter(profile, pre_filtered, absent, attempt);
+    post_filter(profile, pre_filtered, absent, extenders, attempt);
 }
 
 /// Upstream: framework/runtime/framework.go (RunPostFilterPlugins).
-fn post_filter(profile: &Profile, pre_filtered: &PreFiltered<'_>, absent: Option<&Status>, attempt: &mut Attempt) {
+fn post_filter(profile: &Profile, pre_filtered: &PreFiltered<'_>, absent: Option<&Status>, extenders: &Extenders, attempt: &mut Attempt) {
     let rejected = std::mem::take(&mut attempt.rejected);
     let failed = FailedAttempt {
         pod: pre_filtered.filters.pod,
@@ -408,6 +435,7 @@ fn post_filter(profile: &Profile, pre_filtered: &PreFiltered<'_>, absent: Option
         absent,
         pre_filter_finished: pre_filtered.finished,
         rehearsals: &pre_filtered.filters,
+        extenders,
     };
     let mut reasons: Vec<String> = Vec::new();
     for plugin in &profile.post_filters {
@@ -442,7 +470,7 @@ fn choose(
     profile: &Profile,
     pod: &PodInfo,
     snapshot: &ClusterSnapshot,
-    settings: &Settings,
+    settings: &Settings<'_>,
     scratch: &mut Scratch,
     attempt: &mut Attempt,
 ) -> Result<(), String> {
@@ -473,10 +501,17 @@ fn choose(
             node.scores.push((plugin.name(), score * weight));
         }
     }
+    if !settings.extenders.is_empty() {
+        settings.extenders.prioritize(pod, snapshot, feasible, scores);
+        totals.iter_mut().zip(scores.iter()).for_each(|(total, score)| *total += score);
+        for (node, score) in attempt.feasible.iter_mut().zip(scores.iter()).filter(|(_, score)| **score != 0) {
+            node.scores.push((Extenders::NAME, *score));
+        }
+    }
     for (node, total) in attempt.feasible.iter_mut().zip(totals.iter()) {
         node.total = *total;
     }
-    let place = select(settings.tie_break, snapshot, feasible, totals);
+    let place = select(settings.tie_break, pod.uid, snapshot, feasible, totals);
     attempt.chosen = Some(feasible[place]);
     attempt.total = totals[place];
     attempt.argmax_size = totals.iter().filter(|total| **total == attempt.total).count();

@@ -1,12 +1,18 @@
 //! How many feasible nodes an attempt looks for, and which of the best it takes.
 
+use std::sync::Arc;
+
+use api::Uid;
 use port::{ClusterSnapshot, NodeIndex};
 
 /// Below this many nodes all are looked at; never fewer feasible ones are looked for.
 const MIN_FEASIBLE_NODES: usize = 100;
 
+/// Draws lots for a pod: a number below the one given. Where it comes from is not the scheduler's to know.
+pub type Lots = Arc<dyn Fn(Uid, u64) -> u64 + Send + Sync>;
+
 /// Which node wins among those with the highest total.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Default)]
 pub enum TieBreak {
     /// As kube-scheduler 1.36 without extenders: by the mechanics of its heap over the order in which nodes
     /// were found.
@@ -14,6 +20,24 @@ pub enum TieBreak {
     Upstream,
     /// The first by name.
     Name,
+    /// One of them by lot.
+    Random(Lots),
+}
+
+impl TieBreak {
+    /// Names of all of them, the default of runs first.
+    pub const NAMES: [&str; 3] = ["upstream", "name", "random"];
+
+    /// The one of this name. `lots` is asked for when lots are to be drawn.
+    #[must_use]
+    pub fn named(name: &str, lots: impl FnOnce() -> Lots) -> Option<Self> {
+        match name {
+            "upstream" => Some(Self::Upstream),
+            "name" => Some(Self::Name),
+            "random" => Some(Self::Random(lots())),
+            _ => None,
+        }
+    }
 }
 
 /// How many feasible nodes are looked for among `nodes`. Zero per cent is adaptive.
@@ -31,13 +55,17 @@ pub(crate) fn feasible_nodes_to_find(nodes: usize, percentage: u32) -> usize {
 }
 
 /// The place of the chosen node in `feasible`.
-pub(crate) fn select(tie_break: TieBreak, snapshot: &ClusterSnapshot, feasible: &[NodeIndex], totals: &[i64]) -> usize {
+pub(crate) fn select(tie_break: &TieBreak, pod: Uid, snapshot: &ClusterSnapshot, feasible: &[NodeIndex], totals: &[i64]) -> usize {
+    let best = totals.iter().copied().max().unwrap_or(0);
+    let mut best_places = (0..feasible.len()).filter(|place| totals[*place] == best);
     match tie_break {
         TieBreak::Upstream => heap_root(totals),
-        TieBreak::Name => {
-            let best = totals.iter().copied().max().unwrap_or(0);
-            let best_places = (0..feasible.len()).filter(|place| totals[*place] == best);
-            best_places.min_by_key(|place| snapshot.node(feasible[*place]).name()).unwrap_or(0)
+        TieBreak::Name => best_places.min_by_key(|place| snapshot.node(feasible[*place]).name()).unwrap_or(0),
+        TieBreak::Random(lots) => {
+            let ties = best_places.clone().count() as u64;
+            // Alone it needs no lot; the order is that in which nodes were found.
+            let lot = if ties > 1 { lots(pod, ties) } else { 0 };
+            best_places.nth(lot as usize).unwrap_or(0)
         }
     }
 }
@@ -86,6 +114,28 @@ mod tests {
         ] {
             assert_eq!(heap_root(totals), winner, "{totals:?}");
         }
+    }
+
+    #[test]
+    fn each_way_to_settle_ties_takes_one_of_the_best() {
+        let mut snapshot = ClusterSnapshot::default();
+        for name in ["c", "b", "a", "d"] {
+            let meta = api::ObjectMeta { name: name.into(), ..api::ObjectMeta::default() };
+            snapshot.put_node(Arc::new(api::Node { meta, ..api::Node::default() }));
+        }
+        let feasible: Vec<NodeIndex> = (0..4).map(NodeIndex).collect();
+        let lots = || -> Lots { Arc::new(|pod, below| pod.0 % below) };
+        let winner = |name: &str, pod: u64, totals: &[i64]| {
+            let tie_break = TieBreak::named(name, lots).expect("a known name");
+            snapshot.node(feasible[select(&tie_break, Uid(pod), &snapshot, &feasible, totals)]).name().to_string()
+        };
+        assert_eq!(winner("upstream", 0, &[7, 7, 7, 1]), "c");
+        assert_eq!(winner("name", 0, &[7, 7, 7, 1]), "a");
+        assert_eq!([3, 4, 5].map(|pod| winner("random", pod, &[7, 7, 7, 1])), ["c", "b", "a"]);
+        for name in TieBreak::NAMES {
+            assert_eq!(winner(name, 1, &[1, 1, 1, 9]), "d", "{name}");
+        }
+        assert!(TieBreak::named("fair", lots).is_none());
     }
 
     #[test]

@@ -7,8 +7,9 @@ use api::{Namespace, Node, ObjectMeta, Pod, PodSpec, VolumeSource};
 use port::ClusterObjects;
 use serde_json::Value;
 
-use crate::config::PolicyError;
 use crate::config::reader::{Findings, Reader};
+use crate::config::{PolicyError, Surroundings};
+use crate::framework::TieBreak;
 
 /// What becomes of preemption.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -90,7 +91,7 @@ fn choice<T: Copy + Default>(reader: &Reader<'_>, choices: &[(&'static str, T)])
 }
 
 /// Everything one question needs. Pods are admitted already (defaults, priority, merged match label keys).
-#[derive(Clone, Default, Debug)]
+#[derive(Clone)]
 pub struct Input {
     /// The nodes, in order of arrival.
     pub nodes: Vec<Node>,
@@ -104,6 +105,23 @@ pub struct Input {
     pub config: Value,
     /// How the queue is stepped through.
     pub options: Options,
+    /// How ties are settled, and how extenders are reached.
+    pub surroundings: Surroundings,
+}
+
+impl Default for Input {
+    /// Nothing is asked. Ties go to the first node by name, so that answers can be compared.
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            pods: Vec::new(),
+            queue: Vec::new(),
+            objects: ClusterObjects::default(),
+            config: Value::Null,
+            options: Options::default(),
+            surroundings: Surroundings { tie_break: TieBreak::Name, ..Surroundings::default() },
+        }
+    }
 }
 
 impl Input {
@@ -135,11 +153,10 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// Whether answers are known to be exact. Ownership of ephemeral claims and what nodes declare are not
-    /// looked at.
+    /// Whether answers are known to be exact. Ownership of ephemeral claims is not looked at.
     #[must_use]
     pub const fn is_covered(self) -> bool {
-        !matches!(self, Self::EphemeralVolumes | Self::NodeDeclaredFeatures)
+        !matches!(self, Self::EphemeralVolumes)
     }
 }
 
@@ -161,7 +178,7 @@ pub fn features_used(input: &Input) -> Vec<Feature> {
     let any = |test: &dyn Fn(&Pod) -> bool| input.pods.iter().chain(&input.queue).any(test);
     let mut used = Vec::new();
     let mut add = |is_used: bool, feature: Feature| used.extend(is_used.then_some(feature));
-    let has_ephemeral = |pod: &Pod| pod.spec.volumes.iter().any(|volume| volume.source == VolumeSource::Ephemeral);
+    let has_ephemeral = |pod: &Pod| pod.spec.volumes.iter().any(|volume| matches!(volume.source, VolumeSource::Ephemeral(_)));
     add(any(&has_ephemeral), Feature::EphemeralVolumes);
     add(input.nodes.iter().any(|node| !node.status.info.declared_features.is_empty()), Feature::NodeDeclaredFeatures);
     add(input.nodes.iter().any(|node| !node.status.images.is_empty()), Feature::ImageLocality);

@@ -12,4 +12,4 @@ mod output;
 mod run;
 
 pub use input::{Feature, Input, Options, Preemption, QueueOrder, features_used};
-pub use run::schedule;
+pub use run::{Explained, explain, schedule};

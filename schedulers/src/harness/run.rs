@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use api::{Pod, SimTime, Uid};
+use api::{Explanation, Pod, SimTime, Str, Uid};
 use port::{Candidate, ClusterSnapshot, Detail, NodeIndex, PodInfo, PodRequests, QueuedPod, Scheduler};
 use serde_json::Value;
 
 use super::input::{Input, Preemption, QueueOrder};
 use super::output::{self, Entry, Step};
 use crate::config::{self, PolicyError, Settings};
-use crate::framework::TieBreak;
 use crate::kube_scheduler::KubeScheduler;
 
 /// 2026-01-01T00:00:00Z: existing pods that do not say when they started did so from then on, one a second.
@@ -20,22 +19,47 @@ const FIRST_START_SECONDS: u64 = 1_767_225_600;
 const FIRST_BIND_SECONDS: u64 = FIRST_START_SECONDS + 86_400;
 const MAX_ATTEMPTS: u32 = 5;
 
+/// One attempt, explained for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explained {
+    /// `namespace/name`.
+    pub pod: Str,
+    /// Which attempt of the pod.
+    pub attempt: u32,
+    /// Why it came to what it came to.
+    pub explanation: Explanation,
+}
+
 /// Steps through the queue. The result is a document `{"schemaVersion": 1, "attempts": [...]}`.
 ///
 /// # Errors
 /// When the configuration is refused.
-pub fn schedule(mut input: Input) -> Result<Value, PolicyError> {
-    let settings = Settings { comparison_operators: input.options.comparison_operators, all_nodes: !input.options.sampling };
-    let (profiles, _) = config::profiles(&input.config, &settings, &[])?;
+pub fn schedule(input: Input) -> Result<Value, PolicyError> {
+    step_through(input, None).map(|(document, _)| document)
+}
+
+/// The same attempts, each with an explanation (none where no profile answers to the pod's schedulerName).
+///
+/// # Errors
+/// When the configuration is refused.
+pub fn explain(input: Input) -> Result<(Value, Vec<Explained>), PolicyError> {
+    step_through(input, Some(Vec::new()))
+}
+
+fn step_through(mut input: Input, explained: Option<Vec<Explained>>) -> Result<(Value, Vec<Explained>), PolicyError> {
+    let (comparison_operators, all_nodes) = (input.options.comparison_operators, !input.options.sampling);
+    let settings = Settings { comparison_operators, all_nodes, ..Settings::default() };
+    let (scheduler, _) = config::configured("kube-scheduler", &input.config, settings, &input.surroundings)?;
     input.complete_namespaces();
     let mut stepper = Stepper {
-        scheduler: KubeScheduler::new("kube-scheduler", profiles).with_tie_break(TieBreak::Name),
+        scheduler,
         snapshot: ClusterSnapshot::default(),
         binds: 0,
         queue: VecDeque::new(),
         waiting: Vec::new(),
         lingering: Vec::new(),
         entries: Vec::new(),
+        explained,
         options: input.options,
     };
     stepper.fill(input);
@@ -45,7 +69,7 @@ pub fn schedule(mut input: Input) -> Result<Value, PolicyError> {
     while !stepper.waiting.is_empty() {
         stepper.retry();
     }
-    Ok(output::document(stepper.entries))
+    Ok((output::document(stepper.entries), stepper.explained.unwrap_or_default()))
 }
 
 struct Offered {
@@ -63,6 +87,8 @@ struct Stepper {
     /// Victims that are terminating.
     lingering: Vec<Uid>,
     entries: Vec<Value>,
+    /// Filled when somebody wants to read it.
+    explained: Option<Vec<Explained>>,
     options: super::Options,
 }
 
@@ -148,9 +174,24 @@ impl Stepper {
         };
         if let Some((plugin, code, reasons)) = profile.gate(pod) {
             self.entries.push(output::entry(&step, &Entry::Gated { plugin, code, reasons: &reasons }));
+            if let Some(explained) = &mut self.explained
+                && let Some(explanation) = self.scheduler.explain(pod, &self.snapshot)
+            {
+                explained.push(Explained { pod: pod.key.to_string().into(), attempt: *attempts, explanation });
+            }
             return false;
         }
-        let Some(attempt) = self.scheduler.attempt(pod, &self.snapshot, Detail::Full) else { return false };
+        let Some(mut attempt) = self.scheduler.attempt(pod, &self.snapshot, Detail::Full) else { return false };
+        if let Some(node) = attempt.chosen
+            && let Err(message) = self.scheduler.bind(pod, self.snapshot.node(node).name())
+        {
+            (attempt.chosen, attempt.error) = (None, Some(message));
+        }
+        if let Some(explained) = &mut self.explained
+            && let Some(explanation) = self.scheduler.explain_attempt(pod, &self.snapshot, &attempt)
+        {
+            explained.push(Explained { pod: pod.key.to_string().into(), attempt: *attempts, explanation });
+        }
         let sampling = self.options.sampling;
         let had_nomination = pod.nominated_node.is_some();
         let cleared = attempt.preemption.as_ref().map(|(_, cleared, _)| self.names_of_nominated(cleared)).unwrap_or_default();

@@ -15,9 +15,11 @@ use port::{
     Rehearsal, Status, StatusCode,
 };
 
+use crate::config::args::{Reader, fields};
 use crate::framework::Histogram;
 
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+const NO_CANDIDATE: &str = "no candidate node for preemption";
 const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
 
 pub(crate) struct DefaultPreemption {
@@ -174,6 +176,15 @@ impl PostFilterPlugin for DefaultPreemption {
             }
         }
         let snapshot = failed.snapshot;
+        if !candidates.is_empty() {
+            candidates = match failed.extenders.remaining(failed.pod, snapshot, candidates) {
+                Ok(candidates) => candidates,
+                Err(message) => return PostFilterResult::Error(format!("preemption: {message}")),
+            };
+            if candidates.is_empty() {
+                return PostFilterResult::Unschedulable { reason: format!("preemption: {NO_CANDIDATE}"), clear_nomination: false };
+            }
+        }
         candidates.sort_by(|a, b| snapshot.node(a.node).name().cmp(snapshot.node(b.node).name()));
         let Some(chosen) = candidates.iter().min_by_key(|candidate| rank(candidate)).cloned() else {
             let all = snapshot.nodes().len();
@@ -187,5 +198,14 @@ impl PostFilterPlugin for DefaultPreemption {
             .map(|other| other.uid)
             .collect();
         PostFilterResult::Nominated { chosen, cleared_nominations, candidates }
+    }
+}
+
+/// From its arguments (DefaultPreemptionArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> DefaultPreemption {
+    fields(args, &["minCandidateNodesPercentage", "minCandidateNodesAbsolute"]);
+    DefaultPreemption {
+        min_candidate_nodes_percentage: args.get("minCandidateNodesPercentage").integer(10, 0..=100) as usize,
+        min_candidate_nodes_absolute: args.get("minCandidateNodesAbsolute").integer(100, 0..=i64::from(i32::MAX)) as usize,
     }
 }

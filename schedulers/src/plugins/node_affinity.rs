@@ -5,11 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use api::{NodeSelectorTerm, Operator, PreferredSchedulingTerm, Str};
+use crate::config::args::{Reader, fields, term};
+use api::{NodeSelectorTerm, Operator, PodSpec, PreferredSchedulingTerm, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult, QueueingHint,
-    ScorePlugin, Status,
+    Remedy, ScorePlugin, Status,
 };
+
+use super::wording;
 
 const REASON_POD: &str = "node(s) didn't match Pod's node affinity/selector";
 const REASON_ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
@@ -22,14 +25,14 @@ pub(crate) struct NodeAffinity {
 }
 
 /// Whether the pod's own nodeSelector and required affinity admit the node.
-pub(crate) fn required_matches(pod: &PodInfo, node: &NodeInfo) -> bool {
+pub(crate) fn required_matches(spec: &PodSpec, node: &NodeInfo) -> bool {
     let labels = node.labels();
-    pod.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && required_terms(pod).is_none_or(|terms| any_term_matches(terms, node))
+    spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && required_terms(spec).is_none_or(|terms| any_term_matches(terms, node))
 }
 
-fn required_terms(pod: &PodInfo) -> Option<&Vec<NodeSelectorTerm>> {
-    pod.spec.affinity.node.as_ref().and_then(|affinity| affinity.required.as_ref())
+fn required_terms(spec: &PodSpec) -> Option<&Vec<NodeSelectorTerm>> {
+    spec.affinity.node.as_ref().and_then(|affinity| affinity.required.as_ref())
 }
 
 fn any_term_matches(terms: &[NodeSelectorTerm], node: &NodeInfo) -> bool {
@@ -68,7 +71,13 @@ impl Plugin for NodeAffinity {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| self.admits(node) && required_matches(pod, node))
+        let admitted = |node: &NodeInfo| self.admits(node) && required_matches(&pod.spec, node);
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => admitted(snapshot.node(*node)),
+            // A change of what addedAffinity asks for does not count, as upstream.
+            ClusterEvent::NodeUpdated { before, node } => !required_matches(&pod.spec, before) && admitted(snapshot.node(*node)),
+            _ => false,
+        })
     }
 }
 
@@ -76,7 +85,7 @@ impl FilterPlugin for NodeAffinity {
     type Prepared = ();
 
     fn pre_filter(&self, pod: &PodInfo, _: &ClusterSnapshot) -> PreFilterResult<()> {
-        let required = required_terms(pod);
+        let required = required_terms(&pod.spec);
         if required.is_none() && self.added_required.is_none() && pod.spec.node_selector.is_empty() {
             return PreFilterResult::Skip;
         }
@@ -91,7 +100,19 @@ impl FilterPlugin for NodeAffinity {
         if !self.admits(node) {
             return Status::unschedulable_and_unresolvable(REASON_ENFORCED);
         }
-        if required_matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON_POD) }
+        if required_matches(&pod.spec, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON_POD) }
+    }
+
+    fn remedies(&self, (): &(), pod: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let (name, labels) = (node.name(), node.labels());
+        let mut missing: Vec<Remedy> =
+            pod.spec.node_selector.iter().filter_map(|(key, value)| wording::label(key, value, labels)).collect();
+        for terms in [self.added_required.as_ref(), required_terms(&pod.spec)].into_iter().flatten() {
+            if !any_term_matches(terms, node) {
+                missing.extend(wording::terms(terms, name, labels));
+            }
+        }
+        missing
     }
 }
 
@@ -112,5 +133,51 @@ impl ScorePlugin for NodeAffinity {
 
     fn normalize_score(&self, (): &(), scores: &mut [i64]) {
         super::default_normalize(scores, false);
+    }
+}
+
+/// From its arguments (NodeAffinityArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> NodeAffinity {
+    fields(args, &["addedAffinity"]);
+    let added = args.get("addedAffinity");
+    let (required, preferred) = ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution");
+    added.fields(&[required, preferred]);
+    let required = added.get(required);
+    required.fields(&["nodeSelectorTerms"]);
+    let terms = required.get("nodeSelectorTerms").list();
+    let weighted = added.get(preferred).list();
+    NodeAffinity {
+        added_required: (!required.is_absent()).then(|| terms.iter().map(term).collect()),
+        added_preferred: weighted
+            .iter()
+            .map(|item| {
+                item.fields(&["weight", "preference"]);
+                PreferredSchedulingTerm { weight: item.get("weight").integer(1, 1..=100) as i32, preference: term(&item.get("preference")) }
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use api::Labels;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::reader::Findings;
+
+    #[test]
+    fn added_affinity_is_read_as_a_pods_is() {
+        let findings = RefCell::new(Findings::default());
+        let value = json!({"addedAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "gen", "operator": "Gt", "values": ["4"]}]}]}}});
+        let plugin = from_args(&Reader::new("args", &value, &findings));
+        let admits = |generation: &str| {
+            let labels = Labels::from([("gen".into(), generation.into())]);
+            plugin.added_required.iter().flatten().any(|term| term.matches(&"n".into(), &labels))
+        };
+        assert!(admits("5") && !admits("4"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A pod in a real queue never names a node; a what-if may. Upstream: plugins/nodename.
 
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
 const REASON: &str = "node(s) didn't match the requested node name";
 
@@ -13,8 +13,9 @@ impl Plugin for NodeName {
         "NodeName"
     }
 
-    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| matches(pod, node))
+    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        // Upstream asks nothing of the new node: any counts.
+        super::queue_if(matches!(event, ClusterEvent::NodeAdded(_)))
     }
 }
 
@@ -31,5 +32,9 @@ impl FilterPlugin for NodeName {
 
     fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Status {
         if matches(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+    }
+
+    fn remedies(&self, (): &(), pod: &PodInfo, _: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        pod.requested_node.iter().map(|name| Remedy::new(format!("the pod asks for node {name}"))).collect()
     }
 }

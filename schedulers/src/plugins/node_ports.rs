@@ -3,7 +3,11 @@
 //! Ports of containers and sidecars count, of ordinary init containers not. `0.0.0.0` (also written as no
 //! address) conflicts with every address. Upstream: plugins/nodeports, framework/types.go (HostPortInfo).
 
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, HostPort, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use port::{
+    ClusterEvent, ClusterSnapshot, FilterPlugin, HostPort, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status,
+};
+
+use super::wording;
 
 const REASON: &str = "node(s) didn't have free ports for the requested pod ports";
 
@@ -25,7 +29,7 @@ impl Plugin for NodePorts {
                 let freed: Vec<HostPort> = HostPort::of(&deleted.spec).collect();
                 conflicts(&HostPort::of(&pod.spec).collect::<Vec<_>>(), &freed)
             }
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+            _ => false,
         };
         super::queue_if(wakes)
     }
@@ -41,5 +45,11 @@ impl FilterPlugin for NodePorts {
 
     fn filter(&self, wanted: &Vec<HostPort>, _: &PodInfo, node: &NodeInfo) -> Status {
         if conflicts(wanted, node.used_ports()) { Status::unschedulable(REASON) } else { Status::Success }
+    }
+
+    fn remedies(&self, wanted: &Vec<HostPort>, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let taken = wanted.iter().filter(|want| conflicts(std::slice::from_ref(*want), node.used_ports()));
+        let by = |want: &HostPort| wording::pods(node.pods.iter().filter(|pod| HostPort::of(&pod.spec).any(|used| used.conflicts(want))));
+        taken.map(|want| Remedy::new(format!("port {}/{} is taken by {}", want.port, want.protocol, by(want)))).collect()
     }
 }

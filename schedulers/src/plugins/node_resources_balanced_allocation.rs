@@ -8,6 +8,7 @@ use port::{
 };
 
 use super::node_resources_fit::{ResourceSpec, amounts};
+use crate::config::args::{Reader, fields, resources};
 
 pub(crate) struct NodeResourcesBalancedAllocation {
     pub(crate) resources: Vec<ResourceSpec>,
@@ -85,4 +86,10 @@ impl ScorePlugin for NodeResourcesBalancedAllocation {
         let change = with.score(|| again().map(|(_, after)| after)) - without.score(|| again().map(|(before, _)| before));
         MAX_NODE_SCORE / 2 + (MAX_NODE_SCORE / 2 + change) / 2
     }
+}
+
+/// From its arguments (NodeResourcesBalancedAllocationArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> NodeResourcesBalancedAllocation {
+    fields(args, &["resources"]);
+    NodeResourcesBalancedAllocation { resources: resources(&args.get("resources")) }
 }

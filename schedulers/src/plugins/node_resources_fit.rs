@@ -7,11 +7,14 @@
 
 use std::sync::Arc;
 
-use api::{ResourceName, Str};
+use crate::config::args::{Reader, fields, resources};
+use api::{ResourceName, Resources, Str};
 use port::{
     ClusterEvent, ClusterSnapshot, FilterPlugin, MAX_NODE_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, PreScoreResult,
-    QueueingHint, Reason, Reasons, ScorePlugin, Status,
+    QueueingHint, Reason, Reasons, Remedy, ScorePlugin, Status,
 };
+
+use super::wording;
 
 /// A resource that a strategy looks at.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,6 +113,16 @@ impl NodeResourcesFit {
     }
 }
 
+/// Whether `new` has more than `old` of anything that `wanted` asks for.
+fn any_grew(wanted: &Resources, old: &Resources, new: &Resources) -> bool {
+    let grew = |wanted: i64, old: i64, new: i64| wanted > 0 && new > old;
+    let scalar = |of: &Resources, name: &Str| of.scalars.get(name).copied().unwrap_or(0);
+    grew(wanted.cpu_millis, old.cpu_millis, new.cpu_millis)
+        || grew(wanted.memory_bytes, old.memory_bytes, new.memory_bytes)
+        || grew(wanted.ephemeral_storage_bytes, old.ephemeral_storage_bytes, new.ephemeral_storage_bytes)
+        || wanted.scalars.iter().any(|(name, amount)| grew(*amount, scalar(old, name), scalar(new, name)))
+}
+
 fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources) -> Status {
     let allocatable = &node.allocatable;
     let mut shortages = Shortages::default();
@@ -127,20 +140,45 @@ fn fits(wanted: &Wanted, node: &NodeInfo, pods: i64, requested: &api::Resources)
     shortages.status()
 }
 
+/// How much of a resource is missing on a node, if any.
+fn shortage(name: &ResourceName, request: i64, node: &NodeInfo) -> Option<Remedy> {
+    let allocatable = node.allocatable.get(name);
+    let free = allocatable - node.requested.get(name);
+    let shown = |amount: i64| wording::amount(name, amount);
+    (request > 0 && request > free).then(|| {
+        let text = if request > allocatable {
+            format!("{} {name} short even were it empty: asks {}, has {}", shown(request - allocatable), shown(request), shown(allocatable))
+        } else {
+            format!("{} {name} short: asks {}, {} of {} free", shown(request - free), shown(request), shown(free), shown(allocatable))
+        };
+        Remedy::short(text, request - free, request)
+    })
+}
+
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         "NodeResourcesFit"
     }
 
-    /// A pod that went frees something; a node counts when the pod would fit it were it empty.
+    /// A pod that went frees something, and so does one that asks for less of what this one wants. A node
+    /// counts when the pod would fit it were it empty, and, if it was there before, when it has grown.
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        match event {
-            ClusterEvent::PodDeleted(_) => QueueingHint::Queue,
-            ClusterEvent::PodAdded(_) => QueueingHint::Skip,
-            ClusterEvent::NodeAdded(node) | ClusterEvent::NodeUpdated(node) => {
-                super::queue_if(fits(&self.wanted(pod), snapshot.node(*node), 0, &api::Resources::default()).is_success())
+        let fits_empty = |node: NodeIndex| fits(&self.wanted(pod), snapshot.node(node), 0, &Resources::default()).is_success();
+        super::queue_if(match event {
+            ClusterEvent::PodDeleted(_) => true,
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                let (old, new) = (&before.requests.requests, &changed.requests.requests);
+                // Its own amounts, when it is the waiting pod itself: then all that it asked for counts.
+                let wanted = if changed.uid == pod.uid { old } else { &pod.requests.requests };
+                (changed.uid == pod.uid || changed.requested_node.is_some()) && any_grew(wanted, new, old)
             }
-        }
+            ClusterEvent::NodeAdded(node) => fits_empty(*node),
+            ClusterEvent::NodeUpdated { before, node } => {
+                let (old, new) = (&before.allocatable, &snapshot.node(*node).allocatable);
+                fits_empty(*node) && (new.pods > old.pods || any_grew(&pod.requests.requests, old, new))
+            }
+            ClusterEvent::PodAdded(_) | ClusterEvent::NodeDeleted(_) | ClusterEvent::ObjectChanged(..) => false,
+        })
     }
 }
 
@@ -153,6 +191,18 @@ impl FilterPlugin for NodeResourcesFit {
 
     fn filter(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo) -> Status {
         fits(wanted, node, node.pods.len() as i64, &node.requested)
+    }
+
+    fn remedies(&self, wanted: &Wanted, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let native = [
+            (ResourceName::Cpu, wanted.cpu_millis),
+            (ResourceName::Memory, wanted.memory_bytes),
+            (ResourceName::EphemeralStorage, wanted.ephemeral_storage_bytes),
+        ];
+        let scalars = wanted.scalars.iter().map(|(name, request, _)| (ResourceName::Scalar(name.clone()), *request));
+        let slots = node.allocatable.pods;
+        let full = (node.pods.len() as i64 + 1 > slots).then(|| Remedy::new(format!("one pod fewer: all {slots} places are taken")));
+        full.into_iter().chain(native.into_iter().chain(scalars).filter_map(|(name, request)| shortage(&name, request, node))).collect()
     }
 }
 
@@ -228,5 +278,70 @@ impl ScorePlugin for NodeResourcesFit {
             (_, false) => sum / weights,
             (_, true) => (sum as f64 / weights as f64).round() as i64,
         }
+    }
+}
+
+/// Shape scores are given in 0..=10 and counted in 0..=100.
+const MAX_CUSTOM_PRIORITY_SCORE: i64 = 10;
+
+fn shape(list: &Reader<'_>) -> Vec<ShapePoint> {
+    let mut points: Vec<ShapePoint> = Vec::new();
+    for item in list.list() {
+        item.fields(&["utilization", "score"]);
+        let utilization = item.get("utilization").integer(0, 0..=100);
+        if points.last().is_some_and(|last| last.utilization >= utilization) {
+            item.error("utilization values have to rise from point to point");
+        }
+        let score = item.get("score").integer(0, 0..=MAX_CUSTOM_PRIORITY_SCORE) * (port::MAX_NODE_SCORE / MAX_CUSTOM_PRIORITY_SCORE);
+        points.push(ShapePoint { utilization, score });
+    }
+    if points.is_empty() {
+        list.error("at least one point is needed");
+    }
+    points
+}
+
+/// From its arguments (NodeResourcesFitArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> NodeResourcesFit {
+    fields(args, &["ignoredResources", "ignoredResourceGroups", "scoringStrategy"]);
+    let strategy = args.get("scoringStrategy");
+    strategy.fields(&["type", "resources", "requestedToCapacityRatio"]);
+    let ratio = strategy.get("requestedToCapacityRatio");
+    ratio.fields(&["shape"]);
+    let kind = strategy.get("type");
+    NodeResourcesFit {
+        strategy: match kind.text("LeastAllocated") {
+            "LeastAllocated" => Strategy::LeastAllocated,
+            "MostAllocated" => Strategy::MostAllocated,
+            "RequestedToCapacityRatio" => Strategy::RequestedToCapacityRatio(shape(&ratio.get("shape"))),
+            other => {
+                kind.error(format!("{other:?} is not LeastAllocated, MostAllocated or RequestedToCapacityRatio"));
+                Strategy::LeastAllocated
+            }
+        },
+        resources: resources(&strategy.get("resources")),
+        ignored_resources: args.get("ignoredResources").texts().into_iter().map(Into::into).collect(),
+        ignored_groups: args.get("ignoredResourceGroups").texts().into_iter().map(Into::into).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::reader::Findings;
+
+    #[test]
+    fn shape_scores_are_counted_in_per_cent() {
+        let findings = RefCell::new(Findings::default());
+        let value = json!({"scoringStrategy": {"type": "RequestedToCapacityRatio",
+            "requestedToCapacityRatio": {"shape": [{"utilization": 0, "score": 0}, {"utilization": 100, "score": 10}]}}});
+        let plugin = from_args(&Reader::new("args", &value, &findings));
+        let expected = vec![ShapePoint { utilization: 0, score: 0 }, ShapePoint { utilization: 100, score: 100 }];
+        assert_eq!(plugin.strategy, Strategy::RequestedToCapacityRatio(expected));
+        assert!(findings.borrow().errors.is_empty());
     }
 }

@@ -3,9 +3,11 @@
 //! Upstream: plugins/nodeunschedulable.
 
 use api::{Taint, TaintEffect};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, QueueingHint, Status};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, QueueingHint, Remedy, Status};
 
 const REASON: &str = "node(s) were unschedulable";
+/// The same words as TaintToleration has for the taint that a cordon puts on.
+pub(super) const UNCORDON: &str = "uncordon the node";
 
 pub(crate) struct NodeUnschedulable {
     pub(crate) comparison_operators: bool,
@@ -24,7 +26,14 @@ impl Plugin for NodeUnschedulable {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| !node.is_unschedulable() || self.tolerates(pod))
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => !snapshot.node(*node).is_unschedulable(),
+            ClusterEvent::NodeUpdated { before, node } => before.is_unschedulable() && !snapshot.node(*node).is_unschedulable(),
+            ClusterEvent::PodUpdated { before, pod: changed } => {
+                changed.uid == pod.uid && super::tolerations_grew(before, changed) && self.tolerates(changed)
+            }
+            _ => false,
+        })
     }
 }
 
@@ -37,5 +46,9 @@ impl FilterPlugin for NodeUnschedulable {
         }
         // Preemption cannot uncordon a node, so do not let it try.
         Status::unschedulable_and_unresolvable(REASON)
+    }
+
+    fn remedies(&self, (): &(), _: &PodInfo, _: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        vec![Remedy::new(UNCORDON)]
     }
 }

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{CsiNode, ObjectKey, PersistentVolumeClaim, Str};
+use api::{CsiNode, Kind, ObjectKey, PersistentVolumeClaim, Str};
 use port::{
-    ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason, Status,
+    ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason, Remedy,
+    Status,
 };
 
-use super::volumes::{claim_key, class_of};
+use super::volumes::{claim_key, class_of, has_claim};
 
 const REASON: &str = "node(s) exceed max volume count";
 
@@ -53,16 +54,42 @@ fn handle_of(claim: &PersistentVolumeClaim, objects: &ClusterObjects) -> Option<
     (!MIGRATABLE.contains(&&**provisioner)).then(|| (provisioner.clone(), handle.into()))
 }
 
+/// Drivers of which the node would have too many volumes with the pod: how many too many, and the limit.
+fn exceeded<'a>(volumes: &'a Volumes, node: &NodeInfo) -> Vec<(&'a Str, i64, i64)> {
+    let Some(limits) = volumes.nodes.get(node.name()).map(|csi_node| &csi_node.drivers) else { return Vec::new() };
+    if volumes.wanted.is_empty() || limits.values().all(Option::is_none) {
+        return Vec::new();
+    }
+    let keys = node.pods.iter().flat_map(|pod| pod.spec.volumes.iter().filter_map(|volume| claim_key(pod, volume)));
+    let mut attached: Vec<&Handle> = keys.filter_map(|key| volumes.by_claim.get(&key)).collect();
+    attached.sort_unstable();
+    attached.dedup();
+    let new: Vec<&Handle> = volumes.wanted.iter().filter(|handle| attached.binary_search(handle).is_err()).collect();
+    let mut drivers: Vec<&Str> = new.iter().map(|(driver, _)| driver).collect();
+    drivers.dedup();
+    let of_driver = |handles: &[&Handle], driver: &Str| handles.iter().filter(|handle| handle.0 == *driver).count() as i64;
+    let excess = |driver: &'a Str| {
+        let limit = i64::from((*limits.get(driver)?)?);
+        let more = of_driver(&attached, driver) + of_driver(&new, driver) - limit;
+        (more > 0).then_some((driver, more, limit))
+    };
+    drivers.into_iter().filter_map(excess).collect()
+}
+
 impl Plugin for NodeVolumeLimits {
     fn name(&self) -> &'static str {
         "NodeVolumeLimits"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+        let detaches = |deleted: &PodInfo| deleted.spec.volumes.iter().any(|volume| claim_key(deleted, volume).is_some());
         super::queue_if(match event {
-            ClusterEvent::NodeAdded(_) => true,
-            ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+            ClusterEvent::PodDeleted(deleted) => detaches(deleted),
+            // A new node counts through its CSINode.
+            ClusterEvent::ObjectChanged(kind, key) => {
+                *kind == Kind::CSINode || (*kind == Kind::PersistentVolumeClaim && has_claim(pod, key))
+            }
+            _ => false,
         })
     }
 }
@@ -92,19 +119,15 @@ impl FilterPlugin for NodeVolumeLimits {
         if let Some(reason) = &volumes.missing {
             return Status::unschedulable_and_unresolvable(reason.clone());
         }
-        let Some(limits) = volumes.nodes.get(node.name()).map(|csi_node| &csi_node.drivers) else { return Status::Success };
-        if volumes.wanted.is_empty() || limits.values().all(Option::is_none) {
-            return Status::Success;
+        if exceeded(volumes, node).is_empty() { Status::Success } else { Status::unschedulable(REASON) }
+    }
+
+    fn remedies(&self, volumes: &Volumes, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        if volumes.missing.is_some() {
+            return Vec::new();
         }
-        let keys = node.pods.iter().flat_map(|pod| pod.spec.volumes.iter().filter_map(|volume| claim_key(pod, volume)));
-        let mut attached: Vec<&Handle> = keys.filter_map(|key| volumes.by_claim.get(&key)).collect();
-        attached.sort_unstable();
-        attached.dedup();
-        let new: Vec<&Handle> = volumes.wanted.iter().filter(|handle| attached.binary_search(handle).is_err()).collect();
-        let exceeds = |driver: &Str| {
-            let of_driver = |handles: &[&Handle]| handles.iter().filter(|handle| handle.0 == *driver).count() as i64;
-            limits.get(driver).copied().flatten().is_some_and(|limit| of_driver(&attached) + of_driver(&new) > i64::from(limit))
-        };
-        if new.iter().any(|(driver, _)| exceeds(driver)) { Status::unschedulable(REASON) } else { Status::Success }
+        let text =
+            |(driver, more, limit): &(&Str, i64, i64)| format!("volumes of {driver} would be {more} over the node's limit of {limit}");
+        exceeded(volumes, node).iter().map(|full| Remedy::new(text(full))).collect()
     }
 }

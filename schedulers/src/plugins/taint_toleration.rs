@@ -5,8 +5,11 @@
 
 use api::{Taint, TaintEffect, Toleration};
 use port::{
-    ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreScoreResult, QueueingHint, ScorePlugin, Status,
+    ClusterEvent, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreScoreResult, QueueingHint, Remedy, ScorePlugin,
+    Status,
 };
+
+use super::node_unschedulable::UNCORDON;
 
 const REASON: &str = "node(s) had untolerated taint(s)";
 
@@ -31,13 +34,31 @@ impl TaintToleration {
     }
 }
 
+/// Taints of the node's own condition go by themselves, or never: farther away than those that users put on.
+const CONDITION_PERMILLE: u32 = 3 * Remedy::ALL_MISSING;
+
+fn remedy(taint: &Taint) -> Remedy {
+    let equals = if taint.value.is_empty() { "" } else { "=" };
+    let text = format!("{}{equals}{}:{}", taint.key, taint.value, taint.effect.as_str());
+    match taint.key.strip_prefix("node.kubernetes.io/") {
+        Some("unschedulable") => Remedy::new(UNCORDON),
+        Some(condition) => Remedy { text: format!("the node is {condition} ({text})").into(), missing_permille: CONDITION_PERMILLE },
+        None => Remedy::new(format!("tolerate {text}")),
+    }
+}
+
 impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
         "TaintToleration"
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |node| self.fits(pod, node))
+        super::queue_if(match event {
+            ClusterEvent::NodeAdded(node) => self.fits(pod, snapshot.node(*node)),
+            ClusterEvent::NodeUpdated { before, node } => !self.fits(pod, before) && self.fits(pod, snapshot.node(*node)),
+            ClusterEvent::PodUpdated { before, pod: changed } => changed.uid == pod.uid && super::tolerations_grew(before, changed),
+            _ => false,
+        })
     }
 }
 
@@ -46,6 +67,11 @@ impl FilterPlugin for TaintToleration {
 
     fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Status {
         if self.fits(pod, node) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+    }
+
+    fn remedies(&self, (): &(), pod: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let hard = node.node.spec.taints.iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule);
+        hard.filter(|taint| !self.tolerated(taint, &pod.spec.tolerations)).map(remedy).collect()
     }
 }
 

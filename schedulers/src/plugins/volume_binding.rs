@@ -7,13 +7,15 @@
 
 use std::sync::Arc;
 
-use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
+use api::{CsiStorageCapacity, Kind, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
     ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
-    Reason, Reasons, Status,
+    Reason, Reasons, Remedy, Reservation, Status,
 };
 
-use super::volumes::{SELECTED_NODE, claim_key, class_of, is_fully_bound};
+use super::volumes::{SELECTED_NODE, claim_key, class_of, has_claim, is_fully_bound};
+use super::wording;
+use crate::config::args::{Reader, fields};
 
 const REASON_NODE: &str = "node(s) didn't match PersistentVolume's node affinity";
 const REASON_BIND: &str = "node(s) didn't find available persistent volumes to bind";
@@ -60,7 +62,7 @@ fn claims_of(pod: &PodInfo, objects: &ClusterObjects) -> Result<Option<Claims>, 
         let Some(key) = claim_key(pod, volume) else { continue };
         let name = &*key.name;
         let Some(claim) = objects.persistent_volume_claims.get(&key) else {
-            return refuse(if volume.source == VolumeSource::Ephemeral {
+            return refuse(if matches!(volume.source, VolumeSource::Ephemeral(_)) {
                 format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
             } else {
                 format!("persistentvolumeclaim {name:?} not found")
@@ -208,22 +210,26 @@ impl Claims {
 
 /// Takes what the pod's claims need on `node`: volumes become reserved, claims remember for which node their
 /// volume is made. Does nothing for a pod without waiting claims.
-pub(crate) fn assume(pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
-    let Ok(Some(claims)) = claims_of(pod, snapshot.objects()) else { return };
-    let Ok(bindings) = claims.bindings(snapshot.node(node)) else { return };
+pub(crate) fn assume(pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
+    let mut taken = Reservation::default();
+    let Ok(Some(claims)) = claims_of(pod, snapshot.objects()) else { return taken };
+    let Ok(bindings) = claims.bindings(snapshot.node(node)) else { return taken };
     let node_name = snapshot.node(node).name().clone();
     let objects = snapshot.objects_mut();
     for (name, claim) in bindings.volumes {
         if let Some(volume) = objects.persistent_volumes.get_mut(&name) {
+            taken.volumes.push(volume.clone());
             Arc::make_mut(volume).claim_ref = claim.to_string().into();
         }
     }
     for key in bindings.made {
         if let Some(claim) = objects.persistent_volume_claims.get_mut(&key) {
+            taken.claims.push(claim.clone());
             let annotations = &mut Arc::make_mut(claim).meta.annotations;
             Arc::make_mut(annotations).insert(SELECTED_NODE.into(), node_name.clone());
         }
     }
+    taken
 }
 
 impl Plugin for VolumeBinding {
@@ -231,8 +237,11 @@ impl Plugin for VolumeBinding {
         "VolumeBinding"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |_| true)
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        if let ClusterEvent::ObjectChanged(kind, key) = event {
+            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
+        }
+        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
 
@@ -253,4 +262,30 @@ impl FilterPlugin for VolumeBinding {
             Err(reasons) => Status::UnschedulableAndUnresolvable(Reasons::Many(reasons.into_iter().map(Reason::Static).collect())),
         }
     }
+
+    fn remedies(&self, claims: &Claims, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let far = |volume: &&Arc<PersistentVolume>| !is_reachable(volume, node.labels());
+        let mut missing: Vec<Remedy> = Vec::new();
+        for volume in claims.bound.iter().flatten().filter(far) {
+            let terms = volume.node_affinity.as_deref().unwrap_or_default();
+            let needs = wording::terms(terms, node.name(), node.labels());
+            missing.extend(needs.iter().map(|need| Remedy::new(format!("volume {} wants another node: {}", volume.meta.name, need.text))));
+        }
+        if claims.bind_waiting(node).is_err() {
+            let names: Vec<String> = claims.waiting.iter().map(|waiting| waiting.claim.meta.key().to_string()).collect();
+            missing.push(Remedy::new(format!("no volume here for {}", wording::list(&names))));
+        }
+        missing
+    }
+}
+
+/// From its arguments (VolumeBindingArgs).
+pub(crate) fn from_args(args: &Reader<'_>) -> VolumeBinding {
+    fields(args, &["bindTimeoutSeconds", "shape"]);
+    for (key, why) in [("bindTimeoutSeconds", "volumes are bound at once"), ("shape", "VolumeBinding gives no scores by default")] {
+        if !args.get(key).is_absent() {
+            args.get(key).notice(why);
+        }
+    }
+    VolumeBinding
 }

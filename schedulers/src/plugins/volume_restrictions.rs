@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{ObjectKey, PodSpec, Str, VolumeSource};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use api::{Kind, ObjectKey, PodSpec, Str, VolumeSource};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
-use super::volumes::{named_claims, not_found};
+use super::volumes::{has_claim, named_claims, not_found};
+use super::wording;
 
 const REASON_DISK: &str = "node(s) had no available disk";
 const REASON_ONE_POD: &str =
@@ -53,6 +54,12 @@ fn restricted(spec: &PodSpec) -> impl Iterator<Item = &VolumeSource> {
     spec.volumes.iter().map(|volume| &volume.source).filter(|source| is_restricted(source))
 }
 
+/// Whether `deleted` had something that `waiting` may have been turned down for.
+fn releases(deleted: &PodSpec, waiting: &PodSpec) -> bool {
+    restricted(waiting).any(|wanted| restricted(deleted).any(|used| conflicts(wanted, used)))
+        || named_claims(waiting).any(|name| named_claims(deleted).any(|used| used == name))
+}
+
 /// The pod's ReadWriteOncePod claims, and how often pods that are placed refer to them.
 #[derive(Clone, Default)]
 pub(crate) struct Claims {
@@ -75,11 +82,13 @@ impl Plugin for VolumeRestrictions {
         "VolumeRestrictions"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
+    /// A pod that went counts when it had a disk that conflicts, or a claim of the same name.
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, _: &ClusterSnapshot) -> QueueingHint {
         super::queue_if(match event {
             ClusterEvent::NodeAdded(_) => true,
-            ClusterEvent::PodDeleted(deleted) => !deleted.spec.volumes.is_empty(),
-            ClusterEvent::NodeUpdated(_) | ClusterEvent::PodAdded(_) => false,
+            ClusterEvent::PodDeleted(deleted) => deleted.key.namespace == pod.key.namespace && releases(&deleted.spec, &pod.spec),
+            ClusterEvent::ObjectChanged(kind, key) => *kind == Kind::PersistentVolumeClaim && has_claim(pod, key),
+            _ => false,
         })
     }
 }
@@ -118,6 +127,15 @@ impl FilterPlugin for VolumeRestrictions {
             return Status::unschedulable(REASON_DISK);
         }
         if claims.references > 0 { Status::unschedulable(REASON_ONE_POD) } else { Status::Success }
+    }
+
+    fn remedies(&self, claims: &Claims, pod: &PodInfo, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy> {
+        let takes = |other: &&PodInfo| restricted(&pod.spec).any(|wanted| restricted(&other.spec).any(|used| conflicts(wanted, used)));
+        let uses = |other: &&PodInfo| claims.references_of(other) > 0 && other.key.namespace == pod.key.namespace;
+        let on_disk = wording::pods(node.pods.iter().filter(takes));
+        let in_use = wording::pods(snapshot.nodes().iter().flat_map(|node| &node.pods).filter(uses));
+        let taken = [("the disk is in use by", on_disk), ("its ReadWriteOncePod claim is in use by", in_use)];
+        taken.into_iter().filter(|(_, by)| !by.is_empty()).map(|(what, by)| Remedy::new(format!("{what} {by}"))).collect()
     }
 
     fn add_pod(&self, claims: &mut Claims, _: &PodInfo, added: &PodInfo, _: &NodeInfo) {

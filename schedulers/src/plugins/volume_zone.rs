@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{ObjectKey, PersistentVolume, Str};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Status};
+use api::{Kind, ObjectKey, PersistentVolume, Str};
+use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
-use super::volumes::{class_of, named_claims, not_found};
+use super::volumes::{class_of, has_claim, named_claims, not_found};
+use super::wording;
 
 const REASON: &str = "node(s) had no available volume zone";
 
@@ -71,8 +72,11 @@ impl Plugin for VolumeZone {
         "VolumeZone"
     }
 
-    fn hint(&self, _: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        super::hint_on_node(event, snapshot, |_| true)
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
+        if let ClusterEvent::ObjectChanged(kind, key) = event {
+            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
+        }
+        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
     }
 }
 
@@ -98,5 +102,17 @@ impl FilterPlugin for VolumeZone {
             value.is_some_and(|value| demand.values.contains(value))
         };
         if demands.iter().all(met) { Status::Success } else { Status::unschedulable_and_unresolvable(REASON) }
+    }
+
+    fn remedies(&self, demands: &Vec<Demand>, _: &PodInfo, node: &NodeInfo, _: &ClusterSnapshot) -> Vec<Remedy> {
+        let labels = node.labels();
+        let found = |demand: &Demand| labels.get(demand.label).or_else(|| labels.get(demand.label_today)).cloned();
+        let unmet = demands.iter().filter(|demand| found(demand).is_none_or(|value| !demand.values.contains(&value)));
+        let text = |demand: &Demand| {
+            let values = wording::list(&demand.values.iter().map(Str::to_string).collect::<Vec<_>>());
+            let found = found(demand).map_or_else(|| "none".to_owned(), |value| value.to_string());
+            format!("a volume of the pod is in {} {values}, the node in {found}", demand.label_today)
+        };
+        unmet.map(|demand| Remedy::new(text(demand))).collect()
     }
 }

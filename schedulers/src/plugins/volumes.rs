@@ -12,10 +12,15 @@ pub(super) const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 pub(super) fn claim_key(pod: &PodInfo, volume: &Volume) -> Option<ObjectKey> {
     let name: Str = match &volume.source {
         VolumeSource::PersistentVolumeClaim(name) => name.clone(),
-        VolumeSource::Ephemeral => format!("{}-{}", pod.key.name, volume.name).into(),
+        VolumeSource::Ephemeral(_) => format!("{}-{}", pod.key.name, volume.name).into(),
         _ => return None,
     };
     Some(ObjectKey { namespace: pod.key.namespace.clone(), name })
+}
+
+/// Whether a volume of the pod means this claim.
+pub(super) fn has_claim(pod: &PodInfo, claim: &ObjectKey) -> bool {
+    pod.spec.volumes.iter().any(|volume| claim_key(pod, volume).as_ref() == Some(claim))
 }
 
 /// Names of claims the pod itself gives.
@@ -27,7 +32,7 @@ pub(super) fn named_claims(spec: &PodSpec) -> impl Iterator<Item = &Str> {
 }
 
 pub(super) fn class_of(claim: &PersistentVolumeClaim) -> &str {
-    claim.storage_class_name.as_deref().unwrap_or("")
+    claim.class()
 }
 
 pub(super) fn is_fully_bound(claim: &PersistentVolumeClaim) -> bool {

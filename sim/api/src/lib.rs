@@ -11,22 +11,34 @@
 //!
 //! Not here: parsing of manifests (`sim/manifests`), where objects live (`sim/engine`).
 
+mod batch;
+mod cluster_objects;
+mod cron;
+mod daemon_set;
+mod explanation;
 mod labels;
 mod meta;
 mod node;
 mod pod;
 mod quantity;
+mod quota;
 mod resources;
 mod service;
 mod storage;
 mod time;
 mod workload;
 
+pub use batch::*;
+pub use cluster_objects::ClusterObjects;
+pub use cron::{Schedule, ScheduleError};
+pub use daemon_set::*;
+pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
-pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Uid};
+pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};
 pub use pod::*;
 pub use quantity::{Quantity, QuantityError};
+pub use quota::*;
 pub use resources::{Bytes, Millicpu, ResourceList, ResourceName, Resources};
 pub use service::*;
 pub use storage::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Labels, SimTime, Str};
+use crate::{Labels, SimDuration, SimTime, Str};
 
 /// An object's identity over its whole life. Never reused in a run; its order means nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub enum Kind {
     Deployment,
     ReplicaSet,
     StatefulSet,
+    ControllerRevision,
     DaemonSet,
     Job,
     CronJob,
@@ -44,6 +45,9 @@ pub enum Kind {
     CSINode,
     CSIDriver,
     CSIStorageCapacity,
+    VolumeAttachment,
+    ResourceQuota,
+    LimitRange,
 }
 
 impl Kind {
@@ -57,6 +61,7 @@ impl Kind {
             Self::Deployment => "Deployment",
             Self::ReplicaSet => "ReplicaSet",
             Self::StatefulSet => "StatefulSet",
+            Self::ControllerRevision => "ControllerRevision",
             Self::DaemonSet => "DaemonSet",
             Self::Job => "Job",
             Self::CronJob => "CronJob",
@@ -72,6 +77,9 @@ impl Kind {
             Self::CSINode => "CSINode",
             Self::CSIDriver => "CSIDriver",
             Self::CSIStorageCapacity => "CSIStorageCapacity",
+            Self::VolumeAttachment => "VolumeAttachment",
+            Self::ResourceQuota => "ResourceQuota",
+            Self::LimitRange => "LimitRange",
         }
     }
 }
@@ -119,6 +127,30 @@ pub struct OwnerReference {
     pub controller: bool,
 }
 
+/// What becomes of the objects that a deleted object owns.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Propagation {
+    /// They go after it.
+    #[default]
+    Background,
+    /// They go before it.
+    Foreground,
+    /// They stay, without an owner.
+    Orphan,
+}
+
+impl Propagation {
+    /// The finalizer that stands for it.
+    #[must_use]
+    pub const fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Self::Background => None,
+            Self::Foreground => Some("foregroundDeletion"),
+            Self::Orphan => Some("orphan"),
+        }
+    }
+}
+
 /// What every object carries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ObjectMeta {
@@ -140,6 +172,8 @@ pub struct ObjectMeta {
     pub creation: SimTime,
     /// When its graceful deletion was asked for, plus the grace: the official `deletionTimestamp`.
     pub deletion: Option<SimTime>,
+    /// The grace given with it.
+    pub deletion_grace: Option<SimDuration>,
     /// The version of its last write; assigned by the store.
     pub resource_version: u64,
     /// Raised by every change of its spec; assigned by the store.
@@ -156,6 +190,16 @@ impl ObjectMeta {
     #[must_use]
     pub fn controller(&self) -> Option<&OwnerReference> {
         self.owners.iter().find(|owner| owner.controller)
+    }
+    /// Whether it has this finalizer.
+    #[must_use]
+    pub fn has_finalizer(&self, name: &str) -> bool {
+        self.finalizers.iter().any(|finalizer| &**finalizer == name)
+    }
+    /// Whether its dependents go before it.
+    #[must_use]
+    pub fn waits_for_dependents(&self) -> bool {
+        self.is_deleting() && Propagation::Foreground.finalizer().is_some_and(|name| self.has_finalizer(name))
     }
     /// Whether its deletion was asked for.
     #[must_use]

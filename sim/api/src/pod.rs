@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::{
-    LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime, Str, Taint,
-    TaintEffect,
+    EphemeralClaim, LabelSelector, Labels, ObjectMeta, Operator, Requirement, ResourceList, ResourceName, Resources, SimDuration, SimTime,
+    Str, Taint, TaintEffect,
 };
 
 /// True, False or Unknown.
@@ -332,7 +332,7 @@ pub enum VolumeSource {
     /// A claim by name.
     PersistentVolumeClaim(Str),
     /// A generic ephemeral volume: the claim is named `<pod>-<volume>`.
-    Ephemeral,
+    Ephemeral(Box<EphemeralClaim>),
     /// emptyDir.
     EmptyDir,
     /// hostPath.
@@ -419,6 +419,8 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<Str>,
     /// Uses the node's network.
     pub host_network: bool,
+    /// Features that its node has to declare, as kube-scheduler infers them from the rest of the spec.
+    pub required_node_features: Vec<Str>,
     /// Restart policy.
     pub restart_policy: RestartPolicy,
     /// Grace at deletion.
@@ -449,6 +451,7 @@ impl Default for PodSpec {
             scheduler_name: "default-scheduler".into(),
             scheduling_gates: Vec::new(),
             host_network: false,
+            required_node_features: Vec::new(),
             restart_policy: RestartPolicy::default(),
             termination_grace_period: SimDuration::from_secs(30),
             active_deadline: None,
@@ -585,6 +588,17 @@ pub enum ContainerState {
     },
 }
 
+/// How a container ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Termination {
+    /// Exit code.
+    pub exit_code: i32,
+    /// Completed, Error, OOMKilled, …
+    pub reason: &'static str,
+    /// End.
+    pub finished: SimTime,
+}
+
 /// What the kubelet reports of one container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContainerStatus {
@@ -596,6 +610,8 @@ pub struct ContainerStatus {
     pub started: bool,
     /// How often it was started again.
     pub restart_count: u32,
+    /// How it ended before (`lastState.terminated`).
+    pub last: Option<Box<Termination>>,
     /// Requests the kubelet has applied (`status.containerStatuses[].resources.requests`), when they are reported.
     pub requests: Option<Box<ResourceList>>,
     /// `status.containerStatuses[].allocatedResources`, when reported.
@@ -607,6 +623,8 @@ pub struct ContainerStatus {
 pub struct PodConditions {
     /// PodScheduled.
     pub scheduled: Condition,
+    /// PodReadyToStartContainers; `None` until a kubelet says so. It has no reason.
+    pub ready_to_start_containers: Option<bool>,
     /// Initialized.
     pub initialized: Condition,
     /// ContainersReady.

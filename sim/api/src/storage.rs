@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{LabelSelector, Labels, NodeSelectorTerm, ObjectMeta, Str};
+use crate::{LabelSelector, Labels, NodeSelectorTerm, ObjectMeta, Str, Uid};
 
 /// A persistent volume.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -21,6 +21,10 @@ pub struct PersistentVolume {
     pub node_affinity: Option<Vec<NodeSelectorTerm>>,
     /// The claim it is bound to or reserved for, as `namespace/name`; empty when free.
     pub claim_ref: Str,
+    /// Identity of that claim; zero while it is only reserved.
+    pub claim_uid: Uid,
+    /// `persistentVolumeReclaimPolicy: Delete`.
+    pub deletes_when_released: bool,
     /// CSI driver and handle, when it is a CSI volume.
     pub csi: Option<(Str, Str)>,
     /// Phase, or empty.
@@ -48,6 +52,33 @@ pub struct PersistentVolumeClaim {
     pub phase: Str,
 }
 
+impl PersistentVolumeClaim {
+    /// Its class, or empty.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        self.storage_class_name.as_deref().unwrap_or("")
+    }
+}
+
+/// What a generic ephemeral volume asks of the claim that is made for it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct EphemeralClaim {
+    /// Labels of the claim.
+    pub labels: Labels,
+    /// Annotations of the claim.
+    pub annotations: Labels,
+    /// Asked size.
+    pub request_bytes: i64,
+    /// Access modes.
+    pub access_modes: Vec<Str>,
+    /// Class name; `None` when the field is absent.
+    pub storage_class_name: Option<Str>,
+    /// Block instead of Filesystem.
+    pub block: bool,
+    /// Which volumes will do.
+    pub selector: Option<LabelSelector>,
+}
+
 /// A storage class.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct StorageClass {
@@ -57,8 +88,23 @@ pub struct StorageClass {
     pub provisioner: Str,
     /// Binds when a pod comes instead of at once.
     pub wait_for_first_consumer: bool,
+    /// `reclaimPolicy: Delete` of the volumes it makes.
+    pub deletes_when_released: bool,
     /// Where volumes may be made; one term must match.
     pub allowed_topologies: Vec<NodeSelectorTerm>,
+}
+
+/// A volume on a node, or on its way to or from it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct VolumeAttachment {
+    /// Name, finalizers.
+    pub meta: ObjectMeta,
+    /// The node.
+    pub node_name: Str,
+    /// The volume.
+    pub volume_name: Str,
+    /// It is there.
+    pub attached: bool,
 }
 
 /// Volume drivers on a node.
@@ -77,6 +123,8 @@ pub struct CsiDriver {
     pub meta: ObjectMeta,
     /// Publishes capacity.
     pub storage_capacity: bool,
+    /// `attachRequired: false`: its volumes need no attaching.
+    pub skips_attach: bool,
 }
 
 /// Free capacity that a driver reports.

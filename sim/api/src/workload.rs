@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{LabelSelector, Labels, ObjectMeta, PodSpec, PreemptionPolicy, ResourceName, SimDuration, SimTime, Str};
+use crate::{LabelSelector, Labels, ObjectMeta, PersistentVolumeClaim, PodSpec, PreemptionPolicy, ResourceName, SimDuration, SimTime, Str};
 
 /// A pod template.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -71,6 +71,8 @@ pub struct WorkloadCondition {
     pub status: crate::ConditionStatus,
     /// Reason.
     pub reason: Str,
+    /// Message.
+    pub message: Str,
     /// Last change of status.
     pub since: SimTime,
     /// Last update (Progressing is refreshed without changing).
@@ -90,10 +92,18 @@ pub struct DeploymentStatus {
     pub ready: i32,
     /// Ready for minReadySeconds.
     pub available: i32,
+    /// Wanted of all ReplicaSets together and not available.
+    pub unavailable: i32,
+    /// Being deleted and not finished.
+    pub terminating: i32,
+    /// Annotation `deployment.kubernetes.io/revision`, which is written with the status.
+    pub revision: u64,
     /// Condition Available.
     pub available_condition: Option<WorkloadCondition>,
     /// Condition Progressing.
     pub progressing: Option<WorkloadCondition>,
+    /// Condition ReplicaFailure: that of its newest ReplicaSet.
+    pub replica_failure: Option<WorkloadCondition>,
 }
 
 /// A Deployment.
@@ -134,8 +144,10 @@ pub struct ReplicaSetStatus {
     pub ready: i32,
     /// Available.
     pub available: i32,
-    /// Pods it has made so far. Not an official field: names of pods are drawn by this number.
-    pub pods_created: u64,
+    /// Condition ReplicaFailure, while there is one.
+    pub replica_failure: Option<WorkloadCondition>,
+    /// Being deleted and not finished.
+    pub terminating: i32,
 }
 
 /// A ReplicaSet.
@@ -159,6 +171,105 @@ pub struct ReplicaSet {
     pub max_annotation: Option<i32>,
     /// What is observed.
     pub status: ReplicaSetStatus,
+}
+
+/// In which order a StatefulSet makes and removes its pods.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub enum PodManagementPolicy {
+    #[default]
+    OrderedReady,
+    Parallel,
+}
+
+/// How a StatefulSet replaces pods of an old revision.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum StatefulSetUpdateStrategy {
+    /// Whoever deletes a pod gets one of the new revision.
+    OnDelete,
+    /// From the highest ordinal down.
+    RollingUpdate {
+        /// Ordinals below it keep the current revision; absent when the manifest names the type alone.
+        partition: Option<i32>,
+    },
+}
+
+impl Default for StatefulSetUpdateStrategy {
+    fn default() -> Self {
+        Self::RollingUpdate { partition: Some(0) }
+    }
+}
+
+/// When the claims of a StatefulSet go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct ClaimRetentionPolicy {
+    /// With the StatefulSet, instead of never.
+    pub delete_when_deleted: bool,
+    /// With the pod that a smaller scale removes, instead of never.
+    pub delete_when_scaled: bool,
+}
+
+/// What is observed of a StatefulSet.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct StatefulSetStatus {
+    /// Generation acted on.
+    pub observed_generation: u64,
+    /// Pods there are.
+    pub replicas: i32,
+    /// Running and ready.
+    pub ready: i32,
+    /// Ready for minReadySeconds.
+    pub available: i32,
+    /// Of the current revision.
+    pub current: i32,
+    /// Of the update revision.
+    pub updated: i32,
+    /// The revision that pods had before the update, by name.
+    pub current_revision: Str,
+    /// The revision that pods are to have, by name.
+    pub update_revision: Str,
+    /// Collisions of revision names met.
+    pub collision_count: u32,
+}
+
+/// A StatefulSet.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct StatefulSet {
+    /// Name, labels.
+    pub meta: ObjectMeta,
+    /// Wanted pods.
+    pub replicas: i32,
+    /// Which pods are its own.
+    pub selector: Arc<LabelSelector>,
+    /// What its pods look like, without the volumes that the claims add.
+    pub template: Arc<PodTemplate>,
+    /// A claim of each for every pod; its name is the volume's.
+    pub volume_claim_templates: Vec<PersistentVolumeClaim>,
+    /// In which order pods come and go.
+    pub pod_management: PodManagementPolicy,
+    /// How pods are replaced.
+    pub update_strategy: StatefulSetUpdateStrategy,
+    /// How long a pod must be ready to count as available.
+    pub min_ready: SimDuration,
+    /// How many revisions that no pod has are kept.
+    pub revision_history_limit: i32,
+    /// The first ordinal.
+    pub ordinals_start: i32,
+    /// When claims go.
+    pub claim_retention: ClaimRetentionPolicy,
+    /// What is observed.
+    pub status: StatefulSetStatus,
+}
+
+/// A template that a StatefulSet or a DaemonSet once had.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ControllerRevision {
+    /// Name, labels, owner.
+    pub meta: ObjectMeta,
+    /// Its place in the history; the largest is the newest.
+    pub revision: u64,
+    /// The template.
+    pub template: Arc<PodTemplate>,
 }
 
 /// A workload kind that is kept for its place in scheduling (spread defaults) and named as not simulated.
@@ -269,6 +380,8 @@ pub struct HorizontalPodAutoscaler {
     pub desired_replicas: i32,
     /// When it last scaled.
     pub last_scale: Option<SimTime>,
+    /// Conditions AbleToScale, ScalingActive and ScalingLimited, those that there are: status and reason.
+    pub conditions: [Option<(crate::ConditionStatus, &'static str)>; 3],
 }
 
 /// A PodDisruptionBudget.
@@ -286,6 +399,14 @@ pub struct PodDisruptionBudget {
     pub always_allow_unhealthy: bool,
     /// `status.disruptionsAllowed`.
     pub disruptions_allowed: i32,
+    /// `status.currentHealthy`.
+    pub current_healthy: i32,
+    /// `status.desiredHealthy`.
+    pub desired_healthy: i32,
+    /// `status.expectedPods`.
+    pub expected_pods: i32,
+    /// Reason of condition DisruptionAllowed, which is True when it is `SufficientPods`; `None` until it was looked at.
+    pub disruption_allowed: Option<&'static str>,
     /// `status.disruptedPods`: pod name to time.
     pub disrupted_pods: BTreeMap<Str, SimTime>,
 }

@@ -105,6 +105,16 @@ impl<E> Calendar<E> {
         Some(event)
     }
 
+    /// Takes back all events of which `is_meant` holds.
+    pub fn cancel_all(&mut self, is_meant: impl Fn(&E) -> bool) {
+        for slot in &mut self.slots {
+            if slot.event.as_ref().is_some_and(&is_meant) {
+                slot.event = None;
+                self.tombstones += 1;
+            }
+        }
+    }
+
     /// When the next event happens.
     pub fn peek_time(&mut self) -> Option<SimTime> {
         self.clear_top();

@@ -8,8 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, ReplicaSet, SimDuration, SimTime, Str, Taint,
-    TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
+    SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -22,30 +22,73 @@ use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 pub(crate) enum Component {
     Deployment,
     ReplicaSet,
+    StatefulSet,
+    PersistentVolumeBinder,
+    EphemeralVolume,
+    StorageProtection,
+    AttachDetach,
+    CsiDriver,
     EndpointSlice,
     NodeLifecycle,
     TaintEviction,
     PodGc,
     GarbageCollector,
     HorizontalPodAutoscaler,
+    DaemonSet,
+    Job,
+    CronJob,
+    TtlAfterFinished,
+    ResourceQuota,
+    Disruption,
+    Namespace,
     ClusterAutoscaler,
     Scheduler,
     Kubelet,
     Kubectl,
 }
 
+/// A process of the control plane that remembers nothing once it has died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Process {
+    /// kube-scheduler.
+    Scheduler,
+    /// kube-controller-manager, with all its controllers.
+    ControllerManager,
+}
+
 impl Component {
+    /// The process it is a part of, when that is one of the control plane.
+    pub(crate) const fn process(self) -> Option<Process> {
+        match self {
+            Self::Scheduler => Some(Process::Scheduler),
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler => None,
+            _ => Some(Process::ControllerManager),
+        }
+    }
     /// The name in events and records.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Deployment => "deployment-controller",
             Self::ReplicaSet => "replicaset-controller",
+            Self::StatefulSet => "statefulset-controller",
+            Self::PersistentVolumeBinder => "persistentvolume-controller",
+            Self::EphemeralVolume => "ephemeral_volume",
+            Self::StorageProtection => "storage-protection-controller",
+            Self::AttachDetach => "attachdetach-controller",
+            Self::CsiDriver => "csi-driver",
             Self::EndpointSlice => "endpoint-slice-controller",
             Self::NodeLifecycle => "node-controller",
             Self::TaintEviction => "taint-eviction-controller",
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
             Self::HorizontalPodAutoscaler => "horizontal-pod-autoscaler",
+            Self::DaemonSet => "daemonset-controller",
+            Self::Job => "job-controller",
+            Self::CronJob => "cronjob-controller",
+            Self::TtlAfterFinished => "ttl-after-finished-controller",
+            Self::ResourceQuota => "resourcequota-controller",
+            Self::Disruption => "controllermanager",
+            Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
@@ -65,7 +108,7 @@ pub(crate) struct WriteId(pub(crate) u32);
 /// A request to the API server.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Write {
-    /// Creates a pod; the store gives it its uid.
+    /// Creates a pod; the store gives it its uid, and completes a name that ends in `-` (`generateName`).
     CreatePod(Box<Pod>),
     /// Asks for a pod's deletion; `None` takes the pod's own grace, zero removes it at once.
     DeletePod { pod: PodId, grace: Option<SimDuration>, by: Component },
@@ -79,8 +122,8 @@ pub(crate) enum Write {
     PodDisruptionTarget(PodId, Str),
     /// Where preemption makes room; `None` clears it.
     NominateNode(PodId, Option<Str>),
-    /// The PodScheduled condition after a failed attempt.
-    PodUnschedulable { pod: PodId, attempt: u32, message: Str, rejected_by: Vec<Str> },
+    /// One patch after a failed attempt: the PodScheduled condition, and where preemption makes room.
+    PodUnschedulable { pod: PodId, attempt: u32, reason: &'static str, message: Str, rejected_by: Vec<Str>, nomination: Nomination },
     /// Binds a pod to a node.
     BindPod { pod: PodId, node: NodeId, attempts: u32, feasible_nodes: u32, evaluated_nodes: u32 },
     /// Creates a ReplicaSet.
@@ -89,8 +132,6 @@ pub(crate) enum Write {
     UpdateReplicaSet(ReplicaSetId, Box<ReplicaSet>),
     /// Replaces a ReplicaSet's status.
     ReplicaSetStatus(ReplicaSetId, api::ReplicaSetStatus),
-    /// Deletes a ReplicaSet; its pods are the garbage collector's.
-    DeleteReplicaSet(ReplicaSetId),
     /// Creates a Deployment.
     CreateDeployment(Box<Deployment>),
     /// Replaces a Deployment's spec (its status stays).
@@ -102,7 +143,7 @@ pub(crate) enum Write {
     /// Replaces the endpoints of a Service.
     Endpoints(ServiceId, Vec<Endpoint>),
     /// Replaces a HorizontalPodAutoscaler's status fields.
-    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool },
+    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 3] },
     /// Creates a node.
     CreateNode(Box<Node>),
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
@@ -112,6 +153,8 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
+    /// Sets a node's MemoryPressure condition.
+    NodeMemoryPressure(NodeId, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.
@@ -120,21 +163,113 @@ pub(crate) enum Write {
     Apply(AnyObject),
     /// Replaces one half of an object of another kind; refused when it is not the version that was read.
     Update(AnyObject, Part),
-    /// Deletes an object by name, as kubectl would (background propagation).
-    Delete(Kind, ObjectKey),
-    /// A write, and what is recorded once it has landed; nothing is recorded when it is dropped.
-    Announced(Box<Self>, Box<Record>),
+    /// Deletes an object by name.
+    Delete(Kind, ObjectKey, Propagation),
+    /// Deletes an object by its number in its table.
+    DeleteNumbered(Kind, u32, Propagation),
+    /// Takes a finalizer off an object, by its number in its table.
+    RemoveFinalizer(Kind, u32, Str),
+    /// Takes an owner off an object, by its number in its table.
+    Disown(Kind, u32, Uid),
+    /// A write, and what is said of it once it has been answered.
+    Announced(Box<Self>, Box<Announcement>),
+}
+
+/// What a component says once a write of its own has been answered.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Announcement {
+    /// When it has landed; `{name}` in an event's message is the name of the pod it made.
+    pub(crate) landed: Record,
+    /// When the API server forbade it: reason and beginning of the message of a Warning, which the answer completes.
+    pub(crate) forbidden: Option<(Str, Str)>,
+}
+
+/// Why a write changed nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The object is gone, or not the version that was read, or there already.
+    Conflict,
+    /// Admission said no, with this text.
+    Forbidden(Str),
+    /// The same because the namespace is being deleted, which controllers take quietly: all of this will end.
+    NamespaceTerminating(Str),
+}
+
+impl Refusal {
+    /// What the API server answers.
+    pub(crate) fn text(&self) -> Str {
+        match self {
+            Self::Conflict => "the object has been modified; please apply your changes to the latest version and try again".into(),
+            Self::Forbidden(why) | Self::NamespaceTerminating(why) => why.clone(),
+        }
+    }
+}
+
+/// The last write of a sync, made once all others have been answered.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Finally {
+    /// Whose.
+    pub(crate) by: Component,
+    /// When all landed.
+    pub(crate) landed: Option<Write>,
+    /// When one was refused; those behind it were not sent.
+    pub(crate) refused: Option<Write>,
 }
 
 impl Write {
-    /// The pod that this write binds, announced or not.
-    pub(crate) fn binds(&self) -> Option<PodId> {
+    /// The pod that a kubelet speaks of.
+    pub(crate) fn pod(&self) -> Option<PodId> {
         match self {
-            Self::BindPod { pod, .. } => Some(*pod),
-            Self::Announced(write, _) => write.binds(),
+            Self::PodStatus(pod, _) | Self::RemovePod(pod) => Some(*pod),
+            Self::Announced(write, _) => write.pod(),
             _ => None,
         }
     }
+
+    /// Tells a sync's last write why an earlier one was refused.
+    pub(crate) fn learn(&mut self, why: &Str) {
+        if let Self::ReplicaSetStatus(_, status) = self
+            && let Some(failure) = status.replica_failure.as_mut().filter(|failure| failure.message.is_empty())
+        {
+            failure.message = why.clone();
+        }
+    }
+
+    /// What the scheduler waits for when it sends this write.
+    pub(crate) fn scheduler_call(&self) -> Option<(SchedulerCall, PodId)> {
+        match self {
+            Self::BindPod { pod, .. } => Some((SchedulerCall::Bind, *pod)),
+            Self::PodUnschedulable { pod, attempt, .. } => Some((SchedulerCall::Status { attempt: *attempt }, *pod)),
+            Self::NominateNode(pod, _) => Some((SchedulerCall::Nomination, *pod)),
+            Self::PodDisruptionTarget(pod, _) => Some((SchedulerCall::DisruptionTarget, *pod)),
+            Self::DeletePod { pod, .. } => Some((SchedulerCall::Delete, *pod)),
+            Self::Announced(write, _) => write.scheduler_call(),
+            _ => None,
+        }
+    }
+}
+
+/// A request of the scheduler whose return it acts on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SchedulerCall {
+    /// A binding.
+    Bind,
+    /// The status patch of a failed attempt, upon which the next cycle begins.
+    Status { attempt: u32 },
+    /// A nomination that is cleared.
+    Nomination,
+    /// The condition that a victim gets before it is deleted.
+    DisruptionTarget,
+    /// The deletion of a victim.
+    Delete,
+}
+
+/// What a failed attempt makes of the pod's nomination.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Nomination {
+    Keep,
+    Clear,
+    Set(Str),
 }
 
 /// What a kubelet says of a pod's processes; the world tells the traffic engine.
@@ -174,12 +309,24 @@ pub(crate) struct Effects {
     pub(crate) probes: Vec<ProbeRequest>,
     /// The key that was synced wants another sync at this time (work-queue AddAfter).
     pub(crate) resync: Option<SimTime>,
+    /// Places among the writes before which all earlier ones must have landed; later ones are not sent otherwise.
+    pub(crate) waves: Vec<usize>,
+    /// The sync's last write.
+    pub(crate) finally: Option<Box<Finally>>,
 }
 
 impl Effects {
     /// Asks for a write.
     pub(crate) fn write(&mut self, by: Component, write: Write) {
         self.writes.push((by, write));
+    }
+    /// What a sync writes from here on waits until all before has landed, and is not sent when that was refused.
+    pub(crate) fn then(&mut self) {
+        self.waves.push(self.writes.len());
+    }
+    /// A sync's last write.
+    pub(crate) fn finally(&mut self, by: Component, landed: Option<Write>, refused: Option<Write>) {
+        self.finally = Some(Box::new(Finally { by, landed, refused }));
     }
     /// Sets a timer.
     pub(crate) fn at(&mut self, time: SimTime, event: Event) {
@@ -197,9 +344,20 @@ impl Effects {
     }
     /// Asks for a write whose success is told by a Kubernetes Event, as upstream tells it after the call returned.
     pub(crate) fn announce(&mut self, by: Component, write: Write, reason: &str, object: String, message: String) {
+        self.announce_with(by, write, (reason, object, message), None);
+    }
+    /// The same; a Warning with this reason and beginning tells why the API server forbade it.
+    pub(crate) fn announce_with(
+        &mut self,
+        by: Component,
+        write: Write,
+        (reason, object, message): (&str, String, String),
+        forbidden: Option<(&str, &str)>,
+    ) {
         let (object, message) = (object.into(), message.into());
-        let record = Record::Event { kind: "Normal".into(), reason: reason.into(), object, message, source: by.name().into() };
-        self.writes.push((by, Write::Announced(Box::new(write), Box::new(record))));
+        let landed = Record::Event { kind: "Normal".into(), reason: reason.into(), object, message, source: by.name().into() };
+        let forbidden = forbidden.map(|(reason, beginning)| (reason.into(), beginning.into()));
+        self.writes.push((by, Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden }))));
     }
     /// Records a fact.
     pub(crate) fn record(&mut self, record: Record) {
@@ -213,5 +371,7 @@ impl Effects {
         self.processes.clear();
         self.probes.clear();
         self.resync = None;
+        self.waves.clear();
+        self.finally = None;
     }
 }

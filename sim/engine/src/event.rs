@@ -2,7 +2,8 @@
 //!
 //! Payloads are small: ids, not objects. An id whose object is gone is no error; the room finds nothing to do.
 
-use crate::effects::{Component, Key, WriteId};
+use crate::controllers::volume::external::Work;
+use crate::effects::{Component, Key, Process, WriteId};
 use crate::store::{HpaId, NodeId, PodId};
 
 /// Something that happens at an instant.
@@ -22,6 +23,10 @@ pub(crate) enum Event {
     UnschedulableFlush,
     /// A kubelet's timer for a pod; stale when its number is not the one the kubelet waits for.
     Kubelet(PodId, KubeletTimer, u32),
+    /// A kubelet's timer for its node; stale when its number is not the one the kubelet waits for.
+    KubeletNode(NodeId, NodeTimer, u32),
+    /// A node that was shut down loses its power.
+    NodePowersOff(NodeId),
     /// The node lifecycle controller's monitor could see something new about this node.
     NodeMonitor(NodeId),
     /// A zone's rate limiter lets the next node be tainted NoExecute.
@@ -30,6 +35,10 @@ pub(crate) enum Event {
     TaintEviction(PodId),
     /// A HorizontalPodAutoscaler's own period.
     HpaSync(HpaId),
+    /// A storage driver has done a piece of work.
+    CsiDriver(Work),
+    /// The volumes of a pod that has been given a node may be bound by now, or it has been too long.
+    VolumesBound(PodId),
     /// metrics-server scrapes.
     MetricsScrape,
     /// The cluster autoscaler's loop.
@@ -51,6 +60,10 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
+    /// A kubelet that was cut off reaches the API server again: with its watches, or (true) its heartbeats.
+    Reconnected(NodeId, bool),
+    /// A process that lost its lease leads again.
+    LeaderElected(Process),
     /// A fault begins; with how often it began before.
     FaultBegins(u32, u32),
     /// A fault is undone.
@@ -63,10 +76,34 @@ pub(crate) enum Event {
     Horizon,
 }
 
+impl Event {
+    /// The process of the control plane whose timer this is, if it is one's.
+    pub(crate) const fn process(self) -> Option<Process> {
+        match self {
+            Self::Sync(component, _) => component.process(),
+            Self::SchedulingCycle | Self::BackoffFlush | Self::UnschedulableFlush => Some(Process::Scheduler),
+            Self::NodeMonitor(_) | Self::NodeEviction | Self::TaintEviction(_) | Self::HpaSync(_) | Self::PodGc => {
+                Some(Process::ControllerManager)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What a kubelet's timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KubeletTimer {
-    /// The image of the next container is there.
+    /// The PLEG lists containers anew, for which a sync waits.
+    Sync,
+    /// The PLEG lists containers anew, and one of the pod has ended or begun.
+    Relist,
+    /// The work queue hands the pod out again.
+    Retry,
+    /// The status update before is through, so that the next may be sent.
+    Status,
+    /// activeDeadlineSeconds are over.
+    Deadline,
+    /// The image of the next container is there, or cannot be had.
     Pulled,
     /// The next container runs.
     Started,
@@ -74,12 +111,21 @@ pub(crate) enum KubeletTimer {
     Probe(u8, ProbeKind),
     /// A container exits: by itself, after SIGTERM, or by SIGKILL.
     Exit(u8),
-    /// A container that stopped runs again.
-    BackoffOver(u8),
     /// A container's process is able to answer.
     Answers(u8),
     /// preStop is over: SIGTERM.
     PreStopOver,
+}
+
+/// What a kubelet's timer for its node is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NodeTimer {
+    /// The pods that a shutdown ends have had their time.
+    Shutdown,
+    /// The eviction manager looks at the node's memory.
+    Pressure,
+    /// The node's memory is used up.
+    OutOfMemory,
 }
 
 /// Which probe.

@@ -28,10 +28,13 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
     match action {
         FaultAction::NodePoweroff => "node-poweroff",
         FaultAction::NodeRestart(_) => "node-restart",
+        FaultAction::NodeShutdown => "node-shutdown",
         FaultAction::KubeletServiceKill => "kubelet-service-kill",
+        FaultAction::NodeNetworkPartition => "node-network-partition",
         FaultAction::NodeDrain => "node-drain",
         FaultAction::NodeTaint(_) => "node-taint",
         FaultAction::ContainerKill { .. } => "container-kill",
+        FaultAction::ControlPlaneKill(_) => "control-plane-kill",
         FaultAction::PodKill { .. } => "pod-kill",
     }
 }
@@ -69,6 +72,7 @@ fn candidates(target: &FaultTarget, store: &Store) -> Vec<Struck> {
             let nodes = pods.filter_map(|(_, pod)| store.node_by_name(pod.node_name.as_ref()?));
             nodes.map(|(id, node)| (node.meta.name.to_string(), Struck::Node(id))).collect()
         }
+        FaultTarget::ControlPlane => Vec::new(),
         FaultTarget::Pods(selector) => store
             .pods
             .iter()
@@ -105,6 +109,7 @@ fn how_many(mode: FaultMode, candidates: usize, stream: &mut Stream) -> usize {
 struct Outage {
     power: u32,
     kubelet: u32,
+    network: u32,
 }
 
 /// Who is struck and not healed yet.
@@ -145,9 +150,25 @@ impl Faults {
         outage.kubelet = outage.kubelet.saturating_sub(1);
         outage.kubelet == 0
     }
-    /// Whether anything keeps the node's kubelet from working.
+    /// Whether this is what cuts the kubelet off.
+    pub(crate) fn cut_off(&mut self, node: NodeId) -> bool {
+        let outage = self.outages.entry(node).or_default();
+        outage.network += 1;
+        outage.network == 1
+    }
+    /// Whether this is what heals the network.
+    pub(crate) fn network_back(&mut self, node: NodeId) -> bool {
+        let outage = self.outages.entry(node).or_default();
+        outage.network = outage.network.saturating_sub(1);
+        outage.network == 0
+    }
+    /// Whether the kubelet cannot reach the API server.
+    pub(crate) fn is_cut_off(&self, node: NodeId) -> bool {
+        self.outages.get(&node).is_some_and(|outage| outage.network > 0)
+    }
+    /// Whether anything keeps the node's kubelet from being heard.
     pub(crate) fn is_out(&self, node: NodeId) -> bool {
-        self.outages.get(&node).is_some_and(|outage| outage.power > 0 || outage.kubelet > 0)
+        self.outages.get(&node).is_some_and(|outage| outage.power > 0 || outage.kubelet > 0 || outage.network > 0)
     }
 }
 

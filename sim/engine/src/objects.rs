@@ -5,7 +5,7 @@
 //!   subresources do. What belongs to the status is said in the list.
 //! - A write made with an old resourceVersion is refused (optimistic concurrency).
 //!
-//! Pods, Nodes, Deployments and ReplicaSets have writes and changes of their own.
+//! Pods and Nodes have writes and changes of their own, Deployments and ReplicaSets writes of their own.
 
 use api::{Kind, ObjectMeta};
 
@@ -18,10 +18,12 @@ pub(crate) enum Part {
     Spec,
     /// The status alone.
     Status,
+    /// The status again, after the same writer's last one; refused only when the spec has changed meanwhile.
+    NextStatus,
 }
 
 /// A kind of the list.
-pub(crate) trait Kept: Object + Clone + PartialEq + Sized {
+pub(crate) trait Kept: Object + Clone + PartialEq + Sized + 'static {
     /// Which kind.
     const KIND: Kind;
     /// Its metadata.
@@ -46,6 +48,8 @@ macro_rules! kinds {
         )* }
 
         impl AnyObject {
+            /// The kinds of the list.
+            pub(crate) const KINDS: &[Kind] = &[$(Kind::$kind,)*];
             /// Which kind.
             pub(crate) const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)* }
@@ -97,15 +101,25 @@ macro_rules! kinds {
 
 // kind: its noun, its table, [what controllers write as its status].
 kinds! {
+    Deployment: Deployment, deployments, [status, collision_count];
+    ReplicaSet: ReplicaSet, replica_sets, [status];
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
-    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods];
+    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods, current_healthy, desired_healthy, expected_pods, disruption_allowed];
     Service: Service, services, [];
-    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale];
+    HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
+    StatefulSet: StatefulSet, stateful_sets, [status];
+    ControllerRevision: ControllerRevision, controller_revisions, [];
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
+    DaemonSet: DaemonSet, daemon_sets, [status];
+    Job: Job, jobs, [status];
+    CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
+    VolumeAttachment: VolumeAttachment, volume_attachments, [attached];
+    ResourceQuota: ResourceQuota, resource_quotas, [status];
+    LimitRange: LimitRange, limit_ranges, [];
 }

@@ -42,6 +42,16 @@ pub enum Purpose {
     Bursts = 25,
     Throttle = 26,
     Cache = 27,
+    KubeletPhases = 40,
+    PodSyncJitter = 41,
+    PreStop = 42,
+    Reconnect = 60,
+    VolumeProvision = 70,
+    VolumeDelete = 71,
+    VolumeAttach = 72,
+    VolumeDetach = 73,
+    LeaderElection = 50,
+    ApiLatency = 51,
 }
 
 /// The streams of one run.

@@ -24,7 +24,7 @@ fn runs_image(pod: &Pod, pattern: &str) -> bool {
     pod.spec.containers.iter().any(|container| like(pattern, &container.image))
 }
 
-/// Whether the pod is this workload's, directly or through a ReplicaSet.
+/// Whether the pod is this workload's, directly or through a ReplicaSet or Job.
 fn belongs_to(pod: &Pod, kind: Kind, key: &ObjectKey, store: &Store) -> bool {
     if pod.meta.namespace != key.namespace {
         return false;
@@ -33,12 +33,7 @@ fn belongs_to(pod: &Pod, kind: Kind, key: &ObjectKey, store: &Store) -> bool {
         return pod.meta.name == key.name;
     }
     let is_owner = |meta: &ObjectMeta| meta.controller().is_some_and(|owner| &*owner.kind == kind.as_str() && owner.name == key.name);
-    if is_owner(&pod.meta) {
-        return true;
-    }
-    let between = pod.meta.controller().filter(|owner| &*owner.kind == Kind::ReplicaSet.as_str());
-    let between = between.map(|owner| ObjectKey { namespace: key.namespace.clone(), name: owner.name.clone() });
-    between.and_then(|key| store.replica_sets.get(store.replica_sets.find(&key)?)).is_some_and(|set| is_owner(&set.meta))
+    is_owner(&pod.meta) || store.between(pod).is_some_and(is_owner)
 }
 
 /// Whether `text` is what `pattern` says, with `*` for any text.

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use api::{
-    Deployment, HorizontalPodAutoscaler, Kind, LabelSelector, Labels, Namespace, Node, ObjectKey, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, Service, SimDuration, SimTime, Str, Taint,
+    CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
+    LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
+    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
 };
 
 use crate::random::Distribution;
@@ -35,6 +36,8 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
+    /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
+    pub watch: bool,
 }
 
 /// Kubernetes objects of the kinds that the engine keeps.
@@ -47,9 +50,21 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
+    pub daemon_sets: Vec<DaemonSet>,
+    pub jobs: Vec<Job>,
+    pub cron_jobs: Vec<CronJob>,
+    pub stateful_sets: Vec<StatefulSet>,
+    pub storage_classes: Vec<StorageClass>,
+    pub csi_drivers: Vec<CsiDriver>,
+    pub csi_nodes: Vec<CsiNode>,
+    pub csi_storage_capacities: Vec<CsiStorageCapacity>,
+    pub persistent_volumes: Vec<PersistentVolume>,
+    pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     pub services: Vec<Service>,
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    pub resource_quotas: Vec<ResourceQuota>,
+    pub limit_ranges: Vec<LimitRange>,
 }
 
 /// A pool of equal nodes.
@@ -76,6 +91,8 @@ pub struct NodePool {
 pub struct ControlPlane {
     /// kube-apiserver.
     pub api_server: ApiServer,
+    /// Leader election of kube-scheduler and kube-controller-manager.
+    pub leader_election: LeaderElection,
     /// kube-scheduler's queue and client.
     pub scheduler: SchedulerSettings,
     /// kube-controller-manager as a whole.
@@ -92,6 +109,8 @@ pub struct ControlPlane {
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
     pub kube_proxy: KubeProxy,
+    /// Provisioners and attachers of volumes.
+    pub volumes: VolumeSettings,
 }
 
 macro_rules! settings {
@@ -117,12 +136,31 @@ settings! {
     ApiServer {
         /// From a request to its effect.
         request_latency: SimDuration = ms(5),
+        /// On top of that, for each request anew.
+        request_jitter: Distribution = Distribution::Constant(ms(0)),
         /// From the effect to the watchers.
         watch_latency: SimDuration = ms(5),
         /// `--default-not-ready-toleration-seconds`.
         default_not_ready_toleration_seconds: i64 = 300,
         /// `--default-unreachable-toleration-seconds`.
         default_unreachable_toleration_seconds: i64 = 300,
+    }
+}
+settings! {
+    /// Leader election, by which one of several instances works.
+    LeaderElection {
+        /// `--leader-elect`.
+        leader_elect: bool = true,
+        /// `--leader-elect-lease-duration`.
+        lease_duration: SimDuration = s(15),
+        /// `--leader-elect-renew-deadline`.
+        renew_deadline: SimDuration = s(10),
+        /// `--leader-elect-retry-period`.
+        retry_period: SimDuration = s(2),
+        /// Instances of kube-scheduler.
+        scheduler_replicas: u32 = 1,
+        /// Instances of kube-controller-manager.
+        controller_manager_replicas: u32 = 1,
     }
 }
 settings! {
@@ -140,6 +178,8 @@ settings! {
         burst: u32 = 100,
         /// Time one scheduling cycle takes.
         cycle_time: SimDuration = ms(1),
+        /// Which of several best nodes is taken: upstream, name or random.
+        tie_break: Str = "upstream".into(),
     }
 }
 settings! {
@@ -149,6 +189,8 @@ settings! {
         kube_api_qps: f64 = 20.0,
         /// `--kube-api-burst`.
         kube_api_burst: u32 = 30,
+        /// What its clock shows at time zero: time since the Unix epoch. Schedules are by this clock.
+        clock_start: SimDuration = s(0),
     }
 }
 settings! {
@@ -230,12 +272,45 @@ settings! {
         default_image_pull: Distribution = Distribution::Constant(s(3)),
         /// From a pulled image to a running container.
         container_start: Distribution = Distribution::Constant(ms(300)),
+        /// `syncFrequency`: a pod is looked at again after this, and up to half as much more.
+        sync_frequency: SimDuration = s(60),
+        /// Size of an image of which nothing is known.
+        default_image_size_bytes: i64 = 52_428_800,
+        /// `evictionHard[memory.available]`, in bytes.
+        eviction_hard_memory_available_bytes: i64 = 100 << 20,
+        /// `evictionMinimumReclaim[memory.available]`, in bytes.
+        eviction_minimum_reclaim_memory_bytes: i64 = 0,
+        /// `evictionPressureTransitionPeriod`.
+        eviction_pressure_transition_period: SimDuration = s(300),
+        /// `shutdownGracePeriod`; zero means that a shutdown waits for no pod.
+        shutdown_grace_period: SimDuration = s(0),
+        /// `shutdownGracePeriodCriticalPods`, the last part of it.
+        shutdown_grace_period_critical_pods: SimDuration = s(0),
+        /// `shutdownGracePeriodByPodPriority`, instead of both: from this priority on, so long.
+        shutdown_grace_period_by_pod_priority: Vec<(i32, SimDuration)> = Vec::new(),
         /// First back-off of a crashing container.
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
         crash_loop_back_off_max: SimDuration = s(300),
+        /// Longest back-off of a client that cannot reach the API server, which it may have to sit out once it could.
+        reconnect_back_off_max: SimDuration = s(30),
         /// Time from SIGTERM to exit of a workload that no behavior speaks of.
         default_stop: Distribution = Distribution::Constant(ms(500)),
+    }
+}
+settings! {
+    /// Provisioners and attachers of volumes, and how long the scheduler waits for them.
+    VolumeSettings {
+        /// From a claim that asks for a volume to the volume.
+        provision: Distribution = Distribution::Constant(s(3)),
+        /// From a released volume that is to be deleted to its end.
+        delete: Distribution = Distribution::Constant(s(3)),
+        /// From a pod's binding to its volume on the node.
+        attach: Distribution = Distribution::Constant(s(3)),
+        /// From the end of a volume's last pod on a node to the end of its attachment.
+        detach: Distribution = Distribution::Constant(s(3)),
+        /// `bindTimeoutSeconds` of the VolumeBinding plugin.
+        bind_timeout: SimDuration = s(600),
     }
 }
 settings! {
@@ -272,8 +347,13 @@ pub struct PodSelector {
 pub struct Behavior {
     /// Whose.
     pub selector: PodSelector,
+    /// Which container its process fields (`ready_after` to `pre_stop`) are about; `None` means every container but
+    /// init containers and sidecars, which only learn how they stop.
+    pub container: Option<Str>,
     /// Pull time of each image that the node does not have.
     pub image_pull: Option<Distribution>,
+    /// Pulls fail after their pull time, with this text of the runtime.
+    pub image_pull_error: Option<Str>,
     /// From the container's start until it could answer a readiness probe.
     pub ready_after: Option<Distribution>,
     /// It never gets ready.
@@ -282,8 +362,19 @@ pub struct Behavior {
     pub stop: Option<Distribution>,
     /// It exits by itself after this, again after each restart.
     pub crash: Option<Crash>,
+    /// Memory of its process over time. `None` means that it matters to nobody.
+    pub memory: Option<MemoryUse>,
+    /// Time of a preStop hook that is not a sleep.
+    pub pre_stop: Option<Distribution>,
     /// How it answers requests.
     pub service: Option<ServiceBehavior>,
+}
+
+/// Memory that a container's process uses.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct MemoryUse {
+    /// Bytes from so long after its start on, ascending; in a straight line from point to point.
+    pub points: Vec<(SimDuration, i64)>,
 }
 
 /// A container that exits by itself.
@@ -293,6 +384,8 @@ pub struct Crash {
     pub after: Distribution,
     /// With this code.
     pub exit_code: i32,
+    /// Only its first so many starts; later ones run for ever. `None` means every start.
+    pub times: Option<u32>,
 }
 
 /// How a workload answers requests (traffic/TRAFFIC-MODEL: section 3 and 7).
@@ -313,7 +406,7 @@ pub struct ServiceBehavior {
     /// Calls to other services, made one group after the other once the cpu work is done, the slot held.
     pub calls: Vec<Vec<Call>>,
     /// How its memory grows; `None` means that it never matters.
-    pub memory: Option<MemoryUse>,
+    pub memory: Option<ServiceMemory>,
     /// Universal scalability law: cpu of a request is `1 + sigma(n-1) + kappa n(n-1)` times its own with `n` under work.
     pub overload_penalty: (f64, f64),
     /// Length of the periods in which a cpu limit is accounted (CFS quota); zero: a limit is a slower core.
@@ -345,7 +438,7 @@ impl Default for ServiceBehavior {
 
 /// How a process's memory grows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MemoryUse {
+pub struct ServiceMemory {
     /// After its start.
     pub base_bytes: i64,
     /// Per request that it holds, waiting or not.
@@ -621,8 +714,14 @@ pub enum FaultAction {
     NodePoweroff,
     /// The node restarts: as power-off, coming back by itself after this time.
     NodeRestart(SimDuration),
+    /// The node is shut down in order: its kubelet ends pods as its shutdown grace periods say, then the power
+    /// goes. Undone: it boots with the same name.
+    NodeShutdown,
     /// The kubelet stops; containers go on. Undone: it starts again.
     KubeletServiceKill,
+    /// The node's kubelet cannot reach the API server, nor the API server the kubelet; pods go on. Undone: the
+    /// kubelet connects again and says what it has to say.
+    NodeNetworkPartition,
     /// The node is cordoned and its pods are evicted. Undone: it is uncordoned.
     NodeDrain,
     /// The node gets a taint. Undone: it loses it.
@@ -634,11 +733,36 @@ pub enum FaultAction {
         /// Its exit code.
         exit_code: i32,
     },
+    /// A part of the control plane is away. Undone: it starts again.
+    ControlPlaneKill(ControlPlaneComponent),
     /// The pod is deleted with this grace.
     PodKill {
         /// Grace.
         grace: SimDuration,
     },
+}
+
+/// A part of the control plane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub enum ControlPlaneComponent {
+    KubeApiserver,
+    KubeControllerManager,
+    KubeScheduler,
+    Etcd,
+}
+
+impl ControlPlaneComponent {
+    /// The official name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Etcd => "etcd",
+        }
+    }
 }
 
 /// How many of those selected are struck.
@@ -670,6 +794,21 @@ pub enum FaultTarget {
     NodesOfPods(PodSelector),
     /// Running pods.
     Pods(PodSelector),
+    /// The control plane, which the action names.
+    ControlPlane,
+}
+
+/// cpu that pods use without any request being played, as an autoscaler is shown it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CpuLoad {
+    /// Whose.
+    pub selector: PodSelector,
+    /// Of all together, shared by those that are ready; zero gives each its own.
+    pub total_millis: i64,
+    /// Of each that is ready.
+    pub per_pod_millis: i64,
+    /// The most one can use.
+    pub cap_millis: Option<i64>,
 }
 
 /// Something an operator does, as kubectl would.
@@ -688,8 +827,8 @@ pub struct Step {
 pub enum StepAction {
     /// `kubectl apply`: objects are made, or their specs replaced.
     Apply(Arc<Objects>),
-    /// `kubectl delete`.
-    Delete(Kind, ObjectKey),
+    /// `kubectl delete --cascade`.
+    Delete(Kind, ObjectKey, Propagation),
     /// `kubectl scale`.
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.
@@ -698,6 +837,8 @@ pub enum StepAction {
     RolloutUndo(Kind, ObjectKey, Option<u64>),
     /// `kubectl rollout restart`.
     RolloutRestart(Kind, ObjectKey),
+    /// `kubectl patch` of `spec.suspend` of a Job or CronJob.
+    Suspend(Kind, ObjectKey, bool),
     /// `kubectl rollout pause` (true) or `resume` (false).
     RolloutPause(Kind, ObjectKey, bool),
     /// `kubectl cordon` (true) or `uncordon` (false).
@@ -708,6 +849,8 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// Pods use so much cpu from now on.
+    SetLoad(CpuLoad),
 }
 
 /// A moment with a name, from which recovery is measured.

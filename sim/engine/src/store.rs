@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, EndpointSlice, HorizontalPodAutoscaler, Kind, Namespace, Node, ObjectKey,
-    ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, SimTime,
-    StorageClass, Str, Uid,
+    ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
+    Job, Kind, LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -68,8 +68,12 @@ pub(crate) type PodId = Id<Pod>;
 pub(crate) type NodeId = Id<Node>;
 pub(crate) type DeploymentId = Id<Deployment>;
 pub(crate) type ReplicaSetId = Id<ReplicaSet>;
+pub(crate) type StatefulSetId = Id<StatefulSet>;
 pub(crate) type ServiceId = Id<Service>;
 pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
+pub(crate) type DaemonSetId = Id<DaemonSet>;
+pub(crate) type JobId = Id<Job>;
+pub(crate) type CronJobId = Id<CronJob>;
 
 /// What every kept kind has.
 pub(crate) trait Object {
@@ -79,6 +83,10 @@ pub(crate) trait Object {
     fn controller(&self) -> Option<Uid> {
         self.meta().controller().map(|owner| owner.uid)
     }
+    /// What a workload says of its pods: desired, current, updated, ready, available.
+    fn counts(&self) -> Option<[i32; 5]> {
+        None
+    }
 }
 
 macro_rules! objects {
@@ -86,7 +94,38 @@ macro_rules! objects {
         fn meta(&self) -> &ObjectMeta { &self.meta }
     })* };
 }
+impl Object for StatefulSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.replicas, status.replicas, status.updated, status.ready, status.available])
+    }
+}
+impl Object for DaemonSet {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        let (desired, current) = (status.desired_number_scheduled, status.current_number_scheduled);
+        Some([desired, current, status.updated_number_scheduled, status.number_ready, status.number_available])
+    }
+}
+/// A Job's successes are what it has to offer; its pods come and go for them.
+impl Object for Job {
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn counts(&self) -> Option<[i32; 5]> {
+        let status = &self.status;
+        Some([self.desired(), status.active, status.active, status.ready.unwrap_or(0), status.succeeded])
+    }
+}
 objects!(
+    VolumeAttachment,
+    ControllerRevision,
     Namespace,
     Node,
     Pod,
@@ -102,8 +141,14 @@ objects!(
     StorageClass,
     CsiNode,
     CsiDriver,
-    CsiStorageCapacity
+    CsiStorageCapacity,
+    CronJob,
+    ResourceQuota,
+    LimitRange
 );
+
+/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Objects of one kind.
 pub(crate) struct Table<T> {
@@ -205,6 +250,8 @@ pub(crate) enum Change {
 /// What watchers hear of an object of a kind without a change of its own.
 fn changed(kind: Kind, number: u32) -> Change {
     match kind {
+        Kind::Deployment => Change::DeploymentChanged(Id::new(number)),
+        Kind::ReplicaSet => Change::ReplicaSetChanged(Id::new(number)),
         Kind::Service => Change::ServiceChanged(Id::new(number)),
         Kind::HorizontalPodAutoscaler => Change::HpaChanged(Id::new(number)),
         _ => Change::Object(kind, number),
@@ -213,6 +260,8 @@ fn changed(kind: Kind, number: u32) -> Change {
 
 fn deleted(number: u32, object: AnyObject) -> Change {
     match object {
+        AnyObject::Deployment(gone) => Change::DeploymentDeleted(gone),
+        AnyObject::ReplicaSet(gone) => Change::ReplicaSetDeleted(gone),
         AnyObject::Service(gone) => Change::ServiceDeleted(Id::new(number), gone),
         gone => Change::ObjectDeleted(gone),
     }
@@ -236,7 +285,12 @@ pub(crate) struct Store {
     pub(crate) deployments: Table<Deployment>,
     pub(crate) replica_sets: Table<ReplicaSet>,
     pub(crate) services: Table<Service>,
+    pub(crate) stateful_sets: Table<StatefulSet>,
+    pub(crate) controller_revisions: Table<ControllerRevision>,
     pub(crate) hpas: Table<HorizontalPodAutoscaler>,
+    pub(crate) daemon_sets: Table<DaemonSet>,
+    pub(crate) jobs: Table<Job>,
+    pub(crate) cron_jobs: Table<CronJob>,
     pub(crate) pdbs: Table<PodDisruptionBudget>,
     pub(crate) priority_classes: Table<PriorityClass>,
     pub(crate) persistent_volumes: Table<PersistentVolume>,
@@ -245,10 +299,15 @@ pub(crate) struct Store {
     pub(crate) csi_nodes: Table<CsiNode>,
     pub(crate) csi_drivers: Table<CsiDriver>,
     pub(crate) csi_storage_capacities: Table<CsiStorageCapacity>,
+    pub(crate) volume_attachments: Table<VolumeAttachment>,
+    pub(crate) resource_quotas: Table<ResourceQuota>,
+    pub(crate) limit_ranges: Table<LimitRange>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    /// Names generated so far, by controller.
+    names: FxHashMap<Uid, u64>,
     resource_version: u64,
     uids: u64,
     changes: Vec<Change>,
@@ -273,6 +332,16 @@ impl Store {
     pub(crate) fn pod_by_uid(&self, uid: Uid) -> Option<(PodId, &Pod)> {
         let id = *self.pods_by_uid.get(&uid)?;
         Some((id, self.pods.get(id)?))
+    }
+    /// What stands between a pod and the workload on top: its ReplicaSet, or its Job.
+    pub(crate) fn between(&self, pod: &Pod) -> Option<&ObjectMeta> {
+        let owner = pod.meta.controller()?;
+        let key = ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() };
+        match &*owner.kind {
+            "ReplicaSet" => Some(&self.replica_sets.get(self.replica_sets.find(&key)?)?.meta),
+            "Job" => Some(&self.jobs.get(self.jobs.find(&key)?)?.meta),
+            _ => None,
+        }
     }
     /// ReplicaSets controlled by a Deployment, in order of creation.
     pub(crate) fn replica_sets_of(&self, deployment: &Deployment) -> Vec<(ReplicaSetId, &ReplicaSet)> {
@@ -313,6 +382,27 @@ impl Store {
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
+    }
+
+    /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
+    /// controller is the same in every run of a seed, whatever other controllers do.
+    pub(crate) fn generate_name(&mut self, meta: &ObjectMeta, streams: &Streams) -> Str {
+        let controller = meta.controller().map_or(meta.uid, |owner| owner.uid);
+        loop {
+            let ordinal = self.names.entry(controller).or_default();
+            *ordinal += 1;
+            // A stream of its own per name, so that no name depends on how many were drawn before it.
+            let mut stream = streams.stream(Purpose::PodName, controller.0 ^ ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut name = String::with_capacity(meta.name.len() + 5);
+            name.push_str(&meta.name);
+            for _ in 0..5 {
+                name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
+            }
+            let key = ObjectKey { namespace: meta.namespace.clone(), name: name.into() };
+            if self.pods.find(&key).is_none() {
+                return key.name;
+            }
+        }
     }
 
     /// Adds a pod, already admitted. A name that is taken gives `None`.
@@ -437,49 +527,39 @@ impl Store {
     }
 }
 
-/// Kinds whose changes watchers hear as "changed" and "deleted".
-macro_rules! plain_kinds {
-    ($($table:ident: $kind:ty, $create:ident, $update:ident, $remove:ident, |$id:ident| $added:expr, |$changed_id:ident| $changed:expr, |$gone_id:ident, $gone:ident| $deleted:expr;)*) => {
-        impl Store { $(
-            #[doc = concat!("Adds to ", stringify!($table), "; a name that is taken gives `None`.")]
-            pub(crate) fn $create(&mut self, mut object: $kind, now: SimTime, streams: &Streams) -> Option<Id<$kind>> {
-                if self.$table.find(&object.meta.key()).is_some() {
-                    return None;
-                }
-                self.stamp(&mut object.meta, now, streams);
-                let $id = self.$table.insert(object);
-                self.changes.push($added);
-                Some($id)
+/// Nodes, whose coming, changing and going watchers tell apart.
+impl Store {
+    /// Adds a node; a name that is taken gives `None`.
+    pub(crate) fn create_node(&mut self, mut node: Node, now: SimTime, streams: &Streams) -> Option<NodeId> {
+        if self.nodes.find(&node.meta.key()).is_some() {
+            return None;
+        }
+        self.stamp(&mut node.meta, now, streams);
+        let id = self.nodes.insert(node);
+        self.changes.push(Change::NodeAdded(id));
+        Some(id)
+    }
+    /// Changes a node; `change` says whether it changed anything.
+    pub(crate) fn update_node(&mut self, id: NodeId, change: impl FnOnce(&mut Node) -> bool) -> bool {
+        let version = self.resource_version + 1;
+        let changed = self.nodes.modify(id, |node| {
+            let changed = change(node);
+            if changed {
+                node.meta.resource_version = version;
             }
-            #[doc = concat!("Changes one of ", stringify!($table), "; `change` says whether it changed anything.")]
-            pub(crate) fn $update(&mut self, $changed_id: Id<$kind>, change: impl FnOnce(&mut $kind) -> bool) -> bool {
-                let version = self.resource_version + 1;
-                let changed = self.$table.modify($changed_id, |object| {
-                    let changed = change(object);
-                    if changed {
-                        object.meta.resource_version = version;
-                    }
-                    changed
-                });
-                if changed {
-                    self.resource_version = version;
-                    self.changes.push($changed);
-                }
-                changed
-            }
-            #[doc = concat!("Takes one of ", stringify!($table), " away.")]
-            pub(crate) fn $remove(&mut self, $gone_id: Id<$kind>) -> bool {
-                let Some($gone) = self.$table.remove($gone_id) else { return false };
-                self.next_version();
-                self.changes.push($deleted);
-                true
-            }
-        )* }
-    };
-}
-
-plain_kinds! {
-    deployments: Deployment, create_deployment, update_deployment, remove_deployment, |id| Change::DeploymentChanged(id), |id| Change::DeploymentChanged(id), |_id, gone| Change::DeploymentDeleted(Box::new(gone));
-    replica_sets: ReplicaSet, create_replica_set, update_replica_set, remove_replica_set, |id| Change::ReplicaSetChanged(id), |id| Change::ReplicaSetChanged(id), |_id, gone| Change::ReplicaSetDeleted(Box::new(gone));
-    nodes: Node, create_node, update_node, remove_node, |id| Change::NodeAdded(id), |id| Change::NodeModified(id), |id, gone| Change::NodeDeleted(id, Box::new(gone));
+            changed
+        });
+        if changed {
+            self.resource_version = version;
+            self.changes.push(Change::NodeModified(id));
+        }
+        changed
+    }
+    /// Takes a node away.
+    pub(crate) fn remove_node(&mut self, id: NodeId) -> bool {
+        let Some(gone) = self.nodes.remove(id) else { return false };
+        self.next_version();
+        self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
+        true
+    }
 }

@@ -27,8 +27,9 @@ pub(crate) fn check(cx: &mut Cx<'_>, kind: Kind, value: &Value) {
     }
     for (scope, pattern, why) in FIELDS_NOT_SIMULATED {
         let below = match (*scope, kind) {
-            ("pod" | "made", Kind::Pod) => &["spec"][..],
-            ("pod" | "made", Kind::Deployment | Kind::ReplicaSet) => &["spec", "template", "spec"],
+            ("pod", Kind::Pod) => &["spec"][..],
+            ("pod", Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job) => &["spec", "template", "spec"],
+            ("pod", Kind::CronJob) => &["spec", "jobTemplate", "spec", "template", "spec"],
             (scope, _) if scope == kind.as_str() => &[],
             _ => continue,
         };

@@ -24,6 +24,8 @@ pub(crate) const READ: &[(&str, &[&str], Kind)] = &[
     ("CSINode", &["storage.k8s.io/v1"], Kind::CSINode),
     ("CSIDriver", &["storage.k8s.io/v1"], Kind::CSIDriver),
     ("CSIStorageCapacity", &["storage.k8s.io/v1"], Kind::CSIStorageCapacity),
+    ("ResourceQuota", &["v1"], Kind::ResourceQuota),
+    ("LimitRange", &["v1"], Kind::LimitRange),
 ];
 
 /// API groups in which those kinds live or lived; the same kind elsewhere is something else (Knative's Service).
@@ -59,14 +61,12 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
 pub(crate) const NOT_SIMULATED: &[(&str, &str)] = &[
     ("DeviceClass", "dynamic resource allocation"),
     ("Ingress", "entry from outside; traffic goes to Services"),
-    ("LimitRange", "defaults and limits for the pods of a namespace"),
     ("MutatingAdmissionPolicy", "changes of objects at admission"),
     ("MutatingAdmissionPolicyBinding", "changes of objects at admission"),
     ("MutatingWebhookConfiguration", "changes of objects at admission"),
     ("NetworkPolicy", "blocked traffic"),
     ("ResourceClaim", "dynamic resource allocation"),
     ("ResourceClaimTemplate", "dynamic resource allocation"),
-    ("ResourceQuota", "limits of a namespace"),
     ("ResourceSlice", "dynamic resource allocation"),
     ("RuntimeClass", "pod overhead and node selection by runtime"),
     ("ValidatingAdmissionPolicy", "refusals at admission"),
@@ -79,7 +79,7 @@ pub(crate) const NOT_SIMULATED: &[(&str, &str)] = &[
 pub(crate) const FAULT_GROUP: &str = "chaos-mesh.org";
 
 /// Kinds that make pods and whose controller is not simulated.
-pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob, Kind::ReplicationController];
+pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::ReplicationController];
 
 /// Files that look like manifests and are not, by the group of their apiVersion, with what to do.
 pub(crate) const NOT_OBJECTS: &[(&str, &str)] = &[
@@ -105,12 +105,9 @@ pub(crate) const FIELDS_NOT_SIMULATED: &[(&str, &[&str], &str)] = &[
     ("pod", &["resourceClaims"], "dynamic resource allocation is not simulated; the pod needs no device"),
     ("pod", &["runtimeClassName"], "overhead and node selection of the RuntimeClass are not applied"),
     ("pod", &["schedulingGroup"], "pods are scheduled one by one, not as a gang"),
-    (
-        "made",
-        &["volumes", "*", "persistentVolumeClaim"],
-        "the pod is placed and started as if the volume were there and reachable from every node",
-    ),
-    ("made", &["volumes", "*", "ephemeral"], "the claim is not made; the pod is placed and started as if the volume were there"),
+    ("PersistentVolumeClaim", &["spec", "dataSource"], "the volume begins empty"),
+    ("PersistentVolumeClaim", &["spec", "dataSourceRef"], "the volume begins empty"),
+    ("PersistentVolumeClaim", &["spec", "volumeAttributesClassName"], "volumes have no attributes"),
     (
         "Service",
         &["metadata", "annotations", "service.kubernetes.io/topology-mode"],

@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Deployment, HorizontalPodAutoscaler, Kind, Namespace, Node, OtherWorkload, PersistentVolume,
-    PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet, Service, StorageClass, Str,
+    ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
+    Namespace, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
+    ResourceQuota, Service, StatefulSet, StorageClass, Str,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -97,7 +98,11 @@ pub struct Objects {
     pub pods: Vec<Found<Pod>>,
     pub deployments: Vec<Found<Deployment>>,
     pub replica_sets: Vec<Found<ReplicaSet>>,
-    /// StatefulSets, DaemonSets, Jobs, CronJobs and ReplicationControllers.
+    pub stateful_sets: Vec<Found<StatefulSet>>,
+    pub daemon_sets: Vec<Found<DaemonSet>>,
+    pub jobs: Vec<Found<Job>>,
+    pub cron_jobs: Vec<Found<CronJob>>,
+    /// ReplicationControllers.
     pub other_workloads: Vec<FoundWorkload>,
     pub services: Vec<Found<Service>>,
     pub horizontal_pod_autoscalers: Vec<Found<HorizontalPodAutoscaler>>,
@@ -108,6 +113,8 @@ pub struct Objects {
     pub csi_nodes: Vec<Found<CsiNode>>,
     pub csi_drivers: Vec<Found<CsiDriver>>,
     pub csi_storage_capacities: Vec<Found<CsiStorageCapacity>>,
+    pub resource_quotas: Vec<Found<ResourceQuota>>,
+    pub limit_ranges: Vec<Found<LimitRange>>,
     /// Everything else.
     pub carried: Vec<Carried>,
 }
@@ -116,6 +123,36 @@ impl Objects {
     /// The workloads of one kind whose controller is not simulated.
     pub fn workloads(&self, kind: Kind) -> impl Iterator<Item = &FoundWorkload> {
         self.other_workloads.iter().filter(move |found| found.kind == kind)
+    }
+
+    /// What a scheduler may look at beside nodes and pods.
+    #[must_use]
+    pub fn cluster_objects(&self) -> ClusterObjects {
+        macro_rules! by_name {
+            ($list:ident) => {
+                self.$list.iter().map(|found| (found.meta.name.clone(), Arc::new(found.object.clone()))).collect()
+            };
+        }
+        macro_rules! by_key {
+            ($list:ident) => {
+                self.$list.iter().map(|found| (found.meta.key(), Arc::new(found.object.clone()))).collect()
+            };
+        }
+        let workloads = |kind: Kind| self.workloads(kind).map(|found| (found.object.meta.key(), Arc::new(found.object.clone()))).collect();
+        ClusterObjects {
+            namespaces: by_name!(namespaces),
+            services: by_key!(services),
+            replica_sets: by_key!(replica_sets),
+            stateful_sets: by_key!(stateful_sets),
+            replication_controllers: workloads(Kind::ReplicationController),
+            pod_disruption_budgets: by_key!(pod_disruption_budgets),
+            persistent_volumes: by_name!(persistent_volumes),
+            persistent_volume_claims: by_key!(persistent_volume_claims),
+            storage_classes: by_name!(storage_classes),
+            csi_nodes: by_name!(csi_nodes),
+            csi_drivers: by_name!(csi_drivers),
+            csi_storage_capacities: by_key!(csi_storage_capacities),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::admission::Classes;
 use crate::check::Cx;
 use crate::convert::{
     autoscaling::{autoscaler, autoscaler_v1},
-    node, pod, policy as policies, service, storage as volumes, workload,
+    batch as jobs, node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
 };
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::fidelity;
@@ -198,10 +198,10 @@ impl Reader<'_> {
             }
             Kind::Deployment => keep!(deployments, apps::Deployment, workload::deployment, classes),
             Kind::ReplicaSet => keep!(replica_sets, apps::ReplicaSet, workload::replica_set, classes),
-            Kind::StatefulSet => idle!(apps::StatefulSet, workload::stateful_set),
-            Kind::DaemonSet => idle!(apps::DaemonSet, workload::daemon_set),
-            Kind::Job => idle!(batch::Job, workload::job),
-            Kind::CronJob => idle!(batch::CronJob, workload::cron_job),
+            Kind::StatefulSet => keep!(stateful_sets, apps::StatefulSet, workload::stateful_set, classes),
+            Kind::DaemonSet => keep!(daemon_sets, apps::DaemonSet, workload::daemon_set, classes),
+            Kind::Job => keep!(jobs, batch::Job, jobs::job, classes),
+            Kind::CronJob => keep!(cron_jobs, batch::CronJob, jobs::cron_job, classes),
             Kind::ReplicationController => idle!(core::ReplicationController, workload::replication_controller),
             Kind::Service => keep!(services, core::Service, service::service),
             Kind::HorizontalPodAutoscaler if item.api_version == "autoscaling/v1" => {
@@ -230,7 +230,9 @@ impl Reader<'_> {
             Kind::CSINode => keep!(csi_nodes, storage::CSINode, volumes::csi_node),
             Kind::CSIDriver => keep!(csi_drivers, storage::CSIDriver, volumes::csi_driver),
             Kind::CSIStorageCapacity => keep!(csi_storage_capacities, storage::CSIStorageCapacity, volumes::csi_storage_capacity),
-            Kind::EndpointSlice => return,
+            Kind::ResourceQuota => keep!(resource_quotas, core::ResourceQuota, quotas::resource_quota),
+            Kind::LimitRange => keep!(limit_ranges, core::LimitRange, quotas::limit_range),
+            Kind::EndpointSlice | Kind::ControllerRevision | Kind::VolumeAttachment => return,
         };
         fidelity::check(&mut cx, kind, value);
         if !meta.name.is_empty() && !self.seen.insert((kind, meta.namespace, meta.name)) {

@@ -181,7 +181,7 @@ const RULES: &[Rule] = &[
     rule_of(
         "WT0401",
         "workload accepted, not simulated",
-        "The object is read and checked, but its controller is not simulated: it makes no pods. StatefulSets, DaemonSets, Jobs, CronJobs and ReplicationControllers still count where scheduling looks at them (default spreading). `# wavetank: allow WT0401` above the line, or `--allow WT0401`, hides the message.",
+        "The object is read and checked, but its controller is not simulated: it makes no pods. ReplicationControllers still count where scheduling looks at them (default spreading). `# wavetank: allow WT0401` above the line, or `--allow WT0401`, hides the message.",
     ),
     rule_of(
         "WT0402",

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource, MetricTarget, PodSpec, PreStop,
-    PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, VolumeSource,
+    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource,
+    MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName,
+    ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
 
@@ -18,6 +19,14 @@ fn read_with(text: &str, options: &Options) -> Objects {
 
 fn read(text: &str) -> Objects {
     read_with(text, &Options::default())
+}
+
+/// What is wrong with these objects.
+fn problems(text: &str) -> String {
+    let mut problems = Problems::default();
+    let found = documents(&SourceFile::new("objects.yaml", text), &mut problems);
+    read_documents(&found, &Options::default(), &mut problems);
+    render(&problems, false)
 }
 
 /// A pod with this spec besides its containers.
@@ -121,7 +130,7 @@ fn workloads_get_the_defaults_of_their_kinds() {
     let objects = read(&format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a, namespace: shop}}\nspec: {{{template}}}\n---\n\
          apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: b}}\nspec: {{replicas: 0, strategy: {{rollingUpdate: {{maxSurge: 2}}}}, {template}}}\n---\n\
-         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: a}}\nspec: {{volumeClaimTemplates: [{{metadata: {{name: data}}}}], {template}}}\n---\n\
+         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: a}}\nspec: {{volumeClaimTemplates: [{{metadata: {{name: data}}, spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}}}], updateStrategy: {{type: RollingUpdate}}, {template}}}\n---\n\
          apiVersion: v1\nkind: ReplicationController\nmetadata: {{name: a}}\nspec: {{template: {{metadata: {{labels: {{app: a}}}}, spec: {{containers: [{{name: c, image: x}}]}}}}}}\n---\n\
          apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: a}}\nspec: {{schedule: \"0 * * * *\", jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: x}}]}}}}}}}}}}\n"
     ));
@@ -131,11 +140,80 @@ fn workloads_get_the_defaults_of_their_kinds() {
     assert_eq!(deployment.strategy, DeploymentStrategy::default());
     let strategy = DeploymentStrategy::RollingUpdate { max_surge: IntOrPercent::Count(2), max_unavailable: IntOrPercent::Percent(25) };
     assert_eq!((objects.deployments[1].replicas, &objects.deployments[1].strategy), (0, &strategy));
-    let stateful_set = objects.workloads(Kind::StatefulSet).next().expect("a StatefulSet");
-    assert_eq!((stateful_set.object.replicas, stateful_set.object.template.spec.volumes.len()), (1, 1));
+    let set = &objects.stateful_sets[0];
+    assert_eq!((set.replicas, set.revision_history_limit, set.ordinals_start, set.template.spec.volumes.len()), (1, 10, 0, 0));
+    assert_eq!(set.update_strategy, StatefulSetUpdateStrategy::RollingUpdate { partition: None }, "a type alone is not filled in");
+    assert_eq!((&*set.volume_claim_templates[0].meta.name, set.volume_claim_templates[0].request_bytes), ("data", 1 << 30));
     let controller = objects.workloads(Kind::ReplicationController).next().expect("a ReplicationController");
     assert_eq!(controller.object.selector.as_ref().expect("a selector").match_labels.len(), 1);
-    assert_eq!(objects.workloads(Kind::CronJob).count(), 1);
+    let cron_job = &objects.cron_jobs[0];
+    assert_eq!((cron_job.successful_jobs_history_limit, cron_job.failed_jobs_history_limit), (Some(3), Some(1)));
+    assert_eq!((cron_job.job_spec.completions, cron_job.job_spec.parallelism, cron_job.job_spec.backoff_limit), (Some(1), 1, 6));
+}
+
+#[test]
+fn jobs_and_daemon_sets_get_the_defaults_of_the_api_server() {
+    let template =
+        |policy: &str| format!("template: {{metadata: {{labels: {{app: a}}}}, spec: {{{policy}containers: [{{name: c, image: x}}]}}}}");
+    let job = |name: &str, fields: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{{fields}{}}}\n---\n",
+            template("restartPolicy: Never, ")
+        )
+    };
+    let daemon = |name: &str, fields: &str| {
+        let rest = format!("selector: {{matchLabels: {{app: a}}}}, {}", template(""));
+        format!("apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: {name}}}\nspec: {{{fields}{rest}}}\n---\n")
+    };
+    let objects = read(
+        &[
+            job("queue", "parallelism: 3, "),
+            job("indexed", "completionMode: Indexed, completions: 4, backoffLimitPerIndex: 1, "),
+            job("policy", "podFailurePolicy: {rules: [{action: Ignore, onPodConditions: [{type: DisruptionTarget}]}, {action: FailJob, onExitCodes: {operator: In, values: [42]}}]}, "),
+            daemon("a", ""),
+            daemon("b", "updateStrategy: {rollingUpdate: {maxSurge: 10%, maxUnavailable: 0}}, "),
+            daemon("c", "updateStrategy: {type: OnDelete}, "),
+        ]
+        .concat(),
+    );
+    let [queue, indexed, policy] = &objects.jobs[..] else { panic!("three Jobs") };
+    assert_eq!((queue.spec.completions, queue.spec.parallelism, queue.spec.backoff_limit), (None, 3, 6));
+    assert_eq!((indexed.spec.completions, indexed.spec.backoff_limit, indexed.spec.backoff_limit_per_index), (Some(4), i32::MAX, Some(1)));
+    assert_eq!(policy.spec.pod_replacement_policy, PodReplacementPolicy::Failed);
+    let rules = policy.spec.pod_failure_policy.as_ref().expect("rules");
+    let condition = PodFailurePolicyRequirement::PodConditions(vec![("DisruptionTarget".into(), ConditionStatus::True)]);
+    assert_eq!((rules.len(), &rules[0].requirement), (2, &condition));
+    let strategies: Vec<_> = objects.daemon_sets.iter().map(|set| set.update_strategy).collect();
+    let rolling = |max_surge, max_unavailable| DaemonSetUpdateStrategy::RollingUpdate { max_surge, max_unavailable };
+    let expected = [
+        rolling(IntOrPercent::Count(0), IntOrPercent::Count(1)),
+        rolling(IntOrPercent::Percent(10), IntOrPercent::Count(0)),
+        DaemonSetUpdateStrategy::OnDelete,
+    ];
+    assert_eq!(strategies, expected);
+}
+
+#[test]
+fn what_the_api_server_refuses_of_jobs_and_cron_jobs_is_refused() {
+    let template = "template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}";
+    for (kind, spec, message) in [
+        ("CronJob", format!("schedule: \"61 * * * *\", jobTemplate: {{spec: {{{template}}}}}"), "not a schedule"),
+        ("CronJob", format!("schedule: \"TZ=UTC 1 * * * *\", jobTemplate: {{spec: {{{template}}}}}"), "a zone inside the schedule"),
+        ("CronJob", format!("schedule: \"@daily\", timeZone: Mars, jobTemplate: {{spec: {{{template}}}}}"), "`Mars` is no time zone"),
+        ("Job", format!("completionMode: Indexed, {template}"), "required field `completions` is missing"),
+        ("Job", format!("backoffLimitPerIndex: 1, {template}"), "backoffLimitPerIndex without indexes"),
+        ("Job", format!("maxFailedIndexes: 1, {template}"), "maxFailedIndexes without a limit per index"),
+        (
+            "Job",
+            format!("podReplacementPolicy: TerminatingOrFailed, podFailurePolicy: {{rules: []}}, {template}"),
+            "TerminatingOrFailed with a podFailurePolicy",
+        ),
+        ("Job", format!("podFailurePolicy: {{rules: [{{action: Ignore}}]}}, {template}"), "a rule matches one thing"),
+    ] {
+        let text = format!("apiVersion: batch/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
+        let problems = problems(&text);
+        assert!(problems.contains(message), "{message}: {problems}");
+    }
 }
 
 #[test]

@@ -9,14 +9,17 @@
 //!
 //! Not here: queues and binding (`sim/engine`), the framework's runtime and plugins (`schedulers`).
 
+mod extender;
 mod node_info;
-mod objects;
 mod plugin;
 mod scheduler;
 mod snapshot;
+mod tally;
 
+pub use api::{ClusterObjects, Explanation, Remedy};
+pub use extender::{ConnectExtender, ExtenderAddress, ExtenderClient};
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
-pub use objects::ClusterObjects;
 pub use plugin::*;
 pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
-pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex};
+pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex, Reservation};
+pub use tally::{Tallied, Tally};

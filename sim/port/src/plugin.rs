@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use api::{SimTime, Str, Uid};
+use api::{Remedy, SimTime, Str, Uid};
 
 use crate::{ClusterEvent, ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, QueueingHint, StatusCode};
 
@@ -195,6 +195,12 @@ pub trait FilterPlugin: Plugin {
     }
     /// Looks at one node. Called for thousands of nodes: no allocation when there is no objection.
     fn filter(&self, prepared: &Self::Prepared, pod: &PodInfo, node: &NodeInfo) -> Status;
+    /// What would make `filter` pass a node it turned down: one remedy for each thing in the way. For people; asked
+    /// only when someone wants an explanation, so it may take its time.
+    fn remedies(&self, prepared: &Self::Prepared, pod: &PodInfo, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy> {
+        let _ = (prepared, pod, node, snapshot);
+        Vec::new()
+    }
     /// Keeps `prepared` true when `added` is imagined on `node` (nominated pods, reprieved victims).
     fn add_pod(&self, prepared: &mut Self::Prepared, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
         let _ = (prepared, pod, added, node);
@@ -217,6 +223,10 @@ pub trait ScorePlugin: Plugin {
     }
     /// The raw score of one node; larger is better unless [`ScorePlugin::normalize_score`] turns it round.
     fn score(&self, prepared: &Self::Prepared, pod: &PodInfo, node: &NodeInfo) -> i64;
+    /// The same for a node of the snapshot: for plugins that keep something per node.
+    fn score_at(&self, prepared: &Self::Prepared, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> i64 {
+        self.score(prepared, pod, snapshot.node(node))
+    }
     /// Brings raw scores, which stand in the order of the feasible nodes, into `0..=100`. Nothing by default.
     fn normalize_score(&self, prepared: &Self::Prepared, scores: &mut [i64]) {
         let _ = (prepared, scores);
@@ -243,6 +253,17 @@ pub struct FailedAttempt<'a> {
     pub pre_filter_finished: bool,
     /// Tries changes out on a copy of a node.
     pub rehearsals: &'a dyn Rehearsals,
+    /// Has a say in which candidates for preemption remain.
+    pub extenders: &'a dyn CandidateFilter,
+}
+
+/// Narrows the candidates for preemption down, as extenders with a preempt verb do.
+pub trait CandidateFilter {
+    /// Candidates that remain, with the victims that are to go.
+    ///
+    /// # Errors
+    /// When an extender that must not be ignored fails.
+    fn remaining(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, String>;
 }
 
 impl FailedAttempt<'_> {
@@ -314,6 +335,8 @@ pub trait DynFilter: Plugin {
 pub trait PreparedFilter<'a> {
     /// Looks at one node.
     fn filter(&self, node: &NodeInfo) -> Status;
+    /// See [`FilterPlugin::remedies`].
+    fn remedies(&self, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy>;
     /// See [`FilterPlugin::add_pod`].
     fn add_pod(&mut self, added: &PodInfo, node: &NodeInfo);
     /// See [`FilterPlugin::remove_pod`].
@@ -344,6 +367,9 @@ impl<'a, P: FilterPlugin> PreparedFilter<'a> for ReadyFilter<'a, P> {
     fn filter(&self, node: &NodeInfo) -> Status {
         self.plugin.filter(&self.prepared, self.pod, node)
     }
+    fn remedies(&self, node: &NodeInfo, snapshot: &ClusterSnapshot) -> Vec<Remedy> {
+        self.plugin.remedies(&self.prepared, self.pod, node, snapshot)
+    }
     fn add_pod(&mut self, added: &PodInfo, node: &NodeInfo) {
         self.plugin.add_pod(&mut self.prepared, self.pod, added, node);
     }
@@ -360,15 +386,21 @@ pub trait DynScore: Plugin {
     /// Runs PreScore, Score and NormalizeScore over the feasible nodes, in their order, into `scores`
     /// (emptied first). `false` when the plugin skips this pod.
     fn score_all(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, feasible: &[NodeIndex], scores: &mut Vec<i64>) -> bool;
+    /// The scores before NormalizeScore, for people; `None` when the plugin skips this pod.
+    fn raw_scores(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, feasible: &[NodeIndex]) -> Option<Vec<i64>>;
 }
 
 impl<P: ScorePlugin> DynScore for P {
     fn score_all(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, feasible: &[NodeIndex], scores: &mut Vec<i64>) -> bool {
         scores.clear();
         let PreScoreResult::Continue(prepared) = self.pre_score(pod, snapshot, feasible) else { return false };
-        scores.extend(feasible.iter().map(|index| self.score(&prepared, pod, snapshot.node(*index))));
+        scores.extend(feasible.iter().map(|index| self.score_at(&prepared, pod, snapshot, *index)));
         self.normalize_score(&prepared, scores);
         true
+    }
+    fn raw_scores(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, feasible: &[NodeIndex]) -> Option<Vec<i64>> {
+        let PreScoreResult::Continue(prepared) = self.pre_score(pod, snapshot, feasible) else { return None };
+        Some(feasible.iter().map(|index| self.score(&prepared, pod, snapshot.node(*index))).collect())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The scheduler's side of the contract: one pod and a snapshot in, one decision out.
 
-use api::{Str, Uid};
+use api::{Explanation, Kind, ObjectKey, Str, Uid};
 
-use crate::{ClusterSnapshot, NodeIndex, PodInfo};
+use crate::{ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, Reservation};
 
 /// Why a node or a pod was turned down, as upstream codes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -94,16 +94,35 @@ impl Decision {
 }
 
 /// A change in the cluster after which a pod that was turned down may be worth another look.
+///
+/// Upstream's AssignedPod and Node events; one event here may be several of upstream's (a node's new labels
+/// and taints come as one), so a plugin looks at the change it registers for upstream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClusterEvent<'a> {
     /// A node came.
     NodeAdded(NodeIndex),
-    /// A node's labels, taints, cordon or allocatable changed.
-    NodeUpdated(NodeIndex),
-    /// A placed pod went (or became terminal), which was on this node.
+    /// A node's labels, taints, allocatable, annotations or readiness changed, or it was uncordoned.
+    NodeUpdated {
+        /// What it was, without its pods.
+        before: &'a NodeInfo,
+        /// What it is.
+        node: NodeIndex,
+    },
+    /// A node went; with what was on it.
+    NodeDeleted(&'a NodeInfo),
+    /// A placed pod went or became terminal, or a nominated one lost its nomination.
     PodDeleted(&'a PodInfo),
     /// A pod was placed.
     PodAdded(&'a PodInfo),
+    /// A placed pod, or the waiting pod itself, changed: labels, requests, tolerations or scheduling gates.
+    PodUpdated {
+        /// What it was.
+        before: &'a PodInfo,
+        /// What it is.
+        pod: &'a PodInfo,
+    },
+    /// A volume, a claim, or another object about storage came or changed (or, for a claim, went).
+    ObjectChanged(Kind, &'a ObjectKey),
 }
 
 /// What a change means for a waiting pod.
@@ -126,16 +145,25 @@ pub trait Scheduler: Send {
     /// Whether a profile of this policy answers to `scheduler_name`. Others' pods stay Pending.
     fn is_responsible_for(&self, scheduler_name: &str) -> bool;
 
-    /// Whether `pod` may enter the queue at all; otherwise the gate that holds it back (PreEnqueue).
+    /// Whether `pod` may enter the queue at all; otherwise the plugin that holds it back (PreEnqueue).
     fn gate(&self, pod: &PodInfo) -> Option<Str>;
 
     /// Chooses a node for `pod`. The caller then assumes the pod on that node in its snapshot.
     fn schedule(&mut self, pod: &PodInfo, snapshot: &ClusterSnapshot, detail: Detail) -> Decision;
 
+    /// What [`Scheduler::schedule`] would decide of `pod` now, and why, with what would have to be otherwise. It changes
+    /// nothing, so that a run with explanations is the same run. `None` when the policy cannot say.
+    fn explain(&self, pod: &PodInfo, snapshot: &ClusterSnapshot) -> Option<Explanation> {
+        let _ = (pod, snapshot);
+        None
+    }
+
     /// Takes what else `pod` needs on the node chosen for it (Reserve): volumes for its claims, in the
-    /// caller's snapshot. Called before the pod is assumed there.
-    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) {
+    /// caller's snapshot. Called before the pod is assumed there. What it gives can be taken back with
+    /// [`ClusterSnapshot::unreserve`].
+    fn reserve(&self, pod: &PodInfo, node: NodeIndex, snapshot: &mut ClusterSnapshot) -> Reservation {
         let _ = (pod, node, snapshot);
+        Reservation::default()
     }
 
     /// Whether every filter lets `pod` onto this one node as the snapshot stands. What-if questions of the

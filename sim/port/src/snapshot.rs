@@ -10,9 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use api::{Node, Str, Uid};
+use api::{Node, PersistentVolume, PersistentVolumeClaim, Str, Uid};
 
-use crate::{ClusterObjects, NodeInfo, PodInfo};
+use crate::tally::{Changes, Shelves};
+use crate::{ClusterObjects, NodeInfo, PodInfo, Tallied, Tally};
 
 /// The place of a node in [`ClusterSnapshot::nodes`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -25,6 +26,15 @@ pub struct ImageState {
     pub size_bytes: i64,
     /// Names of the nodes that have it.
     pub nodes: BTreeSet<Str>,
+}
+
+/// What Reserve changed for a pod, as it was before.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Reservation {
+    /// Volumes that were free.
+    pub volumes: Vec<Arc<PersistentVolume>>,
+    /// Claims that waited for their first consumer.
+    pub claims: Vec<Arc<PersistentVolumeClaim>>,
 }
 
 /// The cluster at one instant.
@@ -40,9 +50,12 @@ pub struct ClusterSnapshot {
     nominated: BTreeMap<Str, Vec<PodInfo>>,
     images: BTreeMap<Str, ImageState>,
     objects: ClusterObjects,
+    changes: Changes,
+    /// Filled by tallies that are asked for.
+    shelves: Shelves,
 }
 
-/// The list order follows from the rest.
+/// The list order and what tallies keep follow from the rest.
 impl PartialEq for ClusterSnapshot {
     fn eq(&self, other: &Self) -> bool {
         self.nodes == other.nodes
@@ -81,6 +94,7 @@ impl ClusterSnapshot {
     }
     /// One node, to put pods on or take them off.
     pub fn node_mut(&mut self, index: NodeIndex) -> &mut NodeInfo {
+        self.changes.mark(index.0 as usize);
         &mut self.nodes[index.0 as usize]
     }
     /// Where the node of this name stands.
@@ -93,6 +107,7 @@ impl ClusterSnapshot {
         let name = node.meta.name.clone();
         let zone = zone_key(&node);
         if let Some(index) = self.find(&name) {
+            self.changes.mark(index.0 as usize);
             let info = &mut self.nodes[index.0 as usize];
             let old = info.node.clone();
             info.set_node(node.clone());
@@ -108,6 +123,7 @@ impl ClusterSnapshot {
         } else {
             self.index.insert(name.clone(), NodeIndex(self.nodes.len() as u32));
             self.remember_images(&node);
+            self.changes.mark(self.nodes.len());
             self.nodes.push(NodeInfo::new(node));
         }
         match self.zones.iter_mut().find(|(key, _)| *key == zone) {
@@ -122,11 +138,18 @@ impl ClusterSnapshot {
         let info = self.nodes.swap_remove(index.0 as usize);
         if let Some(moved) = self.nodes.get(index.0 as usize) {
             self.index.insert(moved.name().clone(), index);
+            self.changes.mark(index.0 as usize);
         }
+        self.changes.drop_last();
         self.leave_zone(&zone_key(&info.node), name);
         self.forget_images(&info.node);
         self.list_order.take();
         Some(info)
+    }
+    /// A sum over all nodes, kept up to date from one question to the next.
+    #[must_use]
+    pub fn tally<T: Tally>(&self, tally: T) -> Arc<Tallied<T>> {
+        self.shelves.tally(tally, &self.nodes, &self.changes)
     }
     /// The image of this name, if a node has it.
     #[must_use]
@@ -146,6 +169,15 @@ impl ClusterSnapshot {
     /// Objects other than nodes and pods, to keep them up to date.
     pub fn objects_mut(&mut self) -> &mut ClusterObjects {
         &mut self.objects
+    }
+    /// Takes back what Reserve had taken for a pod that is not bound after all.
+    pub fn unreserve(&mut self, reservation: Reservation) {
+        for volume in reservation.volumes {
+            self.objects.persistent_volumes.insert(volume.meta.name.clone(), volume);
+        }
+        for claim in reservation.claims {
+            self.objects.persistent_volume_claims.insert(claim.meta.key(), claim);
+        }
     }
     /// Pods nominated to a node.
     #[must_use]

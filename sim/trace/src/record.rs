@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{SimDuration, SimTime, Str};
+use api::{Explanation, SimDuration, SimTime, Str};
 use serde::{Deserialize, Serialize};
 
 use crate::Histogram;
@@ -180,6 +180,15 @@ pub enum Record {
         feasible_nodes: u32,
         /// Nodes looked at.
         evaluated_nodes: u32,
+    },
+    /// Why an attempt to place a pod came to what it came to; only in a run that was asked to explain it.
+    Explanation {
+        /// Pod.
+        pod: Str,
+        /// Which attempt.
+        attempt: u32,
+        /// Every node's scores, or what is in its way.
+        explanation: Box<Explanation>,
     },
     /// A container's state changed.
     Container {
@@ -379,6 +388,17 @@ pub enum Record {
         memory_requested_bytes: i64,
         /// Used cpu, mean since the last sample.
         cpu_used_millis: i64,
+    },
+    /// What a watch of the whole API tells of an object; only when the run asks for it.
+    Watch {
+        /// Kind; `HPA` and `PDB` for the two with long names.
+        kind: Str,
+        /// `namespace/name`; the name alone where there is no namespace.
+        name: Str,
+        /// ADDED, MODIFIED or DELETED.
+        ev: Str,
+        /// Facts that changed, by name; null when one is no longer there.
+        set: serde_json::Map<String, serde_json::Value>,
     },
     /// The last line.
     End {

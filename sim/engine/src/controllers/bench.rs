@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, Container, ContainerState, ContainerStatus, Deployment, DeploymentStrategy, IntOrPercent, LabelSelector, Labels, Node,
-    ObjectMeta, OwnerReference, Pod, PodPhase, PodSpec, PodTemplate, ReplicaSet, ResourceName, Service, SimDuration, SimTime, Str, Taint,
-    TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, Container, ContainerState, ContainerStatus, Deployment, DeploymentStrategy, IntOrPercent, Kind, LabelSelector, Labels,
+    Node, ObjectMeta, OwnerReference, Pod, PodPhase, PodSpec, PodTemplate, ReplicaSet, ResourceName, Service, SimDuration, SimTime, Str,
+    Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use trace::Record;
 
 use super::View;
 use crate::effects::{Effects, Write};
+use crate::objects::{Kept, Part, with_kind, with_object};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
-use crate::store::{NodeId, PodId, Store};
+use crate::store::{Id, NodeId, PodId, Store};
 
 /// A store with settings and a clock.
 pub(super) struct Bench {
@@ -78,12 +79,12 @@ impl Bench {
             ..Deployment::default()
         };
         change(&mut deployment);
-        self.store.create_deployment(deployment, self.now, &self.streams).expect("a free name");
+        self.store.create(deployment, self.now, &self.streams).expect("a free name");
         self
     }
     pub(super) fn replica_set(mut self, name: &str, replicas: i32) -> Self {
         let set = ReplicaSet { meta: meta("default", name), replicas, template: template(name, "web:v1"), ..ReplicaSet::default() };
-        self.store.create_replica_set(set, self.now, &self.streams).expect("a free name");
+        self.store.create(set, self.now, &self.streams).expect("a free name");
         self
     }
     pub(super) fn min_ready(mut self, replica_set: &str, seconds: u64) -> Self {
@@ -95,14 +96,14 @@ impl Bench {
     }
     pub(super) fn change_replica_set(&mut self, name: &str, change: impl FnOnce(&mut ReplicaSet)) {
         let id = self.store.replica_sets.find(&meta("default", name).key()).expect("a ReplicaSet of this name");
-        self.store.update_replica_set(id, |set| {
+        self.store.update(id, |set| {
             change(set);
             true
         });
     }
     pub(super) fn change_deployment(&mut self, name: &str, change: impl FnOnce(&mut Deployment)) {
         let id = self.store.deployments.find(&meta("default", name).key()).expect("a Deployment of this name");
-        self.store.update_deployment(id, |deployment| {
+        self.store.update(id, |deployment| {
             change(deployment);
             deployment.meta.generation += 1;
             true
@@ -174,6 +175,9 @@ impl Bench {
         for (by, write) in out.writes {
             lines.push(format!("{} {}", by.name(), self.land(write)));
         }
+        if let Some((by, write)) = out.finally.and_then(|finally| Some((finally.by, finally.landed?))) {
+            lines.push(format!("{} {}", by.name(), self.land(write)));
+        }
         lines.extend(out.records.iter().map(fact));
         lines.extend(out.timers.iter().map(|(time, event)| format!("at {time}: {event:?}")));
         lines.extend(out.resync.map(|time| format!("resync at {time}")));
@@ -184,8 +188,15 @@ impl Bench {
     fn land(&mut self, write: Write) -> String {
         let (now, streams) = (self.now, self.streams);
         match write {
-            Write::Announced(write, record) => format!("{}; {}", self.land(*write), fact(&record)),
-            Write::CreatePod(pod) => {
+            Write::Announced(write, announcement) => {
+                let line = self.land(*write);
+                let name = line.rsplit(' ').next().unwrap_or_default().to_owned();
+                format!("{line}; {}", fact(&announcement.landed).replace("{name}", &name))
+            }
+            Write::CreatePod(mut pod) => {
+                if pod.meta.name.ends_with('-') {
+                    pod.meta.name = self.store.generate_name(&pod.meta, &streams);
+                }
                 let line = format!("create pod {}", pod.meta.name);
                 self.store.create_pod(*pod, now, &streams).expect("a free name");
                 line
@@ -227,12 +238,12 @@ impl Bench {
             }
             Write::CreateReplicaSet(set) => {
                 let line = format!("create replica set {} replicas={} revision={}", strip_hash(&set.meta.name), set.replicas, set.revision);
-                self.store.create_replica_set(*set, now, &streams).expect("a free name");
+                self.store.create(*set, now, &streams).expect("a free name");
                 line
             }
             Write::UpdateReplicaSet(id, new) => {
                 let line = format!("update replica set {} replicas={}", strip_hash(&new.meta.name), new.replicas);
-                self.store.update_replica_set(id, |set| {
+                self.store.update(id, |set| {
                     let meta = ObjectMeta { generation: set.meta.generation + 1, ..set.meta.clone() };
                     *set = ReplicaSet { meta, status: std::mem::take(&mut set.status), ..*new };
                     true
@@ -242,16 +253,22 @@ impl Bench {
             Write::ReplicaSetStatus(id, status) => {
                 let name = self.store.replica_sets.get(id).map_or(String::new(), |set| set.meta.name.to_string());
                 let line = format!("status {name} replicas={} ready={} available={}", status.replicas, status.ready, status.available);
-                self.store.update_replica_set(id, |set| {
+                self.store.update(id, |set| {
                     set.status = status;
                     true
                 });
                 line
             }
-            Write::DeleteReplicaSet(id) => {
+            Write::DeleteNumbered(Kind::ReplicaSet, number, _) => {
+                let id = Id::new(number);
                 let name = self.store.replica_sets.get(id).map_or(String::new(), |set| strip_hash(&set.meta.name));
-                self.store.remove_replica_set(id);
+                self.store.remove(id);
                 format!("delete replica set {name}")
+            }
+            Write::DeleteNumbered(Kind::Pod, number, _) => {
+                let name = self.store.pods.get(PodId::new(number)).map_or(String::new(), |pod| pod.meta.name.to_string());
+                self.store.remove_pod(PodId::new(number));
+                format!("delete pod {name}")
             }
             Write::DeploymentStatus(id, status) => {
                 let condition = |condition: &Option<api::WorkloadCondition>| {
@@ -266,7 +283,7 @@ impl Bench {
                     condition(&status.available_condition),
                     condition(&status.progressing)
                 );
-                self.store.update_deployment(id, |deployment| {
+                self.store.update(id, |deployment| {
                     deployment.status = *status;
                     true
                 });
@@ -311,23 +328,49 @@ impl Bench {
             }
             Write::Scale(kind, key, replicas) => {
                 if let Some(id) = self.store.deployments.find(&key) {
-                    self.store.update_deployment(id, |deployment| {
+                    self.store.update(id, |deployment| {
                         deployment.replicas = replicas;
                         true
                     });
                 }
                 format!("scale {kind}/{key} to {replicas}")
             }
-            Write::HpaStatus { hpa, current, desired, scaled } => {
+            Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 self.store.update(hpa, |hpa| {
                     (hpa.current_replicas, hpa.desired_replicas) = (current, desired);
+                    hpa.conditions = conditions;
                     hpa.last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     true
                 });
                 format!("status current={current} desired={desired}{}", if scaled { " scaled" } else { "" })
             }
+            Write::Create(object) => with_object!(object, object => {
+                let line = format!("create {} {}", object.meta.name, kind_of(&*object));
+                self.store.create(*object, now, &streams).expect("a free name");
+                line
+            }),
+            Write::Update(object, part) => with_object!(object, object => self.land_update(*object, part)),
+            Write::Delete(kind, key, _) => {
+                with_kind!(kind, T => { T::table(&self.store).find(&key).map(|id| self.store.remove::<T>(id)); }, else ());
+                format!("delete {} {kind}", key.name)
+            }
             other => format!("{other:?}"),
         }
+    }
+
+    fn land_update<T: Kept>(&mut self, new: T, part: Part) -> String {
+        let id = T::table(&self.store).find(&new.meta().key()).expect("an object of this name");
+        let counts = new.counts().filter(|_| part == Part::Status).map_or(String::new(), |counts| format!(" {counts:?}"));
+        let line = format!("update {} {}{}{counts}", new.meta().name, if part == Part::Status { "status of " } else { "" }, T::KIND);
+        self.store.update(id, |old| {
+            if part == Part::Status {
+                old.take_status(&new);
+            } else {
+                *old = new;
+            }
+            true
+        });
+        line
     }
 
     fn name(&self, pod: PodId) -> String {
@@ -336,6 +379,10 @@ impl Bench {
     fn node_name(&self, node: NodeId) -> String {
         self.store.nodes.get(node).map_or(String::new(), |node| node.meta.name.to_string())
     }
+}
+
+fn kind_of<T: Kept>(_: &T) -> Kind {
+    T::KIND
 }
 
 /// A record as one line.
@@ -443,7 +490,8 @@ impl TestPod {
     pub(super) fn restarts(self, count: u32) -> Self {
         self.with(|pod| {
             let state = ContainerState::Running { started: SimTime::ZERO };
-            let status = ContainerStatus { state, ready: true, started: true, restart_count: count, requests: None, allocated: None };
+            let status =
+                ContainerStatus { state, ready: true, started: true, restart_count: count, last: None, requests: None, allocated: None };
             pod.status.containers = vec![status];
         })
     }

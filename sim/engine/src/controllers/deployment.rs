@@ -7,15 +7,15 @@
 //! a function of the template and the collision count alone.
 //!
 //! Not modelled: adoption of ReplicaSets, the deprecated rollback annotation, the ReplicaFailure condition,
-//! `terminatingReplicas`, the revision-history annotation (`rollout undo` is the operator's, see world).
+//! the revision-history annotation (`rollout undo` is the operator's, see world).
 
 use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, DeploymentStrategy, LabelSelector, Labels, ObjectKey, ObjectMeta, OwnerReference,
-    PodTemplate, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Str, WorkloadCondition,
+    ConditionStatus, Deployment, DeploymentStatus, DeploymentStrategy, Kind, LabelSelector, Labels, ObjectKey, ObjectMeta, OwnerReference,
+    PodTemplate, Propagation, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Str, WorkloadCondition,
 };
 
 use super::{View, object_name, owning_deployment, owning_replica_set, whole_second};
@@ -143,8 +143,12 @@ impl<'a, 'b> Rollout<'a, 'b> {
         if reason == Some("ProgressDeadlineExceeded") || noted == self.deployment.paused {
             return;
         }
-        let reason = if self.deployment.paused { "DeploymentPaused" } else { "DeploymentResumed" };
-        set_condition(&mut self.deployment.status.progressing, ConditionStatus::Unknown, reason, self.view.now);
+        let (reason, message) = if self.deployment.paused {
+            ("DeploymentPaused", "Deployment is paused")
+        } else {
+            ("DeploymentResumed", "Deployment is resumed")
+        };
+        set_condition(&mut self.deployment.status.progressing, ConditionStatus::Unknown, reason, message.into(), self.view.now);
         self.write_status();
     }
 
@@ -160,8 +164,14 @@ impl<'a, 'b> Rollout<'a, 'b> {
             set.meta.annotations = annotations.unwrap_or_else(|| set.meta.annotations.clone());
             self.write_set(place);
         }
+        let mut changes =
+            std::mem::replace(&mut self.deployment.status.revision, self.owned[place].set.revision) != self.owned[place].set.revision;
         if has_deadline(&self.deployment) && self.deployment.status.progressing.is_none() {
-            set_condition(&mut self.deployment.status.progressing, ConditionStatus::True, "FoundNewReplicaSet", self.view.now);
+            let message = format!("Found new replica set \"{}\"", self.owned[place].set.meta.name);
+            set_condition(&mut self.deployment.status.progressing, ConditionStatus::True, "FoundNewReplicaSet", message, self.view.now);
+            changes = true;
+        }
+        if changes {
             self.write_status();
         }
     }
@@ -195,11 +205,14 @@ impl<'a, 'b> Rollout<'a, 'b> {
         } else {
             self.out.write(Component::Deployment, write);
         }
+        let (name, revision) = (set.meta.name.clone(), set.revision);
         self.newest = Some(self.owned.len());
         self.owned.push(Owned { id: None, set });
         if has_deadline(&self.deployment) {
-            set_condition(&mut self.deployment.status.progressing, ConditionStatus::True, "NewReplicaSetCreated", self.view.now);
+            let message = format!("Created new replica set \"{name}\"");
+            set_condition(&mut self.deployment.status.progressing, ConditionStatus::True, "NewReplicaSetCreated", message, self.view.now);
         }
+        self.deployment.status.revision = revision;
         self.write_status();
         true
     }
@@ -406,7 +419,7 @@ impl<'a, 'b> Rollout<'a, 'b> {
         for Owned { id, set } in old.into_iter().take(surplus) {
             let empty = set.replicas == 0 && set.status.replicas == 0 && set.meta.generation <= set.status.observed_generation;
             if let (true, Some(id)) = (empty, id) {
-                self.out.write(Component::Deployment, Write::DeleteReplicaSet(*id));
+                self.out.write(Component::Deployment, Write::DeleteNumbered(Kind::ReplicaSet, id.number(), Propagation::Background));
             }
         }
     }
@@ -420,14 +433,16 @@ impl<'a, 'b> Rollout<'a, 'b> {
             updated: self.newest.map_or(0, |place| self.owned[place].set.status.replicas),
             ready: self.sum(|set| set.status.ready),
             available,
+            unavailable: (self.sum(|set| set.replicas) - available).max(0),
+            terminating: self.sum(|set| set.status.terminating),
             ..deployment.status.clone()
         };
-        let (is, reason) = if available >= deployment.replicas - max_unavailable(deployment) {
-            (ConditionStatus::True, "MinimumReplicasAvailable")
+        let (is, reason, message) = if available >= deployment.replicas - max_unavailable(deployment) {
+            (ConditionStatus::True, "MinimumReplicasAvailable", "Deployment has minimum availability.")
         } else {
-            (ConditionStatus::False, "MinimumReplicasUnavailable")
+            (ConditionStatus::False, "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
         };
-        set_condition(&mut status.available_condition, is, reason, self.view.now);
+        set_condition(&mut status.available_condition, is, reason, message.into(), self.view.now);
         status
     }
 
@@ -439,9 +454,19 @@ impl<'a, 'b> Rollout<'a, 'b> {
         }
     }
 
+    /// That of the newest ReplicaSet; before there is one, that of any other.
+    fn replica_failure(&self) -> Option<WorkloadCondition> {
+        match self.newest {
+            Some(place) => self.owned[place].set.status.replica_failure.clone(),
+            None => self.owned.iter().find_map(|owned| owned.set.status.replica_failure.clone()),
+        }
+    }
+
     fn sync_rollout_status(&mut self) {
         let mut status = self.observed();
-        estimate_progress(&self.deployment, &mut status, self.view.now);
+        let newest = self.newest.map(|place| self.owned[place].set.meta.name.clone());
+        estimate_progress(&self.deployment, newest, &mut status, self.view.now);
+        status.replica_failure = self.replica_failure();
         if status == self.deployment.status {
             if let Some(time) = next_progress_check(&self.deployment, self.view.now) {
                 self.out.resync_at(time);
@@ -454,7 +479,7 @@ impl<'a, 'b> Rollout<'a, 'b> {
 }
 
 /// Sets condition Progressing of the new `status`.
-fn estimate_progress(deployment: &Deployment, status: &mut DeploymentStatus, now: SimTime) {
+fn estimate_progress(deployment: &Deployment, newest: Option<Str>, status: &mut DeploymentStatus, now: SimTime) {
     if !has_deadline(deployment) {
         status.progressing = None;
         return;
@@ -463,14 +488,18 @@ fn estimate_progress(deployment: &Deployment, status: &mut DeploymentStatus, now
     if status.replicas == status.updated && current.is_some_and(|condition| &*condition.reason == "NewReplicaSetAvailable") {
         return; // Nothing is being rolled out.
     }
+    let what = newest.map_or_else(|| format!("Deployment \"{}\"", deployment.meta.name), |name| format!("ReplicaSet \"{name}\""));
     if is_complete(deployment, status) {
-        set_condition(&mut status.progressing, ConditionStatus::True, "NewReplicaSetAvailable", now);
+        let message = format!("{what} has successfully progressed.");
+        set_condition(&mut status.progressing, ConditionStatus::True, "NewReplicaSetAvailable", message, now);
     } else if has_progressed(&deployment.status, status) {
         let since = current.filter(|condition| condition.status.is_true()).map_or(whole_second(now), |condition| condition.since);
         let updated = whole_second(now);
-        status.progressing = Some(WorkloadCondition { status: ConditionStatus::True, reason: "ReplicaSetUpdated".into(), since, updated });
+        let (reason, message) = ("ReplicaSetUpdated".into(), format!("{what} is progressing.").into());
+        status.progressing = Some(WorkloadCondition { status: ConditionStatus::True, reason, message, since, updated });
     } else if has_timed_out(deployment, current, now) {
-        set_condition(&mut status.progressing, ConditionStatus::False, "ProgressDeadlineExceeded", now);
+        let message = format!("{what} has timed out progressing.");
+        set_condition(&mut status.progressing, ConditionStatus::False, "ProgressDeadlineExceeded", message, now);
     }
 }
 
@@ -503,18 +532,21 @@ fn next_progress_check(deployment: &Deployment, now: SimTime) -> Option<SimTime>
     let deadline = condition.updated + deployment.progress_deadline;
     // Upstream tries again every few milliseconds in the last second; this is where that ends.
     let late = now + SimDuration::from_secs(1) > deadline;
+    if late && &*condition.reason == "NewReplicaSetAvailable" {
+        return None; // A finished rollout never times out; upstream looks ever more rarely and finds nothing.
+    }
     Some(if late { deadline.max(now) + SimDuration::from_millis(1) } else { deadline + SimDuration::from_secs(1) })
 }
 
 /// A condition that stays as it is keeps its times.
-fn set_condition(place: &mut Option<WorkloadCondition>, status: ConditionStatus, reason: &str, now: SimTime) {
+fn set_condition(place: &mut Option<WorkloadCondition>, status: ConditionStatus, reason: &str, message: String, now: SimTime) {
     let now = whole_second(now);
     let since = match place {
         Some(current) if current.status == status && &*current.reason == reason => return,
         Some(current) if current.status == status => current.since,
         _ => now,
     };
-    *place = Some(WorkloadCondition { status, reason: reason.into(), since, updated: now });
+    *place = Some(WorkloadCondition { status, reason: reason.into(), message: message.into(), since, updated: now });
 }
 
 fn has_deadline(deployment: &Deployment) -> bool {
@@ -616,7 +648,7 @@ fn equal_but_for_hash(a: &PodTemplate, b: &PodTemplate) -> bool {
 
 /// A hash of the template in the alphabet upstream uses for it: FNV-1a over its plain rendering, in decimal,
 /// each digit made a letter that cannot spell anything (apimachinery/pkg/util/rand.SafeEncodeString).
-fn template_hash(template: &PodTemplate, collisions: u32) -> String {
+pub(super) fn template_hash(template: &PodTemplate, collisions: u32) -> String {
     struct Fnv(u64);
     impl fmt::Write for Fnv {
         fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -812,6 +844,18 @@ mod tests {
             synced(&mut bench),
             ["deployment-controller status 3/1/2/2 Available=True:MinimumReplicasAvailable Progressing=False:ProgressDeadlineExceeded"]
         );
+        assert_eq!(synced(&mut bench), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_finished_rollout_that_lacks_pods_later_is_not_looked_at_for_ever() {
+        let mut bench = deployed(2, "1", "0");
+        bench.change_deployment("web", |deployment| (deployment.replicas, deployment.progress_deadline) = (5, SimDuration::from_secs(30)));
+        synced(&mut bench);
+        replica_sets_settle(&mut bench);
+        synced(&mut bench);
+        let mut bench = bench.at(120);
+        synced(&mut bench);
         assert_eq!(synced(&mut bench), Vec::<String>::new());
     }
 

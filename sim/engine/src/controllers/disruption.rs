@@ -1,20 +1,21 @@
-//! Disruption budgets: how many pods may be evicted right now, and whether this one may.
+//! Disruption controller: keeps the status of PodDisruptionBudgets; and whether a pod may be evicted right now.
 //!
-//! Reads: PodDisruptionBudgets, Pods and the scale of their controllers. Writes nothing: whoever evicts
-//! asks here instead of a status that would have to be kept (upstream: pkg/controller/disruption,
-//! pkg/registry/core/pod/storage/eviction.go).
+//! Reads: PodDisruptionBudgets, Pods and the scale of their controllers. Writes: the budgets' status.
+//! Upstream: pkg/controller/disruption, pkg/registry/core/pod/storage/eviction.go.
 //!
 //! Invariants: what was granted in one batch counts against the next question of that batch.
 //!
-//! Not modelled: `status.disruptionsAllowed` as an object of its own with its lag, the two minutes for
-//! which an evicted pod that does not go counts as gone.
+//! Simplified: an eviction is judged by what is, not by a status that lags behind. Not modelled: the two
+//! minutes for which an evicted pod that does not go counts as gone.
 
 use std::collections::BTreeMap;
 
-use api::{IntOrPercent, Pod, PodDisruptionBudget, Str, Uid};
+use api::{IntOrPercent, Kind, ObjectKey, Pod, PodDisruptionBudget, SimTime, Str, Uid};
 
-use super::{owning_deployment, owning_replica_set};
-use crate::store::Store;
+use super::{View, object_name, owning_deployment, owning_replica_set};
+use crate::effects::{Component, Effects, Write};
+use crate::objects::{Kept, Part};
+use crate::store::{Change, Id, Store};
 
 /// The answer of the eviction API.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,10 +61,71 @@ impl Budgets {
     }
 }
 
+/// Which budgets a change puts in doubt.
+pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Id<PodDisruptionBudget>)) {
+    if view.store.pdbs.len() == 0 {
+        return;
+    }
+    let pod = match change {
+        Change::Object(Kind::PodDisruptionBudget, number) => return queue(Id::new(*number)),
+        Change::PodAdded(id) | Change::PodModified(id, _) => view.store.pods.get(*id),
+        Change::PodDeleted(_, gone) => Some(&**gone),
+        _ => None,
+    };
+    let Some(pod) = pod else { return };
+    for (id, budget) in view.store.pdbs.in_namespace(&pod.meta.namespace) {
+        if selects(budget, pod) {
+            queue(id);
+        }
+    }
+}
+
+/// One look at a budget. Upstream: trySync and updatePdbStatus.
+pub(crate) fn sync(id: Id<PodDisruptionBudget>, view: &View<'_>, out: &mut Effects) {
+    let Some(budget) = view.store.pdbs.get(id) else { return };
+    let mut told = budget.clone();
+    // An evicted pod is remembered until its deletion is seen.
+    told.disrupted_pods.retain(|name, _| {
+        let key = ObjectKey { namespace: budget.meta.namespace.clone(), name: name.clone() };
+        view.store.pods.find(&key).and_then(|id| view.store.pods.get(id)).is_some_and(|pod| !pod.meta.is_deleting())
+    });
+    let pods = view.store.pods.in_namespace(&budget.meta.namespace);
+    if !pods.into_iter().any(|(_, pod)| selects(budget, pod)) {
+        let object = object_name("PodDisruptionBudget", &budget.meta);
+        out.event(Component::Disruption, false, "NoPods", object, "No matching pods found".to_owned());
+    }
+    let state = state(budget, view.store);
+    (told.current_healthy, told.desired_healthy, told.expected_pods) = (state.healthy, state.desired, state.expected);
+    told.disruptions_allowed = state.allowed();
+    told.disruption_allowed = Some(reason(told.disruptions_allowed));
+    if told != *budget {
+        out.write(Component::Disruption, Write::Update(told.into_any(), Part::Status));
+    }
+}
+
+/// Condition DisruptionAllowed. Upstream: pkg/controller/disruption (UpdateDisruptionAllowedCondition).
+const fn reason(allowed: i32) -> &'static str {
+    if allowed > 0 { "SufficientPods" } else { "InsufficientPods" }
+}
+
+/// What the API server notes on a budget when it lets an evicted pod go. Upstream: checkAndDecrement.
+pub(crate) fn note_eviction(budget: &mut PodDisruptionBudget, pod: &Str, now: SimTime) -> bool {
+    if budget.disruptions_allowed <= 0 {
+        return false; // An unhealthy pod needs no allowance.
+    }
+    budget.disruptions_allowed -= 1;
+    budget.disruption_allowed = Some(reason(budget.disruptions_allowed));
+    budget.disrupted_pods.insert(pod.clone(), now);
+    true
+}
+
+fn selects(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
+    budget.selector.as_ref().is_some_and(|selector| selector.matches(&pod.meta.labels))
+}
+
 /// Budgets that select a pod.
 pub(crate) fn budgets_of<'a>(pod: &'a Pod, store: &'a Store) -> impl Iterator<Item = &'a PodDisruptionBudget> {
-    let selects = |budget: &PodDisruptionBudget| budget.selector.as_ref().is_some_and(|selector| selector.matches(&pod.meta.labels));
-    store.pdbs.in_namespace(&pod.meta.namespace).map(|(_, budget)| budget).filter(move |budget| selects(budget))
+    store.pdbs.in_namespace(&pod.meta.namespace).map(|(_, budget)| budget).filter(move |budget| selects(budget, pod))
 }
 
 /// How many pods of this budget may be disrupted now (`status.disruptionsAllowed`).

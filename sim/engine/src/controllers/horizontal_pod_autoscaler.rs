@@ -25,13 +25,14 @@ use super::{View, object_name};
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
 use crate::spec::HpaSettings;
-use crate::store::{Change, DeploymentId, HpaId, PodId, ReplicaSetId, Store};
+use crate::store::{Change, DeploymentId, HpaId, PodId, ReplicaSetId, StatefulSetId, Store};
 
 /// What an autoscaler scales.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Target {
     Deployment(DeploymentId),
     ReplicaSet(ReplicaSetId),
+    StatefulSet(StatefulSetId),
 }
 
 /// The target of an autoscaler, if it exists and is of a kind that is kept.
@@ -40,6 +41,7 @@ pub(super) fn target_of(hpa: &HorizontalPodAutoscaler, store: &Store) -> Option<
     match &*hpa.target_kind {
         "Deployment" => store.deployments.find(&key).map(Target::Deployment),
         "ReplicaSet" => store.replica_sets.find(&key).map(Target::ReplicaSet),
+        "StatefulSet" => store.stateful_sets.find(&key).map(Target::StatefulSet),
         _ => None,
     }
 }
@@ -53,18 +55,21 @@ impl Target {
                 sets.into_iter().flat_map(|(_, set)| store.pods_of(set.meta.uid)).collect()
             }
             Self::ReplicaSet(id) => store.replica_sets.get(id).map_or(Vec::new(), |set| store.pods_of(set.meta.uid).collect()),
+            Self::StatefulSet(id) => store.stateful_sets.get(id).map_or(Vec::new(), |set| store.pods_of(set.meta.uid).collect()),
         }
     }
     const fn kind(self) -> Kind {
         match self {
             Self::Deployment(_) => Kind::Deployment,
             Self::ReplicaSet(_) => Kind::ReplicaSet,
+            Self::StatefulSet(_) => Kind::StatefulSet,
         }
     }
     fn replicas(self, store: &Store) -> i32 {
         match self {
             Self::Deployment(id) => store.deployments.get(id).map_or(0, |deployment| deployment.replicas),
             Self::ReplicaSet(id) => store.replica_sets.get(id).map_or(0, |set| set.replicas),
+            Self::StatefulSet(id) => store.stateful_sets.get(id).map_or(0, |set| set.replicas),
         }
     }
 }
@@ -208,7 +213,7 @@ impl Look<'_, '_> {
     fn ask_metrics(&self, target: Target, current: i32) -> Vec<(String, Result<Proposal, Invalid>)> {
         let pods = target.pods(self.view.store);
         let measured: Vec<Measured<'_>> =
-            pods.iter().map(|(_, pod)| Measured { pod, metric: self.metrics.get(pod.meta.uid).filter(|_| is_measured(pod)) }).collect();
+            pods.iter().map(|(_, pod)| Measured { pod, metric: self.metrics.get(pod, self.view).filter(|_| is_measured(pod)) }).collect();
         let settings = self.settings();
         let question = Question {
             pods: &measured,
@@ -342,8 +347,10 @@ impl Look<'_, '_> {
     }
 
     fn set_status(&mut self, current: i32, desired: i32, scaled: bool) {
-        if scaled || (current, desired) != (self.hpa.current_replicas, self.hpa.desired_replicas) {
-            let write = Write::HpaStatus { hpa: self.id, current, desired, scaled };
+        let conditions = [self.state.able_to_scale, self.state.scaling_active, self.state.scaling_limited];
+        let before = (self.hpa.current_replicas, self.hpa.desired_replicas, self.hpa.conditions);
+        if scaled || (current, desired, conditions) != before {
+            let write = Write::HpaStatus { hpa: self.id, current, desired, scaled, conditions };
             self.out.write(Component::HorizontalPodAutoscaler, write);
         }
     }
@@ -404,6 +411,7 @@ fn missing_target(hpa: &HorizontalPodAutoscaler) -> String {
     match &*hpa.target_kind {
         "Deployment" => format!("deployments.apps \"{}\" not found", hpa.target_name),
         "ReplicaSet" => format!("replicasets.apps \"{}\" not found", hpa.target_name),
+        "StatefulSet" => format!("statefulsets.apps \"{}\" not found", hpa.target_name),
         kind => format!("no matches for kind \"{kind}\": it is not simulated"),
     }
 }

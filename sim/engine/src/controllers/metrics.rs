@@ -15,6 +15,8 @@ use super::View;
 use super::horizontal_pod_autoscaler::target_of;
 use crate::effects::Effects;
 use crate::event::Event;
+use crate::select::selects;
+use crate::spec::CpuLoad;
 use crate::store::Change;
 
 /// A container this old, and younger than the resolution, is measured from its start (upstream:
@@ -44,6 +46,8 @@ struct Point {
 pub(crate) struct PodMetrics {
     points: FxHashMap<Uid, (Option<Point>, Point)>,
     is_armed: bool,
+    /// Usages given outright, which nobody measures.
+    loads: Vec<CpuLoad>,
 }
 
 impl PodMetrics {
@@ -89,8 +93,19 @@ impl PodMetrics {
         (age >= FRESH && age < resolution).then_some(Point { used: SimDuration::ZERO, at: started })
     }
 
+    /// From now on the pods that the load selects use so much.
+    pub(crate) fn set_load(&mut self, load: &CpuLoad) {
+        self.loads.retain(|known| known.selector != load.selector);
+        self.loads.push(load.clone());
+    }
+
     /// What a pod used, if that is known.
-    pub(crate) fn get(&self, pod: Uid) -> Option<PodMetric> {
+    pub(crate) fn get(&self, pod: &Pod, view: &View<'_>) -> Option<PodMetric> {
+        let given = self.loads.iter().find(|load| selects(&load.selector, pod, view.store));
+        given.map_or_else(|| self.measured(pod.meta.uid), |load| Some(given_usage(load, pod, view)))
+    }
+
+    fn measured(&self, pod: Uid) -> Option<PodMetric> {
         let (Some(previous), last) = self.points.get(&pod)? else { return None };
         let window = last.at.since(previous.at);
         let used = u128::from((last.used - previous.used).as_nanos());
@@ -111,6 +126,16 @@ impl PodMetrics {
     pub(super) fn clear(&mut self) {
         self.points.clear();
     }
+}
+
+/// A load's share of a pod, as of now: pods that are ready carry it together, the others use nothing.
+fn given_usage(load: &CpuLoad, pod: &Pod, view: &View<'_>) -> PodMetric {
+    let carries = |pod: &Pod| pod.is_ready() && !pod.meta.is_deleting();
+    let others = view.store.pods.in_namespace(&pod.meta.namespace);
+    let carriers = others.filter(|(_, other)| carries(other) && selects(&load.selector, other, view.store)).count() as i64;
+    let share = if load.total_millis > 0 { (load.total_millis + carriers.max(1) - 1) / carriers.max(1) } else { load.per_pod_millis };
+    let cpu_millis = if carries(pod) { load.cap_millis.map_or(share, |cap| share.min(cap)) } else { 0 };
+    PodMetric { cpu_millis, timestamp: view.now, window: view.settings.metrics_server.resolution }
 }
 
 fn running_since(pod: &Pod) -> Option<SimTime> {
@@ -135,7 +160,7 @@ mod tests {
         let last = Point { used: SimDuration::from_millis(3001), at: s(30) };
         metrics.points.insert(Uid(1), (Some(Point { used: SimDuration::ZERO, at: s(15) }), last));
         let expected = PodMetric { cpu_millis: 201, timestamp: s(30), window: SimDuration::from_secs(15) };
-        assert_eq!(metrics.get(Uid(1)), Some(expected), "3.001 s in 15 s");
+        assert_eq!(metrics.measured(Uid(1)), Some(expected), "3.001 s in 15 s");
     }
 
     #[test]

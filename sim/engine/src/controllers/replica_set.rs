@@ -3,26 +3,25 @@
 //! Reads: ReplicaSets, Pods. Writes: pods created and deleted, ReplicaSet status.
 //! Upstream: pkg/controller/replicaset/replica_set.go, pkg/controller/controller_utils.go.
 //!
-//! Invariants: the n-th pod a ReplicaSet ever makes has the same name in every run of a seed, whatever
-//! other ReplicaSets do; at most [`BURST`] pods are made or deleted in one sync.
+//! Invariants: at most [`BURST`] pods are made or deleted in one sync; pods are made in waves of 1, 2, 4, …,
+//! and a refusal ends the sync, so that a full quota costs one request and not hundreds.
 //!
-//! Not modelled: adoption and release of pods, `terminatingReplicas`, `fullyLabeledReplicas`, the
-//! ReplicaFailure condition (nothing refuses a pod here, so slow start never stops early).
+//! Not modelled: adoption and release of pods, `fullyLabeledReplicas`.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use api::{ObjectKey, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimTime, Str, Uid};
+use api::{
+    ConditionStatus, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Uid,
+    WorkloadCondition,
+};
 
 use super::{View, object_name, owning_replica_set};
 use crate::effects::{Component, Effects, Write};
-use crate::random::{Purpose, Streams};
 use crate::store::{Change, PodBefore, PodId, ReplicaSetId, Store};
 
 /// Most pods made or deleted in one sync (upstream: BurstReplicas).
 const BURST: usize = 500;
-/// Characters of generated names (upstream: apimachinery/pkg/util/rand).
-const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Which ReplicaSets a change wakes.
 pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(ReplicaSetId)) {
@@ -44,7 +43,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
 }
 
 /// Other changes of a pod lead to a sync that finds nothing to do.
-fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
+pub(super) fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
     before.ready != pod.is_ready() || before.deleting != pod.meta.is_deleting() || before.terminal != pod.status.phase.is_terminal()
 }
 
@@ -54,21 +53,38 @@ pub(crate) fn sync(id: ReplicaSetId, view: &View<'_>, out: &mut Effects) {
         return; // Deleted while queued; its pods are the garbage collector's.
     };
     let active: Vec<(PodId, &Pod)> = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| pod.is_active()).collect();
-    let mut pods_created = replica_set.status.pods_created;
-    if !replica_set.meta.is_deleting() {
-        match plan(replica_set.replicas, active.len()) {
-            Plan::Keep => {}
-            Plan::Create { count } => pods_created = create_pods(replica_set, count, view, out),
-            Plan::Delete { count } => delete_pods(replica_set, &active, count, view, out),
-        }
+    let plan = if replica_set.meta.is_deleting() { Plan::Keep } else { plan(replica_set.replicas, active.len()) };
+    match plan {
+        Plan::Keep => {}
+        Plan::Create { count } => create_pods(replica_set, count, out),
+        Plan::Delete { count } => delete_pods(replica_set, &active, count, view, out),
     }
-    let status = ReplicaSetStatus { pods_created, ..count_pods(replica_set, &active, view.now) };
+    let is_terminating = |pod: &Pod| pod.meta.is_deleting() && !pod.status.phase.is_terminal();
+    let terminating = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| is_terminating(pod)).count() as i32;
+    let status = ReplicaSetStatus { terminating, ..count_pods(replica_set, &active, view.now) };
     if !replica_set.min_ready.is_zero() && status.ready != status.available {
-        out.resync_at(next_availability(replica_set, &active, view.now));
+        out.resync_at(next_availability(replica_set.min_ready, &active, view.now));
     }
-    if status != replica_set.status {
-        out.write(Component::ReplicaSet, Write::ReplicaSetStatus(id, status));
-    }
+    let changed = |status: ReplicaSetStatus| (status != replica_set.status).then(|| Write::ReplicaSetStatus(id, status));
+    out.finally(Component::ReplicaSet, changed(status.clone()), changed(with_failure(status, &replica_set.status, plan, view.now)));
+}
+
+/// The status with the condition that says why there are too few or too many pods.
+fn with_failure(status: ReplicaSetStatus, before: &ReplicaSetStatus, plan: Plan, now: SimTime) -> ReplicaSetStatus {
+    let reason = match plan {
+        Plan::Keep => return status,
+        Plan::Create { .. } => "FailedCreate",
+        Plan::Delete { .. } => "FailedDelete",
+    };
+    // The first failure stays until it is over; each has another pod's name in it.
+    let failure = before.replica_failure.clone().unwrap_or_else(|| WorkloadCondition {
+        status: ConditionStatus::True,
+        reason: reason.into(),
+        since: now,
+        updated: now,
+        ..WorkloadCondition::default()
+    });
+    ReplicaSetStatus { replica_failure: Some(failure), ..status }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,52 +104,29 @@ fn plan(desired: i32, active: usize) -> Plan {
     }
 }
 
-/// Asks for `count` pods and returns how many were made in all.
-fn create_pods(replica_set: &ReplicaSet, count: usize, view: &View<'_>, out: &mut Effects) -> u64 {
+/// Asks for `count` pods, a few first and twice as many after each wave that nobody refused.
+/// Upstream: controller_utils.go, slowStartBatch.
+fn create_pods(replica_set: &ReplicaSet, count: usize, out: &mut Effects) {
     let owner =
         OwnerReference { kind: "ReplicaSet".into(), name: replica_set.meta.name.clone(), uid: replica_set.meta.uid, controller: true };
     let template = &replica_set.template;
-    let mut ordinal = replica_set.status.pods_created;
-    let mut taken = BTreeSet::new();
-    for _ in 0..count {
-        let name = loop {
-            let name = pod_name(replica_set, ordinal, view.streams);
-            ordinal += 1;
-            if is_free(&name, &replica_set.meta.namespace, view.store) && taken.insert(name.clone()) {
-                break name;
-            }
-        };
-        let meta = ObjectMeta {
-            namespace: replica_set.meta.namespace.clone(),
-            name: name.clone(),
-            labels: template.labels.clone(),
-            annotations: template.annotations.clone(),
-            owners: vec![owner.clone()],
-            ..ObjectMeta::default()
-        };
-        let pod = Pod { meta, spec: template.spec.clone(), node_name: None, status: PodStatus::default() };
-        let object = object_name("ReplicaSet", &replica_set.meta);
-        out.announce(Component::ReplicaSet, Write::CreatePod(Box::new(pod)), "SuccessfulCreate", object, format!("Created pod: {name}"));
+    let meta = ObjectMeta {
+        namespace: replica_set.meta.namespace.clone(),
+        name: format!("{}-", replica_set.meta.name).into(), // The API server completes it.
+        labels: template.labels.clone(),
+        annotations: template.annotations.clone(),
+        owners: vec![owner],
+        ..ObjectMeta::default()
+    };
+    let pod = Pod { meta, spec: template.spec.clone(), node_name: None, status: PodStatus::default() };
+    let by = Component::ReplicaSet;
+    for place in 0..count {
+        if place > 0 && (place + 1).is_power_of_two() {
+            out.then();
+        }
+        let said = ("SuccessfulCreate", object_name("ReplicaSet", &replica_set.meta), "Created pod: {name}".to_owned());
+        out.announce_with(by, Write::CreatePod(Box::new(pod.clone())), said, Some(("FailedCreate", "Error creating: ")));
     }
-    ordinal
-}
-
-fn is_free(name: &Str, namespace: &Str, store: &Store) -> bool {
-    store.pods.find(&ObjectKey { namespace: namespace.clone(), name: name.clone() }).is_none()
-}
-
-/// The name of the `ordinal`-th pod: `<replica set>-<5 characters>`.
-fn pod_name(replica_set: &ReplicaSet, ordinal: u64, streams: &Streams) -> Str {
-    // A stream of its own per pod, so that no name depends on how many were drawn before it.
-    let entity = replica_set.meta.uid.0 ^ (ordinal + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut stream = streams.stream(Purpose::PodName, entity);
-    let mut name = String::with_capacity(replica_set.meta.name.len() + 6);
-    name.push_str(&replica_set.meta.name);
-    name.push('-');
-    for _ in 0..5 {
-        name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
-    }
-    name.into()
 }
 
 fn delete_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], count: usize, view: &View<'_>, out: &mut Effects) {
@@ -208,7 +201,7 @@ fn deleted_before(a: &Candidate<'_>, b: &Candidate<'_>, now: SimTime) -> bool {
     younger(created(first), created(second), first.meta.uid, second.meta.uid, now)
 }
 
-const fn phase_order(pod: &Pod) -> u8 {
+pub(super) const fn phase_order(pod: &Pod) -> u8 {
     match pod.status.phase {
         PodPhase::Pending => 0,
         PodPhase::Unknown => 1,
@@ -221,7 +214,7 @@ fn deletion_cost(pod: &Pod) -> i32 {
 }
 
 /// Most restarts of a regular container, then of a sidecar.
-fn max_restarts(pod: &Pod) -> (u32, u32) {
+pub(super) fn max_restarts(pod: &Pod) -> (u32, u32) {
     let regular = pod.status.containers.iter().map(|status| status.restart_count).max().unwrap_or(0);
     let sidecars = pod.spec.init_containers.iter().zip(&pod.status.init_containers).filter(|(container, _)| container.is_sidecar);
     (regular, sidecars.map(|(_, status)| status.restart_count).max().unwrap_or(0))
@@ -262,14 +255,15 @@ fn count_pods(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) 
         replicas: active.len() as i32,
         ready: count(&|pod| pod.is_ready()),
         available: count(&|pod| pod.is_available(replica_set.min_ready, now)),
-        pods_created: 0,
+        terminating: 0,
+        replica_failure: None,
     }
 }
 
 /// When the next pod becomes available by the passing of time alone.
-fn next_availability(replica_set: &ReplicaSet, active: &[(PodId, &Pod)], now: SimTime) -> SimTime {
-    let due = active.iter().filter(|(_, pod)| pod.is_ready()).map(|(_, pod)| pod.ready_since() + replica_set.min_ready);
-    due.filter(|due| *due > now).min().unwrap_or(now + replica_set.min_ready)
+pub(super) fn next_availability(min_ready: SimDuration, pods: &[(PodId, &Pod)], now: SimTime) -> SimTime {
+    let due = pods.iter().filter(|(_, pod)| pod.is_ready()).map(|(_, pod)| pod.ready_since() + min_ready);
+    due.filter(|due| *due > now).min().unwrap_or(now + min_ready)
 }
 
 #[cfg(test)]
@@ -302,7 +296,10 @@ mod tests {
         let mut alone = bench().replica_set("web", 2);
         synced(&mut alone);
         let names = alone.pod_names();
-        assert!(names.iter().all(|name| name[4..].bytes().all(|byte| ALPHABET.contains(&byte)) && name.len() == 9), "{names:?}");
+        assert!(
+            names.iter().all(|name| name[4..].bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte)) && name.len() == 9),
+            "{names:?}"
+        );
         let mut again = bench().replica_set("web", 1);
         synced(&mut again);
         again.scale_replica_set("web", 2);

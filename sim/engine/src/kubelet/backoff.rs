@@ -1,17 +1,16 @@
-//! CrashLoopBackOff: how long a container that stopped is held back.
+//! Back-off: how long a container that stopped, or an image that could not be pulled, is held back.
 //!
-//! Upstream: pkg/kubelet/kuberuntime/kuberuntime_manager.go (doBackOff) and client-go/util/flowcontrol/backoff.go.
-//! The first restart is immediate and makes the entry; from then on a restart waits until the entry's delay
-//! has passed since the container finished, and doubles it.
+//! Upstream: client-go/util/flowcontrol/backoff.go, used by kuberuntime_manager.go (doBackOff) and image_manager.go.
+//! A container's first restart is immediate and makes the entry; from then on a restart is refused until the
+//! entry's delay has passed since the container finished, and doubles it.
 //!
-//! Not modelled: the time until the kubelet's next look at the pod (restarts come on time, not up to some
-//! seconds late).
+//! Not here: when the kubelet looks again (`pod`).
 
 use api::{SimDuration, SimTime};
 
 use crate::spec::KubeletSettings;
 
-/// What is remembered of a container's restarts.
+/// What is remembered of one key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Backoff {
     delay: SimDuration,
@@ -19,19 +18,24 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Forgotten when the container ran longer than twice the longest delay.
-    fn is_forgotten(self, finished: SimTime, settings: &KubeletSettings) -> bool {
-        finished.since(self.updated) > settings.crash_loop_back_off_max.times(2)
+    /// Forgotten when what happened at `event` came later than twice the longest delay.
+    fn is_forgotten(self, event: SimTime, settings: &KubeletSettings) -> bool {
+        event.since(self.updated) > settings.crash_loop_back_off_max.times(2)
     }
 
-    /// Until when a container that `finished` is held back; `None` lets it start again at once.
-    pub(super) fn holds_until(entry: Option<Self>, finished: SimTime, settings: &KubeletSettings) -> Option<SimTime> {
-        entry.filter(|entry| !entry.is_forgotten(finished, settings)).map(|entry| finished + entry.delay)
+    /// Until when what happened at `event` holds back; `None` when nothing is remembered (IsInBackOffSince).
+    pub(super) fn holds_until(entry: Option<Self>, event: SimTime, settings: &KubeletSettings) -> Option<SimTime> {
+        entry.filter(|entry| !entry.is_forgotten(event, settings)).map(|entry| event + entry.delay)
     }
 
-    /// The entry once the container is started again at `now`.
-    pub(super) fn after_restart(entry: Option<Self>, finished: SimTime, now: SimTime, settings: &KubeletSettings) -> Self {
-        let delay = match entry.filter(|entry| !entry.is_forgotten(finished, settings)) {
+    /// Until when a failure holds back that is counted from the entry's own time (IsInBackOffSinceUpdate).
+    pub(super) fn holds_since_update(entry: Option<Self>, now: SimTime, settings: &KubeletSettings) -> bool {
+        entry.is_some_and(|entry| !entry.is_forgotten(now, settings) && now.since(entry.updated) < entry.delay)
+    }
+
+    /// The entry once it has been passed at `now` (Next).
+    pub(super) fn next(entry: Option<Self>, event: SimTime, now: SimTime, settings: &KubeletSettings) -> Self {
+        let delay = match entry.filter(|entry| !entry.is_forgotten(event, settings)) {
             Some(entry) => entry.delay.times(2).min(settings.crash_loop_back_off_max),
             None => settings.crash_loop_back_off_initial,
         };
@@ -50,7 +54,7 @@ mod tests {
         for run in runs {
             let finished = now + SimDuration::from_secs(*run);
             let start = Backoff::holds_until(entry, finished, &settings).unwrap_or(finished);
-            entry = Some(Backoff::after_restart(entry, finished, start, &settings));
+            entry = Some(Backoff::next(entry, finished, start, &settings));
             waits.push(start.since(finished).as_secs());
             now = start;
         }
@@ -66,5 +70,17 @@ mod tests {
     fn a_container_that_ran_for_more_than_ten_minutes_starts_afresh() {
         assert_eq!(waits(&[1, 1, 1, 600, 1]), [0, 10, 20, 40, 80]);
         assert_eq!(waits(&[1, 1, 1, 601, 1]), [0, 10, 20, 0, 10]);
+    }
+
+    #[test]
+    fn a_failed_pull_is_tried_again_when_its_delay_has_passed() {
+        let settings = KubeletSettings::default();
+        let at = SimTime::from_secs;
+        let first = Some(Backoff::next(None, at(5), at(5), &settings));
+        assert!(Backoff::holds_since_update(first, at(14), &settings));
+        assert!(!Backoff::holds_since_update(first, at(15), &settings));
+        let second = Some(Backoff::next(first, at(15), at(15), &settings));
+        assert!(Backoff::holds_since_update(second, at(34), &settings));
+        assert!(!Backoff::holds_since_update(second, at(35), &settings));
     }
 }

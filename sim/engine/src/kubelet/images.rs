@@ -2,8 +2,7 @@
 //!
 //! Upstream: pkg/kubelet/images/image_manager.go and puller.go. A pull's end is known when it is asked for.
 //!
-//! Not modelled: pulls that fail, image garbage collection, credentials, layers shared between images, the
-//! size of an image that a pull brings.
+//! Not modelled: image garbage collection, credentials, layers shared between images.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +45,16 @@ impl Images {
         let turn = if ask.serialize { self.free.max(ask.now) } else { known.unwrap_or_default().max(ask.now) };
         let end = turn + takes;
         self.free = self.free.max(end);
-        self.there.entry(ask.image.clone()).or_insert(end);
+        if !ask.fails {
+            self.there.entry(ask.image.clone()).or_insert(end);
+        }
         Pull::Until { end, takes }
+    }
+
+    /// Whether nothing has to be pulled.
+    pub(super) fn has(&self, ask: &Ask<'_>) -> bool {
+        let there = self.there.get(ask.image).is_some_and(|since| *since <= ask.now);
+        ask.policy != ImagePullPolicy::Always && (there || ask.reported.iter().any(|image| image.names.contains(ask.image)))
     }
 
     /// The node lost power: what was under way is lost, what is on disk stays.
@@ -64,6 +71,8 @@ pub(super) struct Ask<'a> {
     /// What the node reported from the start.
     pub(super) reported: &'a [ContainerImage],
     pub(super) serialize: bool,
+    /// The pull will fail.
+    pub(super) fails: bool,
     pub(super) now: SimTime,
 }
 
@@ -94,7 +103,7 @@ mod tests {
     use super::*;
 
     fn ask<'a>(image: &'a Str, policy: ImagePullPolicy, at: u64, serialize: bool) -> Ask<'a> {
-        Ask { image, policy, reported: &[], serialize, now: SimTime::from_secs(at) }
+        Ask { image, policy, reported: &[], serialize, fails: false, now: SimTime::from_secs(at) }
     }
 
     fn until(end: u64, takes: u64) -> Pull {

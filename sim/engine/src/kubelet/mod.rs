@@ -16,21 +16,28 @@ mod backoff;
 mod behavior;
 mod exit;
 mod images;
+mod memory;
 mod pod;
+mod pressure;
 mod probes;
+mod recorder;
+mod shutdown;
 mod status;
+mod sync;
 #[cfg(test)]
 mod tests;
+mod ticks;
+mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Pod, Str, Uid};
+use api::{Kind, Pod, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use crate::controllers::View;
-use crate::effects::{Effects, ProcessChange, Write};
-use crate::event::{KubeletTimer, ProbeKind};
+use crate::effects::{Component, Effects, ProcessChange, Write};
+use crate::event::{Event, KubeletTimer, ProbeKind};
 use crate::spec::Behavior;
 use crate::store::{Change, NodeId, PodId};
 
@@ -41,6 +48,7 @@ use admission::Held;
 use behavior::Behaviors;
 use images::Images;
 use pod::{Context, Life, Worker};
+use ticks::Ticks;
 
 /// One node.
 #[derive(Debug)]
@@ -48,21 +56,62 @@ struct NodeState {
     powered: bool,
     /// The kubelet's process runs.
     kubelet: bool,
+    /// It reaches the API server.
+    connected: bool,
+    ticks: Ticks,
     images: Images,
     held: Held,
+    shutdown: Option<Box<shutdown::Shutdown>>,
+    pressure: pressure::Pressure,
+    /// A pod has stopped since the shutdown was last looked at.
+    stopped: bool,
+    /// What uses memory has changed since that was last looked at.
+    memory_changed: bool,
+    numbers: u32,
     /// Pods whose objects went while nobody could stop their processes.
     orphans: Vec<Uid>,
+    /// Pods whose volumes are not there yet.
+    waiting: BTreeSet<PodId>,
 }
 
 impl NodeState {
     const fn kubelet_works(&self) -> bool {
         self.powered && self.kubelet
     }
+    /// It hears of news and is heard.
+    const fn reaches_api(&self) -> bool {
+        self.kubelet_works() && self.connected
+    }
 }
 
-impl Default for NodeState {
-    fn default() -> Self {
-        Self { powered: true, kubelet: true, images: Images::default(), held: Held::default(), orphans: Vec::new() }
+impl NodeState {
+    fn new(ticks: Ticks) -> Self {
+        Self {
+            powered: true,
+            kubelet: true,
+            connected: true,
+            ticks,
+            images: Images::default(),
+            held: Held::default(),
+            shutdown: None,
+            pressure: pressure::Pressure::default(),
+            stopped: false,
+            memory_changed: false,
+            numbers: 0,
+            orphans: Vec::new(),
+            waiting: BTreeSet::new(),
+        }
+    }
+    /// A number for a timer of the node; never zero.
+    const fn next_number(&mut self) -> u32 {
+        self.numbers = if self.numbers == u32::MAX { 1 } else { self.numbers + 1 };
+        self.numbers
+    }
+    /// Sets a timer of the node and gives its number.
+    fn numbered(&mut self, at: SimTime, event: impl FnOnce(u32) -> Event, out: &mut Effects) -> u32 {
+        let number = self.next_number();
+        out.at(at, event(number));
+        number
     }
 }
 
@@ -90,6 +139,9 @@ impl Kubelets {
             Change::PodAdded(id) | Change::PodModified(id, _) => self.pod_changed(*id, view, out),
             Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, out),
             Change::NodeAdded(id) => self.node_added(*id, view, out),
+            Change::Object(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::VolumeAttachment, _) => {
+                self.storage_changed(view, out)
+            }
             Change::NodeDeleted(id, node) => self.node_deleted(*id, &node.meta.name, view, out),
             _ => {}
         }
@@ -109,6 +161,7 @@ impl Kubelets {
     pub(crate) fn node_down(&mut self, node: NodeId, view: View<'_>) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.powered = false;
+            (state.shutdown, state.pressure) = (None, pressure::Pressure::default());
             state.images.lose_power(view.now);
         }
     }
@@ -117,6 +170,8 @@ impl Kubelets {
     pub(crate) fn node_up(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
         let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.powered) else { return };
         (state.powered, state.kubelet) = (true, true);
+        restart_ticks(state, node, view);
+        self.announce(node, true, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::reboot);
@@ -138,9 +193,32 @@ impl Kubelets {
         if !state.powered {
             return;
         }
+        restart_ticks(state, node, view);
+        self.announce(node, false, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::resume);
+            self.pod_changed(id, view, out);
+        }
+    }
+
+    /// The kubelet no longer reaches the API server. It goes on with the pods it has, unheard.
+    pub(crate) fn cut_off(&mut self, node: NodeId) {
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.connected = false;
+        }
+    }
+
+    /// The kubelet reaches the API server again: it hears what has changed and says what it could not.
+    pub(crate) fn reconnected(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
+        let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.connected) else { return };
+        state.connected = true;
+        if !state.kubelet_works() {
+            return;
+        }
+        self.stop_orphans(node, out);
+        for id in self.pods_of(node, view) {
+            self.with(id, view, out, Worker::catch_up);
             self.pod_changed(id, view, out);
         }
     }
@@ -162,7 +240,7 @@ impl Kubelets {
                 None => places.next(),
                 Some(name) => worker.places().find(|place| worker.spec(cx.pod, *place).name == *name),
             };
-            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_running()) {
+            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_alive()) {
                 worker.kill(place, exit_code, reason, cx);
                 killed = true;
             }
@@ -201,6 +279,13 @@ impl Kubelets {
             && let Some(node) = self.nodes.get_mut(&worker.node)
         {
             then(worker, &mut Context { id, pod, node, view, out });
+            let (id, stopped) = (worker.node, std::mem::take(&mut node.stopped));
+            if std::mem::take(&mut node.memory_changed) {
+                self.plan_pressure(id, view, out);
+            }
+            if stopped {
+                self.shutdown_goes_on(id, view, out);
+            }
         }
     }
 
@@ -212,18 +297,21 @@ impl Kubelets {
     fn pod_changed(&mut self, id: PodId, view: View<'_>, out: &mut Effects) {
         let Some(pod) = view.store.pods.get(id) else { return };
         let Some(name) = &pod.node_name else { return };
+        self.look_at_volumes(id, view, out);
         if let Some(worker) = self.workers.get(&id) {
             // Most news are this kubelet's own writes.
             let contradicted = worker.is_contradicted(pod);
             if pod.meta.is_deleting() || contradicted {
                 self.with(id, view, out, |worker, cx| {
-                    if !cx.node.kubelet_works() {
+                    if !cx.node.reaches_api() {
                         return;
                     }
-                    if cx.pod.meta.is_deleting() && worker.life != Life::Over {
+                    if cx.pod.meta.is_deleting()
+                        && (worker.life != Life::Over || cx.pod.meta.deletion_grace != Some(api::SimDuration::ZERO))
+                    {
                         worker.terminate(cx);
                     } else if contradicted {
-                        worker.unsaid = true;
+                        (worker.unsaid, worker.reported.written) = (true, 0);
                         worker.say(cx);
                     }
                 });
@@ -231,7 +319,7 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::kubelet_works) {
+        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::reaches_api) {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -242,37 +330,61 @@ impl Kubelets {
         let (Some(node), Some(object)) = (self.nodes.get_mut(&node_id), view.store.nodes.get(node_id)) else { return };
         let others = view.store.pods_on(&object.meta.name).map(|(_, other)| other);
         let verdict = admission::check(pod, object, &node.held, others);
+        let verdict = match node.turns_down(pod) {
+            Some((reason, message)) => Err(admission::Refusal { reason: reason.to_owned(), message }),
+            None => verdict,
+        };
         let mut cx = Context { id, pod, node, view, out };
         if let Err(refusal) = verdict {
-            cx.event(true, &refusal.reason, refusal.message);
+            worker.event(true, &refusal.reason, refusal.message, &mut cx);
             cx.write(Write::PodStatus(id, Box::new(status::refused(pod, &refusal.reason, view.now))));
             worker.life = Life::Over;
         } else {
             cx.node.held.add(pod);
             worker.held = true;
             if pod.meta.is_deleting() {
-                worker.terminate(&mut cx);
-            } else {
-                worker.begin(&mut cx);
+                worker.life = Life::Terminating;
             }
+            worker.wake(&mut cx);
+            worker.say(&mut cx);
+            worker.settle();
         }
         self.workers.insert(id, Box::new(worker));
+        self.with(id, view, out, |_, _| {}); // What the first sync has changed about the node.
     }
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
         let Some(worker) = self.workers.remove(&id) else { return };
         let Some(node) = self.nodes.get_mut(&worker.node) else { return };
+        node.waiting.remove(&id);
         if worker.held {
             node.held.sub(pod);
         }
         if !worker.serving {
             return;
         }
-        if node.kubelet_works() {
+        if node.reaches_api() {
             out.processes.push(ProcessChange::Removed(pod.meta.uid));
         } else {
             node.orphans.push(pod.meta.uid);
+        }
+    }
+
+    /// What a kubelet says of its node when it starts. Upstream: kubelet.go and kubelet_node_status.go.
+    fn announce(&self, node: NodeId, rebooted: bool, view: View<'_>, out: &mut Effects) {
+        let Some(object) = view.store.nodes.get(node) else { return };
+        let name = &object.meta.name;
+        let mut say = |warning: bool, reason: &str, message: String| {
+            out.event(Component::Kubelet, warning, reason, format!("Node/{name}"), message);
+        };
+        say(false, "Starting", "Starting kubelet.".to_owned());
+        for reason in ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"] {
+            say(false, reason, format!("Node {name} status is now: {reason}"));
+        }
+        if rebooted {
+            let boot = view.now.as_nanos();
+            say(true, "Rebooted", format!("Node {name} has been rebooted, boot id: boot-{boot}"));
         }
     }
 
@@ -282,7 +394,14 @@ impl Kubelets {
     }
 
     fn node_added(&mut self, id: NodeId, view: View<'_>, out: &mut Effects) {
-        self.nodes.entry(id).or_default();
+        if let Some(object) = view.store.nodes.get(id) {
+            let ticks = if object.meta.creation == SimTime::ZERO {
+                Ticks::of_old(&object.meta.name, view.streams)
+            } else {
+                Ticks::of_new(&object.meta.name, view.streams, view.now)
+            };
+            self.nodes.entry(id).or_insert_with(|| NodeState::new(ticks));
+        }
         for pod in self.pods_of(id, view) {
             // A node of this name may have been there before: its pods are another machine's now.
             if let (Some(worker), Some(object)) = (self.workers.get_mut(&pod), view.store.pods.get(pod))
@@ -310,5 +429,12 @@ impl Kubelets {
                 out.processes.push(ProcessChange::Stopped(pod));
             }
         }
+    }
+}
+
+/// A kubelet that starts begins with a list of the PLEG.
+fn restart_ticks(state: &mut NodeState, node: NodeId, view: View<'_>) {
+    if let Some(object) = view.store.nodes.get(node) {
+        state.ticks = Ticks::of_new(&object.meta.name, view.streams, view.now);
     }
 }

@@ -1,25 +1,27 @@
 //! Probes, in closed form as long as the answer is known, one by one while a process is too busy to be sure of.
 //!
-//! Upstream: pkg/kubelet/prober/worker.go. Attempts lie on a grid: the first at once (for readiness and
-//! liveness: once started), then every period; those within the initial delay do not count. A result has
-//! to repeat its threshold times in a row.
+//! Upstream: pkg/kubelet/prober/worker.go and prober_manager.go. Liveness and startup attempts lie on the grid that
+//! began with the pod's first sync; those within the initial delay are left out. A readiness probe is asked at once
+//! whenever a status is made of a started container that is not ready, and its grid begins anew there: when the
+//! container has started, at the PLEG's next list, and whenever the work queue hands the pod out. A result has to
+//! repeat its threshold times in a row.
 //!
 //! Invariants:
-//! - A process that is able to answer and not stressed passes; one that is not able yet fails. Only the
-//!   attempt that decides something gets a timer, so a healthy container has none.
+//! - A process that is able to answer and not stressed passes; one that is not able yet fails. Only attempts that
+//!   decide or say something get a timer, so a healthy container has none.
 //! - A stressed pod's HTTP, TCP and gRPC probes run on the grid and are answered by the traffic engine.
-//! - A row of failures is told by one Unhealthy event.
+//! - A failure is told by an Unhealthy event, as long as the event recorder lets it through.
 //!
 //! Simplified: liveness and startup probes depend on the same ability to answer as readiness, but a workload
-//! that never gets ready is alive. The first attempt's extra run after a status update is left out, so is
-//! the random delay after a kubelet's start.
+//! that never gets ready is alive. Each attempt takes no time.
 
-use api::{ContainerState, Pod, Probe, ProbeHandler, SimDuration, SimTime};
+use api::{Pod, Probe, ProbeHandler, SimDuration, SimTime};
 
 use crate::effects::ProbeRequest;
 use crate::event::{KubeletTimer, ProbeKind};
+use crate::random::Purpose;
 
-use super::pod::{Busy, Context, Timer, Worker};
+use super::pod::{Context, Life, NEVER, State, Timer, Worker};
 
 const KINDS: [ProbeKind; 3] = [ProbeKind::Startup, ProbeKind::Liveness, ProbeKind::Readiness];
 /// Shortest distance to a later instant.
@@ -35,8 +37,10 @@ pub(super) struct ProbeRun {
     last_ok: bool,
     /// How often the last result came in a row.
     row: u32,
-    /// This row of failures has been told.
-    told: bool,
+    /// The first attempt that is still to be counted; those before the timer all have the same result.
+    counted_from: SimTime,
+    /// The container has been asked before.
+    known: bool,
     /// Traffic has not answered yet.
     outstanding: bool,
 }
@@ -74,73 +78,133 @@ impl Worker {
 
     fn started_at(&self, place: u8) -> Option<SimTime> {
         match self.runs[place as usize].state {
-            ContainerState::Running { started } => Some(started),
-            _ => None,
+            State::Running { started } => Some(started),
+            State::Waiting | State::Exited => None,
         }
     }
 
     /// The container has just begun to run.
     pub(super) fn begin_probes(&mut self, place: u8, cx: &mut Context<'_>) {
         if self.probe_spec(cx.pod, place, ProbeKind::Startup).is_some() {
-            self.first_attempt(place, ProbeKind::Startup, cx.now(), cx);
+            self.begin_probe(place, ProbeKind::Startup, cx);
         } else {
             self.begin_steady_probes(place, cx);
         }
     }
 
-    /// The container counts as started.
+    /// The container counts as started. Its readiness is asked for when its next status is made.
     fn begin_steady_probes(&mut self, place: u8, cx: &mut Context<'_>) {
-        let now = cx.now();
-        let Some(begun) = self.started_at(place) else { return };
-        self.run(place).started = true;
+        let has_probe = self.probe_spec(cx.pod, place, ProbeKind::Readiness).is_some();
+        let run = self.run(place);
+        (run.started, run.ready) = (true, !has_probe);
         self.unsaid = true;
-        if self.probe_spec(cx.pod, place, ProbeKind::Readiness).is_some() {
-            self.first_attempt(place, ProbeKind::Readiness, now, cx);
-        } else {
-            self.run(place).ready = true;
+        if has_probe {
+            self.run(place).busy().probes[ProbeKind::Readiness as usize].phase = cx.now();
         }
         if self.probe_spec(cx.pod, place, ProbeKind::Liveness).is_some() {
-            self.first_attempt(place, ProbeKind::Liveness, begun, cx);
+            self.begin_probe(place, ProbeKind::Liveness, cx);
         }
     }
 
-    fn first_attempt(&mut self, place: u8, kind: ProbeKind, phase: SimTime, cx: &mut Context<'_>) {
-        let (Some(probe), Some(begun)) = (self.probe_spec(cx.pod, place, kind), self.started_at(place)) else { return };
-        let at = cx.now().max(begun + probe.initial_delay).next_on_grid(phase, period(probe));
-        self.run(place).busy().probes[kind as usize] = ProbeRun { phase, ..ProbeRun::default() };
-        if at == cx.now() {
+    /// The first attempt on the grid of the pod's first sync.
+    fn begin_probe(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
+        let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
+        let phase = self.run(place).busy.as_ref().map_or(SimTime::ZERO, |busy| busy.probes[kind as usize].phase);
+        let phase = phase.max(if self.probed_since == NEVER { cx.view.now } else { self.probed_since });
+        let first = self.first_allowed(place, probe, cx.now()).next_on_grid(phase, period(probe));
+        self.run(place).busy().probes[kind as usize] = ProbeRun { phase, last_ok: kind == ProbeKind::Liveness, ..ProbeRun::default() };
+        self.plan(place, kind, first, cx);
+    }
+
+    /// The first instant from `at` on at which the initial delay is over; whole seconds count.
+    fn first_allowed(&self, place: u8, probe: &Probe, at: SimTime) -> SimTime {
+        self.started_at(place).map_or(at, |started| at.max(started + probe.initial_delay))
+    }
+
+    /// Whether some container waits for its readiness probe.
+    pub(super) fn is_waiting_to_be_ready(&self, pod: &Pod) -> bool {
+        self.places().any(|place| self.is_to_be_asked(pod, place))
+    }
+
+    fn is_to_be_asked(&self, pod: &Pod, place: u8) -> bool {
+        let run = &self.runs[place as usize];
+        run.is_running() && run.started && !run.ready && self.probe_spec(pod, place, ProbeKind::Readiness).is_some()
+    }
+
+    /// A status has been made: containers that are started and not ready are asked at once.
+    /// Upstream: UpdatePodStatus in prober_manager.go.
+    pub(super) fn ask_unready(&mut self, cx: &mut Context<'_>) {
+        if self.probed_since == NEVER {
+            return; // There are no probe workers yet.
+        }
+        for place in self.places() {
+            if self.is_to_be_asked(cx.pod, place) {
+                self.kick(place, cx);
+            }
+        }
+    }
+
+    fn kick(&mut self, place: u8, cx: &mut Context<'_>) {
+        let kind = ProbeKind::Readiness;
+        let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
+        let now = cx.now();
+        self.count_passed(place, kind, probe, now);
+        let allowed = self.first_allowed(place, probe, now) <= now;
+        let run = &mut self.run(place).busy().probes[kind as usize];
+        run.phase = now;
+        run.timer = Timer::default();
+        if allowed {
             self.probe(place, kind, cx);
         } else {
-            self.set_probe(place, kind, at, cx);
+            self.plan_next(place, kind, cx);
         }
-    }
-
-    fn set_probe(&mut self, place: u8, kind: ProbeKind, at: SimTime, cx: &mut Context<'_>) {
-        let timer = self.timer(at, KubeletTimer::Probe(place, kind), cx);
-        self.run(place).busy().probes[kind as usize].timer = timer;
+        // The first answer about a container is news of its own, which the next sync is about.
+        let run = self.run(place);
+        let first = !std::mem::replace(&mut run.busy().probes[kind as usize].known, true);
+        let unready = run.is_running() && !run.ready;
+        self.tidy(place, now);
+        if first && unready {
+            self.wake(cx);
+        }
     }
 
     /// Whether the process could answer this kind of probe at `at`, were it not busy.
-    fn is_able(&self, place: u8, kind: ProbeKind, at: SimTime) -> bool {
-        let answers_at = self.runs[place as usize].busy.as_ref().map_or(SimTime::ZERO, |busy| busy.answers_at);
-        at >= answers_at && !(kind == ProbeKind::Readiness && self.behavior.never_ready && !self.is_init(place))
+    fn is_able(&self, pod: &Pod, place: u8, kind: ProbeKind, at: SimTime) -> bool {
+        let busy = self.runs[place as usize].busy.as_deref();
+        let process = Self::process(&self.behavior, self.spec(pod, place), self.is_init(place));
+        let never = kind == ProbeKind::Readiness && process.never_ready;
+        busy.is_none_or(|busy| at >= busy.answers_at && busy.ended.is_none()) && !never
     }
 
     /// An attempt.
     pub(super) fn probe(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
         let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
-        let able = self.is_able(place, kind, cx.now());
-        if !(able && self.stressed && asks_process(probe)) {
-            let text = if able { String::new() } else { self.refusal(cx.pod, place, probe, cx.now()) };
-            self.probe_result(place, kind, able, &text, cx);
-            self.next_attempt(place, kind, cx);
+        if !self.is_probed(cx.pod, place, kind) {
             return;
         }
-        let run = &mut self.run(place).busy().probes[kind as usize];
-        if !std::mem::replace(&mut run.outstanding, true) {
-            cx.out.probes.push(ProbeRequest { pod: cx.pod.meta.uid, container: place, kind, timeout: probe.timeout });
+        let now = cx.now();
+        self.count_passed(place, kind, probe, now);
+        let able = self.is_able(cx.pod, place, kind, now);
+        if able && self.stressed && asks_process(probe) {
+            let run = &mut self.run(place).busy().probes[kind as usize];
+            if !std::mem::replace(&mut run.outstanding, true) {
+                cx.out.probes.push(ProbeRequest { pod: cx.pod.meta.uid, container: place, kind, timeout: probe.timeout });
+            }
+        } else {
+            let text = if able { String::new() } else { self.refusal(cx.pod, place, kind, probe, now) };
+            self.probe_result(place, kind, able, &text, cx);
         }
-        self.next_attempt(place, kind, cx);
+        self.plan_next(place, kind, cx);
+    }
+
+    /// Attempts before `now` that had no timer are counted: they all had the result of the last one.
+    fn count_passed(&mut self, place: u8, kind: ProbeKind, probe: &Probe, now: SimTime) {
+        let run = &mut self.run(place).busy().probes[kind as usize];
+        if run.counted_from < now && run.counted_from > SimTime::ZERO {
+            let passed = now.since(run.counted_from).as_nanos().div_ceil(period(probe).as_nanos());
+            run.row = run.row.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        }
+        run.counted_from = SimTime::ZERO;
     }
 
     /// Traffic has answered a probe.
@@ -151,10 +215,11 @@ impl Worker {
             let text = timeout_text(cx.pod, probe);
             self.probe_result(place, kind, ok, &text, cx);
             if !self.stressed {
-                self.next_attempt(place, kind, cx);
+                self.plan_next(place, kind, cx);
             }
             self.tidy(place, cx.now());
             self.say(cx);
+            self.settle();
         }
     }
 
@@ -163,28 +228,34 @@ impl Worker {
         let run = &mut self.run(place).busy().probes[kind as usize];
         run.row = if run.last_ok == ok { run.row.saturating_add(1) } else { 1 };
         run.last_ok = ok;
-        let tell = !ok && !run.told;
-        run.told = !ok;
         let decided = run.row >= if ok { probe.success_threshold } else { probe.failure_threshold };
-        if tell {
-            cx.event(true, "Unhealthy", format!("{} probe failed: {text}", kind_name(kind)));
+        if !ok {
+            self.event(true, "Unhealthy", format!("{} probe failed: {text}", kind_name(kind)), cx);
         }
         if !decided {
             return;
         }
         match (kind, ok) {
             (ProbeKind::Readiness, _) => {
-                self.unsaid |= self.run(place).ready != ok;
-                self.run(place).ready = ok;
+                if self.run(place).ready != ok {
+                    self.run(place).ready = ok;
+                    self.unsaid = true;
+                    if !ok {
+                        self.wake(cx);
+                    }
+                }
             }
             (ProbeKind::Startup, true) => {
                 self.run(place).busy().probes[kind as usize] = ProbeRun::default();
                 self.begin_steady_probes(place, cx);
-                if self.is_init(place) {
-                    self.make_next(cx);
-                }
+                self.wake(cx);
             }
-            (ProbeKind::Liveness | ProbeKind::Startup, false) => self.kill_by_probe(place, kind, cx),
+            (ProbeKind::Liveness | ProbeKind::Startup, false) => {
+                let busy = self.run(place).busy();
+                busy.unhealthy = Some(kind);
+                busy.probes[kind as usize] = ProbeRun { phase: busy.probes[kind as usize].phase, ..ProbeRun::default() };
+                self.wake(cx);
+            }
             (ProbeKind::Liveness, true) => {}
         }
     }
@@ -192,98 +263,85 @@ impl Worker {
     /// Whether attempts of this kind are made now: a probe that has decided for good holds until the container is another.
     fn is_probed(&self, pod: &Pod, place: u8, kind: ProbeKind) -> bool {
         let run = &self.runs[place as usize];
-        let stopping = pod.meta.is_deleting() || run.busy.as_ref().is_some_and(|busy| busy.killed);
+        let ends = pod.meta.is_deleting() || run.busy.as_ref().is_some_and(|busy| busy.unhealthy.is_some() || busy.stopping);
         run.is_running()
+            && !matches!(self.life, Life::Terminated | Life::Over)
             && match kind {
-                ProbeKind::Startup => !run.started && !stopping,
-                ProbeKind::Liveness => run.started && !stopping,
+                ProbeKind::Startup => !run.started && !ends,
+                ProbeKind::Liveness => run.started && !ends,
                 ProbeKind::Readiness => run.started,
             }
     }
 
-    /// Sets the next attempt that is looked at: every one while the process is busy, else the one that decides.
-    fn next_attempt(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
+    fn plan_next(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
+        let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
+        let phase = self.run(place).busy().probes[kind as usize].phase;
+        let from = self.first_allowed(place, probe, cx.now() + TICK);
+        self.plan(place, kind, from.next_on_grid(phase, period(probe)), cx);
+    }
+
+    /// Sets the next attempt that is looked at, from `next` on: every one while the process is busy, else the one that
+    /// decides, or has something to say.
+    fn plan(&mut self, place: u8, kind: ProbeKind, next: SimTime, cx: &mut Context<'_>) {
         let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
         if !self.is_probed(cx.pod, place, kind) {
             return;
         }
-        let run = self.run(place).busy().probes[kind as usize];
-        let next = (cx.now() + TICK).next_on_grid(run.phase, period(probe));
-        if self.stressed && asks_process(probe) {
-            self.set_probe(place, kind, next, cx);
-        } else if let Some((at, row, ok)) = self.deciding_attempt(place, kind, probe, next) {
+        let stressed = self.stressed && asks_process(probe);
+        let at = if stressed { Some(next) } else { self.attempt_that_matters(place, kind, probe, next, cx.pod) };
+        if let Some(at) = at {
+            let timer = self.timer(at.max(cx.now()), KubeletTimer::Probe(place, kind), cx);
             let run = &mut self.run(place).busy().probes[kind as usize];
-            // The attempts in between have the same result; they are counted here.
-            (run.row, run.last_ok) = (row, ok);
-            self.set_probe(place, kind, at, cx);
+            (run.timer, run.counted_from) = (timer, next);
         } else {
-            self.tidy(place, cx.now());
+            let run = &mut self.run(place).busy().probes[kind as usize];
+            (run.timer, run.counted_from) = (Timer::default(), SimTime::ZERO);
         }
     }
 
-    /// The attempt that decides, from `next` on, with the row of results before it and what they are.
-    fn deciding_attempt(&self, place: u8, kind: ProbeKind, probe: &Probe, next: SimTime) -> Option<(SimTime, u32, bool)> {
+    /// Of the attempts from `next` on, the first that decides or is told; those before it all have its result.
+    fn attempt_that_matters(&self, place: u8, kind: ProbeKind, probe: &Probe, next: SimTime, pod: &Pod) -> Option<SimTime> {
         let container = &self.runs[place as usize];
-        let busy = container.busy.as_deref()?;
-        let run = busy.probes[kind as usize];
-        let after = |attempts: u32| next + period(probe).times(u64::from(attempts));
+        let run = container.busy.as_deref()?.probes[kind as usize];
         let row_of = |ok: bool| if run.last_ok == ok { run.row } else { 0 };
-        if self.is_able(place, kind, next) {
+        let nth = |attempts: u32| next + period(probe).times(u64::from(attempts.max(1) - 1));
+        if self.is_able(pod, place, kind, next) {
             let wanted = match kind {
                 ProbeKind::Startup => true,
                 ProbeKind::Readiness => !container.ready,
                 ProbeKind::Liveness => false,
             };
-            let more = probe.success_threshold.saturating_sub(row_of(true)).max(1);
-            return wanted.then(|| (after(more - 1), probe.success_threshold - 1, true));
+            // The result may turn from failures to successes only at an attempt with a timer.
+            let first = if run.last_ok { nth(probe.success_threshold.saturating_sub(row_of(true))) } else { next };
+            return (wanted || !run.last_ok).then_some(first);
         }
-        let able_at = busy.answers_at.next_on_grid(run.phase, period(probe));
-        let more = probe.failure_threshold.saturating_sub(row_of(false)).max(1);
-        let fails_at = after(more - 1);
-        let fails_first = !self.is_able(place, kind, fails_at);
-        match kind {
-            // A row of failures makes a ready container unready, and kills by liveness or startup.
-            ProbeKind::Readiness if container.ready && fails_first => Some((fails_at, probe.failure_threshold - 1, false)),
-            ProbeKind::Liveness | ProbeKind::Startup if fails_first => Some((fails_at, probe.failure_threshold - 1, false)),
-            ProbeKind::Readiness if self.behavior.never_ready && !self.is_init(place) => None,
-            ProbeKind::Liveness => None,
-            ProbeKind::Readiness | ProbeKind::Startup => {
-                let more = u64::from(probe.success_threshold.max(1) - 1);
-                Some((able_at + period(probe).times(more), probe.success_threshold.max(1) - 1, true))
-            }
+        if run.last_ok {
+            return Some(next);
         }
+        let answers_at = container.busy.as_ref().map_or(SimTime::ZERO, |busy| busy.answers_at);
+        let never = answers_at <= next; // Not able, and no time will change that.
+        let able = (!never).then(|| answers_at.next_on_grid(run.phase, period(probe)).max(next));
+        let decides = match kind {
+            ProbeKind::Readiness if !container.ready => None,
+            _ => Some(nth(probe.failure_threshold.saturating_sub(row_of(false)))),
+        };
+        let told = self.next_warning().max(next).next_on_grid(run.phase, period(probe)).max(next);
+        [able, decides, Some(told)].into_iter().flatten().min()
     }
 
     /// The pod's process may be too busy to answer from now on.
     pub(super) fn stressed(&mut self, cx: &mut Context<'_>) {
         if !std::mem::replace(&mut self.stressed, true) {
-            self.for_each_probe(cx, Self::count_and_attempt);
+            self.for_each_probe(cx, Self::attempt_each);
         }
     }
 
     /// It is not any more: what is known decides again.
     pub(super) fn relieved(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.stressed) {
-            self.for_each_probe(cx, Self::next_attempt);
+            self.for_each_probe(cx, Self::plan_next);
             for place in self.places() {
                 self.tidy(place, cx.now());
-            }
-        }
-    }
-
-    /// The kubelet runs again: attempts go on from now.
-    pub(super) fn resume_probes(&mut self, place: u8, cx: &mut Context<'_>) {
-        if self.probe_spec(cx.pod, place, ProbeKind::Startup).is_none() && !self.run(place).started {
-            self.begin_steady_probes(place, cx);
-            return;
-        }
-        for kind in KINDS {
-            let ready = self.run(place).ready;
-            if let Some(busy) = self.run(place).busy.as_deref_mut() {
-                let run = &mut busy.probes[kind as usize];
-                (run.timer, run.outstanding, run.row) = (Timer::default(), false, 0);
-                run.last_ok = kind != ProbeKind::Readiness || ready;
-                self.next_attempt(place, kind, cx);
             }
         }
     }
@@ -298,24 +356,40 @@ impl Worker {
         }
     }
 
-    /// From the deciding attempt to every attempt: the row counted ahead is taken back to where it is now.
-    fn count_and_attempt(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
-        let (Some(probe), Some(begun)) = (self.probe_spec(cx.pod, place, kind), self.started_at(place)) else { return };
-        let run = self.run(place);
-        let (healthy, phase) = (run.busy.is_none(), begun);
-        let busy: &mut Busy = run.busy();
-        let run = &mut busy.probes[kind as usize];
-        if healthy || run.phase < begun {
-            *run = ProbeRun { phase, last_ok: true, row: 1, ..ProbeRun::default() };
-        } else if run.timer.is_set() {
-            let next = (cx.view.now + TICK).next_on_grid(run.phase, period(probe));
-            let to_come = run.timer.due.since(next).as_nanos() / period(probe).as_nanos();
-            run.row = run.row.saturating_sub(u32::try_from(to_come).unwrap_or(u32::MAX));
+    /// From the attempt that matters to every attempt.
+    fn attempt_each(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
+        let Some(probe) = self.probe_spec(cx.pod, place, kind) else { return };
+        let (now, since) = (cx.now(), self.probed_since.min(cx.view.now));
+        self.count_passed(place, kind, probe, now);
+        let healthy = self.run(place).busy.is_none();
+        let run = &mut self.run(place).busy().probes[kind as usize];
+        if healthy || run.row == 0 {
+            // What nobody looked at has succeeded all along.
+            *run = ProbeRun { phase: run.phase.max(since), last_ok: true, row: 1, known: true, ..ProbeRun::default() };
         }
-        self.next_attempt(place, kind, cx);
+        self.plan_next(place, kind, cx);
     }
 
-    fn refusal(&self, pod: &Pod, place: u8, probe: &Probe, now: SimTime) -> String {
+    /// The kubelet runs again: its probe workers begin at random instants within a period, and a container that was
+    /// ready stays so until it fails. Upstream: setReadyStateOnKubeletRestart.
+    pub(super) fn resume_probes(&mut self, place: u8, cx: &mut Context<'_>) {
+        let container = self.spec(cx.pod, place);
+        let restarts = self.runs[place as usize].restarts;
+        let was_ready = self.runs[place as usize].ready && cx.pod.is_ready();
+        self.run(place).ready = was_ready || container.readiness_probe.is_none();
+        for kind in KINDS {
+            let Some(probe) = probe_of(container, kind) else { continue };
+            let law = crate::random::Distribution::Uniform { min: SimDuration::ZERO, max: period(probe) };
+            let wait = cx.draw(Purpose::ProbePhase, place, restarts.wrapping_mul(4).wrapping_add(kind as u32), &law);
+            let phase = cx.now() + wait;
+            let last_ok = kind == ProbeKind::Liveness || (kind == ProbeKind::Readiness && was_ready);
+            self.run(place).busy().probes[kind as usize] = ProbeRun { phase, last_ok, known: true, ..ProbeRun::default() };
+            self.plan(place, kind, phase, cx);
+        }
+        self.tidy(place, cx.now());
+    }
+
+    fn refusal(&self, pod: &Pod, place: u8, kind: ProbeKind, probe: &Probe, now: SimTime) -> String {
         let name = &pod.meta.name;
         // A process that has started but never gets ready says so; one that has not started does not listen.
         let listens = self.runs[place as usize].busy.as_ref().is_none_or(|busy| busy.answers_at <= now);
@@ -324,6 +398,7 @@ impl Worker {
             ProbeHandler::HttpGet => format!("Get \"http://{name}/\": dial tcp {name}: connect: connection refused"),
             ProbeHandler::TcpSocket => format!("dial tcp {name}: connect: connection refused"),
             ProbeHandler::Grpc => "service unhealthy (responded with \"NOT_SERVING\")".to_owned(),
+            ProbeHandler::Exec(_) if kind == ProbeKind::Readiness && listens => "never ready".to_owned(),
             ProbeHandler::Exec(_) => "not ready".to_owned(),
         }
     }

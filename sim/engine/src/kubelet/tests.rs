@@ -14,10 +14,11 @@ use crate::controllers::View;
 use crate::effects::{Effects, ProbeRequest, ProcessChange, Write};
 use crate::event::Event;
 use crate::random::{Distribution, Streams};
-use crate::spec::{Behavior, ControlPlane, Crash};
+use crate::spec::{Behavior, ControlPlane, Crash, MemoryUse, PodSelector};
 use crate::store::{NodeId, PodId, Store};
 
 use super::Kubelets;
+use super::ticks::Ticks;
 
 const fn s(seconds: u64) -> SimDuration {
     SimDuration::from_secs(seconds)
@@ -64,13 +65,15 @@ struct Bench {
 }
 
 impl Bench {
-    /// One node with the image `web:v1` on it; containers start at once and stop within a second.
+    /// One node with the image `web:v1` on it; containers start at once and stop within a second, writes take no
+    /// time, and the PLEG lists at every half second, the work queue is looked into at .7.
     fn new(behavior: Behavior) -> Self {
         let mut settings = ControlPlane::default();
         settings.kubelet.container_start = Distribution::Constant(SimDuration::ZERO);
         settings.kubelet.default_stop = Distribution::Constant(s(1));
+        settings.api_server.request_latency = SimDuration::ZERO;
         let mut store = Store::default();
-        let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000)].into());
+        let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000), (ResourceName::Memory, 4 << 30)].into());
         let images = vec![api::ContainerImage { names: vec!["web:v1".into()], size_bytes: 1 }];
         let meta = ObjectMeta { name: "n".into(), ..ObjectMeta::default() };
         let node = Node { meta, status: NodeStatus { allocatable, images, ..NodeStatus::default() }, ..Node::default() };
@@ -89,6 +92,8 @@ impl Bench {
             quiet: true,
         };
         bench.settle();
+        let ticks = Ticks::at(SimTime::from_millis(500), SimTime::from_millis(700));
+        bench.kubelets.nodes.get_mut(&bench.node).expect("it is there").ticks = ticks;
         bench
     }
     fn loud(mut self) -> Self {
@@ -105,7 +110,7 @@ impl Bench {
     fn delete(&mut self, id: PodId, grace: u64) {
         let deadline = self.now + s(grace);
         self.store.update_pod(id, |pod| {
-            pod.meta.deletion = Some(deadline);
+            (pod.meta.deletion, pod.meta.deletion_grace) = (Some(deadline), Some(s(grace)));
             true
         });
         self.settle();
@@ -124,7 +129,7 @@ impl Bench {
         }
         for record in out.records {
             if let Record::Event { reason, message, .. } = &record
-                && (!self.quiet || matches!(&**reason, "Unhealthy" | "OutOfcpu"))
+                && (!self.quiet || matches!(&**reason, "Unhealthy" | "OutOfcpu" | "Evicted" | "NodeShutdown"))
             {
                 self.log.push(format!("{} {reason}: {message}", self.now));
             }
@@ -150,6 +155,8 @@ impl Bench {
                     self.log.push(format!("{} removed", self.now));
                     self.store.remove_pod(id);
                 }
+                Write::NodeReady { status, .. } => self.log.push(format!("{} node ready: {}", self.now, status.as_str())),
+                Write::NodeMemoryPressure(_, pressure) => self.log.push(format!("{} memory pressure: {pressure}", self.now)),
                 other => unreachable!("a kubelet does not ask for {other:?}"),
             }
         }
@@ -170,9 +177,16 @@ impl Bench {
         let end = SimTime::from_secs(seconds);
         while let Some(entry) = self.calendar.first_entry().filter(|entry| entry.key().0 <= end) {
             self.now = entry.key().0;
-            let Event::Kubelet(id, timer, number) = entry.remove() else { unreachable!("kubelets have one kind of event") };
             self.handled += 1;
-            self.with(|room, view, out| room.due(id, timer, number, view, out));
+            match entry.remove() {
+                Event::Kubelet(id, timer, number) => self.with(|room, view, out| room.due(id, timer, number, view, out)),
+                Event::KubeletNode(id, timer, number) => self.with(|room, view, out| room.node_due(id, timer, number, view, out)),
+                Event::NodePowersOff(node) => {
+                    self.log.push(format!("{} power off", self.now));
+                    self.with(|room, view, _| room.node_down(node, view));
+                }
+                other => unreachable!("a kubelet does not ask for {other:?}"),
+            }
         }
         self.now = end;
         self
@@ -184,7 +198,7 @@ impl Bench {
     fn starts(&mut self, until: u64) -> Vec<u64> {
         self.until(until);
         let log = self.log();
-        log.lines().filter(|line| line.contains("running") && !line.contains("ready")).map(seconds).collect()
+        log.lines().filter(|line| line.ends_with("answers")).map(seconds).collect()
     }
 }
 
@@ -206,12 +220,13 @@ fn seen(status: &PodStatus) -> String {
     let containers: Vec<String> = status.init_containers.iter().chain(&status.containers).map(state).collect();
     let ready = if status.conditions.ready.status.is_true() { " ready" } else { "" };
     let reason = if status.reason.is_empty() { String::new() } else { format!(" {}", status.reason) };
-    format!("{}{reason} [{}]{ready}", status.phase.as_str(), containers.join(" "))
+    let sandbox = if ready.is_empty() && status.conditions.ready_to_start_containers == Some(true) { " sandbox" } else { "" };
+    format!("{}{reason} [{}]{sandbox}{ready}", status.phase.as_str(), containers.join(" "))
 }
 
 fn check(log: &str, expected: &str) {
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(log.lines().collect::<Vec<_>>(), expected, "\n{log}\n");
+    assert_eq!(log.lines().map(str::trim_end).collect::<Vec<_>>(), expected, "\n{log}\n");
 }
 
 #[test]
@@ -223,7 +238,8 @@ fn a_pod_without_probes_is_ready_when_it_runs_and_then_costs_nothing() {
         &bench.until(86_400).log(),
         "0s Pulling: Pulling image \"db:v1\"
          0s Pending [ContainerCreating]
-         2s Pulled: Successfully pulled image \"db:v1\" in 2s (2s including waiting).
+         0s Pending [ContainerCreating] sandbox
+         2s Pulled: Successfully pulled image \"db:v1\" in 2s (2s including waiting). Image size: 52428800 bytes.
          2s Created: Container created
          2s Started: Container started
          2s answers
@@ -247,14 +263,14 @@ fn images_are_pulled_one_after_the_other_and_kept() {
     let pulled: Vec<String> = bench.log().lines().filter(|line| line.contains("Pulled")).map(str::to_owned).collect();
     check(
         &pulled.join("\n"),
-        "3s Pulled: Successfully pulled image \"x:1\" in 3s (3s including waiting).
-         6s Pulled: Successfully pulled image \"y:1\" in 3s (6s including waiting).
-         6s Pulled: Successfully pulled image \"x:1\" in 0s (6s including waiting).
+        "3s Pulled: Successfully pulled image \"x:1\" in 3s (3s including waiting). Image size: 52428800 bytes.
+         6s Pulled: Successfully pulled image \"y:1\" in 3s (6s including waiting). Image size: 52428800 bytes.
+         6s Pulled: Successfully pulled image \"x:1\" in 0s (6s including waiting). Image size: 52428800 bytes.
          10s Pulled: Container image \"y:1\" already present on machine and can be accessed by the pod",
     );
     let never = Container { image: "z:1".into(), image_pull_policy: ImagePullPolicy::Never, ..app() };
     bench.pod("e", spec(never));
-    assert!(bench.until(1000).log().contains("10s Pending [ErrImageNeverPull]"));
+    assert!(bench.until(1000).log().contains("Pending [ErrImageNeverPull]"));
 }
 
 #[test]
@@ -267,46 +283,59 @@ fn init_containers_and_sidecars_come_first_in_order() {
     check(
         &bench.until(100).log(),
         "0s Pending [PodInitializing PodInitializing PodInitializing]
-         0s Pending [Completed(0) PodInitializing PodInitializing]
-         0s Pending [Completed(0) running PodInitializing]
-         5s Pending [Completed(0) running PodInitializing]
-         5s answers
-         5s Running [Completed(0) running running] ready",
+         0s Pending [PodInitializing PodInitializing PodInitializing] sandbox
+         0s Pending [running PodInitializing PodInitializing] sandbox
+         500ms Pending [Completed(0) PodInitializing PodInitializing] sandbox
+         500ms Pending [Completed(0) running PodInitializing] sandbox
+         10s answers
+         10s Pending [Completed(0) running PodInitializing] sandbox
+         10s Running [Completed(0) running running] ready",
     );
 }
 
 #[test]
 fn readiness_comes_at_the_first_attempt_that_the_process_can_answer() {
-    // (ready after, period, initial delay, success threshold, ready at)
-    for (ready_after, period, initial_delay, successes, ready_at) in
-        [(0, 10, 0, 1, 0), (3, 1, 0, 1, 3), (3, 2, 0, 1, 4), (3, 10, 0, 1, 10), (0, 10, 5, 1, 10), (0, 1, 5, 3, 7), (7, 2, 0, 3, 12)]
-    {
+    // A container that is not ready when it starts is asked again at the PLEG's next list, half a second later, and
+    // every period from there. (ready after, period, initial delay, success threshold, ready at in ms)
+    for (ready_after, period, initial_delay, successes, ready_at) in [
+        (0, 10, 0, 1, 0),
+        (3, 1, 0, 1, 3500),
+        (3, 2, 0, 1, 4500),
+        (3, 10, 0, 1, 10_500),
+        (0, 10, 5, 1, 10_500),
+        (0, 1, 5, 3, 7500),
+        (7, 2, 0, 3, 12_500),
+    ] {
         let mut bench = Bench::new(Behavior { ready_after: constant(ready_after), ..Behavior::default() });
         let probe = Probe { initial_delay: s(initial_delay), success_threshold: successes, ..probe(period) };
         bench.pod("a", spec(Container { readiness_probe: Some(probe), ..app() }));
         bench.until(1000);
-        let ready: Vec<u64> = bench.log().lines().filter(|line| line.contains("ready") && !line.contains(':')).map(seconds).collect();
+        let log = bench.log();
+        let ready: Vec<u64> = log.lines().filter(|line| line.contains("ready") && !line.contains(':')).map(millis).collect();
         assert_eq!(ready, [ready_at], "{ready_after} {period} {initial_delay} {successes}");
-        assert!(bench.handled <= 4, "only attempts that decide something are looked at");
+        let told = log.lines().filter(|line| line.contains("Unhealthy")).count() as u32;
+        assert!(bench.handled <= told + 8, "only attempts that decide or tell something are looked at");
+        assert!(bench.calendar.is_empty());
     }
 }
 
 #[test]
-fn a_pod_that_never_gets_ready_says_so_once_and_lives_on() {
+fn a_pod_that_never_gets_ready_says_so_as_long_as_the_recorder_listens_and_lives_on() {
     let mut bench = Bench::new(Behavior { never_ready: true, ..Behavior::default() });
     let container = Container { readiness_probe: Some(probe(1)), liveness_probe: Some(probe(1)), ..app() };
     bench.pod("a", spec(container));
-    check(
-        &bench.until(3600).log(),
-        "0s Pending [ContainerCreating]
-         0s Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503
-         0s Running [running]",
-    );
-    assert!(bench.calendar.is_empty());
+    let log = bench.until(3600).log();
+    let told: Vec<u64> = log.lines().filter(|line| line.contains("Unhealthy: Readiness")).map(millis).collect();
+    // The first attempt at once, the next at the PLEG's list, and then every period.
+    assert_eq!(told[..4], [0, 500, 1500, 2500]);
+    assert_eq!(told.len(), 25 + 11, "a burst, and one every five minutes");
+    assert!(log.lines().filter(|line| !line.contains("Unhealthy")).all(|line| line.starts_with("0s")), "nothing else happens:\n{log}");
+    assert!(bench.handled < 200, "{} events", bench.handled);
 }
 
 #[test]
 fn a_startup_probe_gives_a_slow_process_time_and_liveness_does_not() {
+    let refused = "probe failed: Get \"http://a/\": dial tcp a: connect: connection refused";
     let slow = Behavior { ready_after: constant(25), ..Behavior::default() };
     let patient = Probe { failure_threshold: 30, ..probe(2) };
     let mut bench = Bench::new(slow.clone());
@@ -314,59 +343,106 @@ fn a_startup_probe_gives_a_slow_process_time_and_liveness_does_not() {
     bench.pod("a", spec(container));
     check(
         &bench.until(3600).log(),
-        "0s Pending [ContainerCreating]
-         0s Unhealthy: Startup probe failed: Get \"http://a/\": dial tcp a: connect: connection refused
-         0s Running [running]
-         25s answers
-         26s Running [running] ready",
+        &("0s Pending [ContainerCreating]
+         0s Pending [ContainerCreating] sandbox
+         0s Running [running] sandbox
+"
+        .to_owned()
+            + &(0..13).map(|attempt| format!("{}s Unhealthy: Startup {refused}\n", 2 * attempt)).collect::<String>()
+            + "25s answers
+         26s Running [running] sandbox
+         26s Running [running] ready"),
     );
-    // Failures at 0, 5 and 10 s; 1 s to stop; the second time the back-off of 10 s comes on top.
+    // Failures at 0, 5 and 10 s; 1 s to stop; the container starts in the same sync that killed it, and its probe keeps
+    // to the grid of the pod's first sync: 15, 20 and 25 s. The kubelet waits for the PLEG before it syncs again.
     let mut bench = Bench::new(slow);
     bench.pod("a", spec(Container { liveness_probe: Some(probe(5)), ..app() }));
+    let log = bench.until(27).log();
+    let seen: String = log.lines().filter(|line| !line.contains("Unhealthy")).map(|line| format!("{line}\n")).collect();
     check(
-        &bench.until(23).log(),
+        &seen,
         "0s Pending [ContainerCreating]
-         0s Unhealthy: Liveness probe failed: Get \"http://a/\": dial tcp a: connect: connection refused
+         0s Pending [ContainerCreating] sandbox
          0s Running [running] ready
-         11s Running [Completed(0)]
-         11s Unhealthy: Liveness probe failed: Get \"http://a/\": dial tcp a: connect: connection refused
          11s Running [running+1] ready
-         22s Running [Completed(0)+1]
-         22s Running [CrashLoopBackOff+1]",
+         26s Running [running+2] ready",
     );
+    let told: Vec<u64> = log.lines().filter(|line| line.contains("Unhealthy: Liveness")).map(seconds).collect();
+    assert_eq!(told, [0, 5, 10, 15, 20, 25]);
 }
 
 #[test]
 fn a_crashing_container_is_held_back_longer_and_longer() {
-    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1 });
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
-    let container = Container { readiness_probe: Some(Probe { initial_delay: s(5), ..probe(1) }), ..app() };
-    bench.pod("a", spec(container));
-    let starts = bench.starts(1000);
+    bench.pod("a", spec(app()));
+    let starts = bench.starts(2000);
     let waits: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0] - 1).collect();
-    assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
+    // From the exit on: the back-off, its jitter of up to half of what was left when the PLEG saw the exit, and up to
+    // a second each for the PLEG and the work queue. Beyond the sync interval the last stretch alone is jittered.
+    let longest = [2, 17, 32, 62, 92, 175, 345];
+    for (place, (least, most)) in [0, 10, 20, 40, 80, 160, 300].into_iter().zip(longest).enumerate() {
+        assert!((least..=most).contains(&waits[place]), "restart {place} after {} s: {waits:?}", waits[place]);
+    }
 }
 
 #[test]
-fn a_crash_is_seen_before_the_wait() {
-    let crash = Some(Crash { after: Distribution::Constant(s(2)), exit_code: 3 });
+fn a_container_whose_first_starts_fail_runs_for_ever_after_them() {
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1, times: Some(2) });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     bench.pod("a", spec(app()));
+    assert!(bench.until(1000).log().ends_with("Running [running+2] ready"));
+    assert!(bench.calendar.is_empty());
+}
+
+#[test]
+fn a_crash_is_seen_by_the_pleg_and_waiting_when_the_work_queue_comes_round() {
+    let crash = Some(Crash { after: Distribution::Constant(s(2)), exit_code: 3, times: None });
+    let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+    bench.pod("a", spec(app()));
+    let log = bench.until(21).log();
     check(
-        &bench.until(14).log(),
-        "0s Pending [ContainerCreating]
-         0s answers
+        &log.lines().take(10).collect::<Vec<_>>().join("\n"),
+        "0s answers
+         0s Pending [ContainerCreating]
+         0s Pending [ContainerCreating] sandbox
          0s Running [running] ready
          2s process gone
-         2s Running [Error(3)]
-         2s answers
-         2s Running [running+1] ready
-         4s process gone
-         4s Running [Error(3)+1]
-         4s Running [CrashLoopBackOff+1]
-         14s answers
-         14s Running [running+2] ready",
+         2.5s answers
+         2.5s Running [Error(3)] sandbox
+         2.5s Running [running+1] ready
+         4.5s process gone
+         5.5s Running [Error(3)+1] sandbox",
     );
+    let rest: Vec<&str> = log.lines().skip(10).map(|line| line.split_once(' ').expect("a time comes first").1).collect();
+    assert_eq!(rest[..3], ["answers", "Running [CrashLoopBackOff+1] sandbox", "Running [running+2] ready"]);
+}
+
+#[test]
+fn an_image_that_cannot_be_had_is_tried_again_later_and_later() {
+    let behavior = Behavior {
+        image_pull: Some(Distribution::Constant(SimDuration::from_millis(200))),
+        image_pull_error: Some("not found".into()),
+        ..Behavior::default()
+    };
+    let mut bench = Bench::new(behavior).loud();
+    bench.pod("a", spec(Container { image: "db:v1".into(), ..app() }));
+    let log = bench.until(60).log();
+    check(
+        &log.lines().take(8).collect::<Vec<_>>().join("\n"),
+        "0s Pulling: Pulling image \"db:v1\"
+         0s Pending [ContainerCreating]
+         0s Pending [ContainerCreating] sandbox
+         200ms Failed: Failed to pull image \"db:v1\": not found
+         200ms Failed: Error: ErrImagePull
+         500ms BackOff: Back-off pulling image \"db:v1\"
+         500ms Failed: Error: ImagePullBackOff
+         500ms Pending [ErrImagePull] sandbox",
+    );
+    let pulls: Vec<u64> = log.lines().filter(|line| line.contains("Pulling")).map(seconds).collect();
+    assert_eq!(pulls.len(), 3, "{pulls:?}");
+    assert!((10..=16).contains(&pulls[1]) && (20..=32).contains(&(pulls[2] - pulls[1])), "{pulls:?}");
+    assert!(log.contains("Pending [ImagePullBackOff]"));
 }
 
 #[test]
@@ -379,27 +455,30 @@ fn the_restart_policy_decides_what_an_exit_means() {
         (Never, 0, "Succeeded [Completed(0)]"),
         (Never, 7, "Failed [Error(7)]"),
     ] {
-        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code });
+        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code, times: None });
         let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
         bench.pod("a", PodSpec { restart_policy, ..spec(app()) });
-        let log = bench.until(6).log();
-        assert!(log.ends_with(&format!("5s {last}")), "{restart_policy:?} {exit_code}:\n{log}");
+        // The PLEG sees the exit half a second later, and a pod has ended once it has looked again.
+        let log = bench.until(7).log();
+        let at = if last.starts_with("Running") { "5.5s" } else { "6.5s" };
+        assert!(log.ends_with(&format!("{at} {last}")), "{restart_policy:?} {exit_code}:\n{log}");
     }
 }
 
 #[test]
 fn sidecars_do_not_keep_a_finished_pod_alive() {
-    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 0 });
+    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 0, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let sidecar = Container { name: "proxy".into(), is_sidecar: true, ..app() };
     bench.pod("a", PodSpec { restart_policy: RestartPolicy::Never, init_containers: vec![sidecar], ..spec(app()) });
     let log = bench.until(60).log();
     check(
-        &log.lines().skip(3).collect::<Vec<_>>().join("\n"),
+        &log.lines().skip(4).collect::<Vec<_>>().join("\n"),
         "0s Running [running running] ready
          5s process gone
-         5s Running [running Completed(0)]
-         6s Succeeded [Completed(0) Completed(0)]",
+         5.5s Running [running Completed(0)] sandbox
+         6.5s Running [Completed(0) Completed(0)] sandbox
+         7.5s Succeeded [Completed(0) Completed(0)]",
     );
 }
 
@@ -418,10 +497,16 @@ fn a_deleted_pod_sleeps_gets_sigterm_stops_and_goes() {
         let id = bench.pod("a", spec(Container { pre_stop, ..app() }));
         bench.until(100).log();
         bench.delete(id, grace);
-        let expected = format!("{}\n{}\n{}\n{}", at(term, "SIGTERM"), at(gone, "process gone"), at(gone, last), at(gone, "removed"));
+        let removed = format!("{} removed", SimTime::from_millis(gone * 1000 + 500)); // The PLEG lists once more.
+        let expected = format!("{}\n{}\n{}\n{removed}", at(term, "SIGTERM"), at(gone, "process gone"), at(gone, last));
         check(&bench.until(1000).log(), &expected);
         assert!(bench.kubelets.workers.is_empty());
     }
+}
+
+fn millis(line: &str) -> u64 {
+    let time = line.split(' ').next().unwrap_or_default();
+    time.parse::<SimDuration>().expect("a line begins with its time").as_millis()
 }
 
 fn at(seconds: u64, what: &str) -> String {
@@ -444,21 +529,21 @@ fn a_second_deletion_shortens_the_grace() {
          15s SIGTERM
          17s process gone
          17s Failed [Error(137)]
-         17s removed",
+         17.5s removed",
     );
 }
 
 #[test]
 fn a_pod_deleted_while_it_is_held_back_goes_at_once() {
-    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1 });
+    let crash = Some(Crash { after: Distribution::Constant(s(1)), exit_code: 1, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let id = bench.pod("a", spec(app()));
     bench.until(5).log();
     bench.delete(id, 30);
     check(
         &bench.until(100).log(),
-        "5s Failed [CrashLoopBackOff+1]
-         5s removed",
+        "5s Failed [Error(1)+1]
+         5.5s removed",
     );
 }
 
@@ -473,10 +558,8 @@ fn sidecars_stop_after_the_containers_they_serve() {
         &bench.until(100).log(),
         "10s SIGTERM
          13s process gone
-         13s Running [running running Completed(0)]
-         16s Running [running Completed(0) Completed(0)]
          19s Succeeded [Completed(0) Completed(0) Completed(0)]
-         19s removed",
+         19.5s removed",
     );
 }
 
@@ -513,8 +596,13 @@ fn a_busy_process_loses_readiness_and_gets_it_back() {
     check(
         &bench.until(1000).log(),
         "1m41s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
-         2m01s Running [running]
-         2m30s Running [running] ready",
+         1m51s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m01s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m01s Running [running] sandbox
+         2m02s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m12s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m22s Unhealthy: Readiness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m31s Running [running] ready",
     );
     assert!(bench.calendar.is_empty(), "a relieved pod has no timer");
 }
@@ -530,9 +618,10 @@ fn a_process_too_busy_for_liveness_is_started_again() {
     check(
         &bench.until(1000).log(),
         "1m41s Unhealthy: Liveness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         1m51s Unhealthy: Liveness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
+         2m01s Unhealthy: Liveness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
          2m01s SIGTERM
          2m02s process gone
-         2m02s Running [Completed(0)]
          2m02s answers
          2m02s Running [running+1] ready",
     );
@@ -548,9 +637,9 @@ fn a_container_killed_by_a_fault_starts_again() {
     check(
         &bench.until(20).log(),
         "10s process gone
-         10s Running [OOMKilled(137)]
-         10s answers
-         10s Running [running+1] ready",
+         10.5s answers
+         10.5s Running [OOMKilled(137)] sandbox
+         10.5s Running [running+1] ready",
     );
 }
 
@@ -569,17 +658,20 @@ fn a_node_that_boots_makes_its_pods_anew_and_lets_deleted_ones_go() {
         &bench.log(),
         "1m40s process gone
          1m40s process gone
-         1m40s Running [ContainerCreating+1]
-         1m40s Failed [ContainerStatusUnknown(137)]
-         1m40s removed
-         1m40s answers
-         1m40s Running [running+1] ready",
+         1m41s answers
+         1m41s Running [ContainerCreating+1]
+         1m41s Running [ContainerCreating+1] sandbox
+         1m41s Running [running+1] ready
+         1m41s Running [ContainerCreating]
+         1m41s Failed [ContainerCreating]
+         1m42s Failed [ContainerStatusUnknown(137)]
+         1m42s removed",
     );
 }
 
 #[test]
 fn a_stopped_kubelet_notices_nothing_until_it_is_back() {
-    let crash = Some(Crash { after: Distribution::Constant(s(20)), exit_code: 1 });
+    let crash = Some(Crash { after: Distribution::Constant(s(20)), exit_code: 1, times: None });
     let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
     let node = bench.node;
     bench.pod("a", spec(app()));
@@ -591,12 +683,13 @@ fn a_stopped_kubelet_notices_nothing_until_it_is_back() {
     bench.until(31);
     check(
         &bench.log(),
-        "30s Running [Error(1)]
+        "30s answers
          30s Pending [ContainerCreating]
-         30s answers
-         30s Running [running+1] ready
-         30s answers
-         30s Running [running] ready",
+         30s Pending [ContainerCreating] sandbox
+         30s Running [running] ready
+         31s answers
+         31s Running [Error(1)] sandbox
+         31s Running [running+1] ready",
     );
 }
 
@@ -739,4 +832,151 @@ proptest! {
         let held: i64 = bench.kubelets.nodes.values().map(|node| node.held.pods()).sum();
         prop_assert_eq!(held as usize, left);
     }
+}
+
+#[test]
+fn a_kubelet_that_is_cut_off_goes_on_and_catches_up() {
+    let mut bench = Bench::new(Behavior::default());
+    let node = bench.node;
+    let (stays, goes) = (bench.pod("stays", spec(app())), bench.pod("goes", spec(app())));
+    bench.until(10).log();
+    bench.with(|room, _, _| room.cut_off(node));
+    bench.with(|room, view, out| assert!(room.kill_container(stays, None, 1, "Error", view, out)));
+    bench.delete(goes, 30);
+    bench.pod("late", spec(app()));
+    check(
+        &bench.until(100).log(),
+        "10s process gone
+         10.5s answers",
+    );
+    bench.with(|room, view, out| room.reconnected(node, view, out));
+    bench.until(103);
+    check(
+        &bench.log(),
+        "1m40s SIGTERM
+         1m40s answers
+         1m40s Running [running+1] ready
+         1m40s Pending [ContainerCreating]
+         1m40s Pending [ContainerCreating] sandbox
+         1m40s Running [running] ready
+         1m41s process gone
+         1m41s Succeeded [Completed(0)]
+         1m41s removed",
+    );
+}
+
+#[test]
+fn a_shutdown_ends_pods_by_priority_and_then_the_power_goes() {
+    let mut bench = Bench::new(Behavior { stop: constant(3), ..Behavior::default() });
+    bench.settings.kubelet.shutdown_grace_period = s(30);
+    bench.settings.kubelet.shutdown_grace_period_critical_pods = s(10);
+    bench.pod("app", spec(app()));
+    bench.pod("critical", PodSpec { priority: 2_000_001_000, ..spec(app()) });
+    bench.until(10).log();
+    let node = bench.node;
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    bench.pod("late", spec(app()));
+    check(
+        &bench.until(100).log(),
+        "10s SIGTERM
+         10s node ready: False
+         10s NodeShutdown: Pod was rejected as the node is shutting down.
+         10s Failed NodeShutdown []
+         13s process gone
+         13s SIGTERM
+         13s Succeeded [Completed(0)]
+         16s process gone
+         16s Succeeded [Completed(0)]
+         16s power off",
+    );
+}
+
+#[test]
+fn a_shutdown_waits_no_longer_than_its_periods() {
+    let mut bench = Bench::new(Behavior { stop: constant(60), ..Behavior::default() });
+    bench.settings.kubelet.shutdown_grace_period = s(30);
+    bench.settings.kubelet.shutdown_grace_period_critical_pods = s(10);
+    bench.pod("app", spec(app()));
+    bench.pod("critical", PodSpec { priority: 2_000_001_000, ..spec(app()) });
+    bench.until(10).log();
+    let node = bench.node;
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    let log = bench.until(100).log();
+    let seen: Vec<&str> = log.lines().filter(|line| line.contains("Failed") || line.contains("power")).collect();
+    assert_eq!(seen, ["30s Failed Terminated [Error(137)]", "40s Failed Terminated [Error(137)]", "40s power off"], "{log}");
+}
+
+#[test]
+fn a_shutdown_without_periods_waits_for_nobody_and_one_called_off_takes_the_power_from_nobody() {
+    let mut bench = Bench::new(Behavior { stop: constant(3), ..Behavior::default() });
+    bench.pod("app", spec(app()));
+    bench.until(10).log();
+    let node = bench.node;
+    bench.settings.kubelet.shutdown_grace_period = s(30);
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    bench.with(|room, view, out| assert!(room.shutdown_cancelled(node, view, out)));
+    assert!(!bench.until(60).log().contains("power off"));
+    bench.settings.kubelet.shutdown_grace_period = s(0);
+    bench.with(|room, view, out| room.shut_down(node, view, out));
+    assert_eq!(bench.until(61).log(), "1m00s power off");
+}
+
+/// Memory of an app that starts with `from` MiB and reaches `to` MiB after so many seconds.
+fn grows(from: i64, to: i64, seconds: u64) -> Option<MemoryUse> {
+    Some(MemoryUse { points: vec![(SimDuration::ZERO, from << 20), (s(seconds), to << 20)] })
+}
+
+#[test]
+fn a_container_that_reaches_its_memory_limit_is_killed_by_the_kernel() {
+    let mut bench = Bench::new(Behavior { memory: grows(100, 300, 100), ..Behavior::default() });
+    bench.pod("a", spec(Container { limits: [(ResourceName::Memory, 200 << 20)].into(), ..app() }));
+    assert!(bench.until(49).log().ends_with("ready"));
+    check(
+        &bench.until(51).log(),
+        "50s process gone
+         50.5s answers
+         50.5s Running [OOMKilled(137)] sandbox
+         50.5s Running [running+1] ready",
+    );
+}
+
+#[test]
+fn a_node_short_of_memory_evicts_the_pod_that_exceeds_its_request_most() {
+    // 4 GiB in all, of which the modest pod takes 1000 MiB: the greedy one leaves less than 100 MiB after 742.6 s.
+    let of = |name: &str| PodSelector { names: vec![name.into()], ..PodSelector::default() };
+    let behaviors = [
+        Behavior { selector: of("greedy"), memory: grows(100, 4000, 1000), ..Behavior::default() },
+        Behavior { selector: of("modest"), memory: grows(1000, 1000, 1), ..Behavior::default() },
+    ];
+    let mut bench = Bench::new(Behavior::default());
+    bench.kubelets.behaviors = super::behavior::Behaviors::new(&behaviors);
+    let requests = || [(ResourceName::Memory, 1 << 30)].into();
+    bench.pod("modest", spec(Container { requests: requests(), ..app() }));
+    bench.pod("greedy", spec(Container { requests: requests(), ..app() }));
+    bench.until(700).log();
+    assert!(bench.handled < 10, "as long as there is enough nobody looks");
+    let log = bench.until(760).log();
+    bench.pod("whatever", spec(app()));
+    bench.pod("asking", spec(Container { requests: requests(), ..app() }));
+    let later = bench.until(2000).log();
+    check(
+        &log,
+        "12m30s Evicted: The node was low on resource: memory. Threshold quantity: 100Mi, available: 69908Ki. Container app was using 3100392Ki, request is 1Gi, has larger consumption of memory.
+         12m30s SIGTERM
+         12m30s memory pressure: true
+         12m31s process gone
+         12m31s Succeeded [Completed(0)]",
+    );
+    assert!(later.starts_with("12m40s Evicted: The node had condition: [MemoryPressure]. "), "best effort pods stay out: {later}");
+    assert!(later.contains("Running [running] ready"), "others come: {later}");
+    assert!(later.ends_with("memory pressure: false"), "{later}");
+    assert!(bench.calendar.is_empty());
+}
+
+#[test]
+fn a_node_without_any_memory_left_kills_at_once() {
+    let mut bench = Bench::new(Behavior { memory: grows(100, 6000, 5), ..Behavior::default() });
+    bench.pod("a", spec(app()));
+    let log = bench.until(6).log();
+    assert!(log.contains("Running [OOMKilled(137)]"), "faster than the eviction manager looks: {log}");
 }

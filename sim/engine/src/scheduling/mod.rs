@@ -11,16 +11,20 @@
 //! Not here: the rules of placing (`schedulers`), the client through which binds go (`world`).
 
 mod cycle;
+mod explain;
+mod objects;
+mod preemption;
 mod queue;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Node, Pod, SimDuration, SimTime, Str};
-use port::{ClusterEvent, ClusterSnapshot, NodeIndex, PodInfo, QueueingHint, Scheduler};
+use api::{Node, Pod, Resources, SimDuration, SimTime, Str};
+use port::{ClusterEvent, ClusterSnapshot, Detail, NodeInfo, Outcome, PodInfo, QueueingHint, Reservation, Scheduler};
 use trace::Record;
 
 use crate::controllers::View;
@@ -28,10 +32,14 @@ use crate::effects::{Component, Effects};
 use crate::event::Event;
 use crate::store::{Change, NodeId, PodId, ReplicaSetId};
 
+use cycle::InFlight;
+pub use explain::Explain;
+use preemption::Preemptions;
 use queue::{Depth, Place, Queue, QueuedPod};
 use requests::Requests;
+use volumes::VolumeWait;
 
-/// The gate of a pod whose preemption is still being carried out.
+/// The plugin that holds a pod back whose preemption is still being carried out.
 const PREEMPTION_GATE: &str = "DefaultPreemption";
 
 /// The scheduler's side of the world.
@@ -40,25 +48,49 @@ pub(crate) struct Scheduling {
     snapshot: ClusterSnapshot,
     queue: Queue,
     requests: Requests,
+    in_flight: Option<InFlight>,
+    /// The attempt whose status patch is on its way; the next cycle waits for it.
+    patching: Option<(PodId, u32)>,
     /// Pods with a node chosen whose binding is on its way.
     assumed: BTreeMap<PodId, Assumed>,
-    /// Preemptors with the victims whose deletion has not been seen yet.
-    preempting: BTreeMap<PodId, BTreeSet<PodId>>,
+    /// Those of them whose claims are being bound first.
+    binding: BTreeMap<PodId, VolumeWait>,
+    preemptions: Preemptions,
     cycle_due: Option<SimTime>,
     tick_due: Option<SimTime>,
     leftover_due: Option<SimTime>,
     said: Depth,
+    /// Decisions that somebody wants to understand.
+    wanted: Option<Explain>,
 }
 
 struct Assumed {
     pod: QueuedPod,
     node: Str,
+    reservation: Reservation,
+    /// Its deletion was heard of, so that it no longer counts; the binding has yet to be refused.
+    forgotten: bool,
 }
 
 impl Scheduling {
     /// What a scheduler sees.
     pub(crate) const fn snapshot(&self) -> &ClusterSnapshot {
         &self.snapshot
+    }
+
+    /// Whether a pod waits here, is being looked at, or has a binding on its way.
+    pub(crate) fn knows(&self, id: PodId) -> bool {
+        self.queue.get(id).is_some() || self.assumed.contains_key(&id) || self.in_flight.as_ref().is_some_and(|cycle| cycle.pod.id == id)
+    }
+
+    /// A pod put aside for which `fresh` finds a node all the same, and the node.
+    pub(crate) fn forgotten(&self, fresh: &mut dyn Scheduler) -> Option<(Str, Str)> {
+        self.queue.unschedulable().filter(|pod| pod.gate.is_none()).find_map(|pod| {
+            match fresh.schedule(&pod.info, &self.snapshot, Detail::Outcome).outcome {
+                Outcome::Scheduled { node } => Some((pod.info.key.to_string().into(), self.snapshot.node(node).name().clone())),
+                Outcome::Unschedulable { .. } | Outcome::Error { .. } => None,
+            }
+        })
     }
 
     /// A watcher's news.
@@ -70,7 +102,9 @@ impl Scheduling {
             Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, scheduler, view),
             Change::NodeAdded(id) | Change::NodeModified(id) => self.node_changed(*id, scheduler, view),
             Change::NodeDeleted(_, node) => {
-                self.snapshot.remove_node(&node.meta.name);
+                if let Some(gone) = self.snapshot.remove_node(&node.meta.name) {
+                    self.wake(&ClusterEvent::NodeDeleted(&gone), scheduler, view, |_| true);
+                }
             }
             Change::ServiceChanged(id) => {
                 if let Some(service) = view.store.services.get(*id) {
@@ -84,7 +118,8 @@ impl Scheduling {
             Change::ReplicaSetDeleted(set) => {
                 self.snapshot.objects_mut().replica_sets.remove(&set.meta.key());
             }
-            Change::Object(..) | Change::ObjectDeleted(_) => self.other_changed(view),
+            Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view, out),
+            Change::ObjectDeleted(gone) => self.object_deleted(gone, scheduler, view),
             Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
         }
         self.arm(view, out);
@@ -107,21 +142,12 @@ impl Scheduling {
             return;
         }
         self.leftover_due = None;
-        for id in self.queue.leftovers(&view.settings.scheduler, view.now) {
-            self.requeue(id, scheduler, view);
+        let leftovers = self.queue.leftovers(&view.settings.scheduler, view.now);
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| !leftovers.is_empty()) {
+            in_flight.woken = true; // The flush is an event for everybody.
         }
-        self.arm(view, out);
-    }
-
-    /// The API server refused a binding: the pod is gone, is going, or is bound already.
-    pub(crate) fn bind_failed(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
-        let Some(Assumed { mut pod, node }) = self.assumed.remove(&id) else { return };
-        let taken_off = self.take_off(&node, &pod.info);
-        // What the pod had occupied is free again, as if it had been deleted.
-        self.wake(&ClusterEvent::PodDeleted(&taken_off), scheduler, view, |_| true);
-        if view.store.pods.get(id).is_some_and(|pod| pod.node_name.is_none()) {
-            Queue::failed(&mut pod, view.now);
-            self.admit(pod, scheduler, view);
+        for id in leftovers {
+            self.requeue(id, scheduler, view);
         }
         self.arm(view, out);
     }
@@ -136,8 +162,12 @@ impl Scheduling {
             self.wake_for_placed(pod, scheduler, view);
         } else if scheduler.is_responsible_for(&pod.spec.scheduler_name) {
             let info = self.info(pod);
-            let pod = self.queue.arrive(id, info, view.now);
-            self.admit(pod, scheduler, view);
+            let queued = self.queue.arrive(id, info.clone(), pod.meta.resource_version, view.now);
+            self.admit(queued, scheduler, view);
+            let is_let_in = self.queue.get(id).is_some_and(|(place, _)| place != Place::Unschedulable);
+            if let Some(node) = info.nominated_node.clone().filter(|_| is_let_in) {
+                self.snapshot.nominate(&node, info);
+            }
         } else {
             let name = &pod.spec.scheduler_name;
             let message = format!("no scheduler of this run answers to schedulerName {name:?}; the pod stays Pending");
@@ -145,91 +175,184 @@ impl Scheduling {
         }
     }
 
+    /// Upstream: eventhandlers.go (updatePodInSchedulingQueue), scheduling_queue.go (Update).
     fn waiting_pod_modified(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>) {
         let Some(pod) = view.store.pods.get(id) else { return };
         if pod.node_name.is_some() {
             self.bound(id, pod, scheduler, view);
             return;
         }
-        let Some((place, queued)) = self.queue.get(id) else { return };
-        let gated = place == Place::Unschedulable && queued.gate.as_deref().is_some_and(|gate| gate != PREEMPTION_GATE);
-        let nominated = queued.info.nominated_node.clone();
-        let mut info = self.info(pod);
-        info.nominated_node = nominated; // The scheduler's own memory is newer than what the API says.
-        self.queue.update(id, |old| *old = info);
-        if gated {
+        let (info, version) = (self.info(pod), pod.meta.resource_version);
+        let before = if let Some(in_flight) = self.in_flight.as_mut().filter(|in_flight| in_flight.pod.id == id) {
+            let before = in_flight.pod.heard(info.clone(), version);
+            if scheduling_properties_changed(&before, &info) {
+                let event = ClusterEvent::PodUpdated { before: &before, pod: &info };
+                in_flight.woken |= is_worth_another_look(scheduler, &info, in_flight.rejected_by(), &event, &self.snapshot);
+            }
+            before
+        } else if let Some(before) = self.queue.heard(id, info.clone(), version) {
+            self.follow_nomination(&before, &info);
+            self.wake_itself(id, &before, &info, scheduler, view);
+            before
+        } else {
+            if pod.meta.is_deleting() {
+                self.forget_assumed(id, scheduler, view);
+            }
+            return;
+        };
+        if before.nominated_node.is_some() && before.nominated_node != info.nominated_node {
+            self.wake_below(&before, scheduler, view);
+        }
+    }
+
+    /// A change of a waiting pod may be what the plugins that turned it down, or hold it back, wait for.
+    fn wake_itself(&mut self, id: PodId, before: &PodInfo, info: &PodInfo, scheduler: &dyn Scheduler, view: View<'_>) {
+        let Some((Place::Unschedulable, queued)) = self.queue.get(id) else { return };
+        let event = ClusterEvent::PodUpdated { before, pod: info };
+        if scheduling_properties_changed(before, info)
+            && is_worth_another_look(scheduler, info, &queued.rejected_by, &event, &self.snapshot)
+        {
             self.requeue(id, scheduler, view);
+        }
+    }
+
+    /// The API's word on a nomination counts when it changed; otherwise the scheduler's memory is newer.
+    /// Upstream: nominator.go (UpdateNominatedPod).
+    fn follow_nomination(&mut self, before: &PodInfo, info: &PodInfo) {
+        if before.nominated_node.is_none() && info.nominated_node.is_none() {
+            return;
+        }
+        self.snapshot.forget_nomination(info.uid);
+        if let Some(node) = &info.nominated_node {
+            self.snapshot.nominate(node, info.clone());
         }
     }
 
     fn bound(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
         self.queue.remove(id);
-        self.forget_preemptor(id, pod);
+        self.snapshot.forget_nomination(pod.meta.uid);
+        self.leaves_cycle(id);
         if let Some(assumed) = self.assumed.remove(&id)
             && let Some(index) = self.snapshot.find(&assumed.node)
         {
             self.snapshot.node_mut(index).remove_pod(pod.meta.uid);
         }
         if pod.status.phase.is_terminal() {
+            // Listed without terminal pods, this is the pod's deletion.
+            let info = self.info(pod);
+            self.wake(&ClusterEvent::PodDeleted(&info), scheduler, view, |_| true);
             return;
         }
         self.place(pod);
         self.wake_for_placed(pod, scheduler, view);
     }
 
-    /// A change of a pod that has a node: it may have become terminal, or be on its way out.
+    /// A change of a pod that has a node: it may have become terminal, be on its way out, or ask for less.
     fn placed_pod_modified(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>) {
         let Some(pod) = view.store.pods.get(id) else { return };
+        if pod.meta.is_deleting() {
+            self.preemptions.going(id);
+        }
         if pod.status.phase.is_terminal() {
             self.placed_pod_gone(pod, scheduler, view);
-        } else if let Some(placed) = self.placed_mut(pod) {
-            placed.deleting = pod.meta.is_deleting();
-            placed.start_time = pod.status.start_time;
-            placed.preempted = &*pod.status.conditions.disruption_target == "PreemptionByScheduler";
+            return;
         }
-        if pod.meta.is_deleting() {
-            self.victim_seen_going(id);
+        let Some(index) = pod.node_name.as_ref().and_then(|node| self.snapshot.find(node)) else { return };
+        let Some(placed) = self.snapshot.node_mut(index).pods.iter_mut().find(|placed| placed.uid == pod.meta.uid) else { return };
+        placed.deleting = pod.meta.is_deleting();
+        placed.start_time = pod.status.start_time;
+        placed.preempted = &*pod.status.conditions.disruption_target == "PreemptionByScheduler";
+        if Arc::ptr_eq(&placed.spec, &pod.spec) && Arc::ptr_eq(&placed.labels, &pod.meta.labels) {
+            return;
+        }
+        let info = self.info(pod);
+        let node = self.snapshot.node_mut(index);
+        let Some(before) = node.remove_pod(info.uid) else { return };
+        node.add_pod(info.clone());
+        if scheduling_properties_changed(&before, &info) {
+            self.wake(&ClusterEvent::PodUpdated { before: &before, pod: &info }, scheduler, view, |_| true);
         }
     }
 
     fn pod_deleted(&mut self, id: PodId, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
-        self.victim_seen_going(id);
-        self.forget_preemptor(id, pod);
-        if let Some(queued) = self.queue.remove(id) {
+        self.forget_volumes(id, view);
+        self.preemptions.going(id);
+        self.snapshot.forget_nomination(pod.meta.uid);
+        if self.leaves_cycle(id) || self.queue.remove(id).is_some() {
             // Pods of no higher priority had to leave room for a nominated pod.
-            if queued.info.nominated_node.is_some() {
-                self.wake_below(&queued.info, scheduler, view);
+            if pod.status.nominated_node_name.is_some() {
+                let info = self.info(pod);
+                self.wake_below(&info, scheduler, view);
             }
-        } else if let Some(Assumed { pod, node }) = self.assumed.remove(&id) {
-            let taken_off = self.take_off(&node, &pod.info);
-            self.wake(&ClusterEvent::PodDeleted(&taken_off), scheduler, view, |_| true);
         } else if pod.node_name.is_some() {
-            self.placed_pod_gone(pod, scheduler, view);
+            match self.assumed.remove(&id) {
+                Some(Assumed { pod, node, forgotten: false, .. }) => self.free(&node, &pod.info, scheduler, view),
+                _ => self.placed_pod_gone(pod, scheduler, view),
+            }
+        } else {
+            self.forget_assumed(id, scheduler, view);
         }
+    }
+
+    /// A pod whose binding is on its way is going: it no longer counts. Upstream: handleAssumedPodDeletion.
+    fn forget_assumed(&mut self, id: PodId, scheduler: &dyn Scheduler, view: View<'_>) {
+        if let Some(assumed) = self.assumed.get_mut(&id)
+            && !std::mem::replace(&mut assumed.forgotten, true)
+        {
+            let (node, info) = (assumed.node.clone(), assumed.pod.info.clone());
+            self.free(&node, &info, scheduler, view);
+        }
+    }
+
+    /// Notes that the pod in its cycle is not to come back to the queue; whether it is this one.
+    fn leaves_cycle(&mut self, id: PodId) -> bool {
+        let Some(in_flight) = self.in_flight.as_mut().filter(|in_flight| in_flight.pod.id == id) else { return false };
+        in_flight.gone = true;
+        true
     }
 
     /// The pod has left its node as far as a scheduler is concerned. A second call finds nothing.
     fn placed_pod_gone(&mut self, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
-        let Some(index) = pod.node_name.as_ref().and_then(|node| self.snapshot.find(node)) else { return };
-        if let Some(info) = self.snapshot.node_mut(index).remove_pod(pod.meta.uid) {
+        let index = pod.node_name.as_ref().and_then(|node| self.snapshot.find(node));
+        let info = match index {
+            Some(index) => self.snapshot.node_mut(index).remove_pod(pod.meta.uid),
+            // Its node went first.
+            None => Some(self.info(pod)),
+        };
+        if let Some(info) = info {
             self.wake(&ClusterEvent::PodDeleted(&info), scheduler, view, |_| true);
         }
     }
 
+    /// Takes an assumed pod off its node: what it had occupied is free again, as if it had been deleted.
+    fn free(&mut self, node: &Str, info: &PodInfo, scheduler: &dyn Scheduler, view: View<'_>) {
+        if let Some(index) = self.snapshot.find(node) {
+            self.snapshot.node_mut(index).remove_pod(info.uid);
+        }
+        self.wake(&ClusterEvent::PodDeleted(info), scheduler, view, |_| true);
+    }
+
     fn node_changed(&mut self, id: NodeId, scheduler: &dyn Scheduler, view: View<'_>) {
         let Some(node) = view.store.nodes.get(id) else { return };
-        let known = self.snapshot.find(&node.meta.name);
-        let matters = known.is_none_or(|index| scheduling_properties_differ(&self.snapshot.node(index).node, node));
+        let before = self.snapshot.find(&node.meta.name).map(|index| self.snapshot.node(index).node.clone());
         self.snapshot.put_node(Arc::new(node.clone()));
         let Some(index) = self.snapshot.find(&node.meta.name) else { return };
-        if known.is_some() {
-            if matters {
-                self.wake(&ClusterEvent::NodeUpdated(index), scheduler, view, |_| true);
+        if let Some(before) = before {
+            if node_properties_changed(&before, node) {
+                let before = NodeInfo::new(before);
+                self.wake(&ClusterEvent::NodeUpdated { before: &before, node: index }, scheduler, view, |_| true);
             }
             return;
         }
         for (_, pod) in view.store.pods_on(&node.meta.name).filter(|(_, pod)| !pod.status.phase.is_terminal()) {
             self.place(pod);
+        }
+        // A node that comes back still has what was chosen for it.
+        let info = self.snapshot.node_mut(index);
+        for Assumed { pod, .. } in self.assumed.values().filter(|assumed| !assumed.forgotten && assumed.node == node.meta.name) {
+            if !info.pods.iter().any(|placed| placed.uid == pod.info.uid) {
+                info.add_pod(pod.info.clone());
+            }
         }
         self.wake(&ClusterEvent::NodeAdded(index), scheduler, view, |_| true);
     }
@@ -242,13 +365,6 @@ impl Scheduling {
         if sets.get(&key).is_none_or(|known| known.selector != set.selector || known.meta.uid != set.meta.uid) {
             sets.insert(key, Arc::new(set.clone()));
         }
-    }
-
-    /// Namespaces and PodDisruptionBudgets are few and change rarely.
-    fn other_changed(&mut self, view: View<'_>) {
-        let objects = self.snapshot.objects_mut();
-        objects.namespaces = view.store.namespaces.iter().map(|(_, one)| (one.meta.name.clone(), Arc::new(one.clone()))).collect();
-        objects.pod_disruption_budgets = view.store.pdbs.iter().map(|(_, one)| (one.meta.key(), Arc::new(one.clone()))).collect();
     }
 
     fn info(&mut self, pod: &Pod) -> PodInfo {
@@ -265,34 +381,14 @@ impl Scheduling {
         }
     }
 
-    fn placed_mut(&mut self, pod: &Pod) -> Option<&mut PodInfo> {
-        let index = self.snapshot.find(pod.node_name.as_ref()?)?;
-        self.snapshot.node_mut(index).pods.iter_mut().find(|placed| placed.uid == pod.meta.uid)
-    }
-
-    fn take_off(&mut self, node: &Str, info: &PodInfo) -> PodInfo {
-        let index: Option<NodeIndex> = self.snapshot.find(node);
-        index.and_then(|index| self.snapshot.node_mut(index).remove_pod(info.uid)).unwrap_or_else(|| info.clone())
-    }
-
-    fn forget_preemptor(&mut self, id: PodId, pod: &Pod) {
-        self.snapshot.forget_nomination(pod.meta.uid);
-        self.preempting.remove(&id);
-    }
-
-    /// A victim's deletion has reached the API server; with the last one the preemptor may be tried again.
-    fn victim_seen_going(&mut self, victim: PodId) {
-        self.preempting.retain(|_, victims| {
-            victims.remove(&victim);
-            !victims.is_empty()
-        });
-    }
-
     /// PreEnqueue, then the queue; a gated pod is put aside.
     fn admit(&mut self, mut pod: QueuedPod, scheduler: &dyn Scheduler, view: View<'_>) {
-        let preempting = self.preempting.contains_key(&pod.id).then(|| PREEMPTION_GATE.into());
+        let preempting = self.preemptions.holds_back(pod.id).then(|| PREEMPTION_GATE.into());
         pod.gate = scheduler.gate(&pod.info).or(preempting);
-        if pod.gate.is_some() {
+        if let Some(gate) = &pod.gate {
+            if !pod.rejected_by.contains(gate) {
+                pod.rejected_by.push(gate.clone());
+            }
             self.queue.put_unschedulable(pod);
         } else {
             self.queue.put(pod, &view.settings.scheduler, view.now);
@@ -306,7 +402,7 @@ impl Scheduling {
     }
 
     fn wake_for_placed(&mut self, pod: &Pod, scheduler: &dyn Scheduler, view: View<'_>) {
-        if self.queue.depth().unschedulable > 0 {
+        if self.queue.depth().unschedulable > 0 || self.in_flight.is_some() {
             let info = self.info(pod);
             self.wake(&ClusterEvent::PodAdded(&info), scheduler, view, |_| true);
         }
@@ -320,28 +416,27 @@ impl Scheduling {
 
     /// Asks the hints of every pod put aside whether `event` is worth another attempt.
     fn wake(&mut self, event: &ClusterEvent<'_>, scheduler: &dyn Scheduler, view: View<'_>, among: impl Fn(&QueuedPod) -> bool) {
-        let may_pass = |pod: &QueuedPod| match pod.gate.as_deref() {
-            None => true,
-            // The gate of preemption listens to deletions alone; scheduling gates to changes of the pod itself.
-            Some(gate) => gate == PREEMPTION_GATE && matches!(event, ClusterEvent::PodDeleted(_)),
-        };
-        let worth = |pod: &QueuedPod| {
-            pod.rejected_by.is_empty() || scheduler.hint(&pod.info, &pod.rejected_by, event, &self.snapshot) == QueueingHint::Queue
-        };
+        // The gate of preemption listens to deletions alone; other gates speak for themselves.
+        let may_pass = |pod: &QueuedPod| pod.gate.as_deref() != Some(PREEMPTION_GATE) || matches!(event, ClusterEvent::PodDeleted(_));
+        let worth = |pod: &QueuedPod| is_worth_another_look(scheduler, &pod.info, &pod.rejected_by, event, &self.snapshot);
         let woken: Vec<PodId> =
             self.queue.unschedulable().filter(|pod| may_pass(pod) && among(pod) && worth(pod)).map(|pod| pod.id).collect();
         for id in woken {
             self.requeue(id, scheduler, view);
+        }
+        if let Some(in_flight) = &mut self.in_flight
+            && !in_flight.woken
+        {
+            in_flight.woken = is_worth_another_look(scheduler, &in_flight.pod.info, in_flight.rejected_by(), event, &self.snapshot);
         }
     }
 
     /// Sets the timers that the queue needs, each once.
     fn arm(&mut self, view: View<'_>, out: &mut Effects) {
         let settings = &view.settings.scheduler;
-        if self.cycle_due.is_none() && self.queue.has_next() {
-            let due = view.now + settings.cycle_time;
-            self.cycle_due = Some(due);
-            out.at(due, Event::SchedulingCycle);
+        if self.cycle_due.is_none() && self.patching.is_none() && self.queue.has_next() {
+            self.cycle_due = Some(view.now);
+            out.at(view.now, Event::SchedulingCycle);
         }
         let unsaid = (self.queue.depth() != self.said).then(|| SimTime::from_secs(view.now.as_secs() + 1));
         if let Some(due) = self.queue.next_backoff_flush().into_iter().chain(unsaid).min()
@@ -369,11 +464,44 @@ impl Scheduling {
     }
 }
 
-/// Whether a node's change is one that plugins register for. Upstream: pkg/scheduler/framework/events.go.
-fn scheduling_properties_differ(old: &Node, new: &Node) -> bool {
-    old.status.allocatable != new.status.allocatable
-        || old.meta.labels != new.meta.labels
-        || old.spec.taints != new.spec.taints
-        || old.spec.unschedulable != new.spec.unschedulable
-        || old.status.info != new.status.info
+/// Whether one of the plugins that turned a pod down asks for another attempt after `event`. Nobody turned
+/// down a pod whose attempt failed by itself: it is tried again in any case.
+fn is_worth_another_look(
+    scheduler: &dyn Scheduler,
+    pod: &PodInfo,
+    rejected_by: &[Str],
+    event: &ClusterEvent<'_>,
+    snapshot: &ClusterSnapshot,
+) -> bool {
+    rejected_by.is_empty() || scheduler.hint(pod, rejected_by, event, snapshot) == QueueingHint::Queue
+}
+
+/// Whether a node's change is one that plugins can register for.
+/// Upstream: pkg/scheduler/framework/events.go (NodeSchedulingPropertiesChange).
+fn node_properties_changed(before: &Node, after: &Node) -> bool {
+    before.status.allocatable != after.status.allocatable
+        || before.meta.labels != after.meta.labels
+        || before.meta.annotations != after.meta.annotations
+        || before.spec.taints != after.spec.taints
+        || before.status.ready != after.status.ready
+        || (before.spec.unschedulable && !after.spec.unschedulable)
+}
+
+/// Whether a pod's change is one that plugins can register for.
+/// Upstream: pkg/scheduler/framework/events.go (PodSchedulingPropertiesChange).
+fn scheduling_properties_changed(before: &PodInfo, after: &PodInfo) -> bool {
+    let (old, new) = (&before.spec, &after.spec);
+    before.labels != after.labels
+        || (!Arc::ptr_eq(old, new)
+            && (old.tolerations.len() != new.tolerations.len()
+                || (!old.scheduling_gates.is_empty() && new.scheduling_gates.is_empty())
+                || asks_for_less(&before.requests.requests, &after.requests.requests)))
+}
+
+fn asks_for_less(old: &Resources, new: &Resources) -> bool {
+    let less = |(old, new): (i64, i64)| new < old;
+    [(old.cpu_millis, new.cpu_millis), (old.memory_bytes, new.memory_bytes), (old.ephemeral_storage_bytes, new.ephemeral_storage_bytes)]
+        .into_iter()
+        .any(less)
+        || old.scalars.iter().any(|(name, amount)| less((*amount, new.scalars.get(name).copied().unwrap_or(0))))
 }

@@ -9,8 +9,7 @@
 //!   of a later second, so it waits floor(t + d) + 1 − t. An empty activeQ takes from backoffQ early
 //!   (SchedulerPopFromBackoffQ), but never a pod that failed by error.
 //!
-//! Not here: gates, hints and what a scheduler decides (`mod.rs`, `cycle.rs`). In-flight events are not
-//! kept, because a cycle is one instant: nothing can happen while a pod is being looked at.
+//! Not here: gates, hints, the pod in its cycle and what a scheduler decides (`mod.rs`, `cycle.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,12 +29,16 @@ pub(crate) struct QueuedPod {
     pub(crate) info: PodInfo,
     /// Attempts so far.
     pub(crate) attempts: u32,
-    /// Plugins that turned it down at the last attempt.
+    /// Plugins that turned it down at the last attempt, or held it back since.
     pub(crate) rejected_by: Vec<Str>,
-    /// What holds it back.
+    /// The plugin that holds it back (PreEnqueue).
     pub(crate) gate: Option<Str>,
-    /// What was last said about it in its PodScheduled condition.
-    pub(crate) message: Option<Str>,
+    /// Reason and message of its PodScheduled condition, as last said.
+    pub(crate) said: Option<(&'static str, Str)>,
+    /// Its resourceVersion, as far as the scheduler has heard.
+    version: u64,
+    /// The version and time at which its last FailedScheduling Event was counted.
+    last_event: Option<(u64, SimTime)>,
     /// Arrival in the queue, or the end of the last failed attempt.
     timestamp: SimTime,
     /// Order of arrival.
@@ -80,6 +83,25 @@ pub(crate) struct Queue {
 }
 
 impl QueuedPod {
+    /// Counts a FailedScheduling Event. Whether it only adds to the series of one that is there: Events are
+    /// one when they are about the same version of the pod, and none is forgotten in between.
+    ///
+    /// Upstream: client-go/tools/events/event_broadcaster.go (getKey, finishSeries).
+    pub(crate) fn repeats_event(&mut self, now: SimTime) -> bool {
+        /// How long the recorder remembers, and how often it looks.
+        const FINISH_TIME: SimDuration = SimDuration::from_secs(360);
+        let last_check = SimTime::from_secs(now.as_secs() / FINISH_TIME.as_secs() * FINISH_TIME.as_secs());
+        let repeats = self.last_event.is_some_and(|(version, at)| version == self.version && at + FINISH_TIME >= last_check);
+        self.last_event = Some((self.version, now));
+        repeats
+    }
+
+    /// What the scheduler has just heard of the pod; what it was before.
+    pub(crate) fn heard(&mut self, info: PodInfo, version: u64) -> PodInfo {
+        self.version = version;
+        std::mem::replace(&mut self.info, info)
+    }
+
     fn active_key(&self) -> ActiveKey {
         (Reverse(self.info.spec.priority), self.timestamp, self.sequence, self.id)
     }
@@ -109,7 +131,7 @@ const fn whole_second(time: SimTime) -> SimTime {
 
 impl Queue {
     /// A pod new to the queue; it still has to be put somewhere.
-    pub(crate) fn arrive(&mut self, id: PodId, info: PodInfo, now: SimTime) -> QueuedPod {
+    pub(crate) fn arrive(&mut self, id: PodId, info: PodInfo, version: u64, now: SimTime) -> QueuedPod {
         self.arrivals += 1;
         QueuedPod {
             id,
@@ -117,7 +139,9 @@ impl Queue {
             attempts: 0,
             rejected_by: Vec::new(),
             gate: None,
-            message: None,
+            said: None,
+            version,
+            last_event: None,
             timestamp: now,
             sequence: self.arrivals,
             unschedulable_count: 0,
@@ -209,11 +233,9 @@ impl Queue {
         self.pods.get(&id).map(|(place, pod)| (*place, pod))
     }
 
-    /// Changes what is known of a waiting pod; its place and order stay.
-    pub(crate) fn update(&mut self, id: PodId, change: impl FnOnce(&mut PodInfo)) {
-        if let Some((_, pod)) = self.pods.get_mut(&id) {
-            change(&mut pod.info);
-        }
+    /// Notes what is new of a waiting pod; what it was. Its place and order stay.
+    pub(crate) fn heard(&mut self, id: PodId, info: PodInfo, version: u64) -> Option<PodInfo> {
+        Some(self.pods.get_mut(&id)?.1.heard(info, version))
     }
 
     /// Pods put aside, in order of creation.

@@ -99,7 +99,7 @@ pub(super) struct Quota {
 
 /// Memory of one process.
 pub(super) struct Memory {
-    pub(super) uses: crate::spec::MemoryUse,
+    pub(super) uses: crate::spec::ServiceMemory,
     pub(super) limit_bytes: i64,
     pub(super) started_at: u64,
     /// It was said that it is beyond its limit.

@@ -8,27 +8,68 @@
 //!
 //! Not here: whose turn it is (`queues`, `client`).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, ReplicaSet,
-    SimDuration, SimTime, Str, Taint, TaintEffect, Toleration, TolerationOperator,
+    ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList, ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration,
+    TolerationOperator,
 };
 use trace::Record;
 
 use super::World;
-use crate::effects::{Component, Write};
-use crate::objects::{AnyObject, Kept, Part, with_kind, with_object};
-use crate::store::{DeploymentId, Id, NodeId, PodId, ReplicaSetId, ServiceId, Store};
+use crate::controllers::namespace;
+use crate::controllers::resource_quota::object_usage;
+use crate::controllers::volume::{binder, protection};
+use crate::effects::{Announcement, Component, Nomination, Refusal, Write};
+use crate::objects::{AnyObject, Kept, Part, with_object};
+use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl World {
-    /// Does what a write asks; `false` when it is refused.
-    pub(super) fn perform(&mut self, by: Component, write: Write) -> bool {
+    /// Does what a write asks.
+    pub(super) fn perform(&mut self, by: Component, write: Write) -> Result<(), Refusal> {
         match write {
-            Write::CreatePod(pod) => self.create_pod(*pod).is_some(),
+            Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
+            Write::Create(object) => with_object!(object, object => self.create_kept(*object)),
+            Write::Apply(object) => self.apply_object(object),
+            Write::Announced(write, announcement) => match *write {
+                Write::CreatePod(pod) => {
+                    let answer = self.create_pod(*pod);
+                    let name = answer.as_ref().ok().and_then(|id| Some(self.store.pods.get(*id)?.meta.name.clone()));
+                    self.announce(by, answer.map(|_| name.unwrap_or_default()), *announcement)
+                }
+                write => {
+                    let answer = self.perform(by, write);
+                    self.announce(by, answer.map(|()| Str::default()), *announcement)
+                }
+            },
+            write => self.change(by, write).then_some(()).ok_or(Refusal::Conflict),
+        }
+    }
+
+    fn announce(&mut self, by: Component, answer: Result<Str, Refusal>, announcement: Announcement) -> Result<(), Refusal> {
+        match (&answer, announcement.landed, announcement.forbidden) {
+            (Ok(name), Record::Event { kind, reason, object, message, source }, _) => {
+                let message = if name.is_empty() { message } else { message.replace("{name}", name).into() };
+                self.records.push(Record::Event { kind, reason, object, message, source });
+            }
+            (Ok(_), landed, _) => self.records.push(landed),
+            (Err(Refusal::Forbidden(why)), Record::Event { object, .. }, Some((reason, beginning))) => {
+                let message = format!("{beginning}{why}").into();
+                self.records.push(Record::Event { kind: "Warning".into(), reason, object, message, source: by.name().into() });
+            }
+            _ => {}
+        }
+        answer.map(drop)
+    }
+
+    /// Makes a change that admission has nothing to say to; `false` when its object is gone or another version.
+    fn change(&mut self, by: Component, write: Write) -> bool {
+        match write {
             Write::DeletePod { pod, grace, by } => self.delete_pod(pod, grace, by),
             Write::RemovePod(pod) => {
                 if by == Component::Kubelet {
@@ -40,27 +81,28 @@ impl World {
             Write::PodNotReady(pod, reason) => self.set_pod_not_ready(pod, &reason),
             Write::PodDisruptionTarget(pod, reason) => self.set_disruption_target(pod, &reason),
             Write::NominateNode(pod, node) => self.nominate(pod, node),
-            Write::PodUnschedulable { pod, attempt, message, rejected_by } => self.set_unschedulable(pod, attempt, message, rejected_by),
+            Write::PodUnschedulable { pod, attempt, reason, message, rejected_by, nomination } => {
+                self.set_unschedulable(pod, reason, nomination, (attempt, message, rejected_by))
+            }
             Write::BindPod { pod, node, attempts, feasible_nodes, evaluated_nodes } => {
                 self.bind(pod, node, (attempts, feasible_nodes, evaluated_nodes))
             }
             Write::CreateReplicaSet(set) => self.create_replica_set(*set),
             Write::UpdateReplicaSet(id, set) => self.update_replica_set(by, id, *set),
             Write::ReplicaSetStatus(id, status) => self.change_replica_set(id, |set| replace(&mut set.status, status)),
-            Write::DeleteReplicaSet(id) => self.store.remove_replica_set(id),
             Write::CreateDeployment(deployment) => self.create_deployment(*deployment),
             Write::UpdateDeployment(id, deployment) => self.update_deployment(by, id, *deployment),
             Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
             Write::Scale(kind, key, replicas) => self.scale(kind, &key, replicas),
             Write::Endpoints(service, endpoints) => self.set_endpoints(service, endpoints),
-            Write::HpaStatus { hpa, current, desired, scaled } => {
+            Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 let now = self.now;
                 let exists = self.store.hpas.get(hpa).is_some();
                 self.store.update(hpa, |hpa| {
                     let last_scale = if scaled { Some(now) } else { hpa.last_scale };
                     let before = (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale);
                     (hpa.current_replicas, hpa.desired_replicas, hpa.last_scale) = (current, desired, last_scale);
-                    before != (current, desired, last_scale)
+                    replace(&mut hpa.conditions, conditions) || before != (current, desired, last_scale)
                 });
                 exists
             }
@@ -76,30 +118,33 @@ impl World {
                 }
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
+            Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
             Write::DeleteNode(node) => self.delete_node(node),
-            Write::Create(object) => with_object!(object, object => self.store.create(*object, self.now, &self.streams).is_some()),
-            Write::Apply(object) => self.apply_object(object),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
-            Write::Delete(kind, key) => self.delete(by, kind, &key),
-            Write::Announced(write, record) => {
-                let accepted = self.perform(by, *write);
-                if accepted {
-                    self.records.push(*record);
-                }
-                accepted
-            }
+            Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
+            Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
+            Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
+            Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
+            Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
         }
     }
 
     // Pods.
 
-    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Option<PodId> {
+    pub(super) fn create_pod(&mut self, mut pod: Pod) -> Result<PodId, Refusal> {
+        if pod.meta.name.ends_with('-') {
+            pod.meta.name = self.store.generate_name(&pod.meta, &self.streams);
+        }
+        self.admit_pod(&mut pod)?;
         pod.spec = self.admitted(&pod.spec);
         if pod.status.conditions.scheduled.status != ConditionStatus::True && pod.node_name.is_some() {
             pod.status.conditions.scheduled = condition(ConditionStatus::True, "", self.now);
+        } else if pod.node_name.is_none() && !pod.spec.scheduling_gates.is_empty() {
+            // Upstream: pkg/registry/core/pod/strategy.go (applySchedulingGatedCondition).
+            pod.status.conditions.scheduled = condition(ConditionStatus::False, "SchedulingGated", self.now);
         }
-        let id = self.store.create_pod(pod, self.now, &self.streams)?;
-        let pod = self.store.pods.get(id)?;
+        let id = self.store.create_pod(pod, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        let pod = self.store.pods.get(id).ok_or(Refusal::Conflict)?;
         let requests = pod.spec.requests();
         self.records.push(Record::PodCreated {
             pod: pod_name(pod),
@@ -119,7 +164,7 @@ impl World {
                 self.usage.count(node, pod, true);
             }
         }
-        Some(id)
+        Ok(id)
     }
 
     /// The spec with the tolerations that admission adds. Equal specs share one, so that what is worked out
@@ -154,40 +199,7 @@ impl World {
         admitted
     }
 
-    /// Upstream: pkg/registry/core/pod/strategy.go and apiserver/pkg/registry/rest/delete.go.
-    pub(super) fn delete_pod(&mut self, id: PodId, grace: Option<SimDuration>, by: Component) -> bool {
-        let Some(pod) = self.store.pods.get(id) else { return true }; // Gone already is what was wanted.
-        let grace = grace.unwrap_or(pod.spec.termination_grace_period);
-        let at_once = grace.is_zero() || pod.node_name.is_none() || pod.status.phase.is_terminal();
-        if !pod.meta.is_deleting() {
-            let grace = if at_once { SimDuration::ZERO } else { grace };
-            self.records.push(Record::PodDeleting { pod: pod_name(pod), by: by.name().into(), grace });
-        }
-        if at_once {
-            return self.remove_pod(id);
-        }
-        let deadline = self.now + grace;
-        self.store.update_pod(id, |pod| {
-            let shorter = pod.meta.deletion.is_none_or(|known| deadline < known);
-            if shorter {
-                pod.meta.generation += u64::from(pod.meta.deletion.is_none());
-                pod.meta.deletion = Some(deadline);
-            }
-            shorter
-        });
-        true
-    }
-
-    pub(super) fn remove_pod(&mut self, id: PodId) -> bool {
-        let Some(pod) = self.store.pods.get(id) else { return true };
-        self.records.push(Record::PodRemoved { pod: pod_name(pod) });
-        if !pod.status.phase.is_terminal() {
-            self.count_on_node(id, false);
-        }
-        self.store.remove_pod(id)
-    }
-
-    fn count_on_node(&mut self, id: PodId, comes: bool) {
+    pub(super) fn count_on_node(&mut self, id: PodId, comes: bool) {
         let Some(pod) = self.store.pods.get(id) else { return };
         if let Some((node, _)) = pod.node_name.as_ref().and_then(|name| self.store.node_by_name(name)) {
             self.usage.count(node, pod, comes);
@@ -229,7 +241,9 @@ impl World {
             let ready = &mut pod.status.conditions.ready;
             let changes = ready.status.is_true();
             if changes {
-                *ready = condition(ConditionStatus::False, reason, now);
+                // The node controller changes the status and leaves the reason, of which a ready pod has none.
+                // Upstream: pkg/controller/util/node/controller_utils.go (MarkPodsNotReady).
+                *ready = condition(ConditionStatus::False, "", now);
             }
             changes
         });
@@ -239,9 +253,10 @@ impl World {
         true
     }
 
+    /// Refused when the pod is gone.
     pub(super) fn set_disruption_target(&mut self, id: PodId, reason: &Str) -> bool {
         self.store.update_pod(id, |pod| replace(&mut pod.status.conditions.disruption_target, reason.clone()));
-        true
+        self.store.pods.get(id).is_some()
     }
 
     fn nominate(&mut self, id: PodId, node: Option<Str>) -> bool {
@@ -249,7 +264,13 @@ impl World {
         true
     }
 
-    fn set_unschedulable(&mut self, id: PodId, attempt: u32, message: Str, rejected_by: Vec<Str>) -> bool {
+    fn set_unschedulable(
+        &mut self,
+        id: PodId,
+        reason: &str,
+        nomination: Nomination,
+        (attempt, message, rejected_by): (u32, Str, Vec<Str>),
+    ) -> bool {
         let now = self.now;
         let Some(pod) = self.store.pods.get(id) else { return true };
         if pod.node_name.is_some() {
@@ -257,13 +278,18 @@ impl World {
         }
         self.records.push(Record::PodUnschedulable { pod: pod_name(pod), attempt, message, rejected_by });
         self.store.update_pod(id, |pod| {
-            let wanted = condition(ConditionStatus::False, "Unschedulable", now);
+            let mut wanted = condition(ConditionStatus::False, reason, now);
             let scheduled = &mut pod.status.conditions.scheduled;
-            let changes = (scheduled.status, &scheduled.reason) != (wanted.status, &wanted.reason);
-            if changes {
-                *scheduled = wanted;
+            if scheduled.status == wanted.status {
+                wanted.since = scheduled.since; // The time of the last change of the status.
             }
-            changes
+            *scheduled = wanted;
+            match nomination {
+                Nomination::Keep => {}
+                Nomination::Clear => pod.status.nominated_node_name = None,
+                Nomination::Set(node) => pod.status.nominated_node_name = Some(node),
+            }
+            true // A new message is a change.
         });
         true
     }
@@ -289,13 +315,13 @@ impl World {
     // Workloads.
 
     pub(super) fn create_replica_set(&mut self, set: ReplicaSet) -> bool {
-        let Some(id) = self.store.create_replica_set(set, self.now, &self.streams) else { return false };
+        let Some(id) = self.store.create(set, self.now, &self.streams) else { return false };
         self.say_replica_set(id, None);
         true
     }
 
     pub(super) fn create_deployment(&mut self, deployment: Deployment) -> bool {
-        let Some(id) = self.store.create_deployment(deployment, self.now, &self.streams) else { return false };
+        let Some(id) = self.store.create(deployment, self.now, &self.streams) else { return false };
         self.say_deployment(id, None);
         true
     }
@@ -336,14 +362,14 @@ impl World {
     /// Changes a Deployment and says so when its counts changed; `false` when it is gone.
     fn change_deployment(&mut self, id: DeploymentId, change: impl FnOnce(&mut Deployment) -> bool) -> bool {
         let Some(before) = self.store.deployments.get(id).map(deployment_counts) else { return false };
-        self.store.update_deployment(id, change);
+        self.store.update(id, change);
         self.say_deployment(id, Some(before));
         true
     }
 
     fn change_replica_set(&mut self, id: ReplicaSetId, change: impl FnOnce(&mut ReplicaSet) -> bool) -> bool {
         let Some(before) = self.store.replica_sets.get(id).map(replica_set_counts) else { return false };
-        self.store.update_replica_set(id, change);
+        self.store.update(id, change);
         self.say_replica_set(id, Some(before));
         true
     }
@@ -374,6 +400,13 @@ impl World {
                 .replica_sets
                 .find(key)
                 .is_some_and(|id| self.change_replica_set(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas))),
+            Kind::StatefulSet => {
+                let Some(id) = self.store.stateful_sets.find(key) else { return false };
+                let before = self.store.stateful_sets.get(id).and_then(|set| set.counts());
+                self.store.update(id, |set| set_replicas(&mut set.meta, &mut set.replicas, replicas));
+                self.say_counts(id, before);
+                true
+            }
             _ => false,
         }
     }
@@ -422,15 +455,20 @@ impl World {
         if self.store.nodes.get(id).is_none() {
             return false;
         }
+        let mut cordon_changes = false;
         let changed = self.store.update_node(id, |node| {
             let before = node.spec.clone();
             change(node);
             let changes = before != node.spec;
+            cordon_changes = before.unschedulable != node.spec.unschedulable;
             node.meta.generation += u64::from(changes);
             changes
         });
         if let (true, Some(node)) = (changed, self.store.nodes.get(id)) {
             self.records.push(taints_record(node));
+            if cordon_changes {
+                self.records.push(schedulable_event(node));
+            }
         }
         true
     }
@@ -454,7 +492,7 @@ impl World {
         true
     }
 
-    fn delete_node(&mut self, id: NodeId) -> bool {
+    pub(super) fn delete_node(&mut self, id: NodeId) -> bool {
         let Some(node) = self.store.nodes.get(id) else { return true };
         self.records.push(Record::NodeRemoved { node: node.meta.name.clone() });
         self.node_goes(id);
@@ -464,23 +502,60 @@ impl World {
     // Everything else.
 
     /// Makes the object, or replaces what a manifest says of it where it is.
-    pub(super) fn apply_object(&mut self, object: AnyObject) -> bool {
-        with_object!(object, object => match Kept::table(&self.store).find(&object.meta.key()) {
-            Some(id) => self.replace_object(id, *object, Part::Spec),
-            None => self.store.create(*object, self.now, &self.streams).is_some(),
-        })
+    pub(super) fn apply_object(&mut self, object: AnyObject) -> Result<(), Refusal> {
+        with_object!(object, object => self.apply_kept(*object))
+    }
+
+    /// Makes an object that admission has let pass.
+    fn create_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let meta = object.meta().clone();
+        if !meta.namespace.is_empty() {
+            let usage =
+                if self.store.resource_quotas.len() > 0 { object_usage(T::KIND, &object.clone().into_any()) } else { QuotaList::new() };
+            self.admit_object(T::KIND, &meta, &usage)?;
+        }
+        if T::KIND == Kind::Namespace {
+            object.meta_mut().finalizers = vec![namespace::FINALIZER.into()];
+        }
+        admit_storage(&mut object, &self.store);
+        let id = self.store.create(object, self.now, &self.streams).ok_or(Refusal::Conflict)?;
+        self.say_counts(id, None);
+        Ok(())
+    }
+
+    fn apply_kept<T: Kept>(&mut self, mut object: T) -> Result<(), Refusal> {
+        let Some(id) = T::table(&self.store).find(&object.meta().key()) else { return self.create_kept(object) };
+        if let Some(stored) = T::table(&self.store).get(id) {
+            object.meta_mut().finalizers = stored.meta().finalizers.clone(); // kubectl takes off nothing that it did not put on.
+        }
+        self.replace_object(id, object, Part::Spec);
+        Ok(())
+    }
+
+    /// Says what a workload's counts are when they changed.
+    fn say_counts<T: Kept>(&mut self, id: Id<T>, before: Option<[i32; 5]>) {
+        let Some(object) = T::table(&self.store).get(id) else { return };
+        if let Some(counts) = object.counts().filter(|counts| before != Some(*counts)) {
+            self.records.push(workload_record(T::KIND, object.meta(), counts));
+        }
     }
 
     /// A write of somebody who has read the object: refused when it is gone, or another version by now.
     fn update_object<T: Kept>(&mut self, new: T, part: Part) -> bool {
         let Some(id) = T::table(&self.store).find(&new.meta().key()) else { return false };
-        let is_current = |old: &T| (old.meta().uid, old.meta().resource_version) == (new.meta().uid, new.meta().resource_version);
+        let version = |meta: &ObjectMeta| match part {
+            Part::NextStatus => (meta.uid, meta.generation),
+            Part::Spec | Part::Status => (meta.uid, meta.resource_version),
+        };
+        let is_current = |old: &T| version(old.meta()) == version(new.meta());
         T::table(&self.store).get(id).is_some_and(is_current) && self.replace_object(id, new, part)
     }
 
+    /// Changes one half of an object. One whose deletion was asked for goes with its last finalizer.
     fn replace_object<T: Kept>(&mut self, id: Id<T>, mut new: T, part: Part) -> bool {
+        let before = T::table(&self.store).get(id).and_then(|object| object.counts());
         self.store.update(id, |old| {
-            if part == Part::Status {
+            if part != Part::Spec {
                 let before = old.clone();
                 old.take_status(&new);
                 return *old != before;
@@ -491,18 +566,9 @@ impl World {
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });
+        self.say_counts(id, before);
+        self.settle(id);
         true
-    }
-
-    /// As `kubectl delete`: owners go at once, what they own is the garbage collector's.
-    pub(super) fn delete(&mut self, by: Component, kind: Kind, key: &ObjectKey) -> bool {
-        match kind {
-            Kind::Pod => self.store.pods.find(key).is_some_and(|id| self.delete_pod(id, None, by)),
-            Kind::Node => self.store.nodes.find(key).is_some_and(|id| self.delete_node(id)),
-            Kind::Deployment => self.store.deployments.find(key).is_some_and(|id| self.store.remove_deployment(id)),
-            Kind::ReplicaSet => self.store.replica_sets.find(key).is_some_and(|id| self.store.remove_replica_set(id)),
-            _ => with_kind!(kind, T => T::table(&self.store).find(key).is_some_and(|id| self.store.remove::<T>(id)), else false),
-        }
     }
 }
 
@@ -531,8 +597,32 @@ fn updated_meta(stored: &ObjectMeta, given: &ObjectMeta, spec_changes: bool) -> 
         labels: given.labels.clone(),
         annotations: given.annotations.clone(),
         owners: given.owners.clone(),
+        finalizers: given.finalizers.clone(),
         generation: stored.generation + u64::from(spec_changes),
         ..stored.clone()
+    }
+}
+
+/// Claims get a class and a phase, and what may be in use is protected.
+/// Upstream: plugin/pkg/admission/storage/{storageobjectinuseprotection,storageclass/setdefault}.
+fn admit_storage(object: &mut dyn Any, store: &Store) {
+    let protect = |meta: &mut ObjectMeta, finalizer: &str| {
+        if !meta.has_finalizer(finalizer) {
+            meta.finalizers.push(finalizer.into());
+        }
+    };
+    let pend = |phase: &mut Str| {
+        if phase.is_empty() {
+            *phase = "Pending".into();
+        }
+    };
+    if let Some(claim) = object.downcast_mut::<PersistentVolumeClaim>() {
+        protect(&mut claim.meta, protection::CLAIM);
+        pend(&mut claim.phase);
+        binder::with_default_class(claim, store);
+    } else if let Some(volume) = object.downcast_mut::<PersistentVolume>() {
+        protect(&mut volume.meta, protection::VOLUME);
+        pend(&mut volume.phase);
     }
 }
 
@@ -557,12 +647,28 @@ fn patch_node(node: &mut Node, add: &[Taint], remove: &[(Str, TaintEffect)], uns
     node.spec.unschedulable = unschedulable.unwrap_or(node.spec.unschedulable);
 }
 
+/// The kubelet tells of a cordon when it posts its status next; here at once.
+/// Upstream: pkg/kubelet/kubelet_node_status.go (recordNodeSchedulableEvent).
+fn schedulable_event(node: &Node) -> Record {
+    let reason = if node.spec.unschedulable { "NodeNotSchedulable" } else { "NodeSchedulable" };
+    let name = &node.meta.name;
+    Record::Event {
+        kind: "Normal".into(),
+        reason: reason.into(),
+        object: format!("Node/{name}").into(),
+        message: format!("Node {name} status is now: {reason}").into(),
+        source: Component::Kubelet.name().into(),
+    }
+}
+
+/// `key:effect` or `key=value:effect`.
+pub(super) fn taint_text(taint: &Taint) -> Str {
+    let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+    format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
+}
+
 fn taints_record(node: &Node) -> Record {
-    let text = |taint: &Taint| -> Str {
-        let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
-        format!("{}{value}:{}", taint.key, taint.effect.as_str()).into()
-    };
-    let taints = node.spec.taints.iter().map(text).collect();
+    let taints = node.spec.taints.iter().map(taint_text).collect();
     Record::NodeTaints { node: node.meta.name.clone(), unschedulable: node.spec.unschedulable, taints }
 }
 
@@ -593,10 +699,7 @@ fn controller_name(meta: &ObjectMeta) -> Str {
 
 /// `Kind/namespace/name` of the workload on top, or empty.
 pub(super) fn workload_of(pod: &Pod, store: &Store) -> Str {
-    let between = pod.meta.controller().filter(|owner| &*owner.kind == Kind::ReplicaSet.as_str());
-    let between = between.map(|owner| ObjectKey { namespace: pod.meta.namespace.clone(), name: owner.name.clone() });
-    let set = between.and_then(|key| store.replica_sets.get(store.replica_sets.find(&key)?));
-    match set.map(|set| controller_name(&set.meta)) {
+    match store.between(pod).map(controller_name) {
         Some(top) if !top.is_empty() => top,
         _ => controller_name(&pod.meta),
     }

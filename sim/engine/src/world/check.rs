@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use api::{Node, Resources, Str};
+use api::{Node, Pod, Resources, Str, Uid};
+use port::Scheduler;
 
 use super::World;
 use super::apply::pod_name;
@@ -21,6 +22,9 @@ pub enum Violation {
     PodMissingFromItsNode { pod: Str, node: Str, times: usize },
     ResourceVersionAhead { object: String, version: u64, last: u64 },
     NodeMiscounted { node: Str },
+    PodLost { pod: Str },
+    PodForgotten { pod: Str, node: Str },
+    NodeSeenOtherwise { node: Str },
 }
 
 impl fmt::Display for Violation {
@@ -32,6 +36,9 @@ impl fmt::Display for Violation {
             Self::PodOnNoNode { pod, node } => write!(f, "pod {pod} is bound to {node}, which never was"),
             Self::PodMissingFromItsNode { pod, node, times } => write!(f, "pod {pod} is bound to {node} and listed there {times} times"),
             Self::ResourceVersionAhead { object, version, last } => write!(f, "{object} has resourceVersion {version}, the last is {last}"),
+            Self::PodLost { pod } => write!(f, "pod {pod} waits for a node, and the scheduler does not know it"),
+            Self::PodForgotten { pod, node } => write!(f, "pod {pod} was put aside, and would find its place on node {node}"),
+            Self::NodeSeenOtherwise { node } => write!(f, "the scheduler does not see on node {node} what is there"),
             Self::NodeMiscounted { node } => write!(f, "the sums kept for node {node} are not those of its pods"),
         }
     }
@@ -45,6 +52,40 @@ impl World {
     pub fn check(&self) -> Result<(), Violation> {
         self.check_pods()?;
         self.check_nodes()
+    }
+
+    /// What must hold of the scheduler once nothing has happened for long: it sees what is, it knows every pod
+    /// that waits, and `fresh`, asked anew, finds no node for a pod that was put aside.
+    ///
+    /// # Errors
+    /// The first law that does not hold.
+    pub fn check_queue(&self, fresh: &mut dyn Scheduler) -> Result<(), Violation> {
+        for (_, node) in self.store.nodes.iter() {
+            let name = &node.meta.name;
+            let mut there: Vec<Uid> =
+                self.store.pods_on(name).filter(|(_, pod)| !pod.status.phase.is_terminal()).map(|(_, pod)| pod.meta.uid).collect();
+            let snapshot = self.scheduling.snapshot();
+            let mut seen: Vec<Uid> =
+                snapshot.find(name).into_iter().flat_map(|index| &snapshot.node(index).pods).map(|pod| pod.uid).collect();
+            there.sort_unstable();
+            seen.sort_unstable();
+            if there != seen {
+                return Err(Violation::NodeSeenOtherwise { node: name.clone() });
+            }
+        }
+        let waits = |pod: &Pod| {
+            let is_asked_for = self.scheduler.is_responsible_for(&pod.spec.scheduler_name);
+            is_asked_for && pod.node_name.is_none() && !pod.status.phase.is_terminal() && !pod.meta.is_deleting()
+        };
+        for (id, pod) in self.store.pods.iter().filter(|(_, pod)| waits(pod)) {
+            if !self.scheduling.knows(id) {
+                return Err(Violation::PodLost { pod: pod_name(pod) });
+            }
+        }
+        match self.scheduling.forgotten(fresh) {
+            Some((pod, node)) => Err(Violation::PodForgotten { pod, node }),
+            None => Ok(()),
+        }
     }
 
     #[cfg(debug_assertions)]

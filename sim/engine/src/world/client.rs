@@ -5,11 +5,14 @@
 //! other.
 //!
 //! Not modelled: reads (watches answer them), the kubelets' own limits (50 qps on each node, which no
-//! kubelet of the model reaches), events (they go through clients of their own), priority and fairness.
+//! kubelet of the model reaches), those of storage drivers, events (they go through clients of their own), priority and fairness.
+
+use std::collections::BTreeMap;
 
 use api::{SimDuration, SimTime};
 
 use crate::effects::{Component, Key, Write, WriteId};
+use crate::random::{Distribution, Purpose, Streams};
 use crate::spec::ControlPlane;
 
 /// A token bucket in whole nanoseconds: the generic cell rate algorithm, which needs one number.
@@ -51,6 +54,12 @@ const KEPT: usize = 1024;
 /// All clients.
 pub(super) struct Clients {
     latency: SimDuration,
+    /// Added to it, drawn for each request.
+    jitter: Distribution,
+    streams: Streams,
+    sent: u64,
+    /// When the last request of each component, and of each pod's kubelet, lands: none overtakes it.
+    last: BTreeMap<(Component, u32), SimTime>,
     controllers: [Bucket; CONTROLLERS.len()],
     cluster_autoscaler: Bucket,
     scheduler: Bucket,
@@ -59,25 +68,41 @@ pub(super) struct Clients {
 }
 
 /// Components of kube-controller-manager, each with a client of its own.
-const CONTROLLERS: [Component; 8] = [
+const CONTROLLERS: &[Component] = &[
     Component::Deployment,
     Component::ReplicaSet,
+    Component::StatefulSet,
+    Component::PersistentVolumeBinder,
+    Component::EphemeralVolume,
+    Component::StorageProtection,
+    Component::AttachDetach,
     Component::EndpointSlice,
     Component::NodeLifecycle,
     Component::TaintEviction,
     Component::PodGc,
     Component::GarbageCollector,
     Component::HorizontalPodAutoscaler,
+    Component::DaemonSet,
+    Component::Job,
+    Component::CronJob,
+    Component::TtlAfterFinished,
+    Component::ResourceQuota,
+    Component::Disruption,
+    Component::Namespace,
 ];
 
 /// `--kube-client-qps` and `--kube-client-burst` of the cluster autoscaler.
 const CLUSTER_AUTOSCALER: (f64, u32) = (5.0, 10);
 
 impl Clients {
-    pub(super) fn new(settings: &ControlPlane) -> Self {
+    pub(super) fn new(settings: &ControlPlane, streams: Streams) -> Self {
         let manager = &settings.controller_manager;
         Self {
             latency: settings.api_server.request_latency,
+            jitter: settings.api_server.request_jitter.clone(),
+            streams,
+            sent: 0,
+            last: BTreeMap::new(),
             controllers: [Bucket::new(manager.kube_api_qps, manager.kube_api_burst); CONTROLLERS.len()],
             cluster_autoscaler: Bucket::new(CLUSTER_AUTOSCALER.0, CLUSTER_AUTOSCALER.1),
             scheduler: Bucket::new(settings.scheduler.qps, settings.scheduler.burst),
@@ -89,12 +114,26 @@ impl Clients {
     /// Sends a request; when it reaches the API server, and under which number.
     pub(super) fn send(&mut self, now: SimTime, request: Request) -> (SimTime, WriteId) {
         let granted = self.bucket(request.by).map_or(now, |bucket| bucket.take(now));
+        let pod = if request.by == Component::Kubelet { request.write.pod().map_or(0, |pod| pod.number() + 1) } else { 0 };
+        let lands = self.lands(granted + self.latency, (request.by, pod));
         let place = self.free.pop().unwrap_or_else(|| {
             self.on_their_way.push(None);
             self.on_their_way.len() as u32 - 1
         });
         self.on_their_way[place as usize] = Some(request);
-        (granted + self.latency, WriteId(place))
+        (lands, WriteId(place))
+    }
+
+    /// With its share of the jitter, but never before an earlier request of the same sender.
+    fn lands(&mut self, at: SimTime, by: (Component, u32)) -> SimTime {
+        if self.jitter == Distribution::Constant(SimDuration::ZERO) {
+            return at;
+        }
+        self.sent += 1;
+        let at = at + self.jitter.sample(&mut self.streams.stream(Purpose::ApiLatency, self.sent));
+        let last = self.last.entry(by).or_default();
+        *last = at.max(*last);
+        *last
     }
 
     /// The request has arrived.
@@ -111,7 +150,7 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
             _ => {
                 let place = CONTROLLERS.iter().position(|controller| *controller == by)?;
                 self.controllers.get_mut(place)

@@ -8,7 +8,7 @@
 use api::{Pod, SimDuration};
 
 use super::World;
-use crate::controllers::disruption::{Budgets, Eviction};
+use crate::controllers::disruption::{Budgets, Eviction, note_eviction};
 use crate::effects::{Component, Effects};
 use crate::event::Event;
 use crate::store::{NodeId, PodId};
@@ -39,6 +39,14 @@ impl World {
         }
         match Budgets::default().evict(pod, &self.store) {
             Eviction::Allowed => {
+                let (name, now) = (pod.meta.name.clone(), self.now);
+                let namespace = pod.meta.namespace.clone();
+                let budgets = self.store.pdbs.in_namespace(&namespace);
+                let budget = budgets.filter(|(_, budget)| budget.selector.as_ref().is_some_and(|it| it.matches(&pod.meta.labels)));
+                let budget = budget.map(|(id, _)| id).next();
+                if let Some(budget) = budget {
+                    self.store.update(budget, |budget| note_eviction(budget, &name, now));
+                }
                 self.set_disruption_target(id, &"EvictionByEvictionAPI".into());
                 self.delete_pod(id, None, Component::Kubectl);
             }

@@ -12,11 +12,14 @@
 //!
 //! Not here: what any room decides.
 
+mod admission;
 mod apply;
 mod check;
 mod client;
+mod delete;
 mod endpoints;
 mod evict;
+mod outage;
 mod processes;
 mod queues;
 mod setup;
@@ -25,6 +28,7 @@ mod strike;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,13 +45,14 @@ use crate::controllers::metrics::PodMetrics;
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::volume::external::CsiDrivers;
 use crate::controllers::{self, View};
-use crate::effects::{Component, Effects, Key, WriteId};
+use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
 use crate::random::Streams;
-use crate::scheduling::Scheduling;
+use crate::scheduling::{Explain, Scheduling};
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
 use crate::traffic::{Player, Signal};
@@ -55,8 +60,10 @@ use crate::traffic::{Player, Signal};
 pub use check::Violation;
 use client::{Clients, Request};
 use endpoints::Propagation;
-use queues::Queues;
+use outage::Outage;
+use queues::{Queues, Rest, Wave};
 use usage::Usage;
+use watch::Tap;
 
 /// How often progress is reported; some hundredths of a second.
 const WORK_PER_REPORT: u64 = 4096;
@@ -82,17 +89,23 @@ pub struct World {
     pod_gc: PodGc,
     hpa: HpaController,
     cluster_autoscaler: ClusterAutoscaler,
+    csi_drivers: CsiDrivers,
     metrics: PodMetrics,
     /// `None` when nothing sends requests.
     traffic: Option<Player>,
     faults: Faults,
+    outage: Outage,
 
     clients: Clients,
     queues: Queues,
     /// What has landed and is on its way to the watchers, with when it reaches them.
     news: VecDeque<(SimTime, Change)>,
+    /// How many of them have reached the watchers so far.
+    heard: u64,
     propagation: Propagation,
     usage: Usage,
+    /// `None` when nobody asked for what the API tells.
+    tap: Option<Box<Tap>>,
     /// Specs as admitted. Looked up only.
     admitted: FxHashMap<Arc<PodSpec>, Arc<PodSpec>>,
     /// Facts that the sink has not heard yet; all of them of the present.
@@ -160,14 +173,18 @@ impl World {
             pod_gc: PodGc::default(),
             hpa: HpaController::default(),
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
+            csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
             faults: Faults::default(),
-            clients: Clients::new(&spec.control_plane),
+            outage: Outage::default(),
+            clients: Clients::new(&spec.control_plane, streams),
             queues: Queues::default(),
             news: VecDeque::new(),
+            heard: 0,
             propagation: Propagation::default(),
             usage: Usage::default(),
+            tap: spec.watch.then(Box::default),
             admitted: FxHashMap::default(),
             records: Vec::new(),
             signals: Vec::new(),
@@ -177,6 +194,11 @@ impl World {
         };
         world.set_up();
         world
+    }
+
+    /// Has the scheduler explain some decisions in the trace. Nothing else changes.
+    pub fn explain(&mut self, wanted: Explain) {
+        self.scheduling.want(wanted);
     }
 
     /// The present.
@@ -255,6 +277,9 @@ impl World {
     fn tell(&mut self, sink: &mut dyn TraceSink) {
         for record in self.records.drain(..) {
             sink.record(self.now, &record);
+            if let Some(told) = self.tap.as_mut().and_then(|tap| tap.hear_event(&record, self.now)) {
+                sink.record(self.now, &told);
+            }
         }
         self.records.shrink_to(KEPT);
     }
@@ -264,15 +289,20 @@ impl World {
         match event {
             Event::Sync(component, key) => self.sync(component, key, &mut out),
             Event::Write(id) => self.land(id, &mut out),
+            Event::Watch if self.outage.api_server_is_away() => {} // Heard when it is back.
             Event::Watch => self.watch(&mut out),
             Event::SchedulingCycle => self.scheduling.cycle(&mut *self.scheduler, view!(self), &mut out),
             Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
             Event::UnschedulableFlush => self.scheduling.unschedulable_flush(&*self.scheduler, view!(self), &mut out),
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
+            Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
+            Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
             Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
             Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
+            Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
+            Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
@@ -281,6 +311,8 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
+            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
+            Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),
             Event::Step(step) => self.operator_step(step, &mut out),
@@ -313,25 +345,60 @@ impl World {
 
     /// A work queue hands out a key.
     fn sync(&mut self, component: Component, key: Key, out: &mut Effects) {
-        if !self.queues.begin(component, key) {
+        if !self.queues.begin(component, key, self.now) {
             return;
         }
         controllers::sync(component, key, &view!(self), out);
-        let (writes, resync) = (out.writes.len() as u32, out.resync);
+        let rest = Rest::take(out);
+        let writes = out.writes.len() as u32;
         self.apply(out, Some(key));
-        self.queues.synced((component, key), writes, resync, self.now, &mut self.calendar);
+        let next = self.queues.synced((component, key), writes, rest, self.now, &mut self.calendar);
+        self.send(next, key);
+    }
+
+    /// Sends what a sync writes after what has landed.
+    fn send(&mut self, wave: Wave, key: Key) {
+        for (by, write) in wave {
+            let (at, id) = self.clients.send(self.now, Request { by, write, key: Some(key) });
+            self.calendar.schedule(at, Event::Write(id));
+        }
     }
 
     /// A request has reached the API server.
     fn land(&mut self, id: WriteId, out: &mut Effects) {
         let Some(Request { by, write, key }) = self.clients.arrived(id) else { return };
-        let bound = write.binds();
-        let accepted = self.perform(by, write);
-        if let Some(key) = key {
-            self.queues.landed(by, key, accepted, self.now, &mut self.calendar);
+        if self.outage.api_server_is_away() {
+            return self.unanswered(Request { by, write, key }, out);
         }
-        if let (false, Some(pod)) = (accepted, bound) {
-            self.scheduling.bind_failed(pod, &*self.scheduler, view!(self), out);
+        let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
+        let answer = self.perform(by, write);
+        if let Some(key) = key {
+            let refused = answer.as_ref().err().filter(|refusal| !matches!(refusal, Refusal::NamespaceTerminating(_))).map(Refusal::text);
+            let next = self.queues.landed(by, key, refused, self.now, &mut self.calendar);
+            self.send(next, key);
+        }
+        if let (Err(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)), Component::Kubectl) = (&answer, by) {
+            let outcome = format!("Error from server (Forbidden): {why}").into();
+            self.records.push(Record::Step { step: "kubectl create".into(), outcome });
+        }
+        if let Some((call, pod)) = call {
+            self.scheduling.returned(call, pod, answer.is_ok(), &*self.scheduler, view!(self), out);
+        }
+    }
+
+    /// A request finds no API server: its key is synced again, or the request itself is made again.
+    fn unanswered(&mut self, Request { by, write, key }: Request, out: &mut Effects) {
+        if let Some(key) = key {
+            let why = Some("dial tcp: connect: connection refused".into());
+            let next = self.queues.landed(by, key, why, self.now, &mut self.calendar);
+            self.send(next, key);
+        } else if let (Component::Scheduler, Some((call, pod))) = (by, write.scheduler_call()) {
+            self.scheduling.returned(call, pod, false, &*self.scheduler, view!(self), out);
+        } else if by == Component::Kubectl {
+            let outcome = "The connection to the server was refused - did you specify the right host or port?".into();
+            self.records.push(Record::Step { step: "kubectl".into(), outcome });
+        } else {
+            self.outage.hold(Request { by, write, key });
         }
     }
 
@@ -340,7 +407,11 @@ impl World {
         let at = self.now + self.spec.control_plane.api_server.watch_latency;
         let armed = self.news.back().is_some_and(|(due, _)| *due == at);
         let before = self.news.len();
-        self.news.extend(self.store.take_changes().into_iter().map(|change| (at, change)));
+        let changes = self.store.take_changes();
+        if let Some(tap) = &mut self.tap {
+            changes.iter().for_each(|change| tap.hear(change, &self.store, &mut self.records));
+        }
+        self.news.extend(changes.into_iter().map(|change| (at, change)));
         if !armed && self.news.len() > before {
             self.calendar.schedule(at, Event::Watch);
         }
@@ -354,20 +425,17 @@ impl World {
         while self.news.front().is_some_and(|(due, _)| *due <= self.now)
             && let Some((_, change)) = self.news.pop_front()
         {
-            let mut woken = std::mem::take(&mut self.woken);
-            controllers::interested(&change, &view!(self), &mut |component, key| woken.push((component, key)));
-            for (component, key) in woken.drain(..) {
-                self.queues.add(component, key, self.now, &mut self.calendar);
+            self.heard += 1;
+            if self.outage.hears(Process::ControllerManager, self.heard) {
+                self.manager_hears(&change, out);
             }
-            self.woken = woken;
-            self.scheduling.changed(&change, &mut *self.scheduler, view!(self), out);
+            if self.outage.hears(Process::Scheduler, self.heard) {
+                self.scheduling.changed(&change, &mut *self.scheduler, view!(self), out);
+            }
             self.kubelets.changed(&change, view!(self), out);
-            self.node_lifecycle.changed(&change, &view!(self), out);
-            self.taint_eviction.changed(&change, &view!(self), out);
-            self.pod_gc.changed(&change, &view!(self), out);
-            self.hpa.changed(&change, &view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
+            self.csi_drivers.changed(&change, &view!(self), out);
             match change {
                 Change::EndpointsChanged(service) => self.propagate(service),
                 Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
@@ -378,6 +446,23 @@ impl World {
         if self.news.is_empty() {
             self.news.shrink_to(KEPT);
         }
+    }
+
+    /// The informers of kube-controller-manager.
+    fn manager_hears(&mut self, change: &Change, out: &mut Effects) {
+        let mut woken = std::mem::take(&mut self.woken);
+        controllers::interested(change, &view!(self), &mut |component, key| woken.push((component, key)));
+        controllers::interested_later(change, &view!(self), &mut |component, key, at| {
+            self.queues.add_after(component, key, at, &mut self.calendar);
+        });
+        for (component, key) in woken.drain(..) {
+            self.queues.add(component, key, self.now, &mut self.calendar);
+        }
+        self.woken = woken;
+        self.node_lifecycle.changed(change, &view!(self), out);
+        self.taint_eviction.changed(change, &view!(self), out);
+        self.pod_gc.changed(change, &view!(self), out);
+        self.hpa.changed(change, &view!(self), out);
     }
 
     /// Whether the traffic engine has something to tell before the next event; it is told then.

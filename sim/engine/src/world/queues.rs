@@ -4,30 +4,72 @@
 //! - A key waits at most once: adding one that waits anyway changes nothing, or makes it earlier.
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
-//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s.
+//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s to 1 min), whether or
+//!   not news wake it earlier.
+//! - A wave of writes is sent when all of the wave before has landed; none is sent after a refusal, but for
+//!   the sync's last write.
 //!
 //! Upstream: client-go/util/workqueue/{queue,delaying_queue,default_rate_limiters}.go. Not modelled: the
 //! number of workers (each controller has five or more, and a sync takes no time here), the global limit
 //! of 10 retries per second.
 
-use api::{SimDuration, SimTime};
+use std::collections::VecDeque;
+
+use api::{SimDuration, SimTime, Str};
 use rustc_hash::FxHashMap;
 
 use crate::clock::{Calendar, EventId};
-use crate::effects::{Component, Key};
+use crate::effects::{Component, Effects, Finally, Key, Write};
 use crate::event::Event;
 
 const RETRY_BASE: SimDuration = SimDuration::from_millis(5);
 const RETRY_MAX: SimDuration = SimDuration::from_secs(1000);
 
+/// First and longest wait after a refusal. Upstream: DefaultJobApiBackOff and MaxJobApiBackOff of the Job controller.
+const fn retry(component: Component) -> (SimDuration, SimDuration) {
+    match component {
+        Component::Job => (SimDuration::from_secs(1), SimDuration::from_secs(60)),
+        _ => (RETRY_BASE, RETRY_MAX),
+    }
+}
+
+/// Writes of one component.
+pub(super) type Wave = Vec<(Component, Write)>;
+
+/// What a sync still wants to write, and when its key wants to be synced again.
+#[derive(Default)]
+pub(super) struct Rest {
+    waves: VecDeque<Wave>,
+    finally: Option<Box<Finally>>,
+    resync: Option<SimTime>,
+}
+
+impl Rest {
+    /// Leaves the first wave in `out`.
+    pub(super) fn take(out: &mut Effects) -> Self {
+        let mut waves = VecDeque::new();
+        for place in std::mem::take(&mut out.waves).into_iter().rev() {
+            let wave = out.writes.split_off(place.min(out.writes.len()));
+            if !wave.is_empty() {
+                waves.push_front(wave);
+            }
+        }
+        Self { waves, finally: out.finally.take(), resync: out.resync.take() }
+    }
+}
+
 #[derive(Default)]
 struct Item {
     /// The sync it waits for.
     due: Option<(SimTime, EventId)>,
-    /// Writes of its last sync that have not landed.
+    /// When it is to be synced again, whether or not news wake it earlier: after a refusal, or a while after news.
+    later: Option<SimTime>,
+    /// Writes of its last sync that have not been answered.
     in_flight: u32,
-    /// One of them was refused.
-    refused: bool,
+    /// What its last sync writes after those.
+    rest: Rest,
+    /// Why the first of them that was refused was.
+    refused: Option<Str>,
     /// Something happened since its last sync began.
     dirty: bool,
     /// Refusals in a row.
@@ -51,10 +93,17 @@ impl Queues {
         }
     }
 
+    /// Puts a key into its queue at a later time, or at the one set before when that is earlier. News meanwhile
+    /// lead to a sync of their own.
+    pub(super) fn add_after(&mut self, component: Component, key: Key, at: SimTime, calendar: &mut Calendar<Event>) {
+        self.items.entry((component, key)).or_default().sync_by(at, component, key, calendar);
+    }
+
     /// A key's time has come. Whether it may be synced now.
-    pub(super) fn begin(&mut self, component: Component, key: Key) -> bool {
+    pub(super) fn begin(&mut self, component: Component, key: Key, now: SimTime) -> bool {
         let item = self.items.entry((component, key)).or_default();
         item.due = None;
+        item.later = item.later.filter(|at| *at > now);
         if item.in_flight > 0 {
             item.dirty = true;
             return false;
@@ -63,53 +112,89 @@ impl Queues {
         true
     }
 
-    /// Its sync is done: so many writes are on their way, and it wants to be synced again at `resync`.
+    /// Its sync is done: so many writes are on their way, and there is a rest. What is to be sent next.
     pub(super) fn synced(
         &mut self,
         (component, key): (Component, Key),
         writes: u32,
-        resync: Option<SimTime>,
+        rest: Rest,
         now: SimTime,
         calendar: &mut Calendar<Event>,
-    ) {
+    ) -> Wave {
         let item = self.items.entry((component, key)).or_default();
         item.in_flight = writes;
-        if let Some(at) = resync {
+        if let Some(at) = rest.resync.into_iter().chain(item.later).min() {
             item.wait_until(at.max(now), component, key, calendar);
         }
-        if writes == 0 {
-            item.failures = 0;
-            if item.due.is_none() {
-                self.items.remove(&(component, key));
-            }
-        }
+        item.rest = rest;
+        if writes == 0 { self.go_on(component, key, now, calendar) } else { Wave::new() }
     }
 
-    /// One of its writes has landed, or was refused.
-    pub(super) fn landed(&mut self, component: Component, key: Key, accepted: bool, now: SimTime, calendar: &mut Calendar<Event>) {
-        let Some(item) = self.items.get_mut(&(component, key)) else { return };
-        item.refused |= !accepted;
+    /// One of its writes has been answered. What is to be sent next.
+    pub(super) fn landed(
+        &mut self,
+        component: Component,
+        key: Key,
+        refused: Option<Str>,
+        now: SimTime,
+        calendar: &mut Calendar<Event>,
+    ) -> Wave {
+        let Some(item) = self.items.get_mut(&(component, key)) else { return Wave::new() };
+        item.refused = item.refused.take().or(refused);
         item.in_flight = item.in_flight.saturating_sub(1);
-        if item.in_flight > 0 {
-            return;
+        if item.in_flight > 0 { Wave::new() } else { self.go_on(component, key, now, calendar) }
+    }
+
+    /// Nothing is on its way: the next wave, or the end of the sync.
+    fn go_on(&mut self, component: Component, key: Key, now: SimTime, calendar: &mut Calendar<Event>) -> Wave {
+        let Some(item) = self.items.get_mut(&(component, key)) else { return Wave::new() };
+        let next = item.next_wave();
+        if !next.is_empty() {
+            item.in_flight = next.len() as u32;
+            return next;
         }
-        if std::mem::take(&mut item.refused) {
-            let wait = RETRY_BASE.times(1 << item.failures.min(20)).min(RETRY_MAX);
+        if item.refused.take().is_some() {
+            let (base, most) = retry(component);
+            let wait = base.times(1 << item.failures.min(20)).min(most);
             item.failures += 1;
-            item.dirty = false;
-            item.wait_until(now + wait, component, key, calendar);
+            let at = now + wait;
+            item.sync_by(at, component, key, calendar);
         } else {
             item.failures = 0;
-            if std::mem::take(&mut item.dirty) {
-                item.wait_until(now, component, key, calendar);
-            } else if item.due.is_none() {
-                self.items.remove(&(component, key));
-            }
         }
+        if std::mem::take(&mut item.dirty) {
+            item.wait_until(now, component, key, calendar);
+        }
+        if item.due.is_none() && item.failures == 0 {
+            self.items.remove(&(component, key));
+        }
+        Wave::new()
     }
 }
 
 impl Item {
+    fn next_wave(&mut self) -> Wave {
+        if self.refused.is_some() {
+            self.rest.waves.clear();
+        }
+        if let Some(wave) = self.rest.waves.pop_front() {
+            return wave;
+        }
+        let Some(finally) = self.rest.finally.take() else { return Wave::new() };
+        let write = match &self.refused {
+            None => finally.landed,
+            Some(why) => finally.refused.map(|mut write| {
+                write.learn(why);
+                write
+            }),
+        };
+        write.into_iter().map(|write| (finally.by, write)).collect()
+    }
+    /// At this time in any case; news that wake it earlier do not change that.
+    fn sync_by(&mut self, at: SimTime, component: Component, key: Key, calendar: &mut Calendar<Event>) {
+        self.later = Some(self.later.map_or(at, |known| known.min(at)));
+        self.wait_until(at, component, key, calendar);
+    }
     fn wait_until(&mut self, at: SimTime, component: Component, key: Key, calendar: &mut Calendar<Event>) {
         match self.due {
             Some((due, _)) if due <= at => return,
@@ -142,12 +227,12 @@ mod tests {
     #[test]
     fn news_during_processing_lead_to_one_more_sync_after_the_writes_have_landed() {
         let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
-        assert!(queues.begin(WHO.0, WHO.1));
-        queues.synced(WHO, 2, None, SimTime::ZERO, &mut calendar);
+        assert!(queues.begin(WHO.0, WHO.1, SimTime::ZERO));
+        queues.synced(WHO, 2, Rest::default(), SimTime::ZERO, &mut calendar);
         queues.add(WHO.0, WHO.1, SimTime::from_millis(1), &mut calendar);
-        queues.landed(WHO.0, WHO.1, true, SimTime::from_millis(5), &mut calendar);
+        queues.landed(WHO.0, WHO.1, None, SimTime::from_millis(5), &mut calendar);
         assert_eq!(calendar.len(), 0);
-        queues.landed(WHO.0, WHO.1, true, SimTime::from_millis(6), &mut calendar);
+        queues.landed(WHO.0, WHO.1, None, SimTime::from_millis(6), &mut calendar);
         assert_eq!(due(&mut calendar), [6]);
     }
 
@@ -157,9 +242,9 @@ mod tests {
         let mut now = SimTime::ZERO;
         let mut waits = Vec::new();
         for _ in 0..4 {
-            assert!(queues.begin(WHO.0, WHO.1));
-            queues.synced(WHO, 1, None, now, &mut calendar);
-            queues.landed(WHO.0, WHO.1, false, now, &mut calendar);
+            assert!(queues.begin(WHO.0, WHO.1, now));
+            queues.synced(WHO, 1, Rest::default(), now, &mut calendar);
+            queues.landed(WHO.0, WHO.1, Some("no".into()), now, &mut calendar);
             let due = calendar.pop().map_or(now, |(at, _)| at);
             waits.push(due.since(now).as_millis());
             now = due;
@@ -168,10 +253,46 @@ mod tests {
     }
 
     #[test]
+    fn waves_follow_each_other_and_stop_at_a_refusal() {
+        let write = || (WHO.0, Write::RemovePod(crate::store::PodId::new(0)));
+        let rest = || {
+            let mut out = Effects::default();
+            for wave in [1, 2, 4] {
+                (0..wave).for_each(|_| out.writes.push(write()));
+                out.then();
+            }
+            out.finally(WHO.0, None, Some(write().1));
+            (Rest::take(&mut out), out.writes.len())
+        };
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        let now = SimTime::ZERO;
+        let (plan, first) = rest();
+        assert!(queues.begin(WHO.0, WHO.1, now) && first == 1);
+        assert!(queues.synced(WHO, 1, plan, now, &mut calendar).is_empty());
+        let mut answer = |accepted: bool| queues.landed(WHO.0, WHO.1, (!accepted).then(|| "no".into()), now, &mut calendar).len();
+        assert_eq!(answer(true), 2, "the second wave");
+        assert_eq!((answer(true), answer(false)), (0, 1), "after a refusal only the last write");
+        assert_eq!(answer(true), 0);
+        assert_eq!(due(&mut calendar), [5], "and a retry");
+    }
+
+    #[test]
+    fn a_key_added_for_later_is_synced_then_even_if_news_come_first() {
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        queues.add_after(WHO.0, WHO.1, SimTime::from_secs(6), &mut calendar);
+        queues.add_after(WHO.0, WHO.1, SimTime::from_secs(9), &mut calendar);
+        queues.add(WHO.0, WHO.1, SimTime::from_secs(2), &mut calendar);
+        assert_eq!(calendar.pop().map(|(at, _)| at), Some(SimTime::from_secs(2)));
+        assert!(queues.begin(WHO.0, WHO.1, SimTime::from_secs(2)));
+        queues.synced(WHO, 0, Rest::default(), SimTime::from_secs(2), &mut calendar);
+        assert_eq!(due(&mut calendar), [6000]);
+    }
+
+    #[test]
     fn an_earlier_time_replaces_a_later_one() {
         let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
-        assert!(queues.begin(WHO.0, WHO.1));
-        queues.synced(WHO, 0, Some(SimTime::from_secs(30)), SimTime::ZERO, &mut calendar);
+        assert!(queues.begin(WHO.0, WHO.1, SimTime::ZERO));
+        queues.synced(WHO, 0, Rest { resync: Some(SimTime::from_secs(30)), ..Rest::default() }, SimTime::ZERO, &mut calendar);
         queues.add(WHO.0, WHO.1, SimTime::from_secs(2), &mut calendar);
         assert_eq!(due(&mut calendar), [2000]);
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use api::{ConditionStatus, Labels, Node, SimDuration, SimTime, Str};
 
+use trace::Record;
+
 use super::{World, view};
 use crate::controllers::View;
-use crate::effects::Effects;
+use crate::effects::{Effects, Refusal};
 use crate::event::Event;
-use crate::objects::Kept;
+use crate::objects::{AnyObject, Kept};
 use crate::random::{Purpose, entity};
 use crate::spec::NodePool;
 use crate::store::NodeId;
@@ -24,11 +26,16 @@ impl World {
         let spec = self.spec.clone();
         self.calendar.schedule(SimTime::ZERO + spec.duration, Event::Horizon);
         for namespace in &spec.objects.namespaces {
-            self.apply_object(namespace.clone().into_any());
+            self.set_up_object(namespace.clone().into_any());
         }
         for class in &spec.objects.priority_classes {
-            self.apply_object(class.clone().into_any());
+            self.set_up_object(class.clone().into_any());
         }
+        self.set_up_all(&spec.objects.storage_classes);
+        self.set_up_all(&spec.objects.csi_drivers);
+        self.set_up_all(&spec.objects.csi_nodes);
+        self.set_up_all(&spec.objects.csi_storage_capacities);
+        self.set_up_all(&spec.objects.persistent_volumes);
         for pool in &spec.node_pools {
             for ordinal in 0..pool.initial {
                 self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
@@ -37,11 +44,21 @@ impl World {
         for node in &spec.objects.nodes {
             self.create_node(static_node(node), 0.0);
         }
-        for budget in &spec.objects.pod_disruption_budgets {
-            self.apply_object(budget.clone().into_any());
+        for range in &spec.objects.limit_ranges {
+            self.set_up_object(range.clone().into_any());
         }
+        for quota in &spec.objects.resource_quotas {
+            // Counted before the run begins; what is made below is charged as it comes.
+            let status =
+                Some(api::QuotaStatus { hard: quota.hard.clone(), used: quota.hard.keys().map(|name| (name.clone(), 0)).collect() });
+            self.set_up_object(api::ResourceQuota { status, ..quota.clone() }.into_any());
+        }
+        for budget in &spec.objects.pod_disruption_budgets {
+            self.set_up_object(budget.clone().into_any());
+        }
+        self.set_up_all(&spec.objects.persistent_volume_claims);
         for service in &spec.objects.services {
-            self.apply_object(service.clone().into_any());
+            self.set_up_object(service.clone().into_any());
         }
         for deployment in &spec.objects.deployments {
             self.create_deployment(deployment.clone());
@@ -49,14 +66,38 @@ impl World {
         for set in &spec.objects.replica_sets {
             self.create_replica_set(set.clone());
         }
+        self.set_up_all(&spec.objects.stateful_sets);
+        self.set_up_all(&spec.objects.daemon_sets);
+        self.set_up_all(&spec.objects.jobs);
+        self.set_up_all(&spec.objects.cron_jobs);
         for pod in &spec.objects.pods {
-            self.create_pod(pod.clone());
+            let answer = self.create_pod(pod.clone());
+            self.say_refused(format!("create pod {}", pod.meta.key()), answer.err());
         }
         for hpa in &spec.objects.horizontal_pod_autoscalers {
-            self.apply_object(hpa.clone().into_any());
+            self.set_up_object(hpa.clone().into_any());
         }
         self.plan();
         self.publish();
+    }
+
+    fn set_up_all<T: Kept>(&mut self, objects: &[T]) {
+        for object in objects {
+            self.set_up_object(object.clone().into_any());
+        }
+    }
+
+    /// Makes an object, or says why the API server would not.
+    fn set_up_object(&mut self, object: AnyObject) {
+        let step = format!("create {} {}", object.kind().as_str().to_lowercase(), object.meta().key());
+        let answer = self.apply_object(object);
+        self.say_refused(step, answer.err());
+    }
+
+    fn say_refused(&mut self, step: String, refusal: Option<Refusal>) {
+        if let Some(Refusal::Forbidden(why) | Refusal::NamespaceTerminating(why)) = refusal {
+            self.records.push(Record::Step { step: step.into(), outcome: format!("Error from server (Forbidden): {why}").into() });
+        }
     }
 
     /// Everything that the spec sets a time for.

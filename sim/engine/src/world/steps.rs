@@ -4,19 +4,23 @@
 //! kubectl's words.
 //!
 //! Simplified: kubectl's own reads take no time; `apply` replaces a spec with what the manifest says and
-//! what defaults fill in, so a Deployment without `replicas` is set to one; nodes and pods that are there
-//! stay as they are.
+//! what defaults fill in, so a Deployment without `replicas` is set to one; nodes, pods, volumes and claims
+//! that are there stay as they are.
 
 use std::sync::Arc;
 
-use api::{Deployment, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, ReplicaSet, Str, Taint};
+use api::{
+    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet,
+    StatefulSet, Str, Taint,
+};
 use trace::Record;
 
 use super::World;
+use crate::controllers::history::History;
 use crate::effects::{Component, Effects, Write};
-use crate::objects::Kept;
+use crate::objects::{Kept, with_kind};
 use crate::spec::{Objects, StepAction};
-use crate::store::{DeploymentId, NodeId};
+use crate::store::{DeploymentId, NodeId, Store, Table};
 
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const TEMPLATE_HASH: &str = "pod-template-hash";
@@ -25,6 +29,9 @@ impl World {
     pub(super) fn operator_step(&mut self, number: u32, out: &mut Effects) {
         let spec = self.spec.clone();
         let Some(step) = spec.steps.get(number as usize) else { return };
+        if let StepAction::SetLoad(load) = &step.action {
+            self.metrics.set_load(load);
+        }
         let outcome = self.act(&step.action, out);
         let outcome = outcome.unwrap_or_else(|refusal| refusal).into();
         self.records.push(Record::Step { step: step.name.clone(), outcome });
@@ -34,36 +41,32 @@ impl World {
     fn act(&self, action: &StepAction, out: &mut Effects) -> Result<String, String> {
         match action {
             StepAction::Apply(objects) => Ok(self.apply_objects(objects, out)),
-            StepAction::Delete(kind, key) => self.kubectl_delete(*kind, key, out),
+            StepAction::Delete(kind, key, propagation) => self.kubectl_delete(*kind, key, *propagation, out),
             StepAction::Scale(kind, key, replicas) => self.kubectl_scale(*kind, key, *replicas, out),
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
             StepAction::RolloutRestart(kind, key) => self.rollout_restart(*kind, key, out),
+            StepAction::Suspend(kind, key, suspend) => self.kubectl_suspend(*kind, key, *suspend, out),
             StepAction::RolloutPause(kind, key, paused) => self.rollout_pause(*kind, key, *paused, out),
             StepAction::Cordon(name, cordoned) => self.kubectl_cordon(name, *cordoned, out),
             StepAction::Drain(name) => self.kubectl_drain(name, out),
             StepAction::Taint(name, taint, put_on) => self.kubectl_taint(name, taint, *put_on, out),
             StepAction::LabelNode(name, labels) => self.label_node(name, labels, out),
+            StepAction::SetLoad(_) => Ok("load set".to_owned()),
         }
     }
 
-    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {
+    fn kubectl_delete(&self, kind: Kind, key: &ObjectKey, propagation: Propagation, out: &mut Effects) -> Result<String, String> {
         let store = &self.store;
         let exists = match kind {
             Kind::Pod => store.pods.find(key).is_some(),
             Kind::Node => store.nodes.find(key).is_some(),
-            Kind::Deployment => store.deployments.find(key).is_some(),
-            Kind::ReplicaSet => store.replica_sets.find(key).is_some(),
-            Kind::Service => store.services.find(key).is_some(),
-            Kind::HorizontalPodAutoscaler => store.hpas.find(key).is_some(),
-            Kind::PodDisruptionBudget => store.pdbs.find(key).is_some(),
-            Kind::PriorityClass => store.priority_classes.find(key).is_some(),
-            _ => return Err(not_simulated("delete", kind)),
+            _ => with_kind!(kind, T => T::table(store).find(key).is_some(), else return Err(not_simulated("delete", kind))),
         };
         if !exists {
             return Err(not_found(kind, &key.name));
         }
-        out.write(Component::Kubectl, Write::Delete(kind, key.clone()));
+        out.write(Component::Kubectl, Write::Delete(kind, key.clone(), propagation));
         Ok(done(kind, &key.name, "deleted"))
     }
 
@@ -71,6 +74,7 @@ impl World {
         let exists = match kind {
             Kind::Deployment => self.store.deployments.find(key).is_some(),
             Kind::ReplicaSet => self.store.replica_sets.find(key).is_some(),
+            Kind::StatefulSet => self.store.stateful_sets.find(key).is_some(),
             _ => return Err(not_simulated("scale", kind)),
         };
         if !exists {
@@ -107,8 +111,34 @@ impl World {
         })
     }
 
+    fn kubectl_suspend(&self, kind: Kind, key: &ObjectKey, suspend: bool, out: &mut Effects) -> Result<String, String> {
+        let store = &self.store;
+        let (changed, changes) = match kind {
+            Kind::Job => {
+                let stored = store.jobs.find(key).and_then(|id| store.jobs.get(id)).ok_or_else(|| not_found(kind, &key.name))?;
+                let spec = Arc::new(JobSpec { suspend, ..(*stored.spec).clone() });
+                (Job { spec, ..stored.clone() }.into_any(), stored.spec.suspend != suspend)
+            }
+            Kind::CronJob => {
+                let id = store.cron_jobs.find(key);
+                let stored = id.and_then(|id| store.cron_jobs.get(id)).ok_or_else(|| not_found(kind, &key.name))?;
+                (CronJob { suspend, ..stored.clone() }.into_any(), stored.suspend != suspend)
+            }
+            _ => return Err(format!("error: a {kind} cannot be suspended")),
+        };
+        if !changes {
+            return Ok(done(kind, &key.name, "patched (no change)"));
+        }
+        out.write(Component::Kubectl, Write::Apply(changed));
+        Ok(done(kind, &key.name, "patched"))
+    }
+
     fn rollout_pause(&self, kind: Kind, key: &ObjectKey, paused: bool, out: &mut Effects) -> Result<String, String> {
         let verb = if paused { "paused" } else { "resumed" };
+        if matches!(kind, Kind::StatefulSet | Kind::DaemonSet) {
+            let (verb, name) = (if paused { "pausing" } else { "resuming" }, &key.name);
+            return Err(format!("error: {}s.apps \"{name}\" {verb} is not supported", kind.as_str().to_lowercase()));
+        }
         let (id, deployment) = self.deployment(kind, key)?;
         if deployment.paused == paused {
             let already = if paused { "already paused" } else { "is not paused" };
@@ -121,6 +151,11 @@ impl World {
 
     /// Upstream: kubectl/pkg/polymorphichelpers/rollback.go.
     fn rollout_undo(&self, kind: Kind, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
+        match kind {
+            Kind::StatefulSet => return self.undo_by_history::<StatefulSet>(key, revision, out),
+            Kind::DaemonSet => return self.undo_by_history::<DaemonSet>(key, revision, out),
+            _ => {}
+        }
         let (id, deployment) = self.deployment(kind, key)?;
         if deployment.paused {
             return Err(format!(
@@ -151,6 +186,45 @@ impl World {
         Ok(done(kind, &key.name, "rolled back"))
     }
 
+    /// Upstream: the StatefulSetRollbacker and DaemonSetRollbacker of the same file.
+    fn undo_by_history<T: Templated>(&self, key: &ObjectKey, revision: Option<u64>, out: &mut Effects) -> Result<String, String> {
+        let set = self.templated::<T>(key)?;
+        let history = History::of(set.meta(), &self.store);
+        let revisions = history.revisions();
+        let found = match revision.filter(|revision| *revision > 0) {
+            Some(wanted) => {
+                let found = revisions.iter().find(|one| one.revision == wanted);
+                found.ok_or_else(|| format!("error: unable to find specified revision {wanted} in history"))?
+            }
+            None => revisions.iter().rev().nth(1).ok_or_else(|| "error: no last revision to roll back to".to_owned())?,
+        };
+        if found.template == *set.template() {
+            let name = resource(T::KIND, &key.name);
+            return Err(format!("{name} skipped rollback (current template already matches revision {})", found.revision));
+        }
+        out.write(Component::Kubectl, Write::Apply(set.with_template(found.template.clone()).into_any()));
+        Ok(done(T::KIND, &key.name, "rolled back"))
+    }
+
+    fn templated<T: Templated>(&self, key: &ObjectKey) -> Result<&T, String> {
+        let table = T::table(&self.store);
+        table.find(key).and_then(|id| table.get(id)).ok_or_else(|| not_found(T::KIND, &key.name))
+    }
+
+    fn edit_templated<T: Templated>(
+        &self,
+        key: &ObjectKey,
+        verb: &str,
+        out: &mut Effects,
+        edit: impl FnOnce(&mut PodTemplate) -> Result<(), String>,
+    ) -> Result<String, String> {
+        let set = self.templated::<T>(key)?;
+        let mut template = (**set.template()).clone();
+        edit(&mut template)?;
+        out.write(Component::Kubectl, Write::Apply(set.with_template(Arc::new(template)).into_any()));
+        Ok(done(T::KIND, &key.name, verb))
+    }
+
     fn deployment(&self, kind: Kind, key: &ObjectKey) -> Result<(DeploymentId, &Deployment), String> {
         if kind != Kind::Deployment {
             return Err(not_simulated("rollout", kind));
@@ -167,6 +241,11 @@ impl World {
         out: &mut Effects,
         edit: impl FnOnce(&mut PodTemplate) -> Result<(), String>,
     ) -> Result<String, String> {
+        match kind {
+            Kind::StatefulSet => return self.edit_templated::<StatefulSet>(key, verb, out, edit),
+            Kind::DaemonSet => return self.edit_templated::<DaemonSet>(key, verb, out, edit),
+            _ => {}
+        }
         let (id, deployment) = self.deployment(kind, key)?;
         let mut template = (*deployment.template).clone();
         edit(&mut template)?;
@@ -222,23 +301,21 @@ impl World {
             out.write(Component::Kubectl, write);
             said.push(done(kind, &meta.name, if known { "configured" } else { "created" }));
         };
-        for namespace in &objects.namespaces {
-            let known = self.store.namespaces.find(&namespace.meta.key()).is_some();
-            request(Kind::Namespace, &namespace.meta, known, Write::Apply(namespace.clone().into_any()));
+        macro_rules! apply {
+            ($($list:ident),*) => { $(for object in &objects.$list {
+                let (kind, known) = (kind_of(object), table_of(object, &self.store).find(&object.meta.key()).is_some());
+                request(kind, &object.meta, known, Write::Apply(object.clone().into_any()));
+            })* };
         }
-        for class in &objects.priority_classes {
-            let known = self.store.priority_classes.find(&class.meta.key()).is_some();
-            request(Kind::PriorityClass, &class.meta, known, Write::Apply(class.clone().into_any()));
+        apply!(namespaces, priority_classes, storage_classes, csi_drivers, csi_nodes, csi_storage_capacities);
+        for volume in objects.persistent_volumes.iter().filter(|volume| self.store.persistent_volumes.find(&volume.meta.key()).is_none()) {
+            request(Kind::PersistentVolume, &volume.meta, false, Write::Apply(volume.clone().into_any()));
         }
-        for budget in &objects.pod_disruption_budgets {
-            let known = self.store.pdbs.find(&budget.meta.key()).is_some();
-            let write = Write::Apply(budget.clone().into_any());
-            request(Kind::PodDisruptionBudget, &budget.meta, known, write);
+        let claims = &self.store.persistent_volume_claims;
+        for claim in objects.persistent_volume_claims.iter().filter(|claim| claims.find(&claim.meta.key()).is_none()) {
+            request(Kind::PersistentVolumeClaim, &claim.meta, false, Write::Apply(claim.clone().into_any()));
         }
-        for service in &objects.services {
-            let known = self.store.services.find(&service.meta.key()).is_some();
-            request(Kind::Service, &service.meta, known, Write::Apply(service.clone().into_any()));
-        }
+        apply!(pod_disruption_budgets, limit_ranges, resource_quotas, services, stateful_sets);
         for node in objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_none()) {
             request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
         }
@@ -266,18 +343,19 @@ impl World {
                 },
             );
         }
+        apply!(daemon_sets, jobs, cron_jobs);
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
         }
-        for hpa in &objects.horizontal_pod_autoscalers {
-            let known = self.store.hpas.find(&hpa.meta.key()).is_some();
-            let write = Write::Apply(hpa.clone().into_any());
-            request(Kind::HorizontalPodAutoscaler, &hpa.meta, known, write);
-        }
+        apply!(horizontal_pod_autoscalers);
         let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());
         said.extend(nodes.map(|node| done(Kind::Node, &node.meta.name, "unchanged")));
         let pods = objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_some());
         said.extend(pods.map(|pod| done(Kind::Pod, &pod.meta.name, "unchanged")));
+        let volumes = objects.persistent_volumes.iter().filter(|volume| self.store.persistent_volumes.find(&volume.meta.key()).is_some());
+        said.extend(volumes.map(|volume| done(Kind::PersistentVolume, &volume.meta.name, "unchanged")));
+        let known = objects.persistent_volume_claims.iter().filter(|claim| claims.find(&claim.meta.key()).is_some());
+        said.extend(known.map(|claim| done(Kind::PersistentVolumeClaim, &claim.meta.name, "unchanged")));
         said.join("; ")
     }
 
@@ -291,12 +369,46 @@ impl World {
     }
 }
 
+/// Workloads whose template kubectl replaces, and whose old ones are ControllerRevisions.
+trait Templated: Kept {
+    fn template(&self) -> &Arc<PodTemplate>;
+    fn with_template(&self, template: Arc<PodTemplate>) -> Self;
+}
+
+impl Templated for StatefulSet {
+    fn template(&self) -> &Arc<PodTemplate> {
+        &self.template
+    }
+    fn with_template(&self, template: Arc<PodTemplate>) -> Self {
+        Self { template, ..self.clone() }
+    }
+}
+
+impl Templated for DaemonSet {
+    fn template(&self) -> &Arc<PodTemplate> {
+        &self.template
+    }
+    fn with_template(&self, template: Arc<PodTemplate>) -> Self {
+        Self { template, ..self.clone() }
+    }
+}
+
+fn kind_of<T: Kept>(_: &T) -> Kind {
+    T::KIND
+}
+
+fn table_of<'s, T: Kept>(_: &T, store: &'s Store) -> &'s Table<T> {
+    T::table(store)
+}
+
 fn resource(kind: Kind, name: &str) -> String {
     let group = match kind {
-        Kind::Deployment | Kind::ReplicaSet => ".apps",
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ".apps",
         Kind::HorizontalPodAutoscaler => ".autoscaling",
+        Kind::Job | Kind::CronJob => ".batch",
         Kind::PodDisruptionBudget => ".policy",
         Kind::PriorityClass => ".scheduling.k8s.io",
+        Kind::StorageClass | Kind::CSINode | Kind::CSIDriver | Kind::CSIStorageCapacity => ".storage.k8s.io",
         _ => "",
     };
     format!("{}{group}/{name}", kind.as_str().to_lowercase())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{LabelSelector, Labels, ObjectMeta, Operator, OwnerReference, Requirement, Str, Uid};
+use api::{LabelSelector, Labels, ObjectMeta, Operator, OwnerReference, Requirement, SimDuration, Str, Uid};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as raw;
 
 use crate::check::{Cx, NameRule, text, texts};
@@ -52,6 +52,7 @@ pub(crate) fn object_meta(cx: &mut Cx<'_>, from: &raw::ObjectMeta, namespaced: b
         owners: from.owner_references.iter().flatten().map(owner).collect(),
         creation: from.creation_timestamp.as_ref().map(|time| cx.instant(time)).unwrap_or_default(),
         deletion: from.deletion_timestamp.as_ref().map(|time| cx.instant(time)),
+        deletion_grace: from.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(SimDuration::from_secs),
         ..ObjectMeta::default()
     }
 }

@@ -5,11 +5,13 @@
 
 pub(crate) mod affinity;
 pub(crate) mod autoscaling;
+pub(crate) mod batch;
 pub(crate) mod container;
 pub(crate) mod meta;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod policy;
+pub(crate) mod quota;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod storage;

@@ -12,6 +12,7 @@ use super::affinity::{affinity, spread, toleration};
 use super::container::{Role, container, mounts, requirements};
 use super::meta::{labels, object_meta, plain_labels};
 use super::status;
+use super::storage::ephemeral_claim;
 use crate::admission::Classes;
 use crate::check::{Cx, NameRule, text};
 use crate::source::Step;
@@ -47,6 +48,17 @@ pub(crate) fn template(cx: &mut Cx<'_>, from: &core::PodTemplateSpec, classes: &
         annotations: Arc::new(plain_labels(meta.and_then(|meta| meta.annotations.as_ref()))),
         spec: Arc::new(pod_spec(cx, raw, classes, &at.key("spec"))),
     }
+}
+
+/// Upstream: component-helpers/nodedeclaredfeatures/features (InferForScheduling of each).
+fn required_node_features(from: &core::PodSpec) -> Vec<Str> {
+    let containers = from.containers.iter().chain(from.init_containers.iter().flatten());
+    let mut rules = containers.flat_map(|container| container.restart_policy_rules.iter().flatten());
+    let restarts_all = rules.any(|rule| rule.action == "RestartAllContainers");
+    let host_network_of_its_own_users = from.host_network == Some(true) && from.host_users == Some(false);
+    let features =
+        [(restarts_all, "RestartAllContainersOnContainerExits"), (host_network_of_its_own_users, "UserNamespacesHostNetworkSupport")];
+    features.into_iter().filter(|(needed, _)| *needed).map(|(_, name)| name.into()).collect()
 }
 
 fn pod_spec(cx: &mut Cx<'_>, from: &core::PodSpec, classes: &Classes, at: &Step<'_>) -> PodSpec {
@@ -96,6 +108,7 @@ fn pod_spec(cx: &mut Cx<'_>, from: &core::PodSpec, classes: &Classes, at: &Step<
         scheduler_name: from.scheduler_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default-scheduler").into(),
         scheduling_gates: from.scheduling_gates.iter().flatten().map(|gate| gate.name.as_str().into()).collect(),
         host_network,
+        required_node_features: required_node_features(from),
         restart_policy,
         termination_grace_period: grace.unwrap_or(SimDuration::from_secs(30)),
         active_deadline: from.active_deadline_seconds.map(|value| cx.seconds(value, &at.key("activeDeadlineSeconds"))),
@@ -195,8 +208,10 @@ fn volume_source(cx: &mut Cx<'_>, from: &core::Volume, at: &Step<'_>) -> VolumeS
         }
         return VolumeSource::PersistentVolumeClaim(claim.claim_name.as_str().into());
     }
-    if from.ephemeral.is_some() {
-        VolumeSource::Ephemeral
+    if let Some(ephemeral) = &from.ephemeral {
+        let at = at.key("ephemeral");
+        let claim = ephemeral_claim(cx, ephemeral.volume_claim_template.as_ref(), &at.key("volumeClaimTemplate"));
+        VolumeSource::Ephemeral(Box::new(claim))
     } else if from.empty_dir.is_some() {
         VolumeSource::EmptyDir
     } else if from.host_path.is_some() {

@@ -37,6 +37,10 @@ pub(crate) fn disruption_budget(cx: &mut Cx<'_>, from: &policy::PodDisruptionBud
         max_unavailable: spec.max_unavailable.as_ref().and_then(|raw| cx.int_or_percent(raw, &at.key("maxUnavailable"))),
         always_allow_unhealthy: always.unwrap_or(false),
         disruptions_allowed: status.and_then(|status| status.disruptions_allowed).unwrap_or(0),
+        current_healthy: status.and_then(|status| status.current_healthy).unwrap_or(0),
+        desired_healthy: status.and_then(|status| status.desired_healthy).unwrap_or(0),
+        expected_pods: status.and_then(|status| status.expected_pods).unwrap_or(0),
+        disruption_allowed: None,
         disrupted_pods: disrupted.into_iter().flatten().map(|(name, time)| (name.as_str().into(), cx.instant(time))).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! What dumps of clusters say of running pods.
 
-use api::{Condition, ConditionStatus, ContainerState, ContainerStatus, PodConditions, PodPhase, PodSpec, PodStatus};
+use api::{Condition, ConditionStatus, ContainerState, ContainerStatus, PodConditions, PodPhase, PodSpec, PodStatus, Termination};
 use k8s_openapi::api::core::v1 as core;
 
 use crate::check::{Cx, text};
@@ -63,6 +63,7 @@ fn conditions(cx: &Cx<'_>, from: &[core::PodCondition]) -> PodConditions {
             "Initialized" => found.initialized = condition,
             "ContainersReady" => found.containers_ready = condition,
             "Ready" => found.ready = condition,
+            "PodReadyToStartContainers" => found.ready_to_start_containers = Some(condition.status.is_true()),
             "DisruptionTarget" if condition.status.is_true() => found.disruption_target = condition.reason,
             "PodResizePending" => found.resize_infeasible = condition.status.is_true() && &*condition.reason == "Infeasible",
             _ => {}
@@ -80,7 +81,15 @@ fn container_statuses(cx: &mut Cx<'_>, names: &[&str], from: &[core::ContainerSt
     for name in names {
         let Some((index, from)) = from.iter().enumerate().find(|(_, from)| from.name == *name) else {
             let state = ContainerState::Waiting { reason: "ContainerCreating" };
-            found.push(ContainerStatus { state, ready: false, started: false, restart_count: 0, requests: None, allocated: None });
+            found.push(ContainerStatus {
+                state,
+                ready: false,
+                started: false,
+                restart_count: 0,
+                last: None,
+                requests: None,
+                allocated: None,
+            });
             continue;
         };
         let at = at.index(index);
@@ -91,6 +100,7 @@ fn container_statuses(cx: &mut Cx<'_>, names: &[&str], from: &[core::ContainerSt
             ready: from.ready,
             started: from.started.unwrap_or(from.ready),
             restart_count: from.restart_count.max(0).unsigned_abs(),
+            last: from.last_state.as_ref().and_then(|last| last.terminated.as_ref()).map(|end| Box::new(termination(cx, end))),
             requests: requests.map(|list| Box::new(cx.resources(list, &resources_at.key("requests")))),
             allocated: from.allocated_resources.as_ref().map(|list| Box::new(cx.resources(list, &at.key("allocatedResources")))),
         });
@@ -110,18 +120,28 @@ const WAITING: &[&str] = &[
 const TERMINATED: &[&str] =
     &["Completed", "Error", "OOMKilled", "ContainerCannotRun", "DeadlineExceeded", "Evicted", "ContainerStatusUnknown"];
 
+/// The word itself when it is one of those known, else `other`.
+fn known(words: &[&'static str], word: Option<&String>, other: &'static str) -> &'static str {
+    words.iter().copied().find(|known| word.is_some_and(|word| word == known)).unwrap_or(other)
+}
+
+fn termination(cx: &Cx<'_>, end: &core::ContainerStateTerminated) -> Termination {
+    Termination {
+        exit_code: end.exit_code,
+        reason: known(TERMINATED, end.reason.as_ref(), if end.exit_code == 0 { "Completed" } else { "Error" }),
+        finished: end.finished_at.as_ref().map(|time| cx.instant(time)).unwrap_or_default(),
+    }
+}
+
 fn state(cx: &Cx<'_>, from: &core::ContainerStatus) -> ContainerState {
-    let known = |words: &[&'static str], word: Option<&String>, other: &'static str| {
-        words.iter().copied().find(|known| word.is_some_and(|word| word == known)).unwrap_or(other)
-    };
-    let instant = |time: &Option<_>| time.as_ref().map(|time| cx.instant(time)).unwrap_or_default();
     match from.state.as_ref() {
-        Some(core::ContainerState { running: Some(running), .. }) => ContainerState::Running { started: instant(&running.started_at) },
-        Some(core::ContainerState { terminated: Some(end), .. }) => ContainerState::Terminated {
-            exit_code: end.exit_code,
-            reason: known(TERMINATED, end.reason.as_ref(), if end.exit_code == 0 { "Completed" } else { "Error" }),
-            finished: instant(&end.finished_at),
-        },
+        Some(core::ContainerState { running: Some(running), .. }) => {
+            ContainerState::Running { started: running.started_at.as_ref().map(|time| cx.instant(time)).unwrap_or_default() }
+        }
+        Some(core::ContainerState { terminated: Some(end), .. }) => {
+            let Termination { exit_code, reason, finished } = termination(cx, end);
+            ContainerState::Terminated { exit_code, reason, finished }
+        }
         Some(core::ContainerState { waiting: Some(waiting), .. }) => {
             ContainerState::Waiting { reason: known(WAITING, waiting.reason.as_ref(), "ContainerCreating") }
         }

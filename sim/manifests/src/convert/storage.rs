@@ -1,13 +1,16 @@
 //! Volumes, claims, classes and drivers.
 
+use std::sync::Arc;
+
 use api::{
-    CsiDriver, CsiNode, CsiStorageCapacity, NodeSelectorTerm, Operator, PersistentVolume, PersistentVolumeClaim, Requirement, ResourceName,
-    StorageClass, Str,
+    CsiDriver, CsiNode, CsiStorageCapacity, EphemeralClaim, NodeSelectorTerm, ObjectMeta, Operator, PersistentVolume,
+    PersistentVolumeClaim, Requirement, ResourceName, StorageClass, Str, Uid,
 };
 use k8s_openapi::api::{core::v1 as core, storage::v1 as storage};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as raw_meta;
 
 use super::affinity::node_selector;
-use super::meta::{annotation, object_meta, optional_selector};
+use super::meta::{annotation, labels, object_meta, optional_selector, plain_labels};
 use crate::check::{Cx, NameRule, text, texts};
 use crate::source::Step;
 
@@ -56,6 +59,14 @@ pub(crate) fn volume(cx: &mut Cx<'_>, from: &core::PersistentVolume) -> Persiste
         claim_ref: spec.claim_ref.as_ref().map_or_else(Str::default, |claim| {
             format!("{}/{}", claim.namespace.as_deref().unwrap_or("default"), claim.name.as_deref().unwrap_or("")).as_str().into()
         }),
+        deletes_when_released: spec
+            .persistent_volume_reclaim_policy
+            .as_deref()
+            .and_then(|word| {
+                cx.word(word, &[("Retain", false), ("Delete", true), ("Recycle", false)], &at.key("persistentVolumeReclaimPolicy"))
+            })
+            .unwrap_or(false),
+        claim_uid: Uid::default(), // identities are the store's own
         csi: spec.csi.as_ref().map(|csi| (csi.driver.as_str().into(), csi.volume_handle.as_str().into())),
         phase: text(from.status.as_ref().and_then(|status| status.phase.as_ref())),
         meta,
@@ -65,12 +76,60 @@ pub(crate) fn volume(cx: &mut Cx<'_>, from: &core::PersistentVolume) -> Persiste
 /// A PersistentVolumeClaim.
 pub(crate) fn claim(cx: &mut Cx<'_>, from: &core::PersistentVolumeClaim) -> PersistentVolumeClaim {
     let meta = object_meta(cx, &from.metadata, true, NameRule::Subdomain);
-    let root = Step::Root;
-    let at = root.key("spec");
-    let Some(spec) = &from.spec else {
-        cx.missing("spec", &root);
-        return PersistentVolumeClaim { meta, ..PersistentVolumeClaim::default() };
+    let phase = text(from.status.as_ref().and_then(|status| status.phase.as_ref()));
+    let spec = claim_spec(cx, &from.metadata, from.spec.as_ref(), &Step::Root);
+    PersistentVolumeClaim { meta, phase, ..spec }
+}
+
+/// A claim of a StatefulSet's `volumeClaimTemplates`; its pods' claims are named after it.
+pub(crate) fn claim_template(cx: &mut Cx<'_>, from: &core::PersistentVolumeClaim, at: &Step<'_>) -> PersistentVolumeClaim {
+    let meta_at = at.key("metadata");
+    let name = from.metadata.name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        cx.missing("name", &meta_at);
+    } else {
+        cx.name(name, NameRule::Label, &meta_at.key("name"));
+    }
+    let meta = ObjectMeta {
+        name: name.into(),
+        labels: Arc::new(labels(cx, from.metadata.labels.as_ref(), &meta_at.key("labels"))),
+        annotations: Arc::new(plain_labels(from.metadata.annotations.as_ref())),
+        ..ObjectMeta::default()
     };
+    PersistentVolumeClaim { meta, ..claim_spec(cx, &from.metadata, from.spec.as_ref(), at) }
+}
+
+/// The claim that a generic ephemeral volume asks for; `at` is its `volumeClaimTemplate`.
+pub(crate) fn ephemeral_claim(cx: &mut Cx<'_>, from: Option<&core::PersistentVolumeClaimTemplate>, at: &Step<'_>) -> EphemeralClaim {
+    let Some(from) = from else {
+        cx.missing("volumeClaimTemplate", at);
+        return EphemeralClaim::default();
+    };
+    let meta = from.metadata.clone().unwrap_or_default();
+    let spec = claim_spec(cx, &meta, Some(&from.spec), at);
+    EphemeralClaim {
+        labels: labels(cx, meta.labels.as_ref(), &at.key("metadata").key("labels")),
+        annotations: plain_labels(meta.annotations.as_ref()),
+        request_bytes: spec.request_bytes,
+        access_modes: spec.access_modes,
+        storage_class_name: spec.storage_class_name,
+        block: spec.block,
+        selector: spec.selector,
+    }
+}
+
+/// Everything but metadata and status; `at` is the claim.
+fn claim_spec(
+    cx: &mut Cx<'_>,
+    meta: &raw_meta::ObjectMeta,
+    from: Option<&core::PersistentVolumeClaimSpec>,
+    at: &Step<'_>,
+) -> PersistentVolumeClaim {
+    let Some(spec) = from else {
+        cx.missing("spec", at);
+        return PersistentVolumeClaim::default();
+    };
+    let at = at.key("spec");
     let resources_at = at.key("resources");
     let requests_at = resources_at.key("requests");
     let requests = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
@@ -78,16 +137,15 @@ pub(crate) fn claim(cx: &mut Cx<'_>, from: &core::PersistentVolumeClaim) -> Pers
     if requests.is_none_or(|requests| !requests.contains_key("storage")) {
         cx.missing("storage", &requests_at);
     }
-    let class = annotation(&from.metadata, CLASS_ANNOTATION);
+    let class = annotation(meta, CLASS_ANNOTATION);
     PersistentVolumeClaim {
-        meta,
         request_bytes: amounts.get(&ResourceName::new("storage")).copied().unwrap_or(0),
         access_modes: access_modes(cx, spec.access_modes.as_ref(), &at),
         storage_class_name: if class.is_empty() { spec.storage_class_name.as_deref().map(Str::from) } else { Some(class) },
         block: is_block(cx, spec.volume_mode.as_ref(), &at),
         selector: optional_selector(cx, spec.selector.as_ref(), &at.key("selector")),
         volume_name: text(spec.volume_name.as_ref()),
-        phase: text(from.status.as_ref().and_then(|status| status.phase.as_ref())),
+        ..PersistentVolumeClaim::default()
     }
 }
 
@@ -100,10 +158,13 @@ pub(crate) fn class(cx: &mut Cx<'_>, from: &storage::StorageClass) -> StorageCla
     }
     let modes = &[("Immediate", false), ("WaitForFirstConsumer", true)];
     let waits = from.volume_binding_mode.as_deref().and_then(|word| cx.word(word, modes, &root.key("volumeBindingMode")));
+    let policies = &[("Delete", true), ("Retain", false)];
+    let deletes = from.reclaim_policy.as_deref().and_then(|word| cx.word(word, policies, &root.key("reclaimPolicy")));
     StorageClass {
         meta,
         provisioner: from.provisioner.as_str().into(),
         wait_for_first_consumer: waits.unwrap_or(false),
+        deletes_when_released: deletes.unwrap_or(true),
         allowed_topologies: from.allowed_topologies.iter().flatten().map(topology_term).collect(),
     }
 }
@@ -129,7 +190,11 @@ pub(crate) fn csi_node(cx: &mut Cx<'_>, from: &storage::CSINode) -> CsiNode {
 /// A CSIDriver.
 pub(crate) fn csi_driver(cx: &mut Cx<'_>, from: &storage::CSIDriver) -> CsiDriver {
     let meta = object_meta(cx, &from.metadata, false, NameRule::Subdomain);
-    CsiDriver { meta, storage_capacity: from.spec.storage_capacity.unwrap_or(false) }
+    CsiDriver {
+        meta,
+        storage_capacity: from.spec.storage_capacity.unwrap_or(false),
+        skips_attach: from.spec.attach_required == Some(false),
+    }
 }
 
 /// A CSIStorageCapacity.

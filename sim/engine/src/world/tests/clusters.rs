@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::spec::{Fault, FaultAction, FaultMode, FaultTarget, Mark, Step, StepAction};
-use api::Kind;
+use api::{Kind, Propagation};
 
 fn fault(action: FaultAction, at_s: u64, duration_s: Option<u64>, node: &str) -> Fault {
     Fault {
@@ -139,10 +139,37 @@ fn a_drain_moves_pods_one_by_one_as_their_budget_allows() {
 #[test]
 fn a_deleted_deployment_takes_its_pods_along() {
     let mut spec = small(200);
-    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"))));
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"), Propagation::Background)));
     let run = run(spec);
     assert_eq!(run.world.store.pods.len(), 0);
     assert_eq!(run.world.store.replica_sets.len(), 0);
+}
+
+#[test]
+fn in_the_foreground_pods_go_first_and_the_deployment_last() {
+    let mut spec = small(200);
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"), Propagation::Foreground)));
+    let mut world = World::new(Arc::new(spec), Box::new(FewestPods), 1);
+    let mut last_seen = [SimTime::ZERO; 3];
+    while world.step(&mut trace::MemorySink::default()).is_some() {
+        let there = [world.store.pods.len(), world.store.replica_sets.len(), world.store.deployments.len()];
+        for (last, _) in last_seen.iter_mut().zip(there).filter(|(_, count)| *count > 0) {
+            *last = world.now();
+        }
+    }
+    assert!(last_seen[0] < last_seen[1] && last_seen[1] < last_seen[2], "{last_seen:?}");
+    assert!(last_seen[2] < SimTime::from_secs(65), "{last_seen:?}");
+    assert_eq!(world.store.pods.len(), 0);
+}
+
+#[test]
+fn orphans_stay_without_an_owner() {
+    let mut spec = small(200);
+    spec.steps.push(step(60, StepAction::Delete(Kind::Deployment, key("web"), Propagation::Orphan)));
+    let run = run(spec);
+    assert_eq!(run.world.store.deployments.len(), 0);
+    assert_eq!(run.world.store.pods.len(), 3);
+    assert!(run.world.store.replica_sets.iter().all(|(_, set)| set.meta.owners.is_empty()));
 }
 
 #[test]
@@ -150,7 +177,7 @@ fn a_container_that_crashes_is_started_again_and_again_ever_more_slowly() {
     let mut spec = small(400);
     spec.objects.deployments[0].replicas = 1;
     spec.behaviors.push(crate::spec::Behavior {
-        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1 }),
+        crash: Some(crate::spec::Crash { after: Distribution::Constant(SimDuration::from_secs(5)), exit_code: 1, times: None }),
         ..crate::spec::Behavior::default()
     });
     let run = run(spec);
@@ -209,8 +236,156 @@ fn pods_without_room_get_a_node_that_the_cluster_autoscaler_orders() {
 #[test]
 fn a_node_that_is_deleted_is_taken_off_and_its_pods_are_replaced() {
     let mut spec = small(300);
-    spec.steps.push(step(60, StepAction::Delete(Kind::Node, ObjectKey::new("", "node-0"))));
+    spec.steps.push(step(60, StepAction::Delete(Kind::Node, ObjectKey::new("", "node-0"), Propagation::Background)));
     let run = run(spec);
     assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
     assert!(run.world.store.pods.iter().all(|(_, pod)| pod.node_name.as_deref() == Some("node-1")));
+}
+
+fn quota(pods: i64) -> api::ResourceQuota {
+    let hard = [("pods".into(), pods), ("requests.cpu".into(), 10_000)].into();
+    let meta = ObjectMeta { namespace: "default".into(), name: "q".into(), ..ObjectMeta::default() };
+    api::ResourceQuota { meta, hard, ..api::ResourceQuota::default() }
+}
+
+#[test]
+fn a_full_quota_stops_a_replica_set_until_there_is_room_again() {
+    let mut spec = small(900);
+    spec.objects.deployments[0].replicas = 10;
+    spec.objects.resource_quotas.push(quota(5));
+    let larger = crate::spec::Objects { resource_quotas: vec![quota(12)], ..crate::spec::Objects::default() };
+    spec.steps.push(step(60, StepAction::Apply(Arc::new(larger))));
+    let run = run(spec);
+    let refused = run.all(|record| match record {
+        Record::Event { reason, message, .. } if &**reason == "FailedCreate" => Some(message.to_string()),
+        _ => None,
+    });
+    let ends = ", requested: pods=1, used: pods=5, limited: pods=5";
+    assert!(refused[0].1.starts_with("Error creating: pods \"web-") && refused[0].1.ends_with(ends), "{refused:?}");
+    assert!(refused.len() < 20, "back-off spares the API server: {}", refused.len());
+    let first = refused.iter().filter(|(at, _)| *at == refused[0].0).count();
+    assert_eq!(first, 2, "the third wave asks for four, of which two are refused; the rest is not asked for");
+    assert_eq!(run.workload("default/web"), [10, 10, 10, 10, 10], "once the limit was raised");
+    let quota = run.world.store.resource_quotas.iter().next().expect("one").1;
+    let used = &quota.status.as_ref().expect("counted").used;
+    assert_eq!((used.get("pods"), used.get("requests.cpu")), (Some(&10), Some(&5000)));
+}
+
+#[test]
+fn a_limit_range_fills_in_requests_and_refuses_what_is_too_large() {
+    let mut spec = small(60);
+    let list = |cpu| [(ResourceName::Cpu, cpu)].into();
+    let item = api::LimitRangeItem {
+        kind: api::LimitType::Container,
+        min: api::ResourceList::new(),
+        max: list(1000),
+        default: list(200),
+        default_request: list(150),
+        max_ratio_millis: std::collections::BTreeMap::new(),
+    };
+    let meta = ObjectMeta { namespace: "default".into(), name: "lr".into(), ..ObjectMeta::default() };
+    spec.objects.limit_ranges.push(api::LimitRange { meta, limits: vec![item] });
+    let without = deployment("none", 1, 0);
+    let mut template = (*without.template).clone();
+    Arc::make_mut(&mut template.spec).containers[0].requests.clear();
+    Arc::make_mut(&mut template.spec).containers[0].limits.clear();
+    spec.objects.deployments.push(Deployment { template: Arc::new(template), ..without });
+    spec.objects.deployments.push(deployment("big", 1, 2000));
+    let run = run(spec);
+    let filled = run.world.store.pods.iter().find(|(_, pod)| pod.meta.name.starts_with("none-")).expect("a pod").1;
+    assert_eq!(filled.spec.containers[0].requests.get(&ResourceName::Cpu), Some(&150));
+    assert_eq!(filled.spec.containers[0].limits.get(&ResourceName::Cpu), Some(&200));
+    let messages = run.all(|record| match record {
+        Record::Event { reason, message, .. } if &**reason == "FailedCreate" => Some(message.to_string()),
+        _ => None,
+    });
+    assert!(messages[0].1.ends_with("is forbidden: maximum cpu usage per Container is 1, but limit is 2"), "{messages:?}");
+}
+
+#[test]
+fn a_deleted_namespace_is_emptied_pods_first_and_then_goes() {
+    let mut spec = small(120);
+    let meta = ObjectMeta { name: "default".into(), ..ObjectMeta::default() };
+    spec.objects.namespaces.push(api::Namespace { meta, ..api::Namespace::default() });
+    spec.steps.push(step(60, StepAction::Delete(Kind::Namespace, ObjectKey::new("", "default"), Propagation::Background)));
+    let run = run(spec);
+    assert_eq!(run.world.store.namespaces.len() + run.world.store.pods.len() + run.world.store.deployments.len(), 0);
+    let refused = run.all(|record| matches!(record, Record::Event { message, .. } if message.contains("being terminated")).then_some(()));
+    assert!(refused.is_empty(), "a ReplicaSet keeps quiet about a namespace that goes: {refused:?}");
+}
+
+fn away(component: crate::spec::ControlPlaneComponent, at_s: u64, duration_s: u64) -> Fault {
+    Fault { target: FaultTarget::ControlPlane, ..fault(FaultAction::ControlPlaneKill(component), at_s, Some(duration_s), "") }
+}
+
+fn became_leader(run: &Run) -> Vec<u64> {
+    let times = run.all(|record| matches!(record, Record::Event { reason, .. } if &**reason == "LeaderElection").then_some(()));
+    times.iter().map(|(at, ())| at.as_secs()).collect()
+}
+
+#[test]
+fn without_a_scheduler_pods_stay_pending_until_its_lease_has_run_out_and_it_leads_again() {
+    let mut spec = small(200);
+    spec.faults.push(away(crate::spec::ControlPlaneComponent::KubeScheduler, 50, 30));
+    spec.steps.push(step(60, StepAction::Scale(Kind::Deployment, key("web"), 6)));
+    let run = run(spec);
+    let led = became_leader(&run);
+    assert!(led.len() == 1 && (95..=99).contains(&led[0]), "away for 30 s, and 15 s to 19.4 s for the lease: {led:?}");
+    let placed = run.all(|record| matches!(record, Record::PodScheduled { .. }).then_some(()));
+    assert_eq!(placed.len(), 6);
+    assert!(placed[3..].iter().all(|(at, ())| at.as_secs() >= led[0]), "{placed:?}");
+    assert_eq!(run.workload("default/web"), [6, 6, 6, 6, 6]);
+}
+
+#[test]
+fn a_standby_takes_over_sooner_than_a_crashed_leader_comes_back() {
+    let mut spec = small(200);
+    spec.control_plane.leader_election.controller_manager_replicas = 2;
+    spec.faults.push(away(crate::spec::ControlPlaneComponent::KubeControllerManager, 50, 100));
+    spec.faults.push(Fault {
+        target: FaultTarget::Pods(crate::spec::PodSelector::default()),
+        mode: FaultMode::All,
+        ..fault(FaultAction::PodKill { grace: SimDuration::ZERO }, 52, None, "")
+    });
+    let run = run(spec);
+    let led = became_leader(&run);
+    assert!(led.len() == 1 && (63..=70).contains(&led[0]), "{led:?}");
+    let made = run.all(|record| matches!(record, Record::PodCreated { .. }).then_some(()));
+    assert_eq!(made.len(), 6);
+    assert!(made[3].0.as_secs() >= led[0], "nobody replaced them before: {made:?}");
+    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+}
+
+#[test]
+fn nothing_lands_while_the_api_server_is_away_and_everything_does_afterwards() {
+    for (away_s, leaders) in [(8, 0), (120, 2)] {
+        let mut spec = small(400);
+        spec.faults.push(away(crate::spec::ControlPlaneComponent::KubeApiserver, 50, away_s));
+        spec.faults.push(Fault {
+            target: FaultTarget::Pods(crate::spec::PodSelector::default()),
+            mode: FaultMode::One,
+            ..fault(FaultAction::ContainerKill { container: None, exit_code: 1 }, 52, None, "")
+        });
+        let run = run(spec);
+        let inside = run.all(|record| {
+            matches!(record, Record::Container { .. } | Record::PodReady { .. } | Record::NodeReady { .. } | Record::Workload { .. })
+                .then_some(())
+        });
+        let inside: Vec<_> = inside.iter().filter(|(at, ())| (51..50 + away_s).contains(&at.as_secs())).collect();
+        assert!(inside.is_empty(), "{inside:?}");
+        assert_eq!(became_leader(&run).len(), leaders);
+        assert_eq!(run.world.store.pods.iter().map(|(_, pod)| pod.restart_count()).sum::<u32>(), 1, "probes and restarts go on");
+        assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
+        let evicted = run.all(|record| matches!(record, Record::PodDeleting { .. }).then_some(()));
+        assert!(evicted.is_empty(), "a control plane that was cut off evicts nobody: {evicted:?}");
+    }
+}
+
+#[test]
+fn a_jitter_of_requests_changes_when_and_not_what() {
+    let mut spec = small(200);
+    spec.control_plane.api_server.request_jitter = Distribution::Exponential { mean: SimDuration::from_millis(20) };
+    spec.steps.push(step(60, StepAction::Scale(Kind::Deployment, key("web"), 6)));
+    let run = run(spec);
+    assert_eq!(run.workload("default/web"), [6, 6, 6, 6, 6]);
 }

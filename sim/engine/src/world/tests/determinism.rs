@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::spec::{Fault, FaultAction, FaultMode, FaultTarget, PodSelector, Step, StepAction};
-use api::Kind;
+use api::{Kind, Propagation};
 use proptest::prelude::*;
 
 fn bytes(spec: WorldSpec, seed: u64) -> String {
@@ -68,7 +68,7 @@ fn spec(small: &Small) -> WorldSpec {
             2 => StepAction::RolloutRestart(Kind::Deployment, name),
             3 => StepAction::RolloutUndo(Kind::Deployment, name, None),
             4 => StepAction::Drain("node-0".into()),
-            _ => StepAction::Delete(Kind::Deployment, name),
+            _ => StepAction::Delete(Kind::Deployment, name, Propagation::Background),
         };
         spec.steps.push(Step { name: "step".into(), at: SimTime::from_secs(*at), action });
     }

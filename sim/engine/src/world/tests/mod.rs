@@ -1,8 +1,12 @@
 //! Whole clusters in small: a spec in, the trace out.
 
+mod batch;
 mod clusters;
+mod daemons;
 mod determinism;
+mod stateful;
 mod traffic;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -146,6 +150,14 @@ impl Run {
     /// When each record that `pick` takes was made, and what it made of it.
     fn all<T>(&self, pick: impl Fn(&Record) -> Option<T>) -> Vec<(SimTime, T)> {
         self.records.iter().filter_map(|(at, record)| Some((*at, pick(record)?))).collect()
+    }
+    /// Seconds and texts of the events about an object.
+    fn events_of(&self, object: &str) -> Vec<(u64, String)> {
+        let events = self.all(|record| match record {
+            Record::Event { object: about, reason, message, .. } if **about == *object => Some(format!("{reason}: {message}")),
+            _ => None,
+        });
+        events.into_iter().map(|(at, text)| (at.as_secs(), text)).collect()
     }
     /// The last counts of a workload: desired, current, updated, ready, available.
     fn workload(&self, wanted: &str) -> [i32; 5] {

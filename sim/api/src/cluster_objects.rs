@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{
+use crate::{
     CsiDriver, CsiNode, CsiStorageCapacity, Namespace, ObjectKey, OtherWorkload, PersistentVolume, PersistentVolumeClaim,
-    PodDisruptionBudget, ReplicaSet, Service, StorageClass, Str,
+    PodDisruptionBudget, ReplicaSet, Service, StatefulSet, StorageClass, Str,
 };
 
 /// What there is besides nodes and pods. An object that is not here does not exist.
@@ -21,7 +21,7 @@ pub struct ClusterObjects {
     /// ReplicaSets: default spreading, as owners.
     pub replica_sets: BTreeMap<ObjectKey, Arc<ReplicaSet>>,
     /// StatefulSets: default spreading, as owners.
-    pub stateful_sets: BTreeMap<ObjectKey, Arc<OtherWorkload>>,
+    pub stateful_sets: BTreeMap<ObjectKey, Arc<StatefulSet>>,
     /// ReplicationControllers: default spreading, as owners.
     pub replication_controllers: BTreeMap<ObjectKey, Arc<OtherWorkload>>,
     /// PodDisruptionBudgets: preemption spares what they protect.
