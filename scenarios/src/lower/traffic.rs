@@ -62,7 +62,8 @@ fn choose_engine(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, 
         .sum();
     spec.engine = match (chosen, missing) {
         (Some(TrafficEngine::Cohort), Some(name)) => {
-            let diagnostic = Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
+            let diagnostic =
+                Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
             cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);
             TrafficEngine::Exact
         }

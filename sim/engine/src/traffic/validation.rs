@@ -14,7 +14,7 @@ use super::bench::{Bench, PodSize, service_key as key};
 use super::{EndpointTarget, ProcessStarted, Signal, TrafficProcess};
 use crate::event::ProbeKind;
 use crate::random::{Distribution, Purpose, Split, Streams, entity};
-use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficSpec};
+use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec};
 
 fn ms(millis: u64) -> SimDuration {
     SimDuration::from_millis(millis)
@@ -756,4 +756,42 @@ fn speed_of_a_flash_crowd() {
 #[ignore = "for measuring: time it in release"]
 fn speed_of_a_flash_crowd_on_full_nodes() {
     assert!(flash_crowd(true, 200).traffic.events() > 11_000_000);
+}
+
+/// 2,000 pods behind six services, five calls per request, for two hours with a crisis of two minutes.
+fn large(rate: f64, seconds: u64) -> Bench {
+    let client = Client { timeout: ms(2_000), max_attempts: 2, ..Client::default() };
+    let leaf = ServiceBehavior {
+        concurrency: Some(64),
+        queue_limit: 128,
+        latency_per_request: Distribution::Constant(ms(2)),
+        ..behavior(Distribution::Exponential { mean: SimDuration::from_secs_f64(150.0 / rate) })
+    };
+    let calls = ["b", "c", "d", "e", "f"].map(|to| vec![call(to, client.clone())]).to_vec();
+    let front = ServiceBehavior { calls, ..leaf.clone() };
+    let crisis = vec![(0, rate), (3_600_000, 2.5 * rate), (3_720_000, rate)];
+    let spec = TrafficSpec { sources: vec![source("a", &crisis, client)], engine: TrafficEngine::Cohort, ..TrafficSpec::default() };
+    let mut bench = Bench::new(1, &spec).service("a", 300, 1, &front);
+    for name in ["b", "c", "d", "e", "f"] {
+        bench = bench.service(name, 340, 1, &leaf);
+    }
+    bench.run(SimTime::from_secs(seconds));
+    bench
+}
+
+#[test]
+fn what_requests_cost_together_does_not_depend_on_their_number() {
+    let [few, many] = [2e3, 2e7].map(|rate| {
+        let bench = large(rate, 30);
+        (bench.events(), bench.users().succeeded as f64 / bench.users().arrived as f64)
+    });
+    assert_eq!(few.0, many.0);
+    assert!((few.1 - many.1).abs() < 0.01 && few.1 > 0.9, "{few:?} {many:?}");
+}
+
+#[test]
+#[ignore = "for measuring: time it in release"]
+fn speed_of_two_hours_of_requests_counted_together() {
+    let bench = large(200_000.0, 7200);
+    assert!(bench.users().arrived > 1_400_000_000 && bench.users().timed_out + bench.users().shed + bench.users().failed > 0);
 }

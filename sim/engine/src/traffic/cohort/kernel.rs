@@ -158,7 +158,8 @@ impl Kernel {
             return own * self.slowdown + (timeout + libm::log(wait.max(1e-12)) / excess).max(0.0);
         }
         let idle = 1.0 - self.waits;
-        let waited = if wait < idle { 0.0 } else { gamma_quantile(self.wait_mean(law), self.wait_cv2, (wait - idle) / self.waits.max(1e-12)) };
+        let waited =
+            if wait < idle { 0.0 } else { gamma_quantile(self.wait_mean(law), self.wait_cv2, (wait - idle) / self.waits.max(1e-12)) };
         self.slot_wait + own * self.slowdown + waited
     }
 

@@ -265,7 +265,8 @@ impl Cohort {
                 let last = before[before.len() - 1];
                 before.push(last + requests(pair[0], Some(pair[1]), pair[1].at.since(pair[0].at).as_secs_f64()));
             }
-            let users = source.users.as_ref().map(|users| (f64::from(users.count), users.think.mean().as_secs_f64(), users.from.as_nanos()));
+            let users =
+                source.users.as_ref().map(|users| (f64::from(users.count), users.think.mean().as_secs_f64(), users.from.as_nanos()));
             this.sources.push(SourceState { route, rate: source.rate.clone(), before, users, offered: 0, carry: 0.0 });
         }
         this

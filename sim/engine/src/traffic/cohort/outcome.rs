@@ -181,8 +181,9 @@ impl Cohort {
 
     /// A step of one service: its pods move, its attempts are sorted, its calls begin.
     pub(super) fn serve(&mut self, service: u32, end: u64, d: f64) {
-        let asking: Vec<u32> =
-            (0..self.routes.len() as u32).filter(|route| self.flows[self.routes[*route as usize].flow as usize].service == service).collect();
+        let asking: Vec<u32> = (0..self.routes.len() as u32)
+            .filter(|route| self.flows[self.routes[*route as usize].flow as usize].service == service)
+            .collect();
         if self.services[service as usize].queue.is_some() {
             return self.serve_messages(service, &asking, d);
         }

@@ -155,9 +155,10 @@ impl PodState {
     /// When its memory reaches its limit by what it loses per second.
     pub(super) fn memory_full_at(&self, now: u64) -> u64 {
         let running = self.process == Process::Running;
-        self.memory.as_ref().filter(|memory| running && !memory.told).map_or(u64::MAX, |memory| {
-            memory.full_at((self.held() + 0.5) as u64, self.served as u64, now)
-        })
+        self.memory
+            .as_ref()
+            .filter(|memory| running && !memory.told)
+            .map_or(u64::MAX, |memory| memory.full_at((self.held() + 0.5) as u64, self.served as u64, now))
     }
 }
 
@@ -255,7 +256,11 @@ impl Cohort {
         state.stressed = false;
         state.gone = false;
         let speed = usable as f64 / (1000.0 * f64::from(state.workers));
-        state.kernel = Kernel { mean: self.programs[program as usize].cpu.mean / speed.clamp(1e-9, 1.0), slowdown: 1.0 / speed.clamp(1e-9, 1.0), ..Kernel::default() };
+        state.kernel = Kernel {
+            mean: self.programs[program as usize].cpu.mean / speed.clamp(1e-9, 1.0),
+            slowdown: 1.0 / speed.clamp(1e-9, 1.0),
+            ..Kernel::default()
+        };
         self.nodes[node as usize].pods.push(pod);
         self.programs[program as usize].pods.push(pod);
         for service in self.programs[program as usize].services.clone() {
@@ -278,7 +283,8 @@ impl Cohort {
         let program = self.pods[pod as usize].program as usize;
         for service in self.programs[program].services.clone() {
             let held = |pods: &[u32]| pods.iter().map(|pod| self.pods[*pod as usize].held()).sum::<f64>();
-            let of_all: f64 = self.services[service as usize].programs.iter().map(|program| held(&self.programs[*program as usize].pods)).sum();
+            let of_all: f64 =
+                self.services[service as usize].programs.iter().map(|program| held(&self.programs[*program as usize].pods)).sum();
             let share = if of_all > 0.0 { (self.pods[pod as usize].held() / of_all).min(1.0) } else { 0.0 };
             self.services[service as usize].pods -= 1;
             self.lose(service, share, process);
