@@ -99,7 +99,7 @@ fn what_is_not_a_scenario_is_told_so() {
 #[test]
 fn warnings_do_not_stop_a_scenario() {
     let text = FINE
-        .replace("queueLimit: 64}", "queueLimit: 64, memory: {base: 100Mi}, cancelOnTimeout: inflight}")
+        .replace("queueLimit: 64}", "queueLimit: 64, trafficDistribution: PreferClose}")
         .replace("rate: 50/s", "rate: {shape: spike, base: 50/s, peak: 5000/s, at: 1m, rampUp: 1m}")
         .replace("duration: 2m}", "duration: 20m}");
     let (scenario, said) = load("shop.yaml", &text, &Nothing, &[]);

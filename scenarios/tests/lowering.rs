@@ -274,3 +274,50 @@ fn a_behavior_speaks_of_one_container_its_memory_and_its_failures() {
     let points = found.memory.as_ref().map(|memory| memory.points.clone());
     assert_eq!(points, Some(vec![(SimDuration::ZERO, 100 << 20), (SimDuration::from_secs(600), 1 << 30)]));
 }
+
+#[test]
+fn protections_caches_and_queues_are_read_with_their_usual_numbers() {
+    use engine::spec::{Balancing, CancelOnTimeout, CircuitBreaker, ClientThrottle, TokenBucket, WorkerQueue};
+    let scenario = with(
+        "rate: 50/s",
+        "rate: 50/s, balancing: least-request, circuitBreaker: {}, clientThrottle: {k: 3}, connectionPool: {max: 8}, \
+         retries: {maxAttempts: 3, tokenBucket: {cost: 7}}",
+    );
+    let client = &scenario.world.traffic.sources[0].client;
+    assert_eq!(client.circuit_breaker, Some(CircuitBreaker::default()));
+    assert_eq!(client.throttle, Some(ClientThrottle { k: 3.0, ..ClientThrottle::default() }));
+    assert_eq!(client.token_bucket, Some(TokenBucket { cost: 7, ..TokenBucket::default() }));
+    assert_eq!((client.connection_pool, client.balancing), (Some(8), Balancing::LeastRequest));
+    let scenario = with(
+        "queueLimit: 64}",
+        "cancelOnTimeout: inflight, cfsPeriod: none, overloadPenalty: {sigma: 0.1}, worker: {consumersPerPod: 4}, \
+         memory: {base: 100Mi, perInflight: 64Ki}}",
+    );
+    let service = scenario.world.behaviors[0].service.clone().unwrap();
+    assert_eq!(
+        service.worker,
+        Some(WorkerQueue { consumers_per_pod: 4, visibility_timeout: SimDuration::from_secs(30), max_deliveries: 5 })
+    );
+    assert_eq!((service.cancel_on_timeout, service.cfs_period), (CancelOnTimeout::InFlight, SimDuration::ZERO));
+    assert_eq!(service.overload_penalty, (0.1, 0.0));
+    assert_eq!(service.memory.map(|memory| (memory.base_bytes, memory.per_in_flight_bytes)), Some((100 << 20, 64 << 10)));
+}
+
+#[test]
+fn users_of_a_closed_source_think_between_requests() {
+    let scenario = with("rate: 50/s", "model: closed, users: 20, thinkTime: 5s");
+    let users = scenario.world.traffic.sources[0].users.clone().unwrap();
+    assert_eq!((users.count, users.think), (20, Distribution::Exponential { mean: SimDuration::from_secs(5) }));
+    assert!(scenario.world.traffic.sources[0].rate.is_empty());
+}
+
+#[test]
+fn auto_counts_requests_together_when_there_are_too_many_and_says_so() {
+    use engine::spec::TrafficEngine;
+    assert_eq!(sound(FINE).world.traffic.engine, TrafficEngine::Exact);
+    let many = with("rate: 50/s", "rate: 500000/s");
+    assert_eq!(many.world.traffic.engine, TrafficEngine::Cohort);
+    assert!(many.notes.iter().any(|note| note.contains("traffic engine cohort")), "{:?}", many.notes);
+    let protected = with("rate: 50/s", "rate: 500000/s, circuitBreaker: {}");
+    assert_eq!(protected.world.traffic.engine, TrafficEngine::Exact, "the cohort engine has no breakers");
+}

@@ -526,6 +526,17 @@ fn ratio(cx: &mut Cx<'_>, text: &PercentText, at: &Pointer) -> Option<f64> {
     }
 }
 
+/// Requests that one request to `service` becomes, its own included.
+pub(crate) fn requests_per_request(catalog: &Catalog<'_>, behaviors: &Behaviors, service: &ObjectKey, depth: u32) -> f64 {
+    // Circles are an error of their own.
+    if depth > 16 {
+        return 1.0;
+    }
+    let calls = behaviors.of_service(catalog, service).and_then(|index| behaviors.items[index].0.service.as_ref());
+    let calls = calls.into_iter().flat_map(|service| service.calls.iter().flatten());
+    1.0 + calls.map(|call| call.probability * requests_per_request(catalog, behaviors, &call.to, depth + 1)).sum::<f64>()
+}
+
 /// Names a behavior in notes.
 trait ParentName {
     fn parent_name(&self) -> String;

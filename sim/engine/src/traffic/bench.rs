@@ -11,7 +11,7 @@ use std::sync::Arc;
 use api::{ObjectKey, SimDuration, SimTime, Uid};
 use trace::{Histogram, Record, TrafficCounts};
 
-use super::{EndpointTarget, ProcessStarted, Signal, Traffic, TrafficProcess};
+use super::{EndpointTarget, Player, ProcessStarted, Signal, TrafficProcess};
 use crate::random::Streams;
 use crate::spec::{ServiceBehavior, TrafficSpec};
 
@@ -36,7 +36,7 @@ impl PodSize {
 
 /// A traffic engine with pods of its own, and what its records add up to.
 pub struct Bench {
-    pub(super) traffic: Traffic,
+    pub(super) traffic: Player,
     pub(super) now: SimTime,
     pub(super) pods: BTreeMap<&'static str, Vec<Uid>>,
     pub(super) flows: BTreeMap<String, (TrafficCounts, Histogram)>,
@@ -52,7 +52,7 @@ impl Bench {
     #[must_use]
     pub fn new(seed: u64, spec: &TrafficSpec) -> Self {
         Self {
-            traffic: Traffic::new(spec, Streams::new(seed)),
+            traffic: Player::new(spec, Streams::new(seed)),
             now: SimTime::ZERO,
             pods: BTreeMap::new(),
             flows: BTreeMap::new(),

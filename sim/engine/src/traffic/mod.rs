@@ -1,4 +1,5 @@
-//! Requests: sources, calls between services, stations. The exact engine, one request at a time.
+//! Requests: sources, calls between services, stations. The exact engine, one request at a time, and beside it
+//! the cohort engine (`cohort`), which counts requests together; `player.rs` is the door to whichever plays.
 //!
 //! An inner calendar of its own; the world advances it, as one actor, up to its own next instant. What
 //! the cluster can see of it comes back as [`Signal`]s, cpu readings and one set of records per window.
@@ -20,9 +21,11 @@ mod arrivals;
 pub mod bench;
 mod calendar;
 mod client;
+pub(crate) mod cohort;
 mod flow;
 pub mod graph;
 mod link;
+mod player;
 mod queue;
 mod server;
 mod sharing;
@@ -43,6 +46,7 @@ use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
+pub(crate) use self::player::Player;
 use self::queue::Queue;
 use self::server::Job;
 use self::sharing::Share;

@@ -14,7 +14,7 @@ use super::bench::{Bench, PodSize, service_key as key};
 use super::{EndpointTarget, ProcessStarted, Signal, TrafficProcess};
 use crate::event::ProbeKind;
 use crate::random::{Distribution, Purpose, Split, Streams, entity};
-use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficSpec};
+use crate::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec};
 
 fn ms(millis: u64) -> SimDuration {
     SimDuration::from_millis(millis)
@@ -51,10 +51,16 @@ impl Bench {
     fn service(self, name: &'static str, count: u64, cores: i64, behavior: &ServiceBehavior) -> Self {
         self.with_pods(name, count, PodSize::cores(cores), behavior)
     }
+    fn exact(&mut self) -> &mut super::Traffic {
+        match &mut self.traffic {
+            super::Player::Exact(traffic) => traffic,
+            super::Player::Cohort(_) => panic!("the exact engine's own tests"),
+        }
+    }
     /// What is counted as open is what there is.
-    fn check_levels(&self) {
-        let open: u64 = self.traffic.flows.iter().map(|flow| flow.counts.in_flight + flow.counts.in_backoff).sum();
-        assert_eq!(open, self.traffic.calls.used() as u64);
+    fn check_levels(&mut self) {
+        let open: u64 = self.exact().flows.iter().map(|flow| flow.counts.in_flight + flow.counts.in_backoff).sum();
+        assert_eq!(open, self.exact().calls.used() as u64);
     }
     fn users(&self) -> TrafficCounts {
         self.counts("users")
@@ -436,24 +442,24 @@ fn t39_every_request_is_accounted_for_in_a_storm_and_none_is_left_behind() {
     let cores_nanos = 10 * bench.now.as_nanos();
     assert!(used > 0 && used <= cores_nanos);
     // Nobody asks any more: everything ends, and every place is given back.
-    bench.traffic.sources.clear();
-    bench.traffic.services.iter_mut().for_each(|service| service.targets.clear());
+    bench.exact().sources.clear();
+    bench.exact().services.iter_mut().for_each(|service| service.targets.clear());
     let end = bench.now + ms(200_000);
-    while let Some(time) = bench.traffic.calendar.next_time() {
+    while let Some(time) = bench.exact().calendar.next_time() {
         assert!(time < end.as_nanos());
-        bench.traffic.now = time;
-        if bench.traffic.calendar.pop().is_some_and(|(_, kind, index)| {
+        bench.exact().now = time;
+        if bench.exact().calendar.pop().is_some_and(|(_, kind, index)| {
             matches!(kind, super::Kind::Arrival) || {
-                bench.traffic.calendar.push(time, kind, index);
+                bench.exact().calendar.push(time, kind, index);
                 false
             }
         }) {
             continue;
         }
-        bench.traffic.step();
+        bench.exact().step();
     }
-    assert_eq!((bench.traffic.calls.used(), bench.traffic.jobs.used()), (0, 0));
-    assert!(bench.traffic.stations.numbers().all(|number| bench.traffic.stations[number].is_empty()));
+    assert_eq!((bench.exact().calls.used(), bench.exact().jobs.used()), (0, 0));
+    assert!(bench.exact().stations.numbers().all(|number| bench.exact().stations[number].is_empty()));
 }
 
 #[test]
@@ -692,11 +698,11 @@ fn places_of_removed_pods_are_given_back() {
     bench.run(SimTime::from_secs(5));
     bench.traffic.process(&TrafficProcess::Removed { pod: Uid(1) }, bench.now);
     bench.run(SimTime::from_secs(10));
-    assert_eq!(bench.traffic.stations.used(), 2, "listed still");
+    assert_eq!(bench.exact().stations.used(), 2, "listed still");
     bench.pods.insert("s", vec![Uid(2)]);
     bench.list("s");
     bench.run(SimTime::from_secs(20));
-    assert_eq!(bench.traffic.stations.used(), 1);
+    assert_eq!(bench.exact().stations.used(), 1);
     assert_eq!(bench.traffic.cpu_used(Uid(1), bench.now), None);
 }
 
@@ -750,4 +756,42 @@ fn speed_of_a_flash_crowd() {
 #[ignore = "for measuring: time it in release"]
 fn speed_of_a_flash_crowd_on_full_nodes() {
     assert!(flash_crowd(true, 200).traffic.events() > 11_000_000);
+}
+
+/// 2,000 pods behind six services, five calls per request, for two hours with a crisis of two minutes.
+fn large(rate: f64, seconds: u64) -> Bench {
+    let client = Client { timeout: ms(2_000), max_attempts: 2, ..Client::default() };
+    let leaf = ServiceBehavior {
+        concurrency: Some(64),
+        queue_limit: 128,
+        latency_per_request: Distribution::Constant(ms(2)),
+        ..behavior(Distribution::Exponential { mean: SimDuration::from_secs_f64(150.0 / rate) })
+    };
+    let calls = ["b", "c", "d", "e", "f"].map(|to| vec![call(to, client.clone())]).to_vec();
+    let front = ServiceBehavior { calls, ..leaf.clone() };
+    let crisis = vec![(0, rate), (3_600_000, 2.5 * rate), (3_720_000, rate)];
+    let spec = TrafficSpec { sources: vec![source("a", &crisis, client)], engine: TrafficEngine::Cohort, ..TrafficSpec::default() };
+    let mut bench = Bench::new(1, &spec).service("a", 300, 1, &front);
+    for name in ["b", "c", "d", "e", "f"] {
+        bench = bench.service(name, 340, 1, &leaf);
+    }
+    bench.run(SimTime::from_secs(seconds));
+    bench
+}
+
+#[test]
+fn what_requests_cost_together_does_not_depend_on_their_number() {
+    let [few, many] = [2e3, 2e7].map(|rate| {
+        let bench = large(rate, 30);
+        (bench.events(), bench.users().succeeded as f64 / bench.users().arrived as f64)
+    });
+    assert_eq!(few.0, many.0);
+    assert!((few.1 - many.1).abs() < 0.01 && few.1 > 0.9, "{few:?} {many:?}");
+}
+
+#[test]
+#[ignore = "for measuring: time it in release"]
+fn speed_of_two_hours_of_requests_counted_together() {
+    let bench = large(200_000.0, 7200);
+    assert!(bench.users().arrived > 1_400_000_000 && bench.users().timed_out + bench.users().shed + bench.users().failed > 0);
 }

@@ -55,7 +55,7 @@ use crate::random::Streams;
 use crate::scheduling::{Explain, Scheduling};
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
-use crate::traffic::{Signal, Traffic};
+use crate::traffic::{Player, Signal};
 
 pub use check::Violation;
 use client::{Clients, Request};
@@ -92,7 +92,7 @@ pub struct World {
     csi_drivers: CsiDrivers,
     metrics: PodMetrics,
     /// `None` when nothing sends requests.
-    traffic: Option<Box<Traffic>>,
+    traffic: Option<Player>,
     faults: Faults,
     outage: Outage,
 
@@ -175,7 +175,7 @@ impl World {
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
-            traffic: (!spec.traffic.sources.is_empty()).then(|| Box::new(Traffic::new(&spec.traffic, streams))),
+            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
             clients: Clients::new(&spec.control_plane, streams),

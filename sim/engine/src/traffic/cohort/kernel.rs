@@ -137,6 +137,9 @@ pub(super) struct Kernel {
     pub(super) sharing_cv2: Option<f64>,
     /// A wait of the same length for all, for a slot.
     pub(super) slot_wait: f64,
+    /// Work leaves the queue after so many seconds, and more comes per second than is served: what is served
+    /// has waited nearly that long, short of an exponential of the excess.
+    pub(super) deadline: Option<(f64, f64)>,
 }
 
 impl Kernel {
@@ -151,8 +154,12 @@ impl Kernel {
             let stretch = if law.mean > 0.0 { self.mean / law.mean } else { 1.0 };
             return self.slot_wait + own * gamma_quantile(stretch, cv2, wait);
         }
+        if let Some((timeout, excess)) = self.deadline {
+            return own * self.slowdown + (timeout + libm::log(wait.max(1e-12)) / excess).max(0.0);
+        }
         let idle = 1.0 - self.waits;
-        let waited = if wait < idle { 0.0 } else { gamma_quantile(self.wait_mean(law), self.wait_cv2, (wait - idle) / self.waits.max(1e-12)) };
+        let waited =
+            if wait < idle { 0.0 } else { gamma_quantile(self.wait_mean(law), self.wait_cv2, (wait - idle) / self.waits.max(1e-12)) };
         self.slot_wait + own * self.slowdown + waited
     }
 
@@ -169,6 +176,10 @@ impl Kernel {
             return middles.map(|p| law.beyond(left / gamma_quantile(stretch, cv2, p).max(1e-12))).sum::<f64>() / f64::from(ATOMS);
         }
         let slow = self.slowdown.max(1e-12);
+        if let Some((timeout, excess)) = self.deadline {
+            let left = |p: f64| seconds - (timeout + libm::log(p) / excess).max(0.0);
+            return middles.map(|p| law.beyond(left(p) / slow)).sum::<f64>() / f64::from(ATOMS);
+        }
         let wait = self.wait_mean(law);
         let waiting = if self.waits > 1e-9 {
             middles.map(|p| law.beyond((left - gamma_quantile(wait, self.wait_cv2, p)) / slow)).sum::<f64>() / f64::from(ATOMS)

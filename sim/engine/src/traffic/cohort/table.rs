@@ -55,7 +55,8 @@ impl Table {
         if bounded {
             loads.extend((0..=200).map(|i| libm::pow(10.0, f64::from(i) / 150.0)));
         }
-        let mut points: Vec<Point> = loads.iter().map(|load| if bounded { bounded_point(shape, *load) } else { open_point(shape, *load) }).collect();
+        let mut points: Vec<Point> =
+            loads.iter().map(|load| if bounded { bounded_point(shape, *load) } else { open_point(shape, *load) }).collect();
         // Vs = dx/dln(lambda), from one point to the next.
         for i in 0..points.len() {
             let (low, high) = (i.saturating_sub(1), (i + 1).min(points.len() - 1));

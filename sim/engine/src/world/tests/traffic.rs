@@ -1,7 +1,7 @@
 //! Requests and the cluster: who is asked, who answers, and what the autoscaler makes of it.
 
 use super::*;
-use crate::spec::{Arrivals, Behavior, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source};
+use crate::spec::{Arrivals, Behavior, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source, TrafficEngine};
 use api::{MetricSource, MetricSpec, MetricTarget};
 
 /// The small cluster with a Service in front, each request taking 10 ms of cpu, and so many requests per second.
@@ -103,4 +103,27 @@ fn load_makes_the_autoscaler_add_pods() {
     let first = decisions.first().expect("it scales up").0;
     assert!(first > SimTime::from_secs(120) && first < SimTime::from_secs(180), "{first}");
     assert!(run.all(|record| matches!(record, Record::NodeUsage { cpu_used_millis: 100.., .. }).then_some(())).len() > 2);
+}
+
+#[test]
+fn counted_together_requests_fare_as_they_do_one_by_one() {
+    let with = |engine| {
+        let mut spec = served(300, &[(20, 40.0)]);
+        spec.traffic.engine = engine;
+        spec.faults.push(Fault {
+            name: "outage".into(),
+            at: SimTime::from_secs(120),
+            duration: None,
+            schedule: None,
+            action: FaultAction::NodePoweroff,
+            mode: FaultMode::All,
+            target: FaultTarget::Nodes { labels: None, names: vec!["node-0".into()] },
+        });
+        run(spec).requests("users").map(|count| count as f64)
+    };
+    let [exact, cohort] = [TrafficEngine::Exact, TrafficEngine::Cohort].map(with);
+    for (place, slack) in [(0, 0.04), (1, 0.06), (2, 0.2)] {
+        assert!((cohort[place] / exact[place] - 1.0).abs() < slack, "{exact:?} {cohort:?}");
+    }
+    assert_eq!(with(TrafficEngine::Cohort), cohort, "and again the same");
 }

@@ -1,0 +1,662 @@
+//! Requests counted together: the cohort engine.
+//!
+//! A step of at most a second (20 ms while anything is critical) moves every pod's queue by its mean and
+//! variance (`station.rs`, `table.rs`), sorts the step's attempts by how they end, and puts each share of
+//! them where it is due: answered, failed, tried again. Cost does not depend on the number of requests.
+//! Nothing is random but what the cluster does: the same rates give the same counts under every seed.
+//!
+//! How long requests take comes from kernels of each pod's state (`kernel.rs`), drawn by *tracers*, which also
+//! walk through the calls; how many end in which way comes from shares in closed form where there is one.
+//!
+//! Invariants:
+//! - Requests are integers of 2^-20; each moves from one place to another, so every flow adds up exactly.
+//! - Steps end where processes or endpoints change (to 10 ms), and at every window.
+//!
+//! Not here, so that [`unsupported`] names it and the exact engine plays it: retry tokens, circuit breakers,
+//! connection pools, caches, bursts, overload penalties, round robin. A cpu quota is a slower core here.
+
+mod kernel;
+mod outcome;
+mod pods;
+mod records;
+mod station;
+mod table;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use api::{ObjectKey, SimDuration, SimTime, Str, Uid};
+use rustc_hash::FxHashMap;
+use trace::Histogram;
+
+use self::kernel::Law;
+use self::outcome::Tracer;
+use self::pods::PodState;
+use self::table::Table;
+use super::{EndpointTarget, Signal, TrafficProcess};
+use crate::event::ProbeKind;
+use crate::spec::{Balancing, CancelOnTimeout, Client, RatePoint, ServiceBehavior, TrafficSpec};
+
+/// One request.
+const GRAINS: u64 = 1 << 20;
+/// Time between two places of the ring, and the step while anything is critical.
+const QUANTUM: u64 = 20_000_000;
+/// The longest step.
+const LONGEST: u64 = 1_000_000_000;
+/// Changes closer than this to the last step's end count as at that end.
+const NEAR: u64 = 10_000_000;
+/// Attempts of one request that are told apart.
+const MOST_ATTEMPTS: usize = 64;
+
+/// What is counted of a flow, in grains since the start.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    arrived: u64,
+    attempts: u64,
+    retries: u64,
+    succeeded: u64,
+    shed: u64,
+    refused: u64,
+    timed_out: u64,
+    failed: u64,
+}
+
+struct FlowState {
+    name: Str,
+    external: bool,
+    service: u32,
+    totals: Totals,
+    told: Totals,
+    open_told: u64,
+    /// Waiting to be tried again, or in a queue.
+    backoff: u64,
+    /// Latencies of this window, in grains.
+    latency: Histogram,
+}
+
+struct RouteState {
+    flow: u32,
+    client: Client,
+    /// Attempts of this step by number, with their mean time since the intended start.
+    incoming: Vec<(u64, f64)>,
+    /// Retry budget, in grains, and the share of wanted retries that it last allowed.
+    tokens: f64,
+    allowed: f64,
+    /// Throttle: requests and accepted ones by part of the window.
+    bins: VecDeque<(u64, f64, f64)>,
+    /// Share of calls that succeed, retries included, as of the last step.
+    succeeds: f64,
+    /// Fractions of grains that calls have not made yet.
+    carry: f64,
+}
+
+struct SourceState {
+    route: u32,
+    rate: Vec<RatePoint>,
+    /// Requests offered before each point.
+    before: Vec<f64>,
+    /// Closed source: users and mean think time in seconds, from when.
+    users: Option<(f64, f64, u64)>,
+    offered: u64,
+    carry: f64,
+}
+
+struct ServiceState {
+    name: Str,
+    targets: Vec<u32>,
+    pods: u32,
+    programs: Vec<u32>,
+    ways: outcome::Ways,
+    answers: Vec<Tracer>,
+    queue: Option<QueueState>,
+    /// None of its programs calls anybody.
+    leaf: bool,
+    /// Attempts that met only pods without any cpu: how they end is not known before there is some.
+    held: Vec<Held>,
+}
+
+/// Attempts at a service that stands still, and how many were in each pod before them.
+struct Held {
+    entry: Entry,
+    at: f64,
+    ahead: f64,
+}
+
+/// Messages of a worker service.
+struct QueueState {
+    flow: u32,
+    waiting: VecDeque<(u64, u64)>,
+    level: u64,
+}
+
+struct ProgramState {
+    caller: Str,
+    services: Vec<u32>,
+    behavior: Arc<ServiceBehavior>,
+    cpu: Law,
+    latency: Law,
+    calls: Vec<Vec<(u32, f64)>>,
+    pods: Vec<u32>,
+    /// Mean time after the cpu work, in seconds.
+    rest: f64,
+    /// Requests whose cpu work ended in this step.
+    departed: f64,
+}
+
+struct NodeState {
+    cpu_millis: i64,
+    pods: Vec<u32>,
+}
+
+/// How an attempt ended badly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failure {
+    Shed,
+    Refused,
+    TimedOut,
+    Failed,
+}
+
+/// Something that is due.
+#[derive(Clone, Copy)]
+enum Due {
+    Ok,
+    Fail(Failure),
+    Again,
+    /// Slots of a program's pods that calls or waiting held; `route` is the program.
+    Slots(f64),
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    due: Due,
+    route: u32,
+    attempt: u32,
+    grains: u64,
+    /// Seconds since the intended start.
+    delay: f64,
+}
+
+/// The cohort engine.
+pub(crate) struct Cohort {
+    now: u64,
+    told_now: u64,
+    step: u64,
+    steps: u64,
+    sources: Vec<SourceState>,
+    flows: Vec<FlowState>,
+    flow_by_name: BTreeMap<Str, u32>,
+    routes: Vec<RouteState>,
+    services: Vec<ServiceState>,
+    service_by_key: BTreeMap<ObjectKey, u32>,
+    programs: Vec<ProgramState>,
+    nodes: Vec<NodeState>,
+    node_by_name: BTreeMap<Str, u32>,
+    pods: Vec<PodState>,
+    free_pods: Vec<u32>,
+    pod_by_uid: FxHashMap<Uid, u32>,
+    tables: Vec<Table>,
+    ring: BTreeMap<u64, Vec<Entry>>,
+    signals: BTreeMap<u64, Vec<Signal>>,
+    /// Services, callers first.
+    order: Vec<u32>,
+    changed: bool,
+    /// Something is far from rest.
+    critical: bool,
+    window_start: u64,
+}
+
+/// What of a run this engine does not have, in the words of a scenario.
+#[must_use]
+pub fn unsupported(traffic: &TrafficSpec, behaviors: &[crate::spec::Behavior]) -> Option<&'static str> {
+    let of_client = |client: &Client| {
+        let found = [
+            (client.token_bucket.is_some(), "tokenBucket"),
+            (client.circuit_breaker.is_some(), "circuitBreaker"),
+            (client.connection_pool.is_some(), "connectionPool"),
+            (client.balancing == Balancing::RoundRobin, "balancing: round-robin"),
+        ];
+        found.into_iter().find(|(holds, _)| *holds).map(|(_, name)| name)
+    };
+    let services = || behaviors.iter().filter_map(|behavior| behavior.service.as_ref());
+    let calls = || services().flat_map(|service| service.calls.iter().flatten());
+    let bursts = traffic.sources.iter().any(|source| matches!(source.arrivals, crate::spec::Arrivals::Bursts { .. }));
+    let by_client = traffic.sources.iter().map(|source| &source.client).chain(calls().map(|call| &call.client)).find_map(of_client);
+    by_client
+        .or(bursts.then_some("arrivals: mmpp"))
+        .or(calls().any(|call| call.cache.is_some()).then_some("cache"))
+        .or(services().any(|service| service.overload_penalty != (0.0, 0.0)).then_some("overloadPenalty"))
+}
+
+impl Cohort {
+    /// All sources of `spec`, no pod yet.
+    pub(crate) fn new(spec: &TrafficSpec) -> Self {
+        let mut this = Self {
+            now: 0,
+            told_now: 0,
+            step: QUANTUM,
+            steps: 0,
+            sources: Vec::new(),
+            flows: Vec::new(),
+            flow_by_name: BTreeMap::new(),
+            routes: Vec::new(),
+            services: Vec::new(),
+            service_by_key: BTreeMap::new(),
+            programs: Vec::new(),
+            nodes: Vec::new(),
+            node_by_name: BTreeMap::new(),
+            pods: Vec::new(),
+            free_pods: Vec::new(),
+            pod_by_uid: FxHashMap::default(),
+            tables: Vec::new(),
+            ring: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            order: Vec::new(),
+            changed: true,
+            critical: true,
+            window_start: 0,
+        };
+        for source in &spec.sources {
+            let service = this.service(&source.to);
+            let flow = this.flow(source.name.clone(), true, service);
+            let route = this.route(flow, &source.client);
+            let mut before = vec![0.0];
+            for pair in source.rate.windows(2) {
+                let last = before[before.len() - 1];
+                before.push(last + requests(pair[0], Some(pair[1]), pair[1].at.since(pair[0].at).as_secs_f64()));
+            }
+            let users =
+                source.users.as_ref().map(|users| (f64::from(users.count), users.think.mean().as_secs_f64(), users.from.as_nanos()));
+            this.sources.push(SourceState { route, rate: source.rate.clone(), before, users, offered: 0, carry: 0.0 });
+        }
+        this
+    }
+
+    /// Plays up to and including `until`, or up to the first signal; says where it stopped.
+    pub(crate) fn advance_to(&mut self, until: SimTime, signals: &mut Vec<Signal>) -> SimTime {
+        let until = until.as_nanos();
+        while self.now + self.step <= until {
+            let end = self.step_end(self.now + self.step);
+            self.play(end);
+            if self.take_signals(self.now, signals) {
+                return SimTime::from_nanos(self.now.max(self.told_now));
+            }
+        }
+        self.told_now = self.told_now.max(until);
+        if self.take_signals(until, signals) {
+            return SimTime::from_nanos(until);
+        }
+        SimTime::from_nanos(until)
+    }
+
+    fn take_signals(&mut self, until: u64, out: &mut Vec<Signal>) -> bool {
+        while let Some(first) = self.signals.first_entry().filter(|first| *first.key() <= until) {
+            out.append(&mut first.remove());
+        }
+        !out.is_empty()
+    }
+
+    /// A step ends where a pod's memory is full.
+    fn step_end(&self, end: u64) -> u64 {
+        let full = self.pods.iter().filter(|pod| pod.memory.is_some()).map(|pod| pod.memory_full_at(self.now));
+        full.filter(|at| *at > self.now).fold(end, u64::min)
+    }
+
+    /// Brings everything up to `now`, unless it is nearly there.
+    fn enter(&mut self, now: SimTime, exactly: bool) {
+        let now = now.as_nanos().max(self.told_now);
+        self.told_now = now;
+        while self.now < now && (exactly || now - self.now >= NEAR) {
+            let end = self.step_end((self.now + self.step).min(now));
+            self.play(end);
+        }
+    }
+
+    /// One step.
+    fn play(&mut self, end: u64) {
+        let d = (end - self.now) as f64 / 1e9;
+        if d <= 0.0 {
+            return;
+        }
+        self.steps += 1;
+        if std::mem::take(&mut self.changed) {
+            self.find_order();
+            self.share_tables();
+            self.foresee();
+        }
+        self.critical = false;
+        self.share_nodes();
+        self.compose_answers();
+        self.deliver(end);
+        self.offer(end, d);
+        for place in 0..self.order.len() {
+            let service = self.order[place];
+            self.serve(service, end, d);
+        }
+        self.now = end;
+        self.look_at_pods();
+        // From one step to the next it at most doubles, so that what begins slowly is not passed over.
+        let longest = if self.critical { QUANTUM } else { (self.step * 2).min(LONGEST) };
+        self.step = longest.max(1);
+    }
+
+    /// Requests of the sources.
+    fn offer(&mut self, end: u64, d: f64) {
+        for place in 0..self.sources.len() {
+            let route = self.sources[place].route;
+            let flow = self.routes[route as usize].flow as usize;
+            let open = self.flows[flow].open();
+            let source = &mut self.sources[place];
+            let grains = match source.users {
+                None => {
+                    let offered = (source.until(end) * GRAINS as f64) as u64;
+                    let new = offered.saturating_sub(source.offered);
+                    source.offered += new;
+                    new
+                }
+                Some((count, think, from)) if end > from => {
+                    // Who thinks asks at the rate 1/Z; implicit in the step, so that it cannot ask twice.
+                    let thinking = (count - open as f64 / GRAINS as f64).max(0.0);
+                    let asked = thinking * (d / (think.max(1e-3) + d)) * GRAINS as f64 + source.carry;
+                    source.carry = asked - libm::floor(asked);
+                    self.critical = true;
+                    asked as u64
+                }
+                Some(_) => 0,
+            };
+            self.arrive(route, grains, d);
+        }
+    }
+
+    /// New requests of a route.
+    fn arrive(&mut self, route: u32, grains: u64, d: f64) {
+        let route = &mut self.routes[route as usize];
+        self.flows[route.flow as usize].totals.arrived += grains;
+        route.add(1, grains, 0.0);
+        if let Some((ratio, _)) = route.client.retry_budget {
+            // Deposits are forgotten after ten seconds: no more than those of ten seconds are kept.
+            let deposit = ratio * grains as f64;
+            route.tokens = (route.tokens + deposit).min(deposit / d.max(1e-9) * 10.0);
+        }
+    }
+
+    /// What is due until `end`.
+    fn deliver(&mut self, end: u64) {
+        while let Some(first) = self.ring.first_entry().filter(|first| first.key() * QUANTUM < end) {
+            for entry in first.remove() {
+                self.happen(entry, end);
+            }
+        }
+    }
+
+    fn happen(&mut self, entry: Entry, end: u64) {
+        let Entry { due, route, attempt, grains, delay } = entry;
+        match due {
+            Due::Slots(amount) => self.release_slots(route, amount),
+            Due::Ok => self.succeeded(route, grains, delay),
+            Due::Fail(failure) => self.attempt_failed(route, attempt, grains, failure, delay, end),
+            Due::Again => {
+                let route = &mut self.routes[route as usize];
+                self.flows[route.flow as usize].backoff -= grains;
+                route.add(attempt as usize, grains, delay);
+            }
+        }
+    }
+
+    fn succeeded(&mut self, route: u32, grains: u64, delay: f64) {
+        let flow = &mut self.flows[self.routes[route as usize].flow as usize];
+        flow.totals.succeeded += grains;
+        flow.latency.record_n((delay * 1e9) as u64, grains);
+        self.routes[route as usize].accepted(grains);
+    }
+
+    /// Puts an entry where it is due, or lets it happen when that is within this step.
+    fn put(&mut self, at: f64, end: u64, entry: Entry) {
+        if entry.grains == 0 && !matches!(entry.due, Due::Slots(_)) {
+            return;
+        }
+        let at = (at * 1e9) as u64;
+        if at < end && !matches!(entry.due, Due::Again) {
+            return self.happen(entry, end);
+        }
+        let place = (at / QUANTUM).max(end.div_ceil(QUANTUM));
+        self.ring.entry(place).or_default().push(entry);
+    }
+
+    /// Puts an entry that is due evenly over a span.
+    fn put_evenly(&mut self, from: f64, until: f64, end: u64, entry: Entry) {
+        let quantum = QUANTUM as f64 / 1e9;
+        let parts = ((until - from) / quantum).ceil().clamp(1.0, 64.0) as u64;
+        let amount = if let Due::Slots(amount) = entry.due { amount } else { 0.0 };
+        let (mut left, width) = (entry.grains, (until - from) / parts as f64);
+        for part in 0..parts {
+            let grains = left / (parts - part);
+            left -= grains;
+            let due = if amount > 0.0 { Due::Slots(amount / parts as f64) } else { entry.due };
+            let (low, high) = (from + width * part as f64, from + width * (part + 1) as f64);
+            // A span across two places is split where they meet.
+            let meet = libm::floor(high / quantum) * quantum;
+            if meet > low && meet < high {
+                let share = (meet - low) / (high - low);
+                let first = (grains as f64 * share) as u64;
+                let of = |share: f64| if let Due::Slots(amount) = due { Due::Slots(amount * share) } else { due };
+                self.put(low, end, Entry { grains: first, due: of(share), ..entry });
+                self.put(meet, end, Entry { grains: grains - first, due: of(1.0 - share), ..entry });
+            } else {
+                self.put(low, end, Entry { grains, due, ..entry });
+            }
+        }
+    }
+
+    /// Something about a pod's process.
+    pub(crate) fn process(&mut self, change: &TrafficProcess, now: SimTime) {
+        self.enter(now, false);
+        match change {
+            TrafficProcess::Started(started) => self.process_started(started),
+            TrafficProcess::Terminating { .. } => {}
+            TrafficProcess::Stopped { pod } => self.process_ended(*pod, super::station::Process::Stopped),
+            TrafficProcess::Silent { pod } => self.process_ended(*pod, super::station::Process::Silent),
+            TrafficProcess::Removed { pod } => self.pod_removed(*pod),
+        }
+        self.changed = true;
+        self.step = QUANTUM.min(self.step);
+    }
+
+    /// What the client nodes see behind a Service from now on.
+    pub(crate) fn endpoints(&mut self, service: &ObjectKey, targets: &[EndpointTarget], now: SimTime) {
+        self.enter(now, false);
+        let service = self.service(service);
+        let any_ready = targets.iter().any(|target| target.ready);
+        let chosen = targets.iter().filter(|target| if any_ready { target.ready } else { target.draining });
+        let chosen: Vec<u32> = chosen.map(|target| self.pod(target.pod)).collect();
+        for pod in &chosen {
+            self.pods[*pod as usize].listed += 1;
+        }
+        for pod in std::mem::replace(&mut self.services[service as usize].targets, chosen) {
+            self.pods[pod as usize].listed -= 1;
+        }
+        self.changed = true;
+        self.step = QUANTUM.min(self.step);
+    }
+
+    /// Asks a pod's process whether it is there.
+    pub(crate) fn probe(&mut self, pod: Uid, container: u8, kind: ProbeKind, timeout: SimDuration, now: SimTime) {
+        self.enter(now, false);
+        let now = now.as_nanos();
+        let (after, ok) = self.pod_by_uid.get(&pod).map_or((0, false), |pod| self.pods[*pod as usize].probe(timeout));
+        self.signals.entry(now.saturating_add(after)).or_default().push(Signal::ProbeAnswered { pod, container, kind, ok });
+    }
+
+    /// Cpu time that the processes of a pod have used so far.
+    pub(crate) fn cpu_used(&self, pod: Uid, now: SimTime) -> Option<SimDuration> {
+        let state = &self.pods[*self.pod_by_uid.get(&pod)? as usize];
+        let since = now.as_nanos().saturating_sub(self.now) as f64;
+        Some(SimDuration::from_nanos((state.cpu_nanos + state.cores_used * since) as u64))
+    }
+
+    /// Steps of pods played so far.
+    pub(crate) const fn events(&self) -> u64 {
+        self.steps
+    }
+
+    fn service(&mut self, key: &ObjectKey) -> u32 {
+        if let Some(service) = self.service_by_key.get(key) {
+            return *service;
+        }
+        let service = self.services.len() as u32;
+        self.services.push(ServiceState {
+            name: key.to_string().into(),
+            targets: Vec::new(),
+            pods: 0,
+            programs: Vec::new(),
+            ways: outcome::Ways::default(),
+            answers: Vec::new(),
+            queue: None,
+            leaf: true,
+            held: Vec::new(),
+        });
+        self.service_by_key.insert(key.clone(), service);
+        self.changed = true;
+        service
+    }
+
+    fn flow(&mut self, name: Str, external: bool, service: u32) -> u32 {
+        if let Some(flow) = self.flow_by_name.get(&name) {
+            return *flow;
+        }
+        let flow = self.flows.len() as u32;
+        self.flows.push(FlowState {
+            name: name.clone(),
+            external,
+            service,
+            totals: Totals::default(),
+            told: Totals::default(),
+            open_told: 0,
+            backoff: 0,
+            latency: Histogram::default(),
+        });
+        self.flow_by_name.insert(name, flow);
+        flow
+    }
+
+    fn route(&mut self, flow: u32, client: &Client) -> u32 {
+        if let Some(route) = self.routes.iter().position(|route| route.flow == flow && route.client == *client) {
+            return route as u32;
+        }
+        self.routes.push(RouteState {
+            flow,
+            client: client.clone(),
+            incoming: Vec::new(),
+            tokens: 0.0,
+            allowed: 1.0,
+            bins: VecDeque::new(),
+            succeeds: 1.0,
+            carry: 0.0,
+        });
+        (self.routes.len() - 1) as u32
+    }
+
+    /// Callers before callees; services on a circle as they come.
+    fn find_order(&mut self) {
+        let count = self.services.len();
+        let mut edges: Vec<Vec<u32>> = vec![Vec::new(); count];
+        for program in &self.programs {
+            for (route, _) in program.calls.iter().flatten() {
+                let to = self.flows[self.routes[*route as usize].flow as usize].service;
+                program.services.iter().for_each(|from| edges[*from as usize].push(to));
+            }
+        }
+        let mut order = Vec::with_capacity(count);
+        let mut seen = vec![false; count];
+        for start in 0..count as u32 {
+            visit(start, &edges, &mut seen, &mut order);
+        }
+        order.reverse();
+        for (service, edges) in self.services.iter_mut().zip(&edges) {
+            service.leaf = edges.is_empty();
+        }
+        self.order = order;
+    }
+}
+
+fn visit(service: u32, edges: &[Vec<u32>], seen: &mut [bool], order: &mut Vec<u32>) {
+    if std::mem::replace(&mut seen[service as usize], true) {
+        return;
+    }
+    edges[service as usize].iter().for_each(|to| visit(*to, edges, seen, order));
+    order.push(service);
+}
+
+/// Requests that a piece of a load shape offers in its first `seconds`.
+fn requests(point: RatePoint, next: Option<RatePoint>, seconds: f64) -> f64 {
+    let rate = point.per_second.max(0.0);
+    match next.filter(|_| point.linear) {
+        Some(next) => {
+            let length = next.at.since(point.at).as_secs_f64();
+            let slope = if length > 0.0 { (next.per_second.max(0.0) - rate) / length } else { 0.0 };
+            rate * seconds + slope * seconds * seconds / 2.0
+        }
+        None => rate * seconds,
+    }
+}
+
+impl SourceState {
+    /// Requests offered until `nanos`.
+    fn until(&self, nanos: u64) -> f64 {
+        let at = SimTime::from_nanos(nanos);
+        let Some(place) = self.rate.partition_point(|point| point.at <= at).checked_sub(1) else { return 0.0 };
+        let point = self.rate[place];
+        self.before[place] + requests(point, self.rate.get(place + 1).copied(), at.since(point.at).as_secs_f64())
+    }
+}
+
+impl RouteState {
+    /// Attempts of this step.
+    fn add(&mut self, attempt: usize, grains: u64, delay: f64) {
+        if self.incoming.len() < attempt {
+            self.incoming.resize(attempt, (0, 0.0));
+        }
+        let (sum, mean) = &mut self.incoming[attempt - 1];
+        let total = *sum + grains;
+        if total > 0 {
+            *mean += (delay - *mean) * (grains as f64 / total as f64);
+        }
+        *sum = total;
+    }
+
+    fn accepted(&mut self, grains: u64) {
+        if let Some((_, _, accepts)) = self.bins.back_mut() {
+            *accepts += grains as f64;
+        }
+    }
+
+    /// Share of requests that the caller rejects by itself.
+    fn rejects(&mut self, requests: u64, now: u64) -> f64 {
+        let Some(throttle) = self.client.throttle else { return 0.0 };
+        let part = now / (throttle.window.as_nanos() / 12).max(1);
+        if self.bins.back().is_none_or(|(last, ..)| *last != part) {
+            self.bins.push_back((part, 0.0, 0.0));
+        }
+        while self.bins.front().is_some_and(|(first, ..)| first + 12 <= part) {
+            self.bins.pop_front();
+        }
+        let (asked, accepts) = self.bins.iter().fold((0.0, 0.0), |sum, bin| (sum.0 + bin.1, sum.1 + bin.2));
+        if let Some((_, asked, _)) = self.bins.back_mut() {
+            *asked += requests as f64;
+        }
+        ((asked - throttle.k * accepts) / (asked + GRAINS as f64)).max(0.0)
+    }
+}
+
+impl FlowState {
+    /// Under way or waiting, in grains.
+    const fn open(&self) -> u64 {
+        let Totals { arrived, succeeded, shed, refused, timed_out, failed, .. } = self.totals;
+        arrived - (succeeded + shed + refused + timed_out + failed)
+    }
+}
+
+/// Whether work whose caller has given up leaves the queue.
+fn drops(behavior: &ServiceBehavior) -> bool {
+    behavior.cancel_on_timeout != CancelOnTimeout::None
+}
