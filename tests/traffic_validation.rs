@@ -519,7 +519,7 @@ fn t32(_: TrafficEngine) -> Vec<(&'static str, f64)> {
         target: FaultTarget::Nodes { labels: None, names: Vec::new() },
     };
     let spec = WorldSpec { duration: SimDuration::from_secs(240), node_pools: vec![pool], faults: vec![fault], ..WorldSpec::default() };
-    let scheduler = schedulers::policy("kube-scheduler").expect("a built-in policy");
+    let scheduler = schedulers::policy("default").expect("a built-in policy");
     let mut sink = trace::MemorySink::default();
     World::new(Arc::new(spec), scheduler, 1).run(&mut sink, &Limits::default(), &mut |_| true);
     let noticed = sink.records.iter().filter_map(|(at, record)| match record {
