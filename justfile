@@ -16,6 +16,10 @@ test:
 cases:
     cargo test --test scheduler_cases -- --nocapture
 
+# Recorded timelines of a real control plane.
+timelines:
+    cargo test --test timelines
+
 # Benchmarks for people; docs/performance.md says which figure comes from which.
 bench NAME="":
     cargo bench --bench {{ if NAME == "" { "calendar --bench quiet --bench scheduling --bench traffic" } else { NAME } }}
