@@ -28,7 +28,7 @@ use trace::{MemorySink, Record};
 const ZONE: &str = "topology.kubernetes.io/zone";
 const NAMESPACE: &str = "default";
 /// Cases of each kind in an ordinary test run.
-const CASES: u64 = 60;
+const CASES: u64 = 200;
 /// Operators and faults act this long.
 const ACTIVE_SECONDS: u64 = 120;
 /// Then nothing happens until a pod that was put aside last has been flushed, where there is a flush.
@@ -64,8 +64,6 @@ impl Dice {
 #[derive(Clone, Copy)]
 struct Scope {
     flush: bool,
-    /// Preemption and nominations. Upstream wakes nobody when a nominated pod is placed elsewhere.
-    priorities: bool,
     /// Anti-affinity of pods against other pods than their own kind. Upstream's hint looks at a waiting pod's
     /// own terms only when nodes come or change.
     one_sided_terms: bool,
@@ -74,8 +72,8 @@ struct Scope {
     selected_spread: bool,
 }
 
-const EVERYTHING: Scope = Scope { flush: true, priorities: true, one_sided_terms: true, selected_spread: true };
-const HINTS_ONLY: Scope = Scope { flush: false, priorities: false, one_sided_terms: false, selected_spread: false };
+const EVERYTHING: Scope = Scope { flush: true, one_sided_terms: true, selected_spread: true };
+const HINTS_ONLY: Scope = Scope { flush: false, one_sided_terms: false, selected_spread: false };
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
@@ -128,11 +126,9 @@ fn spec_of(own: u64, scope: Scope, dice: &mut Dice) -> PodSpec {
     }
     let mut spec =
         PodSpec { containers: vec![container], termination_grace_period: SimDuration::from_secs(dice.below(20)), ..PodSpec::default() };
-    if scope.priorities {
-        spec.priority = dice.pick(&[0, 0, 10, 100]);
-        if dice.one_in(6) {
-            spec.preemption_policy = PreemptionPolicy::Never;
-        }
+    spec.priority = dice.pick(&[0, 0, 10, 100]);
+    if dice.one_in(6) {
+        spec.preemption_policy = PreemptionPolicy::Never;
     }
     if dice.one_in(3) {
         spec.tolerations.push(Toleration { key: "dedicated".into(), operator: TolerationOperator::Exists, ..Toleration::default() });
@@ -356,6 +352,7 @@ fn run(seed: u64, scope: Scope, scheduler: Box<dyn Scheduler>) -> (Vec<(SimTime,
     (sink.records, world)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a longer search by hand")]
 fn cases() -> u64 {
     std::env::var("WAVETANK_SWARM").ok().and_then(|count| count.parse().ok()).unwrap_or(CASES)
 }

@@ -52,6 +52,8 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["report", "tests"], 3, "is no results directory"),
         (&["explain", "nonsense"], 7, "has no field `nonsense`"),
         (&["explain", "WT9999"], 7, "there is no rule WT9999"),
+        (&["explain", "Deploymint"], 7, "did you mean `Deployment`?"),
+        (&["explain", "Pod.spec.tolerationz"], 7, "did you mean `tolerations`?"),
         (&["-C", "nonsense", "list", "policies"], 2, "cannot go to `nonsense`"),
     ];
     for (words, code, part) in cases {

@@ -229,10 +229,12 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         check::capacity(cx, &catalog, &behaviors, &objects, &pools, (&traffic, &sources));
     }
 
+    let mut engine_objects = engine_objects(&objects);
+    lower::assume_classes(cx, &mut engine_objects, &applied.objects().collect::<Vec<_>>());
     let world = WorldSpec {
         duration: cx.duration,
         node_pools: pools,
-        objects: engine_objects(&objects),
+        objects: engine_objects,
         control_plane,
         behaviors: behaviors.items.into_iter().map(|(behavior, _)| behavior).collect(),
         traffic,

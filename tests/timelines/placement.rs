@@ -30,6 +30,11 @@ struct Groups {
     hashes: BTreeMap<String, Vec<String>>,
 }
 
+/// A pod of a StatefulSet is known by its own name, others by their controller's.
+fn group_name<'a>(kind: &str, controller: &'a str, pod: &'a str) -> &'a str {
+    if kind == "StatefulSet" { pod } else { controller }
+}
+
 impl Groups {
     fn of(&mut self, controller: &str, hash: &str) -> Group {
         let owner = controller.strip_suffix(hash).map_or(controller, |owner| owner.trim_end_matches('-'));
@@ -48,7 +53,7 @@ impl AsRecorded {
         let (mut groups, mut nodes) = (Groups::default(), BTreeMap::<Group, VecDeque<String>>::new());
         for (place, line) in recording.lines.iter().enumerate().filter(|(_, line)| line.kind == "Pod" && line.ev == "ADDED") {
             let owner = fact(&line.set, "owner");
-            let controller = owner.split_once('/').map_or(line.name.as_str(), |(_, name)| name);
+            let controller = owner.split_once('/').map_or(line.name.as_str(), |(kind, name)| group_name(kind, name, &line.name));
             let later = recording.lines[place..].iter().filter(|other| other.kind == "Pod" && other.name == line.name);
             let node = later.filter_map(|other| other.set.get("node")?.as_str()).next().unwrap_or("");
             nodes.entry(groups.of(controller, &fact(&line.set, "hash"))).or_default().push_back(node.to_owned());
@@ -59,7 +64,7 @@ impl AsRecorded {
 
     /// Where the recording has the next pod of this one's group.
     fn next(&mut self, pod: &PodInfo) -> Option<String> {
-        let controller = pod.controller.as_ref().map_or(&pod.key.name, |owner| &owner.name);
+        let controller = pod.controller.as_ref().map_or(&*pod.key.name, |owner| group_name(&owner.kind, &owner.name, &pod.key.name));
         let hash = ["pod-template-hash", "controller-revision-hash"].iter().find_map(|label| pod.labels.get(*label));
         let group = self.groups.of(controller, hash.map_or("", |hash| hash));
         self.nodes.get_mut(&group)?.pop_front()

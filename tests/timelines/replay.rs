@@ -74,7 +74,8 @@ impl<'a> Lowering<'a> {
         let joins: BTreeSet<String> =
             self.recording.steps().iter().filter(|step| step.action == "node-join").map(|step| step.text("node").to_owned()).collect();
         // "INITIAL (state just before t=0: nodes, namespace)": objects.yaml names nodes that come later, too.
-        let initial = |name: &String| self.recording.lines.iter().any(|line| line.ev == "INITIAL" && line.kind == "Node" && line.name == *name);
+        let initial =
+            |name: &String| self.recording.lines.iter().any(|line| line.ev == "INITIAL" && line.kind == "Node" && line.name == *name);
         let nodes = self.objects.iter().filter(|((kind, name), _)| kind == "Node" && !joins.contains(name) && initial(name));
         let mut nodes: Vec<Value> = nodes.map(|(_, node)| node.clone()).collect();
         nodes.iter_mut().for_each(|node| as_before(node, self.recording));
@@ -368,6 +369,13 @@ fn taint(text: &str) -> Option<Taint> {
     let effects = [TaintEffect::NoSchedule, TaintEffect::PreferNoSchedule, TaintEffect::NoExecute];
     let effect = effects.into_iter().find(|known| known.as_str() == effect)?;
     Some(Taint { key: key.into(), value: value.into(), effect, time_added: None })
+}
+
+/// The nodes that steps of the script name.
+pub(crate) fn struck(recording: &Recording) -> BTreeSet<String> {
+    let steps = recording.steps();
+    let named = steps.iter().flat_map(|step| [step.text("node").to_owned()].into_iter().chain(range(step.text("nodes"))));
+    named.filter(|name| !name.is_empty()).collect()
 }
 
 /// `la1..la40`.

@@ -85,7 +85,7 @@ struct Told {
 
 /// Reads a timeline. `script` is when the steps of the script were.
 pub(crate) fn story(lines: &[Line], namespace: &str, script: &[f64], interests: &Interests<'_>) -> Story {
-    let names = Names::new(lines, namespace);
+    let names = Names::new(lines, namespace, interests);
     let lives = lives(lines, &names, interests);
     let end = script.last().copied().unwrap_or(0.0);
     let mut story = Story::default();
@@ -100,6 +100,10 @@ pub(crate) fn story(lines: &[Line], namespace: &str, script: &[f64], interests: 
 pub(crate) struct Interests<'a> {
     /// Subjects left out: their kinds are not simulated.
     pub(crate) leave_out: &'a dyn Fn(&str) -> bool,
+    /// Nodes that something was done to, by name. Which of them is noticed first is chance.
+    pub(crate) struck: &'a BTreeSet<String>,
+    /// Reasons of Events that say nothing here.
+    pub(crate) events_left_out: &'a [&'a str],
 }
 
 /// Names that chance decides, and what they are called here.
@@ -111,7 +115,7 @@ struct Names {
 }
 
 impl Names {
-    fn new(lines: &[Line], namespace: &str) -> Self {
+    fn new(lines: &[Line], namespace: &str, interests: &Interests<'_>) -> Self {
         let mut names = Self { called: BTreeMap::new(), subjects: BTreeMap::new(), namespace: namespace.to_owned() };
         let mut sets: BTreeMap<String, u32> = BTreeMap::new();
         let added = || lines.iter().filter(|line| matches!(&*line.ev, "ADDED" | "INITIAL"));
@@ -125,7 +129,7 @@ impl Names {
         for line in added() {
             match &*line.kind {
                 "Pod" => names.call_pod(line),
-                "Node" => drop(names.called.insert(line.name.clone(), line.name.clone())),
+                "Node" if interests.struck.contains(&line.name) => names.call_node(line),
                 "EndpointSlice" => {
                     let service = line.set.get("service").and_then(Value::as_str).unwrap_or(&line.name);
                     names.called.insert(line.name.clone(), service.to_owned());
@@ -140,6 +144,12 @@ impl Names {
             }
         }
         names
+    }
+
+    fn call_node(&mut self, line: &Line) {
+        let zone = line.set.get("labels").and_then(|labels| labels["topology.kubernetes.io/zone"].as_str()).unwrap_or("no zone");
+        self.called.insert(line.name.clone(), "<node>".to_owned());
+        self.subjects.insert(("Node".to_owned(), line.name.clone()), format!("Node/struck ones of {zone}"));
     }
 
     fn call_pod(&mut self, line: &Line) {
@@ -306,9 +316,10 @@ fn tell_objects(lives: &[Life], names: &Names, script: &[f64], end: f64, story: 
                 _ => tell_path(life, fact, &life.path(fact), names, script, end, story),
             }
         }
-        story.facts.insert(format!("{subject} is there at the end"), life.deleted.is_none().to_string());
+        *story.numbers.entry(format!("{subject} there at the end")).or_insert(vec![0.0]).first_mut().expect("one") +=
+            f64::from(u8::from(life.deleted.is_none()));
         if let Some(deleted) = life.deleted {
-            story.numbers.insert(format!("{subject} deleted, after the last step"), vec![since(deleted, script)]);
+            story.numbers.entry(format!("{subject} deleted, after the last step")).or_default().push(since(deleted, script));
         }
     }
 }
@@ -330,7 +341,7 @@ fn tell_path(life: &Life, fact: &str, path: &[(f64, &Value)], names: &Names, scr
 
 /// How long after the last step of the script.
 fn since(t: f64, script: &[f64]) -> f64 {
-    script.iter().filter(|step| **step <= t).next_back().map_or(t, |step| t - step)
+    script.iter().rfind(|step| **step <= t).map_or(t, |step| t - step)
 }
 
 /// A count's first and last values are exact; what it reached in between is a number.
@@ -433,21 +444,23 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
         let text = |field: &str| line.set.get(field).and_then(Value::as_str).unwrap_or("");
         // Without a count it is never told again.
         let count = line.set.get("count").and_then(Value::as_u64).unwrap_or(u64::MAX);
-        let known = line.ev == "MODIFIED";
+        // Ours say everything again; recorded ones only what has changed.
+        let known = line.ev == "MODIFIED" && !line.set.contains_key("object");
         if known {
             // Those that the spam filter holds back are counted and not told.
             let before = |(_, (name, told, _)): &(usize, &(&str, u64, Told))| *name == line.name && *told < count;
             let before = last.iter().enumerate().filter(before).max_by_key(|(_, (_, told, _))| *told);
             if let Some(place) = before.map(|(place, _)| place) {
-                let (_, told_so_far, event) = &mut last[place];
-                *told_so_far = count;
-                *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
+                let (name, _, event) = last.remove(place);
+                *told.entry(event.clone()).or_default().entry(name).or_default() += 1;
+                last.push((name, count, event));
             }
             continue;
         }
         let Some((kind, name)) = text("object").split_once('/') else { continue };
         let (mut object, reason, source) = (names.subject(kind, name), text("reason"), text("source"));
-        let is_left_out = EVENTS_NOT_COMPARED.iter().any(|(of, known, _)| (*of, *known) == (source, reason));
+        let is_left_out = EVENTS_NOT_COMPARED.iter().any(|(of, known, _)| (*of, *known) == (source, reason))
+            || interests.events_left_out.contains(&reason);
         if (interests.leave_out)(&object) || is_left_out {
             continue;
         }
@@ -473,9 +486,15 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
         *told.entry(event.clone()).or_default().entry(line.name.as_str()).or_default() += 1;
         last.push((line.name.as_str(), count, event));
     }
+    // A recorded repeat says how often its Event was told so far, and not which Event of the object it is.
+    let mut told_again: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for (Told { kind, reason, object, message, source }, objects) in told {
         let fact = format!("{object} Event {kind} {reason} ({source}): {message}");
-        story.numbers.insert(format!("{fact}, times told of an object"), objects.values().map(|count| *count as f64).collect());
+        let again = told_again.entry(format!("{object} Events told again ({source})")).or_default();
+        for (name, count) in &objects {
+            *again.entry((*name).to_owned()).or_default() += (count - 1) as f64;
+        }
         story.numbers.insert(format!("{fact}, objects"), vec![objects.len() as f64]);
     }
+    story.numbers.extend(told_again.into_iter().map(|(fact, of_objects)| (fact, of_objects.into_values().collect())));
 }

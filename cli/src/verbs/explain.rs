@@ -1,4 +1,4 @@
-//! `wavetank explain`: a field of the format, a rule's code, a metric, or the exit codes.
+//! `wavetank explain`: a field of the format, a kind or field of Kubernetes, a rule's code, a metric, or the exit codes.
 
 use reports::metrics;
 
@@ -6,7 +6,8 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
 
-/// Explain a field (spec.traffic), a rule (WT0411), a metric (recovery.total) or exit-codes.
+/// Explain a field (spec.traffic), a kind or field of manifests (Pod.spec.readinessGates), a rule (WT0411), a metric
+/// (recovery.total) or exit-codes.
 #[derive(clap::Args)]
 pub(crate) struct Explain {
     /// What to explain.
@@ -23,13 +24,15 @@ impl Explain {
             rule(what)
         } else if let Some(info) = metrics::metric(what) {
             Ok(metric(info))
+        } else if let Some(object) = manifests::explain_object(what) {
+            object
         } else {
             scenarios::explain(what)
         };
         let text = text.map_err(|message| CliError::Asked {
             exit: Exit::Nothing,
             message,
-            help: Some("fields begin with `spec`; `wavetank list rules` and `wavetank list metrics` show the others".into()),
+            help: Some("fields of scenarios begin with `spec`, those of manifests with their kind; `wavetank list rules` and `wavetank list metrics` show the others".into()),
         })?;
         io.answer(&text)?;
         Ok(Exit::Success)

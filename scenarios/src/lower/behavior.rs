@@ -384,7 +384,9 @@ impl Extras {
             extras.memory = memory(cx, &path.key("memory"));
         }
         let at = path.key("overloadPenalty");
-        if let (true, Some(law)) = (fields.overload_penalty.is_some(), cx.read::<format::OverloadPenalty>(&at)) {
+        if fields.overload_penalty.is_some()
+            && let Some(law) = cx.read::<format::OverloadPenalty>(&at)
+        {
             let sigma = cx.within(law.sigma.unwrap_or(0.0), 0.0, "a sigma", &at.key("sigma"));
             let kappa = cx.within(law.kappa.unwrap_or(0.0), 0.0, "a kappa", &at.key("kappa"));
             extras.overload_penalty = (sigma.unwrap_or(0.0), kappa.unwrap_or(0.0));
@@ -405,7 +407,9 @@ impl Extras {
             extras.worker = worker(cx, &at);
         }
         let at = path.key("database");
-        if let (true, Some(database)) = (fields.database.is_some(), cx.read::<format::Database>(&at)) {
+        if fields.database.is_some()
+            && let Some(database) = cx.read::<format::Database>(&at)
+        {
             if fields.concurrency.is_some() || fields.max_in_flight_per_pod.is_some() {
                 cx.error("WT0117", "`database` and `concurrency` exclude each other", "its connections are its concurrency", &at);
             }
@@ -453,7 +457,9 @@ pub(crate) fn client(cx: &mut Cx<'_>, timeout: Option<SimDuration>, connect: Opt
 fn read_retries(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) {
     let Some(fields) = cx.read::<Retries>(path) else { return };
     let at = path.key("tokenBucket");
-    if let (true, Some(bucket)) = (fields.token_bucket.is_some(), cx.read::<format::TokenBucket>(&at)) {
+    if fields.token_bucket.is_some()
+        && let Some(bucket) = cx.read::<format::TokenBucket>(&at)
+    {
         let usual = TokenBucket::default();
         client.token_bucket = Some(TokenBucket {
             capacity: bucket.capacity.unwrap_or(usual.capacity),

@@ -12,6 +12,7 @@ mod law;
 mod load;
 mod selector;
 mod step;
+mod storage;
 mod traffic;
 
 pub(crate) use behavior::{Behaviors, behaviors};
@@ -23,4 +24,5 @@ pub(crate) use fault::lower as faults;
 pub(crate) use law::{Bare, law};
 pub(crate) use selector::{Subject, selects};
 pub(crate) use step::{Applied, marks, steps};
+pub(crate) use storage::assume_classes;
 pub(crate) use traffic::traffic;

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use api::{
-    Affinity, Container, ContainerPort, LabelSelector, Labels, Node, NodeAffinity, NodeSelectorTerm, NodeSpec, NodeStatus, ObjectMeta,
-    Operator, Pod, PodAffinity, PodAffinityTerm, PodSpec, Requirement, ResourceList, ResourceName, Str, Taint, TaintEffect, Toleration,
+    Affinity, Container, ContainerPort, CsiDriver, CsiNode, CsiStorageCapacity, LabelSelector, Labels, Node, NodeAffinity,
+    NodeSelectorTerm, NodeSpec, NodeStatus, ObjectMeta, Operator, PersistentVolume, PersistentVolumeClaim, Pod, PodAffinity,
+    PodAffinityTerm, PodSpec, Requirement, ResourceList, ResourceName, StorageClass, Str, Taint, TaintEffect, Toleration,
     TolerationOperator, TopologySpreadConstraint, Uid, Volume, VolumeSource, WhenUnsatisfiable,
 };
-use port::{ClusterEvent, ClusterSnapshot, NodeIndex, NodeInfo, Plugin, PodInfo, PodRequests, QueueingHint};
+use port::{Changed, ClusterEvent, ClusterSnapshot, NodeIndex, NodeInfo, Plugin, PodInfo, PodRequests, QueueingHint};
 
 use super::default_preemption::DefaultPreemption;
 use super::inter_pod_affinity::InterPodAffinity;
+use super::node_declared_features::NodeDeclaredFeatures;
 use super::node_name::NodeName;
 use super::node_ports::NodePorts;
 use super::node_resources_fit::{NodeResourcesFit, Strategy};
@@ -333,6 +335,29 @@ fn node_name_hears_of_every_new_node() {
 }
 
 #[test]
+fn node_declared_features_hears_of_new_nodes_and_of_what_nodes_declare() {
+    let declaring = |features: &[&str]| {
+        let mut node = node();
+        node.status.info.declared_features = features.iter().map(|feature| (*feature).into()).collect();
+        node
+    };
+    check(
+        &NodeDeclaredFeatures,
+        &pod(PodSpec { required_node_features: vec!["A".into()], ..PodSpec::default() }),
+        vec![
+            ("a new node, whatever it declares", NodeAdded(node())),
+            ("a node that declares more", NodeUpdated(node(), declaring(&["A"]))),
+            ("a node that declares less", NodeUpdated(declaring(&["A"]), node())),
+        ],
+        vec![
+            ("new labels", NodeUpdated(labelled_node(&[]), node())),
+            ("a pod that went", PodDeleted(pod(PodSpec::default()))),
+            ("a node that went", NodeDeleted(declaring(&["A"]))),
+        ],
+    );
+}
+
+#[test]
 fn node_ports_hears_of_freed_ports_and_new_nodes() {
     check(
         &NodePorts,
@@ -483,6 +508,95 @@ fn volume_plugins_hear_of_what_frees_volumes_and_of_labels() {
             vec![("a new node", NodeAdded(node())), ("new labels", NodeUpdated(labelled_node(&[]), node()))],
             vec![("more cpu", NodeUpdated(node_with("cpu", 1), node())), ("a pod that went", PodDeleted(with_claim("data")))],
         );
+    }
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: name.into(), ..ObjectMeta::default() }
+}
+
+fn claim(namespace: &str, name: &str) -> PersistentVolumeClaim {
+    PersistentVolumeClaim { meta: ObjectMeta { namespace: namespace.into(), ..named(name) }, ..PersistentVolumeClaim::default() }
+}
+
+fn volume_in(zone: &str) -> PersistentVolume {
+    PersistentVolume { meta: ObjectMeta { labels: labels(&[(ZONE, zone)]), ..named("v") }, ..PersistentVolume::default() }
+}
+
+fn class(wait_for_first_consumer: bool, zones: &[&str]) -> StorageClass {
+    let requirement = |zone: &&str| Requirement { key: ZONE.into(), operator: Operator::In, values: vec![(*zone).into()] };
+    let term = |zone| NodeSelectorTerm { match_expressions: vec![requirement(zone)], ..NodeSelectorTerm::default() };
+    StorageClass {
+        meta: named("c"),
+        wait_for_first_consumer,
+        allowed_topologies: zones.iter().map(term).collect(),
+        ..StorageClass::default()
+    }
+}
+
+fn csi_node(limit: Option<i32>) -> CsiNode {
+    CsiNode { meta: named("n"), drivers: [("csi".into(), limit)].into() }
+}
+
+fn csi_driver(storage_capacity: bool) -> CsiDriver {
+    CsiDriver { meta: named("csi"), storage_capacity, ..CsiDriver::default() }
+}
+
+fn capacity(bytes: Option<i64>) -> CsiStorageCapacity {
+    CsiStorageCapacity { capacity_bytes: bytes, ..CsiStorageCapacity::default() }
+}
+
+/// Which of the four volume plugins hear of `event`, for a pod with the claim `data` and an inline CSI volume:
+/// VolumeRestrictions, NodeVolumeLimits, VolumeBinding, VolumeZone by their initials.
+fn who_hears(event: &ClusterEvent<'_>) -> String {
+    let mut waiting = with_claim("data");
+    Arc::make_mut(&mut waiting.spec).volumes.push(Volume { name: "scratch".into(), source: VolumeSource::Csi("csi".into()) });
+    let waiting = info(&waiting, WAITING, false);
+    let plugins: [(char, &dyn Plugin); 4] =
+        [('R', &VolumeRestrictions), ('L', &NodeVolumeLimits), ('B', &VolumeBinding), ('Z', &VolumeZone)];
+    let snapshot = ClusterSnapshot::default();
+    plugins.iter().filter(|(_, plugin)| plugin.hint(&waiting, event, &snapshot) == QueueingHint::Queue).map(|(name, _)| *name).collect()
+}
+
+#[test]
+fn volume_plugins_hear_of_the_storage_objects_they_look_at() {
+    fn case<'a, T>(before: Option<&'a T>, after: &'a T) -> Changed<'a, T> {
+        Changed { before, after }
+    }
+    let (own, other, foreign) = (claim("ns", "data"), claim("ns", "logs"), claim("elsewhere", "data"));
+    let (a, b) = (volume_in("a"), volume_in("b"));
+    let (waits, at_once, narrow) = (class(true, &[]), class(false, &[]), class(true, &["a"]));
+    let (none, few, many) = (csi_node(None), csi_node(Some(2)), csi_node(Some(8)));
+    let (tracks, tracks_not) = (csi_driver(true), csi_driver(false));
+    let (small, large, unknown) = (capacity(Some(1)), capacity(Some(2)), capacity(None));
+    use ClusterEvent as E;
+    let table = [
+        ("its claim came", E::PersistentVolumeClaim(case(None, &own)), "RLBZ"),
+        ("its claim changed", E::PersistentVolumeClaim(case(Some(&own), &own)), "BZ"),
+        ("another claim came", E::PersistentVolumeClaim(case(None, &other)), ""),
+        ("a claim of that name came elsewhere", E::PersistentVolumeClaim(case(None, &foreign)), ""),
+        ("a volume came", E::PersistentVolume(case(None, &a)), "BZ"),
+        ("a volume changed its zone", E::PersistentVolume(case(Some(&a), &b)), "BZ"),
+        ("a volume changed otherwise", E::PersistentVolume(case(Some(&a), &a)), "B"),
+        ("a class that waits came", E::StorageClass(case(None, &waits)), "BZ"),
+        ("a class that does not wait came", E::StorageClass(case(None, &at_once)), "B"),
+        ("a class changed its topologies", E::StorageClass(case(Some(&waits), &narrow)), "B"),
+        ("a class changed otherwise", E::StorageClass(case(Some(&at_once), &waits)), ""),
+        ("a CSINode came", E::CsiNode(case(None, &few)), "LB"),
+        ("a limit grew", E::CsiNode(case(Some(&few), &many)), "L"),
+        ("a limit came", E::CsiNode(case(Some(&none), &few)), "L"),
+        ("a limit shrank", E::CsiNode(case(Some(&many), &few)), ""),
+        ("its driver no longer tracks capacity", E::CsiDriver(case(Some(&tracks), &tracks_not)), "B"),
+        ("its driver tracks capacity from now on", E::CsiDriver(case(Some(&tracks_not), &tracks)), ""),
+        ("a driver came", E::CsiDriver(case(None, &tracks)), ""),
+        ("a capacity came", E::CsiStorageCapacity(case(None, &small)), "B"),
+        ("a capacity grew", E::CsiStorageCapacity(case(Some(&small), &large)), "B"),
+        ("a capacity became known", E::CsiStorageCapacity(case(Some(&unknown), &small)), "B"),
+        ("a capacity shrank", E::CsiStorageCapacity(case(Some(&large), &small)), ""),
+        ("a volume was detached", E::VolumeAttachmentDeleted, "L"),
+    ];
+    for (what, event, heard) in table {
+        assert_eq!(who_hears(&event), heard, "{what}");
     }
 }
 

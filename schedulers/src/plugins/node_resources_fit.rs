@@ -177,7 +177,7 @@ impl Plugin for NodeResourcesFit {
                 let (old, new) = (&before.allocatable, &snapshot.node(*node).allocatable);
                 fits_empty(*node) && (new.pods > old.pods || any_grew(&pod.requests.requests, old, new))
             }
-            ClusterEvent::PodAdded(_) | ClusterEvent::NodeDeleted(_) | ClusterEvent::ObjectChanged(..) => false,
+            _ => false,
         })
     }
 }

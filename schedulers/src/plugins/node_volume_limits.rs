@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{CsiNode, Kind, ObjectKey, PersistentVolumeClaim, Str};
+use api::{CsiNode, ObjectKey, PersistentVolumeClaim, Str};
 use port::{
-    ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason, Remedy,
-    Status,
+    Changed, ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Reason,
+    Remedy, Status,
 };
 
-use super::volumes::{claim_key, class_of, has_claim};
+use super::volumes::{claim_key, class_of, has_claim, named_claims};
 
 const REASON: &str = "node(s) exceed max volume count";
 
@@ -76,6 +76,12 @@ fn exceeded<'a>(volumes: &'a Volumes, node: &NodeInfo) -> Vec<(&'a Str, i64, i64
     drivers.into_iter().filter_map(excess).collect()
 }
 
+/// A driver without a limit counts as one with limit zero, as upstream.
+fn any_limit_grew(before: &CsiNode, after: &CsiNode) -> bool {
+    let limit = |of: &CsiNode, driver: &Str| of.drivers.get(driver).copied().flatten().unwrap_or(0);
+    after.drivers.keys().any(|driver| limit(after, driver) > limit(before, driver))
+}
+
 impl Plugin for NodeVolumeLimits {
     fn name(&self) -> &'static str {
         "NodeVolumeLimits"
@@ -86,9 +92,9 @@ impl Plugin for NodeVolumeLimits {
         super::queue_if(match event {
             ClusterEvent::PodDeleted(deleted) => detaches(deleted),
             // A new node counts through its CSINode.
-            ClusterEvent::ObjectChanged(kind, key) => {
-                *kind == Kind::CSINode || (*kind == Kind::PersistentVolumeClaim && has_claim(pod, key))
-            }
+            ClusterEvent::CsiNode(Changed { before, after }) => before.is_none_or(|before| any_limit_grew(before, after)),
+            ClusterEvent::PersistentVolumeClaim(claim) => claim.before.is_none() && has_claim(pod, &claim.after.meta.key()),
+            ClusterEvent::VolumeAttachmentDeleted => named_claims(&pod.spec).next().is_some(),
             _ => false,
         })
     }

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use api::{CsiStorageCapacity, Kind, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
+use api::{CsiStorageCapacity, Labels, ObjectKey, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, VolumeSource};
 use port::{
-    ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint,
-    Reason, Reasons, Remedy, Reservation, Status,
+    Changed, ClusterEvent, ClusterObjects, ClusterSnapshot, FilterPlugin, NodeIndex, NodeInfo, Plugin, PodInfo, PreFilterResult,
+    QueueingHint, Reason, Reasons, Remedy, Reservation, Status,
 };
 
 use super::volumes::{SELECTED_NODE, claim_key, class_of, has_claim, is_fully_bound};
@@ -112,6 +112,11 @@ fn is_reachable(volume: &PersistentVolume, labels: &Labels) -> bool {
     volume.node_affinity.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(&Str::default(), labels)))
 }
 
+/// The largest volume that can still be made, if the driver says.
+fn largest(capacity: &CsiStorageCapacity) -> Option<i64> {
+    capacity.maximum_volume_bytes.or(capacity.capacity_bytes)
+}
+
 impl Waiting {
     /// An existing volume for the claim: one reserved for it, else the smallest that will do.
     fn matching(&self, node: &NodeInfo, taken: &[(Str, ObjectKey)]) -> Option<&Arc<PersistentVolume>> {
@@ -154,7 +159,7 @@ impl Waiting {
             return Err(REASON_BIND);
         }
         let enough = |capacity: &Arc<CsiStorageCapacity>| {
-            capacity.maximum_volume_bytes.or(capacity.capacity_bytes).is_some_and(|limit| limit >= self.claim.request_bytes)
+            largest(capacity).is_some_and(|limit| limit >= self.claim.request_bytes)
                 && capacity.node_topology.as_ref().is_some_and(|topology| topology.matches(node.labels()))
         };
         if self.capacities.as_ref().is_none_or(|capacities| capacities.iter().any(enough)) { Ok(()) } else { Err(REASON_SPACE) }
@@ -238,10 +243,21 @@ impl Plugin for VolumeBinding {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        if let ClusterEvent::ObjectChanged(kind, key) = event {
-            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
-        }
-        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
+        super::queue_if(match event {
+            ClusterEvent::PersistentVolume(_) => true,
+            ClusterEvent::PersistentVolumeClaim(claim) => has_claim(pod, &claim.after.meta.key()),
+            ClusterEvent::StorageClass(Changed { before, after }) => {
+                before.is_none_or(|before| before.allowed_topologies != after.allowed_topologies)
+            }
+            // Changes count for the migration of in-tree volumes only.
+            ClusterEvent::CsiNode(node) => node.before.is_none(),
+            ClusterEvent::CsiDriver(Changed { before: Some(before), after }) => {
+                let uses = |source: &VolumeSource| matches!(source, VolumeSource::Csi(driver) if *driver == after.meta.name);
+                before.storage_capacity && !after.storage_capacity && pod.spec.volumes.iter().any(|volume| uses(&volume.source))
+            }
+            ClusterEvent::CsiStorageCapacity(Changed { before, after }) => before.is_none_or(|before| largest(before) < largest(after)),
+            _ => super::node_came_or_was_relabelled(event, snapshot),
+        })
     }
 }
 

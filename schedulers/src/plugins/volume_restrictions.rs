@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{Kind, ObjectKey, PodSpec, Str, VolumeSource};
+use api::{ObjectKey, PodSpec, Str, VolumeSource};
 use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
 
-use super::volumes::{has_claim, named_claims, not_found};
+use super::volumes::{is_named, named_claims, not_found};
 use super::wording;
 
 const REASON_DISK: &str = "node(s) had no available disk";
@@ -87,7 +87,7 @@ impl Plugin for VolumeRestrictions {
         super::queue_if(match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::PodDeleted(deleted) => deleted.key.namespace == pod.key.namespace && releases(&deleted.spec, &pod.spec),
-            ClusterEvent::ObjectChanged(kind, key) => *kind == Kind::PersistentVolumeClaim && has_claim(pod, key),
+            ClusterEvent::PersistentVolumeClaim(claim) => claim.before.is_none() && is_named(pod, claim.after),
             _ => false,
         })
     }

@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::{Kind, ObjectKey, PersistentVolume, Str};
-use port::{ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status};
+use api::{ObjectKey, PersistentVolume, Str};
+use port::{
+    Changed, ClusterEvent, ClusterSnapshot, FilterPlugin, NodeInfo, Plugin, PodInfo, PreFilterResult, QueueingHint, Remedy, Status,
+};
 
-use super::volumes::{class_of, has_claim, named_claims, not_found};
+use super::volumes::{class_of, is_named, named_claims, not_found};
 use super::wording;
 
 const REASON: &str = "node(s) had no available volume zone";
@@ -24,7 +26,7 @@ const TOPOLOGY_LABELS: [(&str, &str); 4] = [
 pub(crate) struct VolumeZone;
 
 /// A label that the node needs, its name of today, and the values that will do.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Demand {
     label: &'static str,
     label_today: &'static str,
@@ -73,10 +75,13 @@ impl Plugin for VolumeZone {
     }
 
     fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {
-        if let ClusterEvent::ObjectChanged(kind, key) = event {
-            return super::queue_if(*kind != Kind::PersistentVolumeClaim || has_claim(pod, key));
-        }
-        super::queue_if(super::node_came_or_was_relabelled(event, snapshot))
+        let differ = |before: &PersistentVolume, after: &PersistentVolume| !demands(before).eq(demands(after));
+        super::queue_if(match event {
+            ClusterEvent::PersistentVolume(Changed { before, after }) => before.is_none_or(|before| differ(before, after)),
+            ClusterEvent::PersistentVolumeClaim(claim) => is_named(pod, claim.after),
+            ClusterEvent::StorageClass(class) => class.before.is_none() && class.after.wait_for_first_consumer,
+            _ => super::node_came_or_was_relabelled(event, snapshot),
+        })
     }
 }
 

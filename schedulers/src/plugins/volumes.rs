@@ -23,6 +23,11 @@ pub(super) fn has_claim(pod: &PodInfo, claim: &ObjectKey) -> bool {
     pod.spec.volumes.iter().any(|volume| claim_key(pod, volume).as_ref() == Some(claim))
 }
 
+/// Whether the pod itself names this claim.
+pub(super) fn is_named(pod: &PodInfo, claim: &PersistentVolumeClaim) -> bool {
+    claim.meta.namespace == pod.key.namespace && named_claims(&pod.spec).any(|name| *name == claim.meta.name)
+}
+
 /// Names of claims the pod itself gives.
 pub(super) fn named_claims(spec: &PodSpec) -> impl Iterator<Item = &Str> {
     spec.volumes.iter().filter_map(|volume| match &volume.source {

@@ -151,6 +151,31 @@ pub struct Container {
     pub pre_stop: Option<PreStop>,
     /// An init container with `restartPolicy: Always`.
     pub is_sidecar: bool,
+    /// Its own restart policy; `None` takes the pod's.
+    pub restart_policy: Option<RestartPolicy>,
+    /// What goes before its own restart policy, by exit code; the first that matches holds.
+    pub restart_rules: Vec<ContainerRestartRule>,
+}
+
+/// What an exit with certain codes leads to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ContainerRestartRule {
+    /// Whether the codes are those that match (`In`), or those that do not (`NotIn`).
+    pub matches_listed: bool,
+    /// Exit codes.
+    pub exit_codes: Vec<i32>,
+    /// `RestartAllContainers` instead of `Restart`.
+    pub restarts_all: bool,
+}
+
+impl Container {
+    /// The rule for an exit with this code. Rules hold only beside a restart policy of the container's own.
+    /// Upstream: FindMatchingContainerRestartRule in pkg/api/v1/pod/util.go.
+    #[must_use]
+    pub fn restart_rule(&self, exit_code: i32) -> Option<&ContainerRestartRule> {
+        self.restart_policy?;
+        self.restart_rules.iter().find(|rule| rule.exit_codes.contains(&exit_code) == rule.matches_listed)
+    }
 }
 
 /// One term of a node selector: all expressions and all fields must match. Empty matches nothing.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{LabelSelector, Labels, NodeSelectorTerm, ObjectMeta, Str, Uid};
+use crate::{LabelSelector, Labels, NodeSelectorTerm, ObjectMeta, SimTime, Str, Uid};
 
 /// A persistent volume.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -105,6 +105,8 @@ pub struct VolumeAttachment {
     pub volume_name: Str,
     /// It is there.
     pub attached: bool,
+    /// Since when no pod on a silent node wants it. Not an official field: the controller remembers it.
+    pub unwanted_since: Option<SimTime>,
 }
 
 /// Volume drivers on a node.

@@ -2,9 +2,10 @@
 //!
 //! Payloads are small: ids, not objects. An id whose object is gone is no error; the room finds nothing to do.
 
-use crate::controllers::volume::external::Work;
+use api::{PersistentVolume, PersistentVolumeClaim, VolumeAttachment};
+
 use crate::effects::{Component, Key, Process, WriteId};
-use crate::store::{HpaId, NodeId, PodId};
+use crate::store::{HpaId, Id, NodeId, PodId};
 
 /// Something that happens at an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +37,7 @@ pub(crate) enum Event {
     /// A HorizontalPodAutoscaler's own period.
     HpaSync(HpaId),
     /// A storage driver has done a piece of work.
-    CsiDriver(Work),
+    CsiDriver(StorageWork),
     /// The volumes of a pod that has been given a node may be bound by now, or it has been too long.
     VolumesBound(PodId),
     /// metrics-server scrapes.
@@ -88,6 +89,15 @@ impl Event {
             _ => None,
         }
     }
+}
+
+/// What a storage driver is at work on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum StorageWork {
+    Provision(Id<PersistentVolumeClaim>),
+    Delete(Id<PersistentVolume>),
+    Attach(Id<VolumeAttachment>),
+    Detach(Id<VolumeAttachment>),
 }
 
 /// What a kubelet's timer is for.

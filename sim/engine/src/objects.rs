@@ -119,7 +119,7 @@ kinds! {
     CSINode: CsiNode, csi_nodes, [];
     CSIDriver: CsiDriver, csi_drivers, [];
     CSIStorageCapacity: CsiStorageCapacity, csi_storage_capacities, [];
-    VolumeAttachment: VolumeAttachment, volume_attachments, [attached];
+    VolumeAttachment: VolumeAttachment, volume_attachments, [attached, unwanted_since];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
 }

@@ -2,84 +2,107 @@
 
 use api::Kind;
 
-/// Kinds that are read, with the API versions of 1.36 that serve them.
-pub(crate) const READ: &[(&str, &[&str], Kind)] = &[
-    ("Namespace", &["v1"], Kind::Namespace),
-    ("Node", &["v1"], Kind::Node),
-    ("Pod", &["v1"], Kind::Pod),
-    ("Deployment", &["apps/v1"], Kind::Deployment),
-    ("ReplicaSet", &["apps/v1"], Kind::ReplicaSet),
-    ("StatefulSet", &["apps/v1"], Kind::StatefulSet),
-    ("DaemonSet", &["apps/v1"], Kind::DaemonSet),
-    ("Job", &["batch/v1"], Kind::Job),
-    ("CronJob", &["batch/v1"], Kind::CronJob),
-    ("ReplicationController", &["v1"], Kind::ReplicationController),
-    ("Service", &["v1"], Kind::Service),
-    ("HorizontalPodAutoscaler", &["autoscaling/v2", "autoscaling/v1"], Kind::HorizontalPodAutoscaler),
-    ("PodDisruptionBudget", &["policy/v1"], Kind::PodDisruptionBudget),
-    ("PriorityClass", &["scheduling.k8s.io/v1"], Kind::PriorityClass),
-    ("PersistentVolume", &["v1"], Kind::PersistentVolume),
-    ("PersistentVolumeClaim", &["v1"], Kind::PersistentVolumeClaim),
-    ("StorageClass", &["storage.k8s.io/v1"], Kind::StorageClass),
-    ("CSINode", &["storage.k8s.io/v1"], Kind::CSINode),
-    ("CSIDriver", &["storage.k8s.io/v1"], Kind::CSIDriver),
-    ("CSIStorageCapacity", &["storage.k8s.io/v1"], Kind::CSIStorageCapacity),
-    ("ResourceQuota", &["v1"], Kind::ResourceQuota),
-    ("LimitRange", &["v1"], Kind::LimitRange),
+use crate::fidelity::State;
+
+/// One kind of object.
+#[derive(Debug)]
+pub(crate) struct KindRow {
+    pub(crate) name: &'static str,
+    /// The API versions of 1.36 that serve it, best first; empty for kinds that are carried unread, whose versions do not matter.
+    pub(crate) versions: &'static [&'static str],
+    /// As what it is read; `None` for kinds that are carried unread.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) state: State,
+    /// What is different; empty where nothing is.
+    pub(crate) how: &'static str,
+}
+
+const fn read(kind: Kind, versions: &'static [&'static str], state: State, how: &'static str) -> KindRow {
+    KindRow { name: kind.as_str(), versions, kind: Some(kind), state, how }
+}
+
+const fn unread(name: &'static str, state: State, how: &'static str) -> KindRow {
+    KindRow { name, versions: &[], kind: None, state, how }
+}
+
+const OWN: &str = "runs make their own";
+const NOTHING: &str = "nothing that is simulated looks at it";
+const DEVICES: &str = "dynamic resource allocation";
+const CHANGES: &str = "changes of objects at admission";
+const REFUSALS: &str = "refusals at admission";
+
+/// Kubernetes' own kinds: what is simulated of them, and what a real cluster would do with those that are not.
+pub(crate) const KINDS: &[KindRow] = &[
+    read(Kind::Namespace, &["v1"], State::Simulated, ""),
+    read(Kind::Node, &["v1"], State::Simulated, ""),
+    read(Kind::Pod, &["v1"], State::Simulated, ""),
+    read(Kind::Deployment, &["apps/v1"], State::Simulated, ""),
+    read(Kind::ReplicaSet, &["apps/v1"], State::Simulated, ""),
+    read(Kind::StatefulSet, &["apps/v1"], State::Simulated, ""),
+    read(Kind::DaemonSet, &["apps/v1"], State::Simulated, ""),
+    read(Kind::Job, &["batch/v1"], State::Simulated, ""),
+    read(Kind::CronJob, &["batch/v1"], State::Simulated, ""),
+    read(Kind::ReplicationController, &["v1"], State::Accepted, "its controller makes no pods here"),
+    read(Kind::Service, &["v1"], State::Simulated, ""),
+    read(Kind::HorizontalPodAutoscaler, &["autoscaling/v2", "autoscaling/v1"], State::Simulated, ""),
+    read(Kind::PodDisruptionBudget, &["policy/v1"], State::Simulated, ""),
+    read(Kind::PriorityClass, &["scheduling.k8s.io/v1"], State::Simulated, ""),
+    read(Kind::PersistentVolume, &["v1"], State::Simulated, ""),
+    read(Kind::PersistentVolumeClaim, &["v1"], State::Simulated, ""),
+    read(Kind::StorageClass, &["storage.k8s.io/v1"], State::Simulated, ""),
+    read(Kind::CSINode, &["storage.k8s.io/v1"], State::Simulated, ""),
+    read(Kind::CSIDriver, &["storage.k8s.io/v1"], State::Simulated, ""),
+    read(Kind::CSIStorageCapacity, &["storage.k8s.io/v1"], State::Simulated, ""),
+    read(Kind::ResourceQuota, &["v1"], State::Simulated, ""),
+    read(Kind::LimitRange, &["v1"], State::Simulated, ""),
+    unread("APIService", State::Carried, NOTHING),
+    unread("CertificateSigningRequest", State::Carried, NOTHING),
+    unread("ClusterRole", State::Carried, NOTHING),
+    unread("ClusterRoleBinding", State::Carried, NOTHING),
+    unread("ConfigMap", State::Carried, NOTHING),
+    unread("ControllerRevision", State::Carried, OWN),
+    unread("CustomResourceDefinition", State::Carried, NOTHING),
+    unread("DeviceClass", State::Accepted, DEVICES),
+    unread("EndpointSlice", State::Carried, OWN),
+    unread("Endpoints", State::Carried, OWN),
+    unread("Event", State::Carried, OWN),
+    unread("FlowSchema", State::Carried, NOTHING),
+    unread("Ingress", State::Accepted, "entry from outside; traffic goes to Services"),
+    unread("IngressClass", State::Carried, NOTHING),
+    unread("Lease", State::Carried, OWN),
+    unread("MutatingAdmissionPolicy", State::Accepted, CHANGES),
+    unread("MutatingAdmissionPolicyBinding", State::Accepted, CHANGES),
+    unread("MutatingWebhookConfiguration", State::Accepted, CHANGES),
+    unread("NetworkPolicy", State::Accepted, "blocked traffic"),
+    unread("PodTemplate", State::Carried, NOTHING),
+    unread("PriorityLevelConfiguration", State::Carried, NOTHING),
+    unread("ResourceClaim", State::Accepted, DEVICES),
+    unread("ResourceClaimTemplate", State::Accepted, DEVICES),
+    unread("ResourceSlice", State::Accepted, DEVICES),
+    unread("Role", State::Carried, NOTHING),
+    unread("RoleBinding", State::Carried, NOTHING),
+    unread("RuntimeClass", State::Accepted, "pod overhead and node selection by runtime"),
+    unread("Secret", State::Carried, NOTHING),
+    unread("ServiceAccount", State::Carried, NOTHING),
+    unread("ValidatingAdmissionPolicy", State::Accepted, REFUSALS),
+    unread("ValidatingAdmissionPolicyBinding", State::Accepted, REFUSALS),
+    unread("ValidatingWebhookConfiguration", State::Accepted, REFUSALS),
+    unread("VerticalPodAutoscaler", State::Accepted, "changes of requests"),
+    unread("VolumeAttachment", State::Carried, OWN),
+    unread("VolumeAttributesClass", State::Carried, NOTHING),
+    unread("VolumeSnapshotClass", State::Carried, NOTHING),
 ];
+
+/// The row of a kind.
+pub(crate) fn row(name: &str) -> Option<&'static KindRow> {
+    KINDS.iter().find(|row| row.name == name)
+}
 
 /// API groups in which those kinds live or lived; the same kind elsewhere is something else (Knative's Service).
 pub(crate) const GROUPS: &[&str] = &["", "apps", "extensions", "batch", "autoscaling", "policy", "scheduling.k8s.io", "storage.k8s.io"];
 
-/// Kubernetes' own kinds that change nothing in what is simulated.
-pub(crate) const WITHOUT_EFFECT: &[&str] = &[
-    "APIService",
-    "CertificateSigningRequest",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ConfigMap",
-    "ControllerRevision",
-    "CustomResourceDefinition",
-    "EndpointSlice",
-    "Endpoints",
-    "Event",
-    "FlowSchema",
-    "IngressClass",
-    "Lease",
-    "PodTemplate",
-    "PriorityLevelConfiguration",
-    "Role",
-    "RoleBinding",
-    "Secret",
-    "ServiceAccount",
-    "VolumeAttachment",
-    "VolumeAttributesClass",
-    "VolumeSnapshotClass",
-];
-
-/// Kubernetes' own kinds that a real cluster would act on, and what that is.
-pub(crate) const NOT_SIMULATED: &[(&str, &str)] = &[
-    ("DeviceClass", "dynamic resource allocation"),
-    ("Ingress", "entry from outside; traffic goes to Services"),
-    ("MutatingAdmissionPolicy", "changes of objects at admission"),
-    ("MutatingAdmissionPolicyBinding", "changes of objects at admission"),
-    ("MutatingWebhookConfiguration", "changes of objects at admission"),
-    ("NetworkPolicy", "blocked traffic"),
-    ("ResourceClaim", "dynamic resource allocation"),
-    ("ResourceClaimTemplate", "dynamic resource allocation"),
-    ("ResourceSlice", "dynamic resource allocation"),
-    ("RuntimeClass", "pod overhead and node selection by runtime"),
-    ("ValidatingAdmissionPolicy", "refusals at admission"),
-    ("ValidatingAdmissionPolicyBinding", "refusals at admission"),
-    ("ValidatingWebhookConfiguration", "refusals at admission"),
-    ("VerticalPodAutoscaler", "changes of requests"),
-];
-
 /// Groups whose objects are faults, which scenarios translate and report on themselves.
 pub(crate) const FAULT_GROUP: &str = "chaos-mesh.org";
-
-/// Kinds that make pods and whose controller is not simulated.
-pub(crate) const IDLE_WORKLOADS: &[Kind] = &[Kind::ReplicationController];
 
 /// Files that look like manifests and are not, by the group of their apiVersion, with what to do.
 pub(crate) const NOT_OBJECTS: &[(&str, &str)] = &[
@@ -88,45 +111,4 @@ pub(crate) const NOT_OBJECTS: &[(&str, &str)] = &[
     ("kind.x-k8s.io", "this configures another tool"),
     ("kubeadm.k8s.io", "this configures another tool"),
     ("wavetank.dev", "a scenario is run, not listed among manifests"),
-];
-
-/// Fields that a real cluster acts on and the simulator does not.
-///
-/// The first column says where the pattern begins: `pod` at every pod spec, otherwise a kind. `*` stands for every
-/// item of a list.
-pub(crate) const FIELDS_NOT_SIMULATED: &[(&str, &[&str], &str)] = &[
-    ("pod", &["containers", "*", "lifecycle", "postStart"], "a container counts as started without waiting for it"),
-    ("pod", &["containers", "*", "lifecycle", "preStop", "exec"], "it takes no time unless `behaviors` says how long"),
-    ("pod", &["containers", "*", "lifecycle", "preStop", "httpGet"], "it takes no time unless `behaviors` says how long"),
-    ("pod", &["containers", "*", "lifecycle", "preStop", "tcpSocket"], "it takes no time unless `behaviors` says how long"),
-    ("pod", &["containers", "*", "restartPolicyRules"], "containers restart by the pod's restartPolicy alone"),
-    ("pod", &["initContainers", "*", "restartPolicyRules"], "containers restart by the pod's restartPolicy alone"),
-    ("pod", &["ephemeralContainers"], "debugging containers are not started"),
-    ("pod", &["resourceClaims"], "dynamic resource allocation is not simulated; the pod needs no device"),
-    ("pod", &["runtimeClassName"], "overhead and node selection of the RuntimeClass are not applied"),
-    ("pod", &["schedulingGroup"], "pods are scheduled one by one, not as a gang"),
-    ("PersistentVolumeClaim", &["spec", "dataSource"], "the volume begins empty"),
-    ("PersistentVolumeClaim", &["spec", "dataSourceRef"], "the volume begins empty"),
-    ("PersistentVolumeClaim", &["spec", "volumeAttributesClassName"], "volumes have no attributes"),
-    (
-        "Service",
-        &["metadata", "annotations", "service.kubernetes.io/topology-mode"],
-        "traffic is spread over all endpoints, without topology hints",
-    ),
-    ("Service", &["spec", "trafficDistribution"], "traffic is spread over all endpoints, without preference for near ones"),
-    (
-        "HorizontalPodAutoscaler",
-        &["spec", "metrics", "*", "pods"],
-        "custom metrics do not exist in the simulation; the metric is never available",
-    ),
-    (
-        "HorizontalPodAutoscaler",
-        &["spec", "metrics", "*", "object"],
-        "custom metrics do not exist in the simulation; the metric is never available",
-    ),
-    (
-        "HorizontalPodAutoscaler",
-        &["spec", "metrics", "*", "external"],
-        "external metrics do not exist in the simulation; the metric is never available",
-    ),
 ];

@@ -37,6 +37,7 @@ mod yaml;
 
 pub use admission::{SYSTEM_PRIORITY_CLASSES, priority_of};
 pub use diagnostic::{Diagnostic, Location, Problems, Severity, location};
+pub use fidelity::{explain_object, fidelity_tables};
 pub use locate::{Part, Span, locate};
 pub use nearest::{did_you_mean, suggestion};
 pub use objects::{Carried, Found, FoundWorkload, Objects, Options, Origin};

@@ -18,8 +18,8 @@ use crate::convert::{
     batch as jobs, node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
 };
 use crate::diagnostic::{Diagnostic, Problems, Severity};
-use crate::fidelity;
-use crate::kinds::{FAULT_GROUP, GROUPS, NOT_OBJECTS, NOT_SIMULATED, READ, WITHOUT_EFFECT};
+use crate::fidelity::{self, State};
+use crate::kinds::{self, FAULT_GROUP, GROUPS, KINDS, NOT_OBJECTS};
 use crate::locate::Part;
 use crate::nearest::did_you_mean;
 use crate::objects::{Carried, Found, FoundWorkload, Objects, Options, Origin};
@@ -116,8 +116,7 @@ impl Reader<'_> {
             self.problems.push(origin.locate(diagnostic, &Pointer::root().key("apiVersion"), Part::Value));
             return;
         }
-        let kind =
-            READ.iter().find(|(name, versions, _)| *name == kind_name && versions.contains(&api_version.as_str())).map(|known| known.2);
+        let kind = kinds::row(&kind_name).filter(|row| row.versions.contains(&api_version.as_str())).and_then(|row| row.kind);
         if kind.is_none() && self.is_old_or_misspelt(&origin, &api_version, group, &kind_name) {
             return;
         }
@@ -129,19 +128,18 @@ impl Reader<'_> {
         if !GROUPS.contains(&group) {
             return false;
         }
-        if let Some((_, versions, _)) = READ.iter().find(|(name, ..)| *name == kind_name) {
+        let known = kinds::row(kind_name);
+        if let Some(versions) = known.filter(|row| row.kind.is_some()).map(|row| row.versions) {
             let message = format!("Kubernetes 1.36 has no {kind_name} in {api_version}");
             let diagnostic =
                 Diagnostic::error("WT0114", message).label("this version is not served").help(format!("use `apiVersion: {}`", versions[0]));
             self.problems.push(origin.locate(diagnostic, &Pointer::root().key("apiVersion"), Part::Value));
             return true;
         }
-        let known = READ.iter().map(|kind| kind.0).chain(WITHOUT_EFFECT.iter().copied()).chain(NOT_SIMULATED.iter().map(|kind| kind.0));
-        let known: Vec<&str> = known.collect();
-        if known.contains(&kind_name) {
+        if known.is_some() {
             return false;
         }
-        let Some(near) = did_you_mean(kind_name, known) else { return false };
+        let Some(near) = did_you_mean(kind_name, KINDS.iter().map(|row| row.name)) else { return false };
         let diagnostic = Diagnostic::error("WT0108", format!("{api_version} has no kind `{kind_name}`")).label("no such kind");
         let diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         self.problems.push(origin.locate(diagnostic, &Pointer::root().key("kind"), Part::Value));
@@ -292,10 +290,10 @@ fn report_carried(carried: &[Carried], options: &Options, problems: &mut Problem
     let (mut quiet, mut acting, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for ((kind, group), count) in kinds {
         let own = group.is_empty() || group.ends_with(".k8s.io") || GROUPS.contains(&group);
-        match NOT_SIMULATED.iter().find(|(name, _)| *name == kind) {
-            Some((_, what)) if own => acting.push(format!("{count} {kind} ({what})")),
-            _ if own && WITHOUT_EFFECT.contains(&kind) => quiet.push(format!("{count} {kind}")),
-            _ => unknown.push(format!("{count} {kind} ({})", if group.is_empty() { "v1" } else { group })),
+        match kinds::row(kind).filter(|row| own && row.kind.is_none()) {
+            Some(row) if row.state == State::Accepted => acting.push(format!("{count} {kind} ({})", row.how)),
+            Some(_) => quiet.push(format!("{count} {kind}")),
+            None => unknown.push(format!("{count} {kind} ({})", if group.is_empty() { "v1" } else { group })),
         }
     }
     let mut say = |severity: Severity, list: Vec<String>, message: &str, note: &str| {

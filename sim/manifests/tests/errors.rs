@@ -84,3 +84,29 @@ fn an_included_file_says_who_included_it_in_text_and_json() {
     insta::assert_snapshot!("included", render(&problems, false));
     insta::assert_snapshot!("included-json", serde_json::to_string_pretty(&to_json(&problems)).expect("JSON"));
 }
+
+#[test]
+fn a_field_is_warned_of_where_its_value_makes_a_difference() {
+    let service =
+        |fields: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {{ports: [{{port: 80}}], {fields}}}\n");
+    let scaler = |metric: &str| {
+        let target = "target: {type: AverageValue, averageValue: 1}";
+        let spec =
+            format!("scaleTargetRef: {{kind: Deployment, name: a}}, maxReplicas: 2, metrics: [{{{}}}]", metric.replace("TARGET", target));
+        format!("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: a}}\nspec: {{{spec}}}\n")
+    };
+    for (text, at) in [
+        (service("sessionAffinity: None"), None),
+        (service("sessionAffinity: ClientIP"), Some("spec.sessionAffinity of Service/a")),
+        (service("trafficDistribution: null"), None),
+        (service("externalTrafficPolicy: Cluster"), None),
+        (service("externalTrafficPolicy: Local"), Some("spec.externalTrafficPolicy of Service/a")),
+        (scaler("type: Resource, resource: {name: cpu, TARGET}"), None),
+        (scaler("type: Resource, resource: {name: memory, TARGET}"), Some("spec.metrics[0].resource.name of HorizontalPodAutoscaler/a")),
+    ] {
+        let problems = read("values", &text, &Options::default());
+        assert_eq!(problems.warning_count(), u32::from(at.is_some()), "{text}{}", render(&problems, false));
+        let said = render(&problems, false);
+        assert!(at.is_none_or(|at| said.contains(at)), "{text}{said}");
+    }
+}

@@ -54,6 +54,24 @@ fn a_bare_pod_gets_the_defaults_of_the_api_server() {
 }
 
 #[test]
+fn features_that_a_node_has_to_declare_are_inferred_from_the_spec() {
+    let restarts_all = "restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [42]}}]";
+    for (spec, expected) in [
+        ("{containers: [{name: c, image: app}], hostNetwork: true}".to_owned(), &[][..]),
+        (
+            format!("{{containers: [{{name: c, image: app, restartPolicy: Never, {restarts_all}}}]}}"),
+            &["RestartAllContainersOnContainerExits"],
+        ),
+        ("{containers: [{name: c, image: app}], hostNetwork: true, hostUsers: false}".to_owned(), &["UserNamespacesHostNetworkSupport"]),
+        ("{containers: [{name: c, image: app}], hostNetwork: true, hostUsers: true}".to_owned(), &[]),
+    ] {
+        let found = pod(&spec);
+        let found: Vec<&str> = found.required_node_features.iter().map(|feature| &**feature).collect();
+        assert_eq!(found, expected, "{spec}");
+    }
+}
+
+#[test]
 fn requests_come_from_limits_and_pod_level_requests_from_both() {
     type Amounts = &'static [(&'static str, i64)];
     let cases: &[(&str, Amounts)] = &[
@@ -326,4 +344,12 @@ fn services_and_storage_keep_what_scheduling_and_traffic_look_at() {
     let claim = &objects.persistent_volume_claims[0];
     assert_eq!((claim.request_bytes, claim.storage_class_name.as_deref()), (500 << 20, Some("")));
     assert_eq!(objects.csi_nodes[0].drivers.values().copied().collect::<Vec<_>>(), [Some(3), None]);
+}
+
+#[test]
+fn restart_rules_of_containers_are_read() {
+    let rules = "restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}, {action: RestartAllContainers, exitCodes: {operator: NotIn, values: [0, 1]}}]";
+    let spec = pod(&format!("{{containers: [{{name: c, image: app, restartPolicy: Never, {rules}}}]}}"));
+    let found = |code: i32| spec.containers[0].restart_rule(code).map(|rule| rule.restarts_all);
+    assert_eq!([0, 1, 42, 7].map(found), [None, None, Some(false), Some(true)]);
 }

@@ -20,6 +20,6 @@ pub use api::{ClusterObjects, Explanation, Remedy};
 pub use extender::{ConnectExtender, ExtenderAddress, ExtenderClient};
 pub use node_info::{HostPort, NodeInfo, PodInfo, PodRequests};
 pub use plugin::*;
-pub use scheduler::{ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
+pub use scheduler::{Changed, ClusterEvent, Decision, Detail, NodeRejection, Outcome, Preemption, QueueingHint, Scheduler, StatusCode};
 pub use snapshot::{ClusterSnapshot, ImageState, NodeIndex, Reservation};
 pub use tally::{Tallied, Tally};

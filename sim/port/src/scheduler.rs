@@ -1,6 +1,6 @@
 //! The scheduler's side of the contract: one pod and a snapshot in, one decision out.
 
-use api::{Explanation, Kind, ObjectKey, Str, Uid};
+use api::{CsiDriver, CsiNode, CsiStorageCapacity, Explanation, PersistentVolume, PersistentVolumeClaim, StorageClass, Str, Uid};
 
 use crate::{ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, Reservation};
 
@@ -101,7 +101,7 @@ impl Decision {
 pub enum ClusterEvent<'a> {
     /// A node came.
     NodeAdded(NodeIndex),
-    /// A node's labels, taints, allocatable, annotations or readiness changed, or it was uncordoned.
+    /// A node's labels, taints, allocatable, annotations, features or readiness changed, or it was uncordoned.
     NodeUpdated {
         /// What it was, without its pods.
         before: &'a NodeInfo,
@@ -121,8 +121,29 @@ pub enum ClusterEvent<'a> {
         /// What it is.
         pod: &'a PodInfo,
     },
-    /// A volume, a claim, or another object about storage came or changed (or, for a claim, went).
-    ObjectChanged(Kind, &'a ObjectKey),
+    /// A volume came or changed.
+    PersistentVolume(Changed<'a, PersistentVolume>),
+    /// A claim came or changed.
+    PersistentVolumeClaim(Changed<'a, PersistentVolumeClaim>),
+    /// A storage class came or changed.
+    StorageClass(Changed<'a, StorageClass>),
+    /// What CSI drivers a node has came or changed.
+    CsiNode(Changed<'a, CsiNode>),
+    /// A CSI driver came or changed.
+    CsiDriver(Changed<'a, CsiDriver>),
+    /// What a CSI driver can still make somewhere came or changed.
+    CsiStorageCapacity(Changed<'a, CsiStorageCapacity>),
+    /// A volume was detached from a node.
+    VolumeAttachmentDeleted,
+}
+
+/// An object that came or changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Changed<'a, T> {
+    /// What it was; `None` when it came.
+    pub before: Option<&'a T>,
+    /// What it is.
+    pub after: &'a T,
 }
 
 /// What a change means for a waiting pod.

@@ -24,7 +24,7 @@ use crate::{NodeIndex, NodeInfo};
 /// Changes that are remembered in order. Who asks less often looks at all nodes' stamps.
 const REMEMBERED_CHANGES: usize = 4096;
 /// Contributions kept per kind of tally (nodes × tallies) before those that are not in use are dropped.
-const KEPT_PARTS: usize = 1 << 20;
+const KEPT_PARTS: usize = 1 << 19;
 
 /// A sum over nodes. Equal tallies have equal sums.
 pub trait Tally: Eq + Hash + Send + Sync + 'static {

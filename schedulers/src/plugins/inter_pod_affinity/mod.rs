@@ -217,7 +217,7 @@ impl Plugin for InterPodAffinity {
                 near.iter().any(|term| came(values(term)) || differ(values(term)))
                     || away.iter().any(|term| went(values(term)) || differ(values(term)))
             }
-            ClusterEvent::NodeDeleted(_) | ClusterEvent::ObjectChanged(..) => false,
+            _ => false,
         })
     }
 }

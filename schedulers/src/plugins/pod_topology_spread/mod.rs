@@ -212,7 +212,7 @@ impl Plugin for PodTopologySpread {
                     (had, has) => had != has,
                 }
             }
-            ClusterEvent::ObjectChanged(..) => false,
+            _ => false,
         })
     }
 }

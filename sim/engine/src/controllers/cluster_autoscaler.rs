@@ -12,17 +12,21 @@
 //! - All decisions are simulated on a scratch copy of the snapshot with the scheduler's own filters.
 //!
 //! Not modelled: failed orders and back-off of pools, `--max-node-provision-time`, soft taints, balancing of
-//! similar pools, GPUs, expendable pods in the snapshot, DaemonSet pods on new nodes, injection of evicted
-//! pods that have not been made again, the time a loop takes.
+//! similar pools, GPUs, expendable pods in the snapshot, injection of evicted pods
+//! that have not been made again, the time a loop takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{ConditionStatus, Node, ObjectMeta, Pod, ResourceName, SimDuration, SimTime, Str, Taint, TaintEffect, Uid, VolumeSource};
+use api::{
+    ConditionStatus, DaemonSet, Node, ObjectMeta, Pod, ResourceName, SimDuration, SimTime, Str, Taint, TaintEffect, Uid, VolumeSource,
+};
 use port::{ClusterSnapshot, NodeIndex, NodeInfo, PodInfo, PodRequests};
 use trace::Record;
 
+use super::daemon_set::{daemon_spec, fit};
 use super::disruption::{Budgets, Eviction, budgets_of, disruptions_allowed};
+use super::pod_control::controller_of;
 use super::{View, object_name, owning_replica_set};
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
@@ -181,7 +185,7 @@ impl ClusterAutoscaler {
             return self.arm_next(false, false, view, out); // Nothing new is begun until nodes change.
         }
         let mut scratch = snapshot.clone();
-        let upcoming = self.add_upcoming(&mut scratch);
+        let upcoming = self.add_upcoming(&mut scratch, view.store);
         let groups = self.pods_without_place(view, &mut scratch, fits);
         let all_new = !groups.is_empty() && are_new(&groups, view);
         let ordered = !groups.is_empty() && !all_new && self.scale_up(&groups, view, &scratch, fits, out);
@@ -243,13 +247,14 @@ impl ClusterAutoscaler {
     // --- Scale up ---
 
     /// Puts nodes on their way into the scratch, so that what will fit there is not ordered again.
-    fn add_upcoming(&self, scratch: &mut ClusterSnapshot) -> BTreeSet<Str> {
+    fn add_upcoming(&self, scratch: &mut ClusterSnapshot, store: &Store) -> BTreeSet<Str> {
+        let daemons = daemons(store);
         let nodes = self.orders.iter().map(|order| pool_node(&self.pools[order.pool as usize], order.ordinal));
         let mut names = BTreeSet::new();
         for node in nodes {
             if scratch.find(&node.meta.name).is_none() {
                 names.insert(node.meta.name.clone());
-                scratch.put_node(Arc::new(node));
+                put_new_node(node, &daemons, scratch);
             }
         }
         names
@@ -289,7 +294,7 @@ impl ClusterAutoscaler {
         let total = scratch.nodes().len() as u32;
         let room = if settings.max_nodes_total == 0 { u32::MAX } else { settings.max_nodes_total.saturating_sub(total) };
         let mut reasons: Vec<Vec<String>> = groups.iter().map(|_| Vec::new()).collect();
-        let mut options = Vec::new();
+        let (mut options, daemons) = (Vec::new(), daemons(view.store));
         for pool in 0..self.pools.len() {
             let Some((_, max)) = self.pools[pool].autoscaling else { continue };
             let target = self.target(pool, view.store);
@@ -299,7 +304,7 @@ impl ClusterAutoscaler {
             }
             let first = self.first_ordinal(pool, view.store);
             let limit = (max - target).min(room).min(MAX_NODES_PER_SCALE_UP);
-            let estimate = Estimate { pool: &self.pools[pool], first, limit, fits };
+            let estimate = Estimate { pool: &self.pools[pool], first, limit, daemons: &daemons, fits };
             let (nodes, pods) = estimate.of(groups, scratch, &mut reasons);
             if nodes > 0 {
                 options.push(ScaleOption { pool, nodes, pods });
@@ -597,6 +602,7 @@ struct Estimate<'a> {
     pool: &'a NodePool,
     first: u32,
     limit: u32,
+    daemons: &'a [PodInfo],
     fits: &'a Fits<'a>,
 }
 
@@ -627,8 +633,28 @@ impl Estimate<'_> {
     fn add_node(&self, scratch: &mut ClusterSnapshot, number: u32) -> Str {
         let node = pool_node(self.pool, self.first + number);
         let name = node.meta.name.clone();
-        scratch.put_node(Arc::new(node));
+        put_new_node(node, self.daemons, scratch);
         name
+    }
+}
+
+/// The pods that DaemonSets would make, before a node is known.
+fn daemons(store: &Store) -> Vec<PodInfo> {
+    let pod = |set: &DaemonSet| {
+        let meta = ObjectMeta { uid: set.meta.uid, owners: vec![controller_of("DaemonSet", &set.meta)], ..set.meta.clone() };
+        let pod = Pod { meta, spec: Arc::new(daemon_spec(&set.template)), ..Pod::default() };
+        PodInfo::new(&pod, Arc::new(PodRequests::of(&pod.spec)))
+    };
+    store.daemon_sets.iter().map(|(_, set)| pod(set)).collect()
+}
+
+/// A node that is not there yet, with the daemon pods it will have.
+fn put_new_node(node: Node, daemons: &[PodInfo], scratch: &mut ClusterSnapshot) {
+    let own: Vec<PodInfo> = daemons.iter().filter(|daemon| fit(&node, &daemon.spec).runs).cloned().collect();
+    let name = node.meta.name.clone();
+    scratch.put_node(Arc::new(node));
+    if let Some(index) = scratch.find(&name) {
+        own.into_iter().for_each(|daemon| scratch.node_mut(index).add_pod(daemon));
     }
 }
 
@@ -698,6 +724,7 @@ fn is_pending(pod: &Pod) -> bool {
         && pod.node_name.is_none()
         && pod.status.nominated_node_name.is_none()
         && pod.spec.priority >= PRIORITY_CUTOFF
+        && !is_daemon(pod.meta.controller().map(|owner| &owner.kind)) // No new node helps it.
         && condition.status == ConditionStatus::False
         && &*condition.reason == "Unschedulable"
 }
@@ -917,10 +944,10 @@ fn say_of_cluster(reason: &str, message: String, out: &mut Effects) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bench::{Bench, bench, pod, strip_hash};
+    use super::super::bench::{Bench, bench, pod, pod_spec, strip_hash};
     use super::*;
     use crate::random::Distribution;
-    use api::{LabelSelector, PodDisruptionBudget};
+    use api::{LabelSelector, PodDisruptionBudget, PodTemplate};
 
     fn pool(name: &str, cpu_millis: i64, limits: (u32, u32), price_per_hour: f64) -> NodePool {
         let mut template = Node::default();
@@ -1003,6 +1030,21 @@ mod tests {
             }
             lines
         }
+    }
+
+    #[test]
+    fn new_nodes_are_counted_with_their_daemon_pods() {
+        let pool = pool("general", 1000, (0, 10), 1.0);
+        let with_daemon = |cpu_millis: i64| {
+            let mut rig = rig(std::slice::from_ref(&pool)).pods(4, |number| pod(&format!("web-{number}")).unschedulable().cpu(400));
+            let template = PodTemplate { spec: Arc::new(pod_spec("agent:v1", cpu_millis)), ..PodTemplate::default() };
+            let meta = ObjectMeta { namespace: "default".into(), name: "agent".into(), ..ObjectMeta::default() };
+            let set = DaemonSet { meta, template: Arc::new(template), ..DaemonSet::default() };
+            rig.bench.store.create(set, SimTime::ZERO, &rig.bench.streams).expect("a free name");
+            only(&rig.until(30), "ScaledUpGroup").join(" ")
+        };
+        assert!(with_daemon(100).contains("to 2 instead of 0"), "two pods beside the daemon's: {}", with_daemon(100));
+        assert!(with_daemon(300).contains("to 4 instead of 0"), "one: {}", with_daemon(300));
     }
 
     fn only(lines: &[String], word: &str) -> Vec<String> {

@@ -72,7 +72,7 @@ pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn
 fn concerns(node: &Node, set: &DaemonSet, view: &View<'_>) -> bool {
     let has_pod = view.store.pods_on(&node.meta.name).any(|(_, pod)| pod.meta.controller().is_some_and(|owner| owner.uid == set.meta.uid));
     let Fit { runs, stays } = fit(node, &daemon_spec(&set.template));
-    (runs && !has_pod) || (!stays && has_pod) || (has_pod && set.status.number_misscheduled > 0)
+    if has_pod { !stays || set.status.number_misscheduled > 0 } else { runs }
 }
 
 /// One reconciliation.
@@ -408,6 +408,10 @@ impl<'a> Look<'a> {
             let oldest = self.by_node.get(*name).and_then(|pods| pods.first());
             status.number_misscheduled += i32::from(!fit.runs && oldest.is_some());
             status.desired_number_scheduled += i32::from(fit.runs);
+            // Upstream looks again after it has made pods, and nearly always sees them.
+            let is_made = oldest.is_none() && self.make.iter().take(BURST).any(|made| made == *name);
+            status.current_number_scheduled += i32::from(is_made);
+            status.updated_number_scheduled += i32::from(is_made);
             if let Some((_, pod)) = oldest.filter(|_| fit.runs) {
                 status.current_number_scheduled += 1;
                 status.number_ready += i32::from(pod.status.conditions.ready.status == ConditionStatus::True);
@@ -420,9 +424,11 @@ impl<'a> Look<'a> {
     }
 }
 
+type Found<'a> = (PodId, &'a Pod);
+
 /// A node with the pods of an update.
 struct Place<'a> {
     node: &'a Str,
     /// The new and the old one; `None` when there are several of either.
-    pods: Option<(Option<(PodId, &'a Pod)>, Option<(PodId, &'a Pod)>)>,
+    pods: Option<(Option<Found<'a>>, Option<Found<'a>>)>,
 }

@@ -717,7 +717,8 @@ mod tests {
         let mut rig = rig(4, 1, 100, 50, Some(behavior));
         rig.look(200);
         let lines = rig.look(400);
-        assert_eq!(lines, ["autoscale 4 -> 8 -> 4 (cpu: 100%/50%) ScaleUpStabilized"]);
+        let status = "horizontal-pod-autoscaler status current=4 desired=4"; // AbleToScale has another reason now.
+        assert_eq!(lines, [status, "autoscale 4 -> 8 -> 4 (cpu: 100%/50%) ScaleUpStabilized"]);
         assert_eq!(rig.sizes(400, 4), [4, 4, 8, 8]);
     }
 
@@ -739,7 +740,10 @@ mod tests {
         let mut zero = rig(0, 1, 4, 50, None);
         let id = HPA;
         let lines = zero.bench.run(|view, out| zero.controller.sync(id, view, &zero.metrics, out));
-        assert_eq!(lines[0], "autoscale 0 -> 0 -> 0 (cpu: <unknown>/50%) ScalingDisabled");
+        assert_eq!(
+            lines[..2],
+            ["horizontal-pod-autoscaler status current=0 desired=0", "autoscale 0 -> 0 -> 0 (cpu: <unknown>/50%) ScalingDisabled"]
+        );
     }
 
     #[test]
@@ -755,8 +759,9 @@ mod tests {
         let lines = rig.bench.run(|view, out| rig.controller.sync(id, view, &rig.metrics, out));
         let error = "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource metrics API";
         assert_eq!(
-            lines[..3],
+            lines[..4],
             [
+                "horizontal-pod-autoscaler status current=10 desired=10".to_owned(), // ScalingActive is False now.
                 format!("Warning FailedGetResourceMetric HorizontalPodAutoscaler/default/web: {error}"),
                 format!(
                     "Warning FailedComputeMetricsReplicas HorizontalPodAutoscaler/default/web: invalid metrics (1 invalid out of 1), \

@@ -32,14 +32,20 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
             .store
             .pods
             .get(*id)
-            .filter(|pod| counts_differently(pod, *before))
-            .and_then(|pod| owning_replica_set(view.store, &pod.meta)),
+            .and_then(|pod| Some((pod, owning_replica_set(view.store, &pod.meta)?)))
+            .filter(|(pod, owner)| counts_differently(pod, *before) || is_refused(*owner, view))
+            .map(|(_, owner)| owner),
         Change::PodDeleted(_, gone) => owning_replica_set(view.store, &gone.meta),
         _ => None,
     };
     if let Some(id) = owner {
         queue(id);
     }
+}
+
+/// Every news of a pod makes it ask again, and be refused again, which makes its back-off longer.
+fn is_refused(id: ReplicaSetId, view: &View<'_>) -> bool {
+    view.store.replica_sets.get(id).is_some_and(|set| set.status.replica_failure.is_some())
 }
 
 /// Other changes of a pod lead to a sync that finds nothing to do.

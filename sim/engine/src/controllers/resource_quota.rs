@@ -166,7 +166,7 @@ pub(crate) fn covers(quota: &ResourceQuota, pod: &Pod) -> bool {
     quota.scopes.iter().all(|scope| match scope {
         QuotaScope::Terminating(is) => pod.spec.active_deadline.is_some() == *is,
         QuotaScope::BestEffort(is) => is_best_effort(&pod.spec) == *is,
-        QuotaScope::AnyPriorityClass(is) => !pod.spec.priority_class_name.is_empty() == *is,
+        QuotaScope::AnyPriorityClass(is) => pod.spec.priority_class_name.is_empty() != *is,
         QuotaScope::PriorityClass(names, among) => names.contains(&pod.spec.priority_class_name) == *among,
     })
 }

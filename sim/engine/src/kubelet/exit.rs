@@ -18,7 +18,7 @@ use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
 
 use super::pod::{Context, Doing, Ending, Life, Past, Run, SIGKILLED, STATUS_UNKNOWN, State, Timer, Worker};
-use super::sync::deadly_probe;
+use super::sync::{deadly_probe, restart_policy};
 
 /// Least time the runtime gets to stop a container. Upstream: minimumGracePeriodInSeconds.
 const LEAST_STOP: SimDuration = SimDuration::from_secs(2);
@@ -74,7 +74,7 @@ impl Worker {
         let kind = self.runs[place as usize].busy.as_ref().and_then(|busy| busy.unhealthy).unwrap_or(ProbeKind::Liveness);
         let name = if kind == ProbeKind::Startup { "startup" } else { "liveness" };
         let what = if self.is_init(place) { "Init container" } else { "Container" };
-        let again = !self.is_init(place) && cx.pod.spec.restart_policy != api::RestartPolicy::Never;
+        let again = !self.is_init(place) && restart_policy(cx.pod, container) != api::RestartPolicy::Never;
         let again = if again { ", will be restarted" } else { "" };
         self.event(false, "Killing", format!("{what} {} failed {name} probe{again}", container.name), cx);
         let own_grace = deadly_probe(container, kind).and_then(|probe| probe.termination_grace_period);
@@ -168,6 +168,15 @@ impl Worker {
         let stop = self.plan_stop(place, begin, deadline, cx);
         self.stop(place, stop, cx);
         self.run(place).busy().exit.due
+    }
+
+    /// Stops a container without grace, but for what the runtime always gets.
+    pub(super) fn kill_at_once(&mut self, place: u8, cx: &mut Context<'_>) {
+        if self.run(place).is_running() && self.run(place).is_alive() {
+            self.event(false, "Killing", "killing".to_owned(), cx);
+            let stop = self.plan_stop(place, cx.now(), cx.now(), cx);
+            self.stop(place, stop, cx);
+        }
     }
 
     fn plan_stop(&mut self, place: u8, begin: SimTime, deadline: SimTime, cx: &Context<'_>) -> Stop {

@@ -120,6 +120,8 @@ pub(super) struct Active {
     pub(super) queue: Vec<u8>,
     /// Containers that this sync killed; its own view of how they ended is the time before.
     pub(super) killed: Vec<u8>,
+    /// What is being killed is removed then, and made anew.
+    pub(super) resets: bool,
     pub(super) outcome: Outcome,
     /// The pull that is going on: asked for when, and how long it takes by itself.
     pub(super) pull: (SimTime, SimDuration),

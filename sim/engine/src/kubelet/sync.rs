@@ -9,7 +9,7 @@
 //! - A container that is held back, or whose image cannot be had, fails the sync but not the containers after it,
 //!   unless it is an init container.
 
-use api::{Container, Pod, ResourceName, RestartPolicy, SimTime};
+use api::{Container, Pod, ResourceName, RestartPolicy, SimTime, Termination};
 
 use crate::event::{KubeletTimer, ProbeKind};
 use crate::random::Purpose;
@@ -47,6 +47,10 @@ impl Worker {
         self.probed_since = self.probed_since.min(cx.view.now);
         if first {
             self.watch_deadline(cx);
+        }
+        if self.wants_restart_of_all(cx.pod) {
+            self.reset(cx);
+            return;
         }
         let actions = self.actions(cx.pod);
         let active = self.active();
@@ -98,6 +102,9 @@ impl Worker {
         if self.doing() == Doing::Killing && self.runs.iter().any(|run| run.busy.as_ref().is_some_and(|busy| busy.stopping)) {
             return;
         }
+        if std::mem::take(&mut self.active().resets) {
+            self.remove_all(cx);
+        }
         self.active().doing = Doing::Making;
         while let Some(place) = self.active().queue.pop() {
             match self.begin_start(place, cx) {
@@ -110,6 +117,36 @@ impl Worker {
             }
         }
         self.end_sync(false, cx);
+    }
+
+    /// A container has ended in the way for which its rules restart the whole pod in place.
+    fn wants_restart_of_all(&self, pod: &Pod) -> bool {
+        let wants = |place: u8| {
+            let run = &self.runs[place as usize];
+            let ended = run.latest().filter(|_| run.exists && run.state == State::Exited);
+            ended.and_then(|end| self.spec(pod, place).restart_rule(end.exit_code)).is_some_and(|rule| rule.restarts_all)
+        };
+        !pod.meta.is_deleting() && self.places().any(wants)
+    }
+
+    /// Kills all containers without grace, to remove them.
+    fn reset(&mut self, cx: &mut Context<'_>) {
+        let active = self.active();
+        (active.doing, active.resets, active.outcome.acted) = (Doing::Killing, true, true);
+        for place in self.places() {
+            self.kill_at_once(place, cx);
+        }
+        self.go_on(cx);
+    }
+
+    /// The runtime knows none of the containers any more: the next sync makes them anew, init containers first.
+    fn remove_all(&mut self, cx: &Context<'_>) {
+        for run in self.runs.iter_mut().filter(|run| run.exists) {
+            run.end(Termination { exit_code: SIGKILLED, reason: RESTARTING_ALL, finished: cx.view.now });
+            (run.state, run.exists, run.counted) = (State::Waiting, false, true);
+            run.restarts += 1;
+            run.busy().reason = Some(RESTARTING_ALL);
+        }
     }
 
     fn start_failed(&mut self, place: u8, pod: &Pod) {
@@ -417,13 +454,20 @@ impl Worker {
     /// Whether a container that ended as it last did may be started again.
     pub(super) fn is_restartable(&self, pod: &Pod, place: u8) -> bool {
         let code = self.runs[place as usize].latest().map_or(0, |end| end.exit_code);
-        match restart_policy(pod, self.spec(pod, place)) {
+        let container = self.spec(pod, place);
+        if container.restart_rule(code).is_some() || self.runs[place as usize].latest().is_some_and(|end| end.reason == RESTARTING_ALL) {
+            return true;
+        }
+        match restart_policy(pod, container) {
             RestartPolicy::Always => !self.is_init(place) || self.is_sidecar(pod, place) || code != 0,
             RestartPolicy::OnFailure => code != 0,
             RestartPolicy::Never => false,
         }
     }
 }
+
+/// Reason of containers that are removed because all of the pod restart.
+const RESTARTING_ALL: &str = "RestartingAllContainers";
 
 /// How a start went on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -441,8 +485,8 @@ impl Run {
 }
 
 /// The container's own restart policy, or the pod's.
-fn restart_policy(pod: &Pod, container: &Container) -> RestartPolicy {
-    if container.is_sidecar { RestartPolicy::Always } else { pod.spec.restart_policy }
+pub(super) fn restart_policy(pod: &Pod, container: &Container) -> RestartPolicy {
+    if container.is_sidecar { RestartPolicy::Always } else { container.restart_policy.unwrap_or(pod.spec.restart_policy) }
 }
 
 /// The probe that decides whether a container lives.

@@ -740,6 +740,8 @@ enum Blow {
     PowerOn,
     KubeletStops,
     KubeletStarts,
+    CutOff,
+    Reconnect,
     Stress(usize),
     Relieve(usize),
     Busy(bool),
@@ -755,6 +757,8 @@ fn blow() -> impl Strategy<Value = (u64, Blow)> {
         Just(Blow::PowerOn),
         Just(Blow::KubeletStops),
         Just(Blow::KubeletStarts),
+        Just(Blow::CutOff),
+        Just(Blow::Reconnect),
         pod.clone().prop_map(Blow::Stress),
         pod.prop_map(Blow::Relieve),
         any::<bool>().prop_map(Blow::Busy),
@@ -778,6 +782,8 @@ impl Bench {
             Blow::PowerOff => self.with(|room, view, _| room.node_down(node, view)),
             Blow::PowerOn => self.with(|room, view, out| room.node_up(node, view, out)),
             Blow::KubeletStops => self.with(|room, _, _| room.kubelet_stopped(node)),
+            Blow::CutOff => self.with(|room, _, _| room.cut_off(node)),
+            Blow::Reconnect => self.with(|room, view, out| room.reconnected(node, view, out)),
             Blow::KubeletStarts => self.with(|room, view, out| room.kubelet_started(node, view, out)),
             Blow::Stress(pod) | Blow::Relieve(pod) => {
                 let Some(uid) = uid(self, pod) else { return };
@@ -814,7 +820,7 @@ proptest! {
             bench.until(now).strike(&pods, blow);
         }
         bench.answer = true;
-        for blow in [Blow::PowerOn, Blow::KubeletStarts, Blow::Relieve(0), Blow::Relieve(1), Blow::Relieve(2)] {
+        for blow in [Blow::PowerOn, Blow::KubeletStarts, Blow::Reconnect, Blow::Relieve(0), Blow::Relieve(1), Blow::Relieve(2)] {
             bench.strike(&pods, blow);
         }
         bench.until(now + 2_000);
@@ -979,4 +985,40 @@ fn a_node_without_any_memory_left_kills_at_once() {
     bench.pod("a", spec(app()));
     let log = bench.until(6).log();
     assert!(log.contains("Running [OOMKilled(137)]"), "faster than the eviction manager looks: {log}");
+}
+
+#[test]
+fn a_container_restarts_by_its_own_policy_and_rules_before_the_pods() {
+    use RestartPolicy::{Always, Never};
+    let rule = |exit_code| api::ContainerRestartRule { matches_listed: true, exit_codes: vec![exit_code], restarts_all: false };
+    for (pod, own, rules, last) in [
+        (Never, Some(Always), vec![], "Running [running+1] ready"),
+        (Always, Some(Never), vec![], "Failed [Error(3)]"),
+        (Never, Some(Never), vec![rule(3)], "Running [running+1] ready"),
+        (Never, Some(Never), vec![rule(4)], "Failed [Error(3)]"),
+        (Never, None, vec![rule(3)], "Failed [Error(3)]"),
+    ] {
+        let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 3, times: Some(1) });
+        let mut bench = Bench::new(Behavior { crash, ..Behavior::default() });
+        bench.pod("a", PodSpec { restart_policy: pod, ..spec(Container { restart_policy: own, restart_rules: rules, ..app() }) });
+        let log = bench.until(10).log();
+        assert!(log.ends_with(last), "{pod:?} {own:?}:\n{log}");
+    }
+}
+
+#[test]
+fn a_rule_can_restart_all_containers_in_place() {
+    let crash = Some(Crash { after: Distribution::Constant(s(5)), exit_code: 42, times: Some(1) });
+    let mut bench = Bench::new(Behavior { container: Some("worker".into()), crash, ..Behavior::default() });
+    let all = api::ContainerRestartRule { matches_listed: true, exit_codes: vec![42], restarts_all: true };
+    let worker = Container { name: "worker".into(), restart_policy: Some(RestartPolicy::Never), restart_rules: vec![all], ..app() };
+    let init = Container { name: "init".into(), ..app() };
+    let pod = PodSpec { init_containers: vec![init], containers: vec![app(), worker], ..PodSpec::default() };
+    bench.pod("a", PodSpec { restart_policy: RestartPolicy::Never, ..pod });
+    bench.until(5).log();
+    let log = bench.until(30).log();
+    let words: Vec<&str> = log.lines().filter(|line| line.contains('[')).map(|line| line.split_once(' ').expect("a time").1).collect();
+    assert_eq!(words.last(), Some(&"Running [Completed(0)+1 running+1 running+1] ready"), "{log}");
+    assert!(words.iter().any(|line| line.contains("RestartingAllContainers+1")), "{log}");
+    assert!(bench.calendar.is_empty());
 }

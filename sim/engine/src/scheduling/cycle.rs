@@ -219,8 +219,8 @@ impl Scheduling {
         }
         let refused = || format!("running Bind plugin \"DefaultBinder\": {}", refusal(&pod, &node, view));
         let message = why.map_or_else(refused, str::to_owned);
-        let is_bound = view.store.pods.get(id).is_some_and(|live| live.node_name.is_some());
-        self.fail(pod, Failure::error(message, forgotten || is_bound), scheduler, view, out);
+        let waits = view.store.pods.get(id).is_some_and(|live| live.node_name.is_none());
+        self.fail(pod, Failure::error(message, !waits), scheduler, view, out);
     }
 
     /// Sends a pod back to the queue and says why. Whether a status patch is on its way.

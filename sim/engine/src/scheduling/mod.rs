@@ -484,6 +484,7 @@ fn node_properties_changed(before: &Node, after: &Node) -> bool {
         || before.meta.annotations != after.meta.annotations
         || before.spec.taints != after.spec.taints
         || before.status.ready != after.status.ready
+        || before.status.info != after.status.info
         || (before.spec.unschedulable && !after.spec.unschedulable)
 }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use api::{Kind, ObjectKey};
-use port::{ClusterEvent, Scheduler};
+use api::Kind;
+use port::{Changed, ClusterEvent, Scheduler};
 
 use super::Scheduling;
 use crate::controllers::View;
@@ -12,15 +12,25 @@ use crate::effects::Effects;
 use crate::objects::AnyObject;
 use crate::store::{Id, StatefulSetId};
 
-/// Copies one object of the store into the snapshot; gives its key.
+/// Copies one object of the store into the snapshot; gives what it was there and what it is.
 macro_rules! keep {
     ($self:ident, $view:ident, $number:ident, $table:ident, $map:ident, $key:expr) => {{
-        let object = $view.store.$table.get(Id::new($number));
-        object.map(|object| {
-            $self.snapshot.objects_mut().$map.insert($key(&object.meta), Arc::new(object.clone()));
-            object.meta.key()
+        $view.store.$table.get(Id::new($number)).map(|object| {
+            let after = Arc::new(object.clone());
+            let before = $self.snapshot.objects_mut().$map.insert($key(&after.meta), after.clone());
+            (before, after)
         })
     }};
+}
+
+/// Tells the pods that wait for such objects.
+macro_rules! tell {
+    ($self:ident, $kept:expr, $event:ident, $scheduler:ident, $view:ident) => {
+        if let Some((before, after)) = $kept {
+            let event = ClusterEvent::$event(Changed { before: before.as_deref(), after: &after });
+            $self.wake(&event, $scheduler, $view, |_| true);
+        }
+    };
 }
 
 impl Scheduling {
@@ -28,31 +38,33 @@ impl Scheduling {
     pub(super) fn object_changed(&mut self, kind: Kind, number: u32, scheduler: &dyn Scheduler, view: View<'_>, out: &mut Effects) {
         let name = |meta: &api::ObjectMeta| meta.name.clone();
         let key = |meta: &api::ObjectMeta| meta.key();
-        let changed = match kind {
-            Kind::Namespace => {
-                let _ = keep!(self, view, number, namespaces, namespaces, name);
-                return;
+        match kind {
+            Kind::Namespace => drop(keep!(self, view, number, namespaces, namespaces, name)),
+            Kind::PodDisruptionBudget => drop(keep!(self, view, number, pdbs, pod_disruption_budgets, key)),
+            Kind::StatefulSet => self.stateful_set_changed(Id::new(number), view),
+            Kind::PersistentVolume => {
+                let kept = keep!(self, view, number, persistent_volumes, persistent_volumes, name);
+                self.take_again(view);
+                tell!(self, kept, PersistentVolume, scheduler, view);
             }
-            Kind::PodDisruptionBudget => {
-                let _ = keep!(self, view, number, pdbs, pod_disruption_budgets, key);
-                return;
+            Kind::PersistentVolumeClaim => {
+                let kept = keep!(self, view, number, persistent_volume_claims, persistent_volume_claims, key);
+                if let Some((_, claim)) = &kept {
+                    self.claim_changed(&claim.meta.key(), view, out);
+                }
+                tell!(self, kept, PersistentVolumeClaim, scheduler, view);
             }
-            Kind::StatefulSet => return self.stateful_set_changed(Id::new(number), view),
-            Kind::PersistentVolume => keep!(self, view, number, persistent_volumes, persistent_volumes, name),
-            Kind::PersistentVolumeClaim => keep!(self, view, number, persistent_volume_claims, persistent_volume_claims, key),
-            Kind::StorageClass => keep!(self, view, number, storage_classes, storage_classes, name),
-            Kind::CSINode => keep!(self, view, number, csi_nodes, csi_nodes, name),
-            Kind::CSIDriver => keep!(self, view, number, csi_drivers, csi_drivers, name),
-            Kind::CSIStorageCapacity => keep!(self, view, number, csi_storage_capacities, csi_storage_capacities, key),
-            _ => return,
-        };
-        if let Some(key) = changed {
-            match kind {
-                Kind::PersistentVolumeClaim => self.claim_changed(&key, view, out),
-                Kind::PersistentVolume => self.take_again(view),
-                _ => {}
+            Kind::StorageClass => {
+                let kept = keep!(self, view, number, storage_classes, storage_classes, name);
+                tell!(self, kept, StorageClass, scheduler, view);
             }
-            self.wake_for_object(kind, &key, scheduler, view);
+            Kind::CSINode => tell!(self, keep!(self, view, number, csi_nodes, csi_nodes, name), CsiNode, scheduler, view),
+            Kind::CSIDriver => tell!(self, keep!(self, view, number, csi_drivers, csi_drivers, name), CsiDriver, scheduler, view),
+            Kind::CSIStorageCapacity => {
+                let kept = keep!(self, view, number, csi_storage_capacities, csi_storage_capacities, key);
+                tell!(self, kept, CsiStorageCapacity, scheduler, view);
+            }
+            _ => {}
         }
     }
 
@@ -65,10 +77,8 @@ impl Scheduling {
             Kind::PodDisruptionBudget => drop(objects.pod_disruption_budgets.remove(&key)),
             Kind::StatefulSet => drop(objects.stateful_sets.remove(&key)),
             Kind::PersistentVolume => drop(objects.persistent_volumes.remove(name)),
-            Kind::PersistentVolumeClaim => {
-                objects.persistent_volume_claims.remove(&key);
-                self.wake_for_object(Kind::PersistentVolumeClaim, &key, scheduler, view);
-            }
+            Kind::PersistentVolumeClaim => drop(objects.persistent_volume_claims.remove(&key)),
+            Kind::VolumeAttachment => self.wake(&ClusterEvent::VolumeAttachmentDeleted, scheduler, view, |_| true),
             Kind::StorageClass => drop(objects.storage_classes.remove(name)),
             Kind::CSINode => drop(objects.csi_nodes.remove(name)),
             Kind::CSIDriver => drop(objects.csi_drivers.remove(name)),
@@ -84,12 +94,6 @@ impl Scheduling {
         let key = set.meta.key();
         if sets.get(&key).is_none_or(|known| known.selector != set.selector || known.meta.uid != set.meta.uid) {
             sets.insert(key, Arc::new(set.clone()));
-        }
-    }
-
-    fn wake_for_object(&mut self, kind: Kind, key: &ObjectKey, scheduler: &dyn Scheduler, view: View<'_>) {
-        if self.queue.depth().unschedulable > 0 {
-            self.wake(&ClusterEvent::ObjectChanged(kind, key), scheduler, view, |_| true);
         }
     }
 }

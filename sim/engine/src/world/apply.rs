@@ -106,7 +106,13 @@ impl World {
                 });
                 exists
             }
-            Write::CreateNode(node) => self.create_node(*node, 0.0),
+            Write::CreateNode(mut node) => {
+                // Admission plugin TaintNodesByCondition: nothing comes until the node controller has seen it Ready.
+                if !node.spec.taints.iter().any(|taint| &*taint.key == NOT_READY) {
+                    node.spec.taints.push(Taint::new(NOT_READY, TaintEffect::NoSchedule));
+                }
+                self.create_node(*node, 0.0)
+            }
             Write::PatchNode { node, add, remove, unschedulable } => {
                 let now = self.now;
                 self.change_node(node, |node| patch_node(node, &add, &remove, unschedulable, now))

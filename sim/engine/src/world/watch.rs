@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use api::{
     Condition, ConditionStatus, ContainerState, ContainerStatus, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoint,
-    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota, SimDuration, SimTime,
-    StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
+    HorizontalPodAutoscaler, Job, Kind, Node, ObjectKey, ObjectMeta, Pod, PodDisruptionBudget, QuotaList, ReplicaSet, ResourceQuota,
+    SimDuration, SimTime, StatefulSet, StatefulSetUpdateStrategy, Str, Uid, WorkloadCondition, quota_text,
 };
 use serde_json::{Map, Value, json};
 use trace::Record;
@@ -100,8 +100,11 @@ impl Tap {
         let Some(told) = self.told.remove(&(kind, key)) else { return };
         // The last deletion of a pod takes its grace away before the object goes.
         // Upstream: apiserver/pkg/registry/rest/delete.go (BeforeDelete).
-        if told.get("deletionGraceSeconds").is_some_and(|grace| *grace != 0) {
-            let set = Facts::from_iter([("deletionGraceSeconds".to_owned(), json!(0))]);
+        if kind == "Pod" && told.get("deletionGraceSeconds").is_none_or(|grace| *grace != 0) {
+            let mut set = Facts::from_iter([("deletionGraceSeconds".to_owned(), json!(0))]);
+            if !told.contains_key("deleting") {
+                set.insert("deleting".to_owned(), json!(true));
+            }
             records.push(Record::Watch { kind: kind.into(), name: name.clone(), ev: "MODIFIED".into(), set });
         }
         records.push(Record::Watch { kind: kind.into(), name, ev: "DELETED".into(), set: Facts::new() });
@@ -119,19 +122,24 @@ struct Projected {
     facts: Facts,
 }
 
-/// Facts with an absent, empty or false value are not there.
+/// Facts with an absent or empty value are not there.
 fn project<const N: usize>(kind: &'static str, meta: &ObjectMeta, facts: [(&str, Value); N]) -> Projected {
     let is_there = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
+        Value::Null => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
         _ => true,
     };
     let owner = meta.controller().map_or(Value::Null, |owner| json!(format!("{}/{}", owner.kind, owner.name)));
-    let common = [("owner", owner), ("deleting", json!(meta.is_deleting())), ("finalizers", json!(meta.finalizers))];
+    let common = [("owner", owner), ("deleting", flag(meta.is_deleting())), ("finalizers", json!(meta.finalizers))];
     let facts = common.into_iter().chain(facts).filter(|(_, value)| is_there(value));
     Projected { kind, key: meta.key(), facts: facts.map(|(fact, value)| (fact.to_owned(), value)).collect() }
+}
+
+/// True, or nothing.
+fn flag(is: bool) -> Value {
+    if is { json!(true) } else { Value::Null }
 }
 
 /// `Status` or `Status:Reason`.
@@ -233,7 +241,7 @@ fn node(node: &Node) -> Projected {
         [
             ("conditions", Value::Object(conditions)),
             ("taints", json!(taints)),
-            ("unschedulable", json!(node.spec.unschedulable)),
+            ("unschedulable", flag(node.spec.unschedulable)),
             ("labels", Value::Object(labels)),
         ],
     )
@@ -362,11 +370,10 @@ fn job(job: &Job) -> Projected {
     let uncounted = [("succeeded", &status.uncounted.succeeded), ("failed", &status.uncounted.failed)];
     let uncounted: Facts =
         uncounted.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| (kind.to_owned(), uids(list))).collect();
-    project(
+    let mut projected = project(
         "Job",
         &job.meta,
         [
-            ("suspend", json!(job.spec.suspend)),
             ("conditions", Value::Object(conditions)),
             ("uncounted", Value::Object(uncounted)),
             ("startTime", json!(status.start_time.map(SimTime::as_secs))),
@@ -384,7 +391,9 @@ fn job(job: &Job) -> Projected {
                 }),
             ),
         ],
-    )
+    );
+    projected.facts.insert("suspend".to_owned(), json!(job.spec.suspend)); // Told when false, too.
+    projected
 }
 
 fn cron_job(cron_job: &CronJob) -> Projected {
@@ -406,7 +415,7 @@ fn controller_revision(revision: &ControllerRevision) -> Projected {
 }
 
 fn service(service: &api::Service) -> Projected {
-    project("Service", &service.meta, [("clusterIP", json!(!service.headless))])
+    project("Service", &service.meta, [("clusterIP", flag(!service.headless))])
 }
 
 fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {

@@ -11,8 +11,6 @@ use k8s_openapi::api::autoscaling::{v1, v2};
 
 use super::meta::object_meta;
 use crate::check::{Cx, NameRule};
-use crate::diagnostic::Diagnostic;
-use crate::locate::Part;
 use crate::source::Step;
 
 /// A HorizontalPodAutoscaler of autoscaling/v2.
@@ -120,15 +118,6 @@ fn metric(cx: &mut Cx<'_>, from: &v2::MetricSpec, at: &Step<'_>) -> Option<Metri
         cx.missing(field, at);
         None
     })?;
-    if let MetricSource::Resource(name) | MetricSource::ContainerResource(name, _) = &source
-        && *name != ResourceName::Cpu
-        && cx.options.fidelity
-    {
-        let diagnostic = Diagnostic::warning("WT0411", "a metric is accepted, not simulated")
-            .label("only cpu has a usage in the simulation")
-            .grouped("hpa");
-        cx.push(diagnostic, &source_at.key("name"), Part::Value);
-    }
     let target = metric_target(cx, target, &source_at.key("target"))?;
     Some(MetricSpec { source, target })
 }

@@ -1,6 +1,9 @@
 //! Containers: resources, ports, probes, hooks.
 
-use api::{Container, ContainerPort, ImagePullPolicy, PreStop, Probe, ProbeHandler, ResourceList, ResourceName, SimDuration, Str};
+use api::{
+    Container, ContainerPort, ContainerRestartRule, ImagePullPolicy, PreStop, Probe, ProbeHandler, ResourceList, ResourceName,
+    RestartPolicy, SimDuration, Str,
+};
 use k8s_openapi::api::core::v1 as core;
 
 use crate::check::{Cx, NameRule, text, texts};
@@ -29,8 +32,10 @@ pub(crate) fn container(cx: &mut Cx<'_>, from: &core::Container, role: Role, hos
     let policy = from.image_pull_policy.as_deref().filter(|word| !word.is_empty());
     let policy = policy.and_then(|word| cx.word(word, policies, &at.key("imagePullPolicy")));
     let restart = from.restart_policy.as_deref();
-    let restarts = &[("Always", true), ("OnFailure", false), ("Never", false)];
-    let always = restart.and_then(|word| cx.word(word, restarts, &at.key("restartPolicy"))).unwrap_or(false);
+    let restarts = &[("Always", RestartPolicy::Always), ("OnFailure", RestartPolicy::OnFailure), ("Never", RestartPolicy::Never)];
+    let restart_policy = restart.and_then(|word| cx.word(word, restarts, &at.key("restartPolicy")));
+    let always = restart_policy == Some(RestartPolicy::Always);
+    let restart_rules = restart_rules(cx, from, at);
     let (requests, limits) = from.resources.as_ref().map(|from| requirements(cx, from, true, &at.key("resources"))).unwrap_or_default();
     let is_plain_init = role == Role::Init && !always;
     let probe_at = |cx: &mut Cx<'_>, from: &Option<core::Probe>, field: &str, only_once: bool| {
@@ -59,7 +64,34 @@ pub(crate) fn container(cx: &mut Cx<'_>, from: &core::Container, role: Role, hos
         readiness_probe: probe_at(cx, &from.readiness_probe, "readinessProbe", false),
         pre_stop: from.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref()).and_then(|from| pre_stop(cx, from, at)),
         is_sidecar: role == Role::Init && always,
+        restart_policy,
+        restart_rules,
     }
+}
+
+fn restart_rules(cx: &mut Cx<'_>, from: &core::Container, at: &Step<'_>) -> Vec<ContainerRestartRule> {
+    let rules_at = at.key("restartPolicyRules");
+    let rules = from.restart_policy_rules.as_deref().unwrap_or_default();
+    if !rules.is_empty() && from.restart_policy.is_none() {
+        cx.error("WT0107", "rules without a policy", "a container with restartPolicyRules needs a restartPolicy of its own", &rules_at);
+    }
+    let (actions, operators) = (&[("Restart", false), ("RestartAllContainers", true)], &[("In", true), ("NotIn", false)]);
+    let mut found = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let at = rules_at.index(index);
+        let restarts_all = cx.word(&rule.action, actions, &at.key("action"));
+        let Some(codes) = &rule.exit_codes else {
+            cx.missing("exitCodes", &at);
+            continue;
+        };
+        let codes_at = at.key("exitCodes");
+        let matches_listed = cx.word(&codes.operator, operators, &codes_at.key("operator"));
+        if let (Some(restarts_all), Some(matches_listed)) = (restarts_all, matches_listed) {
+            let exit_codes = codes.values.clone().unwrap_or_default();
+            found.push(ContainerRestartRule { matches_listed, exit_codes, restarts_all });
+        }
+    }
+    found
 }
 
 /// Always for `latest` or no tag, IfNotPresent otherwise. Upstream: pkg/apis/core/v1/defaults.go.

@@ -5,19 +5,26 @@
 //!
 //! Invariant: a volume that one node at a time may have is attached to the next node only when it has left the last.
 //!
-//! Simplified: a volume leaves a node as soon as the objects of its pods are gone, even when that node is silent
-//! (upstream waits six minutes unless the node is out of service); no loop of 100 ms.
+//! A volume leaves a node when its kubelet's next status says that it is no longer mounted, so that a pod that comes
+//! back at once finds it there; from a silent node it is taken after six minutes, or at once when the node is marked
+//! as out of service.
+//!
+//! Simplified: no loop of 100 ms; nodes report on a grid of `nodeStatusUpdateFrequency` with a phase of their own.
 
-use api::{Kind, ObjectMeta, PersistentVolume, Pod, Propagation, Str, VolumeAttachment};
+use api::{ConditionStatus, Kind, ObjectMeta, PersistentVolume, Pod, Propagation, SimDuration, SimTime, Str, VolumeAttachment};
 
 use super::external::ATTACHER;
 use super::{VolumeId, bound_volume, claim_key, claims_of, find_claim, find_volume, holds_volumes};
 use crate::controllers::{View, key, object_name};
 use crate::effects::{Component, Effects, Key, Write};
-use crate::objects::{AnyObject, Kept};
+use crate::objects::{AnyObject, Kept, Part};
+use crate::random::entity;
 use crate::store::{Change, Store};
 
 const BY: Component = Component::AttachDetach;
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// Upstream: reconcilerMaxWaitForUnmountDuration.
+const MAX_WAIT_FOR_UNMOUNT: SimDuration = SimDuration::from_secs(360);
 
 /// Which volumes a change wakes.
 pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut(Key)) {
@@ -84,8 +91,17 @@ pub(crate) fn sync(id: VolumeId, view: &View<'_>, out: &mut Effects) {
     let attachments = || store.volume_attachments.iter().map(|(_, one)| one).filter(|one| one.volume_name == volume.meta.name);
     let users = users(volume, store);
     for attachment in attachments().filter(|one| !one.meta.is_deleting()) {
-        if users.iter().all(|pod| pod.node_name.as_ref() != Some(&attachment.node_name)) {
-            out.write(BY, Write::Delete(Kind::VolumeAttachment, attachment.meta.key(), Propagation::Background));
+        let is_wanted = users.iter().any(|pod| pod.node_name.as_ref() == Some(&attachment.node_name));
+        match (is_wanted, release(attachment, view)) {
+            (true, _) => remember(attachment, None, out),
+            (false, Release::Now) => {
+                out.write(BY, Write::Delete(Kind::VolumeAttachment, attachment.meta.key(), Propagation::Background));
+            }
+            (false, Release::At(time)) => out.resync_at(time),
+            (false, Release::SixMinutesFrom(since)) => {
+                remember(attachment, Some(since), out);
+                out.resync_at(since + MAX_WAIT_FOR_UNMOUNT);
+            }
         }
     }
     let is_exclusive = volume.access_modes.iter().all(|mode| matches!(&**mode, "ReadWriteOnce" | "ReadWriteOncePod"));
@@ -105,8 +121,37 @@ pub(crate) fn sync(id: VolumeId, view: &View<'_>, out: &mut Effects) {
     }
 }
 
+/// When a volume that no pod wants may be taken off its node.
+enum Release {
+    Now,
+    At(SimTime),
+    SixMinutesFrom(SimTime),
+}
+
+fn release(attachment: &VolumeAttachment, view: &View<'_>) -> Release {
+    let node = view.store.node_by_name(&attachment.node_name).map(|(_, node)| node);
+    if node.is_some_and(|node| node.spec.taints.iter().any(|taint| &*taint.key == OUT_OF_SERVICE)) {
+        return Release::Now;
+    }
+    if node.is_some_and(|node| node.status.ready == ConditionStatus::True) {
+        let period = view.settings.kubelet.node_status_update_frequency.max(SimDuration::from_nanos(1));
+        let phase = SimDuration::from_nanos(entity(&attachment.node_name) % period.as_nanos());
+        let report = view.now.next_on_grid(SimTime::ZERO + phase, period);
+        return if report == view.now { Release::Now } else { Release::At(report) };
+    }
+    let since = attachment.unwanted_since.unwrap_or(view.now);
+    if since + MAX_WAIT_FOR_UNMOUNT <= view.now { Release::Now } else { Release::SixMinutesFrom(since) }
+}
+
+fn remember(attachment: &VolumeAttachment, since: Option<SimTime>, out: &mut Effects) {
+    if attachment.unwanted_since != since {
+        let noted = VolumeAttachment { unwanted_since: since, ..attachment.clone() };
+        out.write(BY, Write::Update(noted.into_any(), Part::Status));
+    }
+}
+
 /// The pods that have, or are to have, the volume.
-fn users<'s>(volume: &PersistentVolume, store: &'s Store) -> Vec<&'s Pod> {
+pub(super) fn users<'s>(volume: &PersistentVolume, store: &'s Store) -> Vec<&'s Pod> {
     let Some(claim) = claim_key(&volume.claim_ref) else { return Vec::new() };
     let is_bound = find_claim(&claim, store).is_some_and(|(_, found)| found.volume_name == volume.meta.name);
     let mut pods: Vec<_> = store
@@ -120,7 +165,7 @@ fn users<'s>(volume: &PersistentVolume, store: &'s Store) -> Vec<&'s Pod> {
 
 fn attachment(volume: &PersistentVolume, node: &Str) -> VolumeAttachment {
     let meta = ObjectMeta { name: attachment_name(&volume.meta.name, node), finalizers: vec![ATTACHER.into()], ..ObjectMeta::default() };
-    VolumeAttachment { meta, node_name: node.clone(), volume_name: volume.meta.name.clone(), attached: false }
+    VolumeAttachment { meta, node_name: node.clone(), volume_name: volume.meta.name.clone(), ..VolumeAttachment::default() }
 }
 
 /// Upstream: attachdetach/reconciler/reconciler.go, reportMultiAttachError.

@@ -17,11 +17,12 @@ use api::{
     Str, VolumeAttachment,
 };
 
-use super::{ClaimId, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VolumeId, find_class};
+use super::attach_detach::users;
+use super::{ClaimId, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VolumeId, find_class, find_volume};
 use crate::controllers::{View, object_name};
 use crate::effects::{Component, Effects, Write};
-use crate::event::Event;
-use crate::objects::{Kept, Part};
+use crate::event::{Event, StorageWork as Work};
+use crate::objects::{AnyObject, Kept, Part};
 use crate::random::{Distribution, Purpose, entity};
 use crate::store::{Change, Id, Store};
 
@@ -29,17 +30,6 @@ const BY: Component = Component::CsiDriver;
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// Keeps a VolumeAttachment until its volume has left the node.
 pub(super) const ATTACHER: &str = "external-attacher";
-
-pub(crate) type AttachmentId = Id<VolumeAttachment>;
-
-/// What a driver is at work on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Work {
-    Provision(ClaimId),
-    Delete(VolumeId),
-    Attach(AttachmentId),
-    Detach(AttachmentId),
-}
 
 /// All drivers.
 #[derive(Default, Debug)]
@@ -59,11 +49,10 @@ impl CsiDrivers {
                     self.begin(work, &view.settings.volumes.provision, (Purpose::VolumeProvision, claim.meta.uid.0), view, out);
                 }
             }
-            Change::Object(Kind::PersistentVolume, number) => {
-                let released = view.store.persistent_volumes.get(Id::new(*number)).filter(|volume| is_to_delete(volume));
-                if let Some(volume) = released {
-                    let which = (Purpose::VolumeDelete, entity(&volume.meta.name));
-                    self.begin(Work::Delete(Id::new(*number)), &view.settings.volumes.delete, which, view, out);
+            Change::Object(Kind::PersistentVolume, number) => self.delete(Id::new(*number), view, out),
+            Change::ObjectDeleted(AnyObject::VolumeAttachment(gone)) => {
+                if let Some((id, _)) = find_volume(&gone.volume_name, view.store) {
+                    self.delete(id, view, out);
                 }
             }
             Change::Object(Kind::VolumeAttachment, number) => {
@@ -76,6 +65,14 @@ impl CsiDrivers {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A released volume is deleted once it has left its last node.
+    fn delete(&mut self, id: VolumeId, view: &View<'_>, out: &mut Effects) {
+        if let Some(volume) = view.store.persistent_volumes.get(id).filter(|volume| is_to_delete(volume, view.store)) {
+            let which = (Purpose::VolumeDelete, entity(&volume.meta.name));
+            self.begin(Work::Delete(id), &view.settings.volumes.delete, which, view, out);
         }
     }
 
@@ -101,14 +98,25 @@ impl CsiDrivers {
                 }
             }
             Work::Delete(id) => {
-                if let Some(volume) = view.store.persistent_volumes.get(id).filter(|volume| is_to_delete(volume)) {
+                if let Some(volume) = view.store.persistent_volumes.get(id).filter(|volume| is_to_delete(volume, view.store)) {
                     out.write(BY, Write::Delete(Kind::PersistentVolume, volume.meta.key(), Propagation::Background));
                 }
             }
             Work::Attach(id) => {
                 if let Some(attachment) = view.store.volume_attachments.get(id).filter(|one| !one.meta.is_deleting()) {
                     let said = VolumeAttachment { attached: true, ..attachment.clone() };
-                    out.write(BY, Write::Update(said.into_any(), Part::Status));
+                    let write = Write::Update(said.into_any(), Part::Status);
+                    let volume = find_volume(&attachment.volume_name, view.store);
+                    let users = volume.map_or(Vec::new(), |(_, volume)| users(volume, view.store));
+                    match users.iter().find(|pod| pod.node_name.as_ref() == Some(&attachment.node_name)) {
+                        // The attach/detach controller's word, when it sees it.
+                        Some(pod) => {
+                            let message = format!("AttachVolume.Attach succeeded for volume \"{}\" ", attachment.volume_name);
+                            let object = object_name("Pod", &pod.meta);
+                            out.announce(Component::AttachDetach, write, "SuccessfulAttachVolume", object, message);
+                        }
+                        None => out.write(BY, write),
+                    }
                 }
             }
             Work::Detach(id) => out.write(BY, Write::RemoveFinalizer(Kind::VolumeAttachment, id.number(), ATTACHER.into())),
@@ -126,11 +134,13 @@ fn wanted_volume(id: ClaimId, store: &Store) -> Option<(&PersistentVolumeClaim, 
     (claim.volume_name.is_empty() && !claim.meta.is_deleting() && is_asked && has_place).then_some((claim, class))
 }
 
-fn is_to_delete(volume: &PersistentVolume) -> bool {
+fn is_to_delete(volume: &PersistentVolume, store: &Store) -> bool {
+    let is_attached = || store.volume_attachments.iter().any(|(_, one)| one.volume_name == volume.meta.name);
     &*volume.phase == "Released"
         && volume.deletes_when_released
         && volume.meta.annotations.contains_key(PROVISIONED_BY)
         && !volume.meta.is_deleting()
+        && !is_attached()
 }
 
 fn volume_for(claim: &PersistentVolumeClaim, class: &StorageClass, store: &Store) -> PersistentVolume {

@@ -306,7 +306,7 @@ fn a_limit_range_fills_in_requests_and_refuses_what_is_too_large() {
 fn a_deleted_namespace_is_emptied_pods_first_and_then_goes() {
     let mut spec = small(120);
     let meta = ObjectMeta { name: "default".into(), ..ObjectMeta::default() };
-    spec.objects.namespaces.push(api::Namespace { meta, ..api::Namespace::default() });
+    spec.objects.namespaces.push(api::Namespace { meta });
     spec.steps.push(step(60, StepAction::Delete(Kind::Namespace, ObjectKey::new("", "default"), Propagation::Background)));
     let run = run(spec);
     assert_eq!(run.world.store.namespaces.len() + run.world.store.pods.len() + run.world.store.deployments.len(), 0);

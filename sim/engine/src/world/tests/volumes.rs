@@ -280,31 +280,83 @@ fn a_claim_in_use_goes_with_its_pod_and_its_volume_after_it() {
 
 #[test]
 fn a_volume_for_one_node_leaves_the_old_node_before_it_comes_to_the_new_one() {
-    let mut spec = cluster(120);
-    let static_volume = PersistentVolume { csi: Some(("disks.example".into(), "1".into())), ..volume("disk", 1) };
-    spec.objects.persistent_volumes.push(static_volume);
+    let (mut spec, node) = with_disk(120);
+    spec.control_plane.kubelet.default_stop = Distribution::Constant(SimDuration::from_secs(10));
+    spec.steps.push(step(30, StepAction::Drain(node)));
+    let run = play(spec);
+    let runs = run.runs();
+    // 30 s + 10 s to stop + up to 10 s until the kubelet says so + 3 s to detach + 3 s to attach.
+    assert!(runs.len() == 2 && (46.0..58.0).contains(&runs[1]), "{runs:?}");
+    let errors = run.messages("FailedAttachVolume");
+    assert!(errors[0].starts_with("Multi-Attach error for volume \"disk\" Volume is already used by pod(s) web-"), "{errors:?}");
+}
+
+/// A Deployment of one pod on a disk that is there, and where the pod went.
+fn with_disk(duration_s: u64) -> (WorldSpec, Str) {
+    let mut spec = cluster(duration_s);
+    let disk = PersistentVolume { csi: Some(("disks.example".into(), "1".into())), ..volume("disk", 1) };
+    spec.objects.persistent_volumes.push(disk);
     spec.objects.persistent_volume_claims.push(claim("data", Some(""), 1));
     let mut web = deployment("web", 1, 100);
     Arc::make_mut(&mut Arc::make_mut(&mut web.template).spec).volumes = vec![Volume { name: "data".into(), source: mounting("data") }];
     spec.objects.deployments.push(web);
-    spec.control_plane.kubelet.default_stop = Distribution::Constant(SimDuration::from_secs(10));
-    let old_node =
-        |run: &Run| run.all(|record| if let Record::PodScheduled { node, .. } = record { Some(node.clone()) } else { None })[0].1.clone();
-    let node = old_node(&play(spec.clone()));
-    spec.steps.push(step(30, StepAction::Drain(node.clone())));
-    let run = play(spec);
-    let running: Vec<f64> = run
-        .all(|record| match record {
+    let run = play(WorldSpec { duration: SimDuration::from_secs(5), ..spec.clone() });
+    let node = run.all(|record| if let Record::PodScheduled { node, .. } = record { Some(node.clone()) } else { None })[0].1.clone();
+    (spec, node)
+}
+
+impl Run {
+    fn runs(&self) -> Vec<f64> {
+        let running = self.all(|record| match record {
             Record::PodPhase { phase, .. } if &**phase == "Running" => Some(()),
             _ => None,
-        })
-        .into_iter()
-        .map(|(at, ())| at.as_secs_f64())
-        .collect();
-    // 30 s + 10 s to stop + 3 s to detach + 3 s to attach.
-    assert!(running.len() == 2 && (46.0..48.0).contains(&running[1]), "{running:?}");
-    let errors = run.messages("FailedAttachVolume");
-    assert!(errors[0].starts_with("Multi-Attach error for volume \"disk\" Volume is already used by pod(s) web-"), "{errors:?}");
+        });
+        running.into_iter().map(|(at, ())| at.as_secs_f64()).collect()
+    }
+}
+
+#[test]
+fn a_volume_is_taken_from_a_silent_node_after_six_minutes_or_when_it_is_out_of_service() {
+    let (mut spec, node) = with_disk(900);
+    let off = crate::spec::Fault {
+        name: "off".into(),
+        at: SimTime::from_secs(60),
+        duration: None,
+        schedule: None,
+        action: crate::spec::FaultAction::NodePoweroff,
+        mode: crate::spec::FaultMode::All,
+        target: crate::spec::FaultTarget::Nodes { labels: None, names: vec![node.clone()] },
+    };
+    spec.faults.push(off);
+    let mut gone = spec.clone();
+    gone.steps.push(step(150, StepAction::Delete(Kind::Node, ObjectKey::new("", &node), Propagation::Background)));
+    let runs = play(gone).runs();
+    // PodGC finds the pod within a minute; then 6 min, 3 s to detach, 3 s to attach.
+    assert!(runs.len() == 2 && (516.0..600.0).contains(&runs[1]), "{runs:?}");
+    let taint = api::Taint::new("node.kubernetes.io/out-of-service", TaintEffect::NoExecute);
+    spec.steps.push(step(150, StepAction::Taint(node, taint, true)));
+    let runs = play(spec).runs();
+    assert!(runs.len() == 2 && (156.0..240.0).contains(&runs[1]), "{runs:?}");
+}
+
+#[test]
+fn a_pod_that_comes_back_to_its_node_at_once_finds_its_volume_there() {
+    let (mut spec, node) = with_disk(60);
+    spec.steps.push(step(20, StepAction::Cordon(if &*node == "node-0" { "node-1".into() } else { "node-0".into() }, true)));
+    let web = play(WorldSpec { duration: SimDuration::from_secs(15), ..spec.clone() })
+        .world
+        .store
+        .pods
+        .iter()
+        .next()
+        .expect("a pod")
+        .1
+        .meta
+        .key();
+    spec.steps.push(step(30, StepAction::Delete(Kind::Pod, web, Propagation::Background)));
+    let run = play(spec);
+    assert!(run.runs().len() == 2 && run.runs()[1] < 33.0, "{:?}", run.runs());
+    assert_eq!(run.messages("SuccessfulAttachVolume"), ["AttachVolume.Attach succeeded for volume \"disk\" "]);
 }
 
 #[test]
