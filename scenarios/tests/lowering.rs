@@ -312,12 +312,13 @@ fn users_of_a_closed_source_think_between_requests() {
 }
 
 #[test]
-fn auto_counts_requests_together_when_there_are_too_many_and_says_so() {
+fn requests_are_counted_together_only_when_asked_for_and_the_scenario_says_so() {
     use engine::spec::TrafficEngine;
-    assert_eq!(sound(FINE).world.traffic.engine, TrafficEngine::Exact);
     let many = with("rate: 50/s", "rate: 500000/s");
-    assert_eq!(many.world.traffic.engine, TrafficEngine::Cohort);
-    assert!(many.notes.iter().any(|note| note.contains("traffic engine cohort")), "{:?}", many.notes);
-    let protected = with("rate: 50/s", "rate: 500000/s, circuitBreaker: {}");
-    assert_eq!(protected.world.traffic.engine, TrafficEngine::Exact, "the cohort engine has no breakers");
+    assert_eq!(many.world.traffic.engine, TrafficEngine::Exact);
+    assert!(many.notes.iter().any(|note| note.contains("`engine: cohort` counts requests together")), "{:?}", many.notes);
+    let (cohort, said) = load("test.yaml", FINE, &Nothing, &[("spec.traffic.engine", "cohort")]);
+    let cohort = cohort.unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(cohort.world.traffic.engine, TrafficEngine::Cohort);
+    assert!(cohort.notes.iter().any(|note| note.contains("traffic engine cohort")), "{:?}", cohort.notes);
 }

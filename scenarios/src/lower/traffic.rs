@@ -37,12 +37,12 @@ pub(crate) fn traffic(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behavi
     (spec, places)
 }
 
-/// Events up to which every request is played by itself: five to ten seconds of work.
+/// Events that are played one by one without a word: five to ten seconds of work.
 const EXACT_EVENTS: u64 = 50_000_000;
 /// Events of one request at one service.
 const EVENTS_PER_CALL: f64 = 3.0;
 
-/// Which engine plays the requests; what `auto` took is said in the report.
+/// Which engine plays the requests: the exact one, unless the other is asked for.
 fn choose_engine(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, spec: &mut TrafficSpec, path: &Pointer) {
     let fields = if cx.value(path).is_some_and(Value::is_object) { cx.read::<Traffic>(path) } else { None };
     let (word, budget) = fields.map_or((None, None), |fields| (fields.engine, fields.exact_event_budget));
@@ -68,9 +68,11 @@ fn choose_engine(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, 
             TrafficEngine::Exact
         }
         (Some(chosen), _) => chosen,
-        (None, None) if events > budget.unwrap_or(EXACT_EVENTS) as f64 => TrafficEngine::Cohort,
         (None, _) => TrafficEngine::Exact,
     };
+    if chosen.is_none() && missing.is_none() && events > budget.unwrap_or(EXACT_EVENTS) as f64 {
+        cx.note(format!("traffic engine exact: about {:.0} million events; `engine: cohort` counts requests together", events / 1e6));
+    }
     if spec.engine == TrafficEngine::Cohort {
         cx.note(
             "traffic engine cohort: requests are counted together, not played one by one; counts within a few per cent, p99 within 10 % \
