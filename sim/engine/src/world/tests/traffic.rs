@@ -1,7 +1,9 @@
 //! Requests and the cluster: who is asked, who answers, and what the autoscaler makes of it.
 
 use super::*;
-use crate::spec::{Arrivals, Behavior, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source, TrafficEngine};
+use crate::spec::{
+    Arrivals, Behavior, Client, Fault, FaultAction, FaultMode, FaultTarget, RatePoint, ServiceBehavior, Source, TrafficEngine,
+};
 use api::{MetricSource, MetricSpec, MetricTarget};
 
 /// The small cluster with a Service in front, each request taking 10 ms of cpu, and so many requests per second.
