@@ -18,6 +18,7 @@ use common::{contents, expect_exit, program, root, wavetank};
 const SHIPPED: &[(&str, i32, bool)] = &[
     ("black-friday-40x", 0, false),
     ("black-friday-40x-no-autoscaling", 4, false),
+    ("black-friday-200-nodes", 0, false),
     ("node-failure-2am", 0, false),
     ("crash-at-2am", 0, false),
     ("rolling-update", 0, false),

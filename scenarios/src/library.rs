@@ -18,6 +18,7 @@ macro_rules! shipped {
 const LIBRARY: &[Shipped] = shipped![
     "black-friday-40x",
     "black-friday-40x-no-autoscaling",
+    "black-friday-200-nodes",
     "node-failure-2am",
     "crash-at-2am",
     "rolling-update",
