@@ -61,7 +61,7 @@ impl Component {
     pub(crate) const fn process(self) -> Option<Process> {
         match self {
             Self::Scheduler => Some(Process::Scheduler),
-            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler => None,
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::CsiDriver => None,
             _ => Some(Process::ControllerManager),
         }
     }

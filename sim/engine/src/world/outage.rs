@@ -22,7 +22,7 @@ use trace::Record;
 use super::{World, view};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::{self, View};
-use crate::effects::{Component, Effects, Process};
+use crate::effects::{Component, Effects, Key, Process};
 use crate::event::Event;
 use crate::objects::{AnyObject, Kept, with_kind};
 use crate::random::{Purpose, Streams, entity};
@@ -244,6 +244,16 @@ impl World {
                 Process::ControllerManager => self.manager_hears(&change, out),
             }
             self.apply(out, None);
+        }
+        if process == Process::ControllerManager {
+            self.count_quotas_anew();
+        }
+    }
+
+    /// Pods may have ended while nobody counted (resource_quota_controller.go, `addQuota`).
+    fn count_quotas_anew(&mut self) {
+        for (id, _) in self.store.resource_quotas.iter() {
+            self.queues.add(Component::ResourceQuota, Key(id.number()), self.now, &mut self.calendar);
         }
     }
 

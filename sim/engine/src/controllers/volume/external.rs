@@ -17,10 +17,12 @@ use api::{
     Str, VolumeAttachment,
 };
 
+use trace::Record;
+
 use super::attach_detach::users;
 use super::{ClaimId, PROVISIONED_BY, PROVISIONER, SELECTED_NODE, VolumeId, find_class, find_volume};
 use crate::controllers::{View, object_name};
-use crate::effects::{Component, Effects, Write};
+use crate::effects::{Announcement, Component, Effects, Write};
 use crate::event::{Event, StorageWork as Work};
 use crate::objects::{AnyObject, Kept, Part};
 use crate::random::{Distribution, Purpose, entity};
@@ -112,8 +114,14 @@ impl CsiDrivers {
                         // The attach/detach controller's word, when it sees it.
                         Some(pod) => {
                             let message = format!("AttachVolume.Attach succeeded for volume \"{}\" ", attachment.volume_name);
-                            let object = object_name("Pod", &pod.meta);
-                            out.announce(Component::AttachDetach, write, "SuccessfulAttachVolume", object, message);
+                            let landed = Record::Event {
+                                kind: "Normal".into(),
+                                reason: "SuccessfulAttachVolume".into(),
+                                object: object_name("Pod", &pod.meta).into(),
+                                message: message.into(),
+                                source: Component::AttachDetach.name().into(),
+                            };
+                            out.write(BY, Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden: None })));
                         }
                         None => out.write(BY, write),
                     }

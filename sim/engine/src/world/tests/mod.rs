@@ -4,6 +4,7 @@ mod batch;
 mod clusters;
 mod daemons;
 mod determinism;
+mod liveness;
 mod stateful;
 mod traffic;
 mod volumes;
