@@ -210,7 +210,7 @@ impl<'a> Reasons<'a> {
 
     /// Then a node may have kept its cordon or taint: nobody could take it off.
     fn kubectl_was_refused(&self) -> bool {
-        self.run.all(|record| matches!(record, Record::Step { step, .. } if &**step == "kubectl").then_some(())).first().is_some()
+        self.run.records.iter().any(|(_, record)| matches!(record, Record::Step { step, .. } if &**step == "kubectl"))
     }
 
     /// That no node takes a pod put aside was asked of a fresh scheduler before.
