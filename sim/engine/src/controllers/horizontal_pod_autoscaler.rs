@@ -6,7 +6,7 @@
 //! Invariants: each autoscaler is looked at every sync period from its creation, whatever happens; what is
 //! recorded is every decision, and every look that differs from the one before.
 //!
-//! Not modelled: metrics other than cpu (they fail as upstream's do without an adapter), scaling from and
+//! Not modelled: metrics other than cpu and memory (they fail as upstream's do without an adapter), scaling from and
 //! to zero (the gate is off), the label index behind AmbiguousSelector (two autoscalers of one target are
 //! ambiguous; overlapping selectors of two targets are not noticed), conditions as stored status.
 //! An Event that upstream would only count once more is not repeated.
@@ -20,10 +20,11 @@ use api::{
 use trace::Record;
 
 use super::metrics::PodMetrics;
-use super::replica_calculator::{Measured, Proposal, Question, Readiness, Tolerances, by_average, by_utilization};
+use super::replica_calculator::{Measured, Proposal, Question, Readiness, Tolerances, by_average, by_utilization, no_metrics};
 use super::{View, object_name};
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
+use crate::kubelet::binary_si;
 use crate::spec::HpaSettings;
 use crate::store::{Change, DeploymentId, HpaId, PodId, ReplicaSetId, StatefulSetId, Store};
 
@@ -212,11 +213,24 @@ impl Look<'_, '_> {
 
     fn ask_metrics(&self, target: Target, current: i32) -> Vec<(String, Result<Proposal, Invalid>)> {
         let pods = target.pods(self.view.store);
-        let measured: Vec<Measured<'_>> =
-            pods.iter().map(|(_, pod)| Measured { pod, metric: self.metrics.get(pod, self.view).filter(|_| is_measured(pod)) }).collect();
+        self.hpa.metrics.iter().map(|metric| self.ask_metric(metric, &pods, current)).collect()
+    }
+
+    /// Upstream's name of a metric, and what it asks for.
+    fn ask_metric(&self, metric: &MetricSpec, pods: &[(PodId, &Pod)], current: i32) -> (String, Result<Proposal, Invalid>) {
+        let (resource, container) = match &metric.source {
+            MetricSource::Resource(resource) => (resource, None),
+            MetricSource::ContainerResource(resource, container) => (resource, Some(container)),
+            MetricSource::Other(kind, name) => {
+                return (format!("{kind} metric {name}"), Err(other_metric(kind, name, &self.hpa.meta.namespace)));
+            }
+        };
+        let usage = |pod: &Pod| self.metrics.get(pod, resource, container, self.view).filter(|_| is_measured(pod));
+        let measured: Vec<Measured<'_>> = pods.iter().map(|(_, pod)| Measured { pod, metric: usage(pod) }).collect();
         let settings = self.settings();
         let question = Question {
             pods: &measured,
+            resource,
             current,
             tolerances: tolerances(self.hpa.behavior.as_ref(), settings),
             readiness: Readiness {
@@ -225,7 +239,7 @@ impl Look<'_, '_> {
             },
             now: self.view.now,
         };
-        self.hpa.metrics.iter().map(|metric| ask_metric(metric, &question, &self.hpa.meta.namespace)).collect()
+        ask_resource(metric, &question, container)
     }
 
     /// The largest proposal. `None` when no metric is valid, or when one is not and the others would shrink.
@@ -416,24 +430,20 @@ fn missing_target(hpa: &HorizontalPodAutoscaler) -> String {
     }
 }
 
-/// Upstream's name of a metric, and what it asks for.
-fn ask_metric(metric: &MetricSpec, question: &Question<'_>, namespace: &Str) -> (String, Result<Proposal, Invalid>) {
-    let (resource, container, reason) = match &metric.source {
-        MetricSource::Resource(resource) => (resource, None, "FailedGetResourceMetric"),
-        MetricSource::ContainerResource(resource, container) => (resource, Some(container), "FailedGetContainerResourceMetric"),
-        MetricSource::Other(kind, name) => return (format!("{kind} metric {name}"), Err(other_metric(kind, name, namespace))),
-    };
+/// Upstream: computeStatusForResourceMetricGeneric.
+fn ask_resource(metric: &MetricSpec, question: &Question<'_>, container: Option<&Str>) -> (String, Result<Proposal, Invalid>) {
+    let resource = question.resource;
+    let reason = if container.is_some() { "FailedGetContainerResourceMetric" } else { "FailedGetResourceMetric" };
     let middle = if container.is_some() { " container" } else { "" };
-    let no_memory = || Err(format!("unable to get metrics for resource {resource}: no metrics returned from resource metrics API"));
-    let is_cpu = *resource == ResourceName::Cpu;
+    let is_known = matches!(resource, ResourceName::Cpu | ResourceName::Memory);
     let (name, answer) = match metric.target {
         MetricTarget::AverageUtilization(target) => {
-            let answer = if is_cpu { by_utilization(question, target, container) } else { no_memory() };
+            let answer = if is_known { by_utilization(question, target, container) } else { Err(no_metrics(resource)) };
             let name = format!("{resource}{middle} resource utilization (percentage of request)");
             (name, answer.map_err(|error| format!("failed to get {resource} utilization: {error}")))
         }
         MetricTarget::AverageValueMillis(target) => {
-            let answer = if is_cpu { by_average(question, target) } else { no_memory() };
+            let answer = if is_known { by_average(question, target) } else { Err(no_metrics(resource)) };
             (format!("{resource} resource"), answer.map_err(|error| format!("failed to get {resource} usage: {error}")))
         }
         MetricTarget::ValueMillis(_) => {
@@ -484,10 +494,15 @@ fn show(metric: &MetricSpec, proposal: Option<&Proposal>) -> String {
             format!("{name}: {current}/{target}%")
         }
         MetricTarget::AverageValueMillis(target) | MetricTarget::ValueMillis(target) => {
-            let current = proposal.map_or_else(unknown, |proposal| millis(proposal.mean_millis));
-            format!("{name}: {current}/{}", millis(target))
+            let shown = if name == ResourceName::Memory.as_str() { bytes } else { millis };
+            let current = proposal.map_or_else(unknown, |proposal| shown(proposal.mean_millis));
+            format!("{name}: {current}/{}", shown(target))
         }
     }
+}
+
+fn bytes(millis: i64) -> String {
+    binary_si((millis + 999) / 1000)
 }
 
 fn millis(value: i64) -> String {
@@ -795,5 +810,25 @@ mod tests {
         let (replicas, lines) = with_memory(100);
         assert_eq!(replicas, 10);
         assert!(lines.iter().any(|line| line.ends_with("FailedGetResourceMetric")), "{lines:?}");
+    }
+
+    #[test]
+    fn memory_of_pods_and_of_containers_scales() {
+        let target = MetricTarget::AverageValueMillis(100_000 << 20);
+        let app = MetricSource::ContainerResource(ResourceName::Memory, "app".into());
+        for (source, shown) in [(MetricSource::Resource(ResourceName::Memory), "memory resource"), (app, "memory resource")] {
+            let mut rig = rig(4, 1, 100, 80, None);
+            rig.look(400 * 80 / 100);
+            rig.bench.store.update(HPA, |hpa| {
+                hpa.metrics = vec![MetricSpec { source: source.clone(), target: target.clone() }];
+                true
+            });
+            for (_, pod) in rig.bench.store.pods.iter() {
+                rig.metrics.set_memory(pod.meta.uid, 150 << 20, rig.bench.now);
+            }
+            let lines = rig.bench.run(|view, out| rig.controller.sync(HPA, view, &rig.metrics, out));
+            assert!(lines[0].ends_with(&format!("New size: 6; reason: {shown} above target")), "{lines:?}");
+            assert!(lines.contains(&"autoscale 4 -> 6 -> 6 (memory: 150Mi/100Mi) DesiredWithinRange".to_owned()), "{lines:?}");
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! metrics-server: what pods used between the last two scrapes.
 //!
-//! Reads: the cpu time each pod has used so far, given by the caller. Writes nothing.
+//! Reads: the cpu time each pod has used so far and the memory its containers use, given by the caller. Writes nothing.
 //!
 //! Invariants: a usage is a mean over the window between two points of one life of a container; a pod that
-//! was not there at the last scrape has no usage; only pods that some autoscaler looks at are scraped.
+//! was not there at the last scrape has no usage; only pods that some autoscaler looks at are scraped. Memory is
+//! what is in use at the last scrape, per container; a pod's is the sum of those that are known.
 //!
-//! Not modelled: memory, single containers (a pod's usage counts as its first container's), the kubelet's
+//! Not modelled: cpu of single containers (a pod's counts as its first container's), page cache, the kubelet's
 //! own 10 s housekeeping between container and scrape, scrape errors and delays.
 
-use api::{ContainerState, Pod, SimDuration, SimTime, Uid};
+use api::{ContainerState, Pod, ResourceName, SimDuration, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use super::View;
@@ -17,7 +18,7 @@ use crate::effects::Effects;
 use crate::event::Event;
 use crate::select::selects;
 use crate::spec::CpuLoad;
-use crate::store::Change;
+use crate::store::{Change, PodId};
 
 /// A container this old, and younger than the resolution, is measured from its start (upstream:
 /// metrics-server, pkg/storage: freshContainerMinMetricsResolution).
@@ -26,8 +27,8 @@ const FRESH: SimDuration = SimDuration::from_secs(10);
 /// Usage of one pod.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PodMetric {
-    /// Mean use of cpu, rounded up.
-    pub(crate) cpu_millis: i64,
+    /// In milli-units: mean use of cpu, rounded up; memory in thousandths of a byte.
+    pub(crate) value_millis: i64,
     /// The window's end.
     pub(crate) timestamp: SimTime,
     /// The window's length.
@@ -41,10 +42,29 @@ struct Point {
     at: SimTime,
 }
 
+/// What one scrape finds of a pod.
+#[derive(Debug, Default)]
+pub(crate) struct PodUsage {
+    /// cpu time used since its start, if that is known.
+    pub(crate) cpu: Option<SimDuration>,
+    /// Bytes in use, of the containers of which that is known.
+    pub(crate) memory: Vec<(Str, i64)>,
+}
+
+/// Memory in use at one scrape.
+#[derive(PartialEq, Eq, Debug)]
+struct MemorySample {
+    containers: Vec<(Str, i64)>,
+    at: SimTime,
+    /// Since the point before; a pod without one is not shown yet.
+    window: Option<SimDuration>,
+}
+
 /// The last two points of each pod.
 #[derive(Debug, Default)]
 pub(crate) struct PodMetrics {
     points: FxHashMap<Uid, (Option<Point>, Point)>,
+    memory: FxHashMap<Uid, MemorySample>,
     is_armed: bool,
     /// Usages given outright, which nobody measures.
     loads: Vec<CpuLoad>,
@@ -66,31 +86,35 @@ impl PodMetrics {
         }
     }
 
-    /// One scrape ([`Event::MetricsScrape`]). `used` gives the cpu time a pod has used since its start, if that is known.
-    pub(crate) fn scrape(&mut self, view: &View<'_>, used: impl Fn(Uid) -> Option<SimDuration>, out: &mut Effects) {
-        let mut points = FxHashMap::default();
+    /// One scrape ([`Event::MetricsScrape`]).
+    pub(crate) fn scrape(&mut self, view: &View<'_>, usage: impl Fn(PodId, &Pod) -> PodUsage, out: &mut Effects) {
+        let resolution = view.settings.metrics_server.resolution;
+        let (mut points, mut memory) = (FxHashMap::default(), FxHashMap::default());
         for (_, hpa) in view.store.hpas.iter() {
             let Some(target) = target_of(hpa, view.store) else { continue };
-            for (_, pod) in target.pods(view.store) {
-                if let (Some(started), Some(used)) = (running_since(pod), used(pod.meta.uid)) {
+            for (id, pod) in target.pods(view.store) {
+                let Some(started) = running_since(pod) else { continue };
+                let (uid, usage) = (pod.meta.uid, usage(id, pod));
+                if let Some(used) = usage.cpu {
                     let last = Point { used, at: view.now };
-                    let previous = self.previous(pod.meta.uid, started, last, view.settings.metrics_server.resolution);
-                    points.insert(pod.meta.uid, (previous, last));
+                    let known = self.points.get(&uid).map(|(_, point)| *point);
+                    points.insert(uid, (previous(known, started, last, resolution), last));
+                }
+                if !usage.memory.is_empty() {
+                    memory.insert(uid, self.memory_sample(uid, usage.memory, started, view));
                 }
             }
         }
-        self.points = points;
+        (self.points, self.memory) = (points, memory);
         self.arm(view, out);
     }
 
-    /// The point to measure from: the last scrape's, or the start of a container that is fresh.
-    fn previous(&self, pod: Uid, started: SimTime, last: Point, resolution: SimDuration) -> Option<Point> {
-        let known = self.points.get(&pod).map(|(_, point)| *point);
-        if let Some(point) = known.filter(|point| point.at >= started && point.used <= last.used) {
-            return (point.at < last.at).then_some(point);
-        }
-        let age = last.at.since(started);
-        (age >= FRESH && age < resolution).then_some(Point { used: SimDuration::ZERO, at: started })
+    /// Memory needs no window, but metrics-server shows a pod only once it has one.
+    fn memory_sample(&self, pod: Uid, containers: Vec<(Str, i64)>, started: SimTime, view: &View<'_>) -> MemorySample {
+        let point = |at| Point { used: SimDuration::ZERO, at };
+        let known = self.memory.get(&pod).map(|sample| point(sample.at));
+        let from = previous(known, started, point(view.now), view.settings.metrics_server.resolution);
+        MemorySample { containers, at: view.now, window: from.map(|from| view.now.since(from.at)) }
     }
 
     /// From now on the pods that the load selects use so much.
@@ -99,10 +123,25 @@ impl PodMetrics {
         self.loads.push(load.clone());
     }
 
-    /// What a pod used, if that is known.
-    pub(crate) fn get(&self, pod: &Pod, view: &View<'_>) -> Option<PodMetric> {
+    /// What a pod, or one of its containers, used, if that is known.
+    pub(crate) fn get(&self, pod: &Pod, resource: &ResourceName, container: Option<&Str>, view: &View<'_>) -> Option<PodMetric> {
+        match resource {
+            ResourceName::Cpu => self.cpu(pod, view),
+            ResourceName::Memory => self.memory(pod.meta.uid, container),
+            _ => None,
+        }
+    }
+
+    fn cpu(&self, pod: &Pod, view: &View<'_>) -> Option<PodMetric> {
         let given = self.loads.iter().find(|load| selects(&load.selector, pod, view.store));
         given.map_or_else(|| self.measured(pod.meta.uid), |load| Some(given_usage(load, pod, view)))
+    }
+
+    fn memory(&self, pod: Uid, container: Option<&Str>) -> Option<PodMetric> {
+        let sample = self.memory.get(&pod)?;
+        let asked = |name: &Str| container.is_none_or(|container| container == name);
+        let bytes = sample.containers.iter().filter(|(name, _)| asked(name)).map(|(_, bytes)| *bytes).reduce(i64::saturating_add)?;
+        Some(PodMetric { value_millis: bytes.saturating_mul(1000), timestamp: sample.at, window: sample.window? })
     }
 
     fn measured(&self, pod: Uid) -> Option<PodMetric> {
@@ -110,7 +149,7 @@ impl PodMetrics {
         let window = last.at.since(previous.at);
         let used = u128::from((last.used - previous.used).as_nanos());
         let nanocores = used * 1_000_000_000 / u128::from(window.as_nanos().max(1));
-        Some(PodMetric { cpu_millis: nanocores.div_ceil(1_000_000) as i64, timestamp: last.at, window })
+        Some(PodMetric { value_millis: nanocores.div_ceil(1_000_000) as i64, timestamp: last.at, window })
     }
 
     /// Sets a usage outright.
@@ -121,10 +160,17 @@ impl PodMetrics {
         let previous = Point { used: SimDuration::ZERO, at: SimTime::from_nanos(timestamp.as_nanos() - window) };
         self.points.insert(pod, (Some(previous), Point { used, at: timestamp }));
     }
+    /// Sets the memory of a pod's only container outright.
+    #[cfg(test)]
+    pub(super) fn set_memory(&mut self, pod: Uid, bytes: i64, at: SimTime) {
+        let containers = vec![("app".into(), bytes)];
+        self.memory.insert(pod, MemorySample { containers, at, window: Some(SimDuration::from_secs(15)) });
+    }
     /// Forgets all usages.
     #[cfg(test)]
     pub(super) fn clear(&mut self) {
         self.points.clear();
+        self.memory.clear();
     }
 }
 
@@ -135,7 +181,16 @@ fn given_usage(load: &CpuLoad, pod: &Pod, view: &View<'_>) -> PodMetric {
     let carriers = others.filter(|(_, other)| carries(other) && selects(&load.selector, other, view.store)).count() as i64;
     let share = if load.total_millis > 0 { (load.total_millis + carriers.max(1) - 1) / carriers.max(1) } else { load.per_pod_millis };
     let cpu_millis = if carries(pod) { load.cap_millis.map_or(share, |cap| share.min(cap)) } else { 0 };
-    PodMetric { cpu_millis, timestamp: view.now, window: view.settings.metrics_server.resolution }
+    PodMetric { value_millis: cpu_millis, timestamp: view.now, window: view.settings.metrics_server.resolution }
+}
+
+/// The point to measure from: the last scrape's, or the start of a container that is fresh.
+fn previous(known: Option<Point>, started: SimTime, last: Point, resolution: SimDuration) -> Option<Point> {
+    if let Some(point) = known.filter(|point| point.at >= started && point.used <= last.used) {
+        return (point.at < last.at).then_some(point);
+    }
+    let age = last.at.since(started);
+    (age >= FRESH && age < resolution).then_some(Point { used: SimDuration::ZERO, at: started })
 }
 
 fn running_since(pod: &Pod) -> Option<SimTime> {
@@ -159,26 +214,38 @@ mod tests {
         let mut metrics = PodMetrics::default();
         let last = Point { used: SimDuration::from_millis(3001), at: s(30) };
         metrics.points.insert(Uid(1), (Some(Point { used: SimDuration::ZERO, at: s(15) }), last));
-        let expected = PodMetric { cpu_millis: 201, timestamp: s(30), window: SimDuration::from_secs(15) };
+        let expected = PodMetric { value_millis: 201, timestamp: s(30), window: SimDuration::from_secs(15) };
         assert_eq!(metrics.measured(Uid(1)), Some(expected), "3.001 s in 15 s");
     }
 
     #[test]
     fn a_container_is_measured_from_its_start_only_while_it_is_fresh() {
-        let metrics = PodMetrics::default();
         let from = |started: u64, now: u64| {
             let last = Point { used: SimDuration::from_secs(1), at: s(now) };
-            metrics.previous(Uid(1), s(started), last, SimDuration::from_secs(15)).map(|point| point.at.as_secs())
+            previous(None, s(started), last, SimDuration::from_secs(15)).map(|point| point.at.as_secs())
         };
         assert_eq!([from(21, 30), from(20, 30), from(16, 30), from(15, 30)], [None, Some(20), Some(16), None]);
     }
 
     #[test]
     fn a_restarted_container_starts_anew() {
-        let mut metrics = PodMetrics::default();
-        metrics.points.insert(Uid(1), (None, Point { used: SimDuration::from_secs(9), at: s(15) }));
+        let known = Some(Point { used: SimDuration::from_secs(9), at: s(15) });
         let last = Point { used: SimDuration::from_secs(1), at: s(30) };
-        assert_eq!(metrics.previous(Uid(1), s(18), last, SimDuration::from_secs(15)).map(|point| point.at.as_secs()), Some(18));
-        assert_eq!(metrics.previous(Uid(1), s(0), last, SimDuration::from_secs(15)), None);
+        assert_eq!(previous(known, s(18), last, SimDuration::from_secs(15)).map(|point| point.at.as_secs()), Some(18));
+        assert_eq!(previous(known, s(0), last, SimDuration::from_secs(15)), None);
+    }
+
+    #[test]
+    fn memory_is_what_the_last_scrape_found_per_container_or_summed() {
+        let mut metrics = PodMetrics::default();
+        let (app, proxy): (Str, Str) = ("app".into(), "proxy".into());
+        let containers = vec![(app.clone(), 300), (proxy.clone(), 50)];
+        metrics.memory.insert(Uid(1), MemorySample { containers, at: s(30), window: Some(SimDuration::from_secs(15)) });
+        let of = |container| metrics.memory(Uid(1), container).map(|metric| metric.value_millis);
+        assert_eq!([of(None), of(Some(&app)), of(Some(&proxy))], [Some(350_000), Some(300_000), Some(50_000)]);
+        assert_eq!(of(Some(&"other".into())), None);
+        let one_point = MemorySample { containers: vec![(app, 300)], at: s(30), window: None };
+        metrics.memory.insert(Uid(2), one_point);
+        assert_eq!(metrics.memory(Uid(2), None), None, "metrics-server wants two points");
     }
 }

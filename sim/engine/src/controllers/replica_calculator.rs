@@ -1,5 +1,7 @@
 //! How many replicas a metric asks for: the arithmetic of the HorizontalPodAutoscaler, nothing else.
 //!
+//! Cpu is in millicores, memory in thousandths of a byte: upstream's milli-values.
+//!
 //! Upstream: pkg/controller/podautoscaler/replica_calculator.go, metrics/utilization.go. The arithmetic is
 //! theirs to the letter: utilization is cut to whole per cent before it becomes a ratio, ratios are `f64`.
 //!
@@ -29,7 +31,7 @@ impl Tolerances {
     }
 }
 
-/// When a young pod's cpu counts.
+/// When a young pod's cpu counts; other resources always do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Readiness {
     pub(crate) cpu_initialization_period: SimDuration,
@@ -60,33 +62,34 @@ struct Groups {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) pods: &'a [Measured<'a>],
+    pub(crate) resource: &'a ResourceName,
     pub(crate) current: i32,
     pub(crate) tolerances: Tolerances,
     pub(crate) readiness: Readiness,
     pub(crate) now: SimTime,
 }
 
-/// Replicas by cpu utilization (upstream: GetResourceReplicas).
+/// Replicas by utilization (upstream: GetResourceReplicas).
 pub(crate) fn by_utilization(question: &Question<'_>, target: i32, container: Option<&Str>) -> Result<Proposal, String> {
     check_metrics(question)?;
-    let groups = group(question, |pod| cpu_request_millis(pod, container))?;
+    let groups = group(question, |pod| request_millis(pod, question.resource, container))?;
     if groups.ready.is_empty() {
         return Err(NO_METRICS.to_owned());
     }
     let (ratio, utilization, mean_millis) = utilization_ratio(&groups.ready, target)?;
-    let fallback = |request: i64| request * i64::from(target.max(100)) / 100;
+    let fallback = |request: i64| per_cent_of(request, i64::from(target.max(100)), 100);
     let replicas = settle(question, &groups, ratio, fallback, |entries| Ok(utilization_ratio(entries, target)?.0))?;
     Ok(Proposal { replicas, utilization: Some(utilization), mean_millis })
 }
 
-/// Replicas by mean cpu per pod (upstream: GetRawResourceReplicas).
+/// Replicas by mean usage per pod (upstream: GetRawResourceReplicas).
 pub(crate) fn by_average(question: &Question<'_>, target_millis: i64) -> Result<Proposal, String> {
     check_metrics(question)?;
     let groups = group(question, |_| Ok(0))?;
     if groups.ready.is_empty() {
         return Err(NO_METRICS.to_owned());
     }
-    let mean = |entries: &[(i64, i64)]| entries.iter().map(|(usage, _)| usage).sum::<i64>() / entries.len().max(1) as i64;
+    let mean = |entries: &[(i64, i64)]| sum(entries.iter().map(|(usage, _)| *usage)) / entries.len().max(1) as i64;
     let of = |entries: &[(i64, i64)]| mean(entries) as f64 / target_millis as f64;
     let replicas = settle(question, &groups, of(&groups.ready), |_| target_millis, |entries| Ok(of(entries)))?;
     Ok(Proposal { replicas, utilization: None, mean_millis: mean(&groups.ready) })
@@ -96,18 +99,31 @@ const NO_METRICS: &str = "did not receive metrics for targeted pods (pods might 
 
 fn check_metrics(question: &Question<'_>) -> Result<(), String> {
     if question.pods.iter().all(|measured| measured.metric.is_none()) {
-        return Err("unable to get metrics for resource cpu: no metrics returned from resource metrics API".to_owned());
+        return Err(no_metrics(question.resource));
     }
     Ok(())
 }
 
+/// What metrics-server answers when it knows nothing.
+pub(crate) fn no_metrics(resource: &ResourceName) -> String {
+    format!("unable to get metrics for resource {resource}: no metrics returned from resource metrics API")
+}
+
+/// Bytes by the thousandth get large: nothing overflows.
+fn sum(values: impl Iterator<Item = i64>) -> i64 {
+    values.fold(0, i64::saturating_add)
+}
+fn per_cent_of(value: i64, factor: i64, divisor: i64) -> i64 {
+    (i128::from(value) * i128::from(factor) / i128::from(divisor)) as i64
+}
+
 /// Ratio to the target, whole per cent, mean usage.
 fn utilization_ratio(entries: &[(i64, i64)], target: i32) -> Result<(f64, i32, i64), String> {
-    let (usage, request) = entries.iter().fold((0, 0), |sum: (i64, i64), entry| (sum.0 + entry.0, sum.1 + entry.1));
+    let (usage, request) = (sum(entries.iter().map(|entry| entry.0)), sum(entries.iter().map(|entry| entry.1)));
     if request == 0 {
         return Err("no metrics returned matched known pods".to_owned());
     }
-    let percent = (usage * 100 / request) as i32;
+    let percent = per_cent_of(usage, 100, request) as i32;
     Ok((f64::from(percent) / f64::from(target), percent, usage / entries.len() as i64))
 }
 
@@ -165,8 +181,8 @@ fn group(question: &Question<'_>, request: impl Fn(&Pod) -> Result<i64, String>)
         }
         match metric {
             None => groups.missing.push(request),
-            Some(metric) if is_unready(pod, *metric, question) => groups.unready.push(request),
-            Some(metric) => groups.ready.push((metric.cpu_millis, request)),
+            Some(metric) if *question.resource == ResourceName::Cpu && is_unready(pod, *metric, question) => groups.unready.push(request),
+            Some(metric) => groups.ready.push((metric.value_millis, request)),
         }
     }
     // Without any usage upstream fails before it looks at requests.
@@ -186,22 +202,23 @@ fn is_unready(pod: &Pod, metric: PodMetric, question: &Question<'_>) -> bool {
 }
 
 /// What a pod, or one of its containers, asks for; every container in question must say so.
-fn cpu_request_millis(pod: &Pod, container: Option<&Str>) -> Result<i64, String> {
+fn request_millis(pod: &Pod, resource: &ResourceName, container: Option<&Str>) -> Result<i64, String> {
     let spec = &pod.spec;
     if let (Some(pod_level), None) = (&spec.pod_requests, container) {
-        let named = pod_level.contains_key(&ResourceName::Cpu)
-            || spec.containers.iter().any(|other| other.requests.contains_key(&ResourceName::Cpu));
+        let named = pod_level.contains_key(resource) || spec.containers.iter().any(|other| other.requests.contains_key(resource));
         return if named {
-            Ok(spec.requests().cpu_millis)
+            let requests = spec.requests();
+            Ok(if *resource == ResourceName::Memory { requests.memory_bytes.saturating_mul(1000) } else { requests.cpu_millis })
         } else {
-            Err(format!("missing pod-level request for cpu in Pod {}", pod.meta.name))
+            Err(format!("missing pod-level request for {resource} in Pod {}", pod.meta.name))
         };
     }
-    let mut sum = 0;
+    let scale = if *resource == ResourceName::Memory { 1000 } else { 1 };
+    let mut sum: i64 = 0;
     for other in spec.containers.iter().chain(spec.init_containers.iter().filter(|other| other.is_sidecar)) {
         if container.is_none_or(|name| *name == other.name) {
-            let missing = || format!("missing request for cpu in container {} of Pod {}", other.name, pod.meta.name);
-            sum += other.requests.get(&ResourceName::Cpu).ok_or_else(missing)?;
+            let missing = || format!("missing request for {resource} in container {} of Pod {}", other.name, pod.meta.name);
+            sum = sum.saturating_add(other.requests.get(resource).ok_or_else(missing)?.saturating_mul(scale));
         }
         if container == Some(&other.name) {
             return Ok(sum);
@@ -222,12 +239,23 @@ mod tests {
 
     /// Replicas at 100m of request per pod: `(pod, usage in millicpu)`; no usage means the sample is missing.
     fn ask(current: i32, target: i32, pods: &[(TestPod, Option<i64>)]) -> Result<(i32, i32), String> {
+        ask_of(&ResourceName::Cpu, current, pods, |question| by_utilization(question, target, None))
+            .map(|proposal| (proposal.replicas, proposal.utilization.unwrap_or(-1)))
+    }
+
+    fn ask_of(
+        resource: &ResourceName,
+        current: i32,
+        pods: &[(TestPod, Option<i64>)],
+        by: impl Fn(&Question<'_>) -> Result<Proposal, String>,
+    ) -> Result<Proposal, String> {
         let built: Vec<(Pod, Option<i64>)> = pods.iter().map(|(pod, usage)| (pod.build(), *usage)).collect();
         let window = SimDuration::from_secs(15);
-        let metric = |usage| PodMetric { cpu_millis: usage, timestamp: SimTime::from_secs(NOW - 5), window };
+        let metric = |usage| PodMetric { value_millis: usage, timestamp: SimTime::from_secs(NOW - 5), window };
         let pods: Vec<Measured<'_>> = built.iter().map(|(pod, usage)| Measured { pod, metric: usage.map(metric) }).collect();
         let question = Question {
             pods: &pods,
+            resource,
             current,
             tolerances: Tolerances { scale_down: 0.1, scale_up: 0.1 },
             readiness: Readiness {
@@ -236,7 +264,7 @@ mod tests {
             },
             now: SimTime::from_secs(NOW),
         };
-        by_utilization(&question, target, None).map(|proposal| (proposal.replicas, proposal.utilization.unwrap_or(-1)))
+        by(&question)
     }
 
     fn ready() -> TestPod {
@@ -309,5 +337,27 @@ mod tests {
             ask(1, 50, &many(&without_request, 1, Some(10))),
             Err("missing request for cpu in container app of Pod ready".to_owned())
         );
+    }
+
+    #[test]
+    fn memory_counts_as_soon_as_a_pod_runs() {
+        const MI: i64 = 1000 << 20;
+        let memory = |target, pods: &[(TestPod, Option<i64>)]| {
+            ask_of(&ResourceName::Memory, 4, pods, |question| by_average(question, target))
+                .map(|proposal| (proposal.replicas, proposal.mean_millis))
+        };
+        let young = pod("young").ready_since(NOW - 10).start(NOW - 20);
+        let never = pod("never").start(0).unready_since(29);
+        assert_eq!(memory(100 * MI, &many(&young, 4, Some(200 * MI))), Ok((8, 200 * MI)), "no initialization period");
+        assert_eq!(memory(100 * MI, &many(&never, 4, Some(200 * MI))), Ok((8, 200 * MI)), "nor readiness");
+        assert_eq!(memory(100 * MI, &many(&ready(), 4, Some(109 * MI))), Ok((4, 109 * MI)), "within the tolerance");
+        // (300 + 300 + 0 + 0) / 4 = 150: pending and missing pods hold growth back.
+        let held = [many(&ready(), 2, Some(300 * MI)), many(&pod("pending").pending(), 1, None), many(&ready(), 1, None)].concat();
+        assert_eq!(memory(100 * MI, &held), Ok((6, 300 * MI)));
+        // (50 + 50 + 100 + 100) / 4 = 75: missing pods count the target.
+        let shrinking = [many(&ready(), 2, Some(50 * MI)), many(&ready(), 2, None)].concat();
+        assert_eq!(memory(100 * MI, &shrinking), Ok((3, 50 * MI)));
+        let none = "unable to get metrics for resource memory: no metrics returned from resource metrics API";
+        assert_eq!(memory(100 * MI, &many(&ready(), 1, None)), Err(none.to_owned()));
     }
 }

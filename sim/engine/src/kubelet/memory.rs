@@ -73,7 +73,7 @@ pub(super) fn oom_score_adj(pod: &Pod, request: i64, capacity: i64) -> i64 {
 }
 
 /// A number of bytes as a quantity is written: in the largest binary unit that divides it.
-pub(super) fn binary_si(bytes: i64) -> String {
+pub(crate) fn binary_si(bytes: i64) -> String {
     let units = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let mut rest = bytes;
     let mut unit = 0;

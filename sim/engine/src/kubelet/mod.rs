@@ -42,6 +42,7 @@ use crate::spec::Behavior;
 use crate::store::{Change, NodeId, PodId};
 
 pub(crate) use behavior::ResolvedBehavior;
+pub(crate) use memory::binary_si;
 pub(crate) use probes::shortest_timeout;
 
 use admission::Held;
@@ -131,6 +132,22 @@ impl Kubelets {
     /// What the scenario says of a pod that a kubelet has; for whoever wires its process to traffic.
     pub(crate) fn behavior(&self, pod: PodId) -> Option<&Arc<ResolvedBehavior>> {
         self.workers.get(&pod).map(|worker| &worker.behavior)
+    }
+
+    /// Bytes that the containers of a pod use, as the kubelet's summary tells them: what their behavior gives, else, for
+    /// the container that answers requests, what traffic makes it use. Containers of which nobody says are left out.
+    pub(crate) fn memory_in_use(&self, id: PodId, pod: &Pod, served_bytes: Option<i64>, now: SimTime) -> Vec<(Str, i64)> {
+        let Some(worker) = self.workers.get(&id) else { return Vec::new() };
+        let serving = worker.serving_place(pod);
+        let of = |place: u8| {
+            let (run, container) = (&worker.runs[place as usize], worker.spec(pod, place));
+            let pod::State::Running { started } = run.state else { return None };
+            let uses = Worker::process(&worker.behavior, container, worker.is_init(place)).memory.as_ref();
+            let described = uses.map(|uses| uses.at(now.since(started)));
+            let bytes = described.or(served_bytes.filter(|_| place == serving)).filter(|_| run.is_alive())?;
+            Some((container.name.clone(), bytes))
+        };
+        worker.places().filter_map(of).collect()
     }
 
     /// A watcher's news.

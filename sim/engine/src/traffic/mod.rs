@@ -393,6 +393,14 @@ impl Traffic {
         Some(SimDuration::from_nanos(station.cpu_used_nanos(now.as_nanos().max(self.now))))
     }
 
+    /// Bytes that a pod's running process uses.
+    pub(crate) fn memory_bytes(&self, pod: Uid, now: SimTime) -> Option<i64> {
+        let station = &self.stations[*self.station_by_pod.get(&pod)?];
+        let memory = station.memory.as_ref().filter(|_| station.process == Process::Running)?;
+        let held = station.accept.len() as u64 + u64::from(station.slots_used);
+        Some(memory.bytes(held, station.served, now.as_nanos().max(self.now)))
+    }
+
     /// Events played so far.
     pub(crate) const fn events(&self) -> u64 {
         self.events
@@ -560,7 +568,7 @@ impl Traffic {
         state.memory = started
             .behavior
             .memory
-            .zip(started.memory_limit_bytes)
+            .map(|uses| (uses, started.memory_limit_bytes.unwrap_or(i64::MAX)))
             .map(|(uses, limit_bytes)| Box::new(Memory { uses, limit_bytes, started_at: self.now, told: false }));
         state.stress.limit_nanos = started.probe_timeout.map_or(NEVER, |timeout| timeout.as_nanos() / 10);
         state.gone = false;

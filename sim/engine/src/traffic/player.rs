@@ -55,6 +55,10 @@ impl Player {
     pub(crate) fn cpu_used(&self, pod: Uid, now: SimTime) -> Option<SimDuration> {
         either!(self, engine => engine.cpu_used(pod, now))
     }
+    /// Bytes that a pod's process uses; `None` when its service says nothing of memory.
+    pub(crate) fn memory_bytes(&self, pod: Uid, now: SimTime) -> Option<i64> {
+        either!(self, engine => engine.memory_bytes(pod, now))
+    }
     /// Events (exact) or steps (cohort) played so far.
     pub(crate) fn events(&self) -> u64 {
         either!(self, engine => engine.events())

@@ -41,7 +41,7 @@ use trace::{Record, TraceSink};
 use crate::clock::Calendar;
 use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
 use crate::controllers::horizontal_pod_autoscaler::HpaController;
-use crate::controllers::metrics::PodMetrics;
+use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
@@ -502,8 +502,15 @@ impl World {
 
     /// metrics-server scrapes the kubelets.
     fn scrape(&mut self, out: &mut Effects) {
-        let (traffic, now) = (self.traffic.as_ref(), self.now);
-        self.metrics.scrape(&view!(self), |pod| traffic.and_then(|traffic| traffic.cpu_used(pod, now)), out);
+        let (traffic, kubelets, now) = (self.traffic.as_ref(), &self.kubelets, self.now);
+        let usage = |id, pod: &api::Pod| {
+            let served_bytes = traffic.and_then(|traffic| traffic.memory_bytes(pod.meta.uid, now));
+            PodUsage {
+                cpu: traffic.and_then(|traffic| traffic.cpu_used(pod.meta.uid, now)),
+                memory: kubelets.memory_in_use(id, pod, served_bytes, now),
+            }
+        };
+        self.metrics.scrape(&view!(self), usage, out);
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {

@@ -346,15 +346,18 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ContainerResourceMetricSource",
         &[
-            simplified("container", "a pod's whole usage counts for whichever of its containers is asked"),
+            simplified("container", "a pod's whole cpu counts for whichever of its containers is asked; memory is each container's own"),
             simulated("name"),
-            accepted("name", "only cpu has a usage in the simulation").except(&["cpu"]),
+            accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
             simulated("target:MetricTarget"),
         ],
     ),
     of(
         "ResourceMetricSource",
-        &[simulated("name target:MetricTarget"), accepted("name", "only cpu has a usage in the simulation").except(&["cpu"])],
+        &[
+            simulated("name target:MetricTarget"),
+            accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
+        ],
     ),
     of("MetricTarget", &[simulated("averageUtilization averageValue type value")]),
     of(

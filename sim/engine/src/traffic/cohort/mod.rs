@@ -494,6 +494,12 @@ impl Cohort {
         Some(SimDuration::from_nanos((state.cpu_nanos + state.cores_used * since) as u64))
     }
 
+    /// Bytes that a pod's running process uses, as of the last step.
+    pub(crate) fn memory_bytes(&self, pod: Uid, now: SimTime) -> Option<i64> {
+        let state = &self.pods[*self.pod_by_uid.get(&pod)? as usize];
+        state.memory_bytes(now.as_nanos().max(self.now))
+    }
+
     /// Steps of pods played so far.
     pub(crate) const fn events(&self) -> u64 {
         self.steps

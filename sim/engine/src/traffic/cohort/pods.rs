@@ -152,6 +152,12 @@ impl PodState {
         }
     }
 
+    /// What its process uses now.
+    pub(super) fn memory_bytes(&self, now: u64) -> Option<i64> {
+        let memory = self.memory.as_ref().filter(|_| self.process == Process::Running)?;
+        Some(memory.bytes((self.held() + 0.5) as u64, self.served as u64, now))
+    }
+
     /// When its memory reaches its limit by what it loses per second.
     pub(super) fn memory_full_at(&self, now: u64) -> u64 {
         let running = self.process == Process::Running;
@@ -246,9 +252,9 @@ impl Cohort {
         state.concurrency = concurrency.unwrap_or(u32::MAX);
         state.queue_limit = if worker.is_some() { 0 } else { behavior.queue_limit };
         state.served = 0.0;
-        state.memory = behavior.memory.zip(started.memory_limit_bytes).map(|(uses, limit_bytes)| Memory {
+        state.memory = behavior.memory.map(|uses| Memory {
             uses,
-            limit_bytes,
+            limit_bytes: started.memory_limit_bytes.unwrap_or(i64::MAX),
             started_at: self.now,
             told: false,
         });
