@@ -25,7 +25,7 @@ use crate::controllers::{self, View};
 use crate::effects::{Component, Effects, Key, Process};
 use crate::event::Event;
 use crate::objects::{AnyObject, Kept, with_kind};
-use crate::random::{Purpose, Streams, entity};
+use crate::random::{Purpose, Streams};
 use crate::scheduling::Scheduling;
 use crate::spec::{ControlPlane, ControlPlaneComponent};
 use crate::store::{Change, Id, Store};
@@ -33,8 +33,6 @@ use crate::store::{Change, Id, Store};
 use super::client::Request;
 use super::queues::Queues;
 
-/// How long a kubelet may take to report again what it could not report (its status manager's period).
-const KUBELET_PERIOD: SimDuration = SimDuration::from_secs(10);
 /// Upstream's JitterFactor: a candidate tries every retry period and up to 1.2 of it more.
 const RETRY_JITTER: f64 = 1.2;
 
@@ -171,21 +169,14 @@ impl World {
         self.heartbeats(true, out);
     }
 
-    /// What was held is asked again: by kubelets within their period, in order; by others at once.
+    /// What was held is asked again, in order and at once, so that nothing newer is overtaken by it.
     fn ask_again(&mut self) {
-        let held = std::mem::take(&mut self.outage.held);
-        let mut stream = self.streams.stream(Purpose::LeaderElection, entity("kubelets") ^ self.outage.elections);
-        let period = KUBELET_PERIOD.as_nanos();
-        let mut delays: Vec<u64> = held.iter().filter(|request| request.by == Component::Kubelet).map(|_| stream.below(period)).collect();
-        delays.sort_unstable();
-        let mut delays = delays.into_iter();
-        for request in held {
+        for request in std::mem::take(&mut self.outage.held) {
             let is_lost = request.by.process().is_some_and(|process| self.outage.is_away(process));
             if is_lost {
                 continue; // Whoever wanted it has forgotten.
             }
-            let delay = if request.by == Component::Kubelet { delays.next().unwrap_or(0) } else { 0 };
-            let (at, id) = self.clients.send(self.now + SimDuration::from_nanos(delay), request);
+            let (at, id) = self.clients.send(self.now, request);
             self.calendar.schedule(at, Event::Write(id));
         }
     }
