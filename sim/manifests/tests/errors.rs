@@ -102,7 +102,11 @@ fn a_field_is_warned_of_where_its_value_makes_a_difference() {
         (service("externalTrafficPolicy: Cluster"), None),
         (service("externalTrafficPolicy: Local"), Some("spec.externalTrafficPolicy of Service/a")),
         (scaler("type: Resource, resource: {name: cpu, TARGET}"), None),
-        (scaler("type: Resource, resource: {name: memory, TARGET}"), Some("spec.metrics[0].resource.name of HorizontalPodAutoscaler/a")),
+        (scaler("type: Resource, resource: {name: memory, TARGET}"), None),
+        (
+            scaler("type: Resource, resource: {name: ephemeral-storage, TARGET}"),
+            Some("spec.metrics[0].resource.name of HorizontalPodAutoscaler/a"),
+        ),
     ] {
         let problems = read("values", &text, &Options::default());
         assert_eq!(problems.warning_count(), u32::from(at.is_some()), "{text}{}", render(&problems, false));
