@@ -24,7 +24,6 @@ use super::replica_calculator::{Measured, Proposal, Question, Readiness, Toleran
 use super::{View, object_name};
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
-use crate::kubelet::binary_si;
 use crate::spec::HpaSettings;
 use crate::store::{Change, DeploymentId, HpaId, PodId, ReplicaSetId, StatefulSetId, Store};
 
@@ -502,7 +501,7 @@ fn show(metric: &MetricSpec, proposal: Option<&Proposal>) -> String {
 }
 
 fn bytes(millis: i64) -> String {
-    binary_si((millis + 999) / 1000)
+    api::Quantity::from_units((millis + 999) / 1000).to_string()
 }
 
 fn millis(value: i64) -> String {

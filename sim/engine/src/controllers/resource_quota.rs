@@ -6,7 +6,7 @@
 //!
 //! Invariant: usage only falls by a count of this controller; a pod is charged until it is over.
 //!
-//! Not modelled: the count of everything every five minutes (nothing here gets out of step), resources that
+//! Not modelled: the count of everything every five minutes, resources that
 //! only cloud providers serve, scope CrossNamespacePodAffinity.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -73,15 +73,8 @@ pub(super) fn oom_score_adj(pod: &Pod, request: i64, capacity: i64) -> i64 {
 }
 
 /// A number of bytes as a quantity is written: in the largest binary unit that divides it.
-pub(crate) fn binary_si(bytes: i64) -> String {
-    let units = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    let mut rest = bytes;
-    let mut unit = 0;
-    while rest != 0 && rest % 1024 == 0 && unit + 1 < units.len() {
-        rest /= 1024;
-        unit += 1;
-    }
-    format!("{rest}{}", units[unit])
+pub(super) fn binary_si(bytes: i64) -> String {
+    api::Quantity::from_units(bytes).to_string()
 }
 
 #[cfg(test)]

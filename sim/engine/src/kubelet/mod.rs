@@ -42,7 +42,6 @@ use crate::spec::Behavior;
 use crate::store::{Change, NodeId, PodId};
 
 pub(crate) use behavior::ResolvedBehavior;
-pub(crate) use memory::binary_si;
 pub(crate) use probes::shortest_timeout;
 
 use admission::Held;
