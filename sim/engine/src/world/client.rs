@@ -150,7 +150,7 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver | Component::VpaRecommender | Component::VpaUpdater => None,
             _ => {
                 let place = CONTROLLERS.iter().position(|controller| *controller == by)?;
                 self.controllers.get_mut(place)

@@ -8,6 +8,7 @@ mod determinism;
 mod liveness;
 mod stateful;
 mod traffic;
+mod vertical;
 mod volumes;
 
 use std::collections::BTreeSet;
