@@ -412,8 +412,8 @@ impl World {
         } else if by == Component::Kubectl {
             let outcome = "The connection to the server was refused - did you specify the right host or port?".into();
             self.records.push(Record::Step { step: "kubectl".into(), outcome });
-        } else {
-            self.outage.hold(Request { by, write, key });
+        } else if !matches!(by, Component::VpaRecommender | Component::VpaUpdater) {
+            self.outage.hold(Request { by, write, key }); // Their next loops ask anew.
         }
     }
 
