@@ -28,9 +28,9 @@ pub(crate) enum Event {
     KubeletNode(NodeId, NodeTimer, u32),
     /// A node that was shut down loses its power.
     NodePowersOff(NodeId),
-    /// The node lifecycle controller's monitor could see something new about this node.
-    NodeMonitor(NodeId),
-    /// A zone's rate limiter lets the next node be tainted NoExecute.
+    /// The node lifecycle controller's monitor could see something new; stale when it waits for another tick.
+    NodeMonitor,
+    /// A zone's rate limiter lets the next node be tainted NoExecute; stale like a tick.
     NodeEviction,
     /// A pod's toleration ends.
     TaintEviction(PodId),
@@ -83,7 +83,7 @@ impl Event {
         match self {
             Self::Sync(component, _) => component.process(),
             Self::SchedulingCycle | Self::BackoffFlush | Self::UnschedulableFlush => Some(Process::Scheduler),
-            Self::NodeMonitor(_) | Self::NodeEviction | Self::TaintEviction(_) | Self::HpaSync(_) | Self::PodGc => {
+            Self::NodeMonitor | Self::NodeEviction | Self::TaintEviction(_) | Self::HpaSync(_) | Self::PodGc => {
                 Some(Process::ControllerManager)
             }
             _ => None,

@@ -152,6 +152,8 @@ impl Clients {
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
             Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
             _ => {
+                // Both threads of the node lifecycle controller send through one client.
+                let by = if by == Component::NodeMonitor { Component::NodeLifecycle } else { by };
                 let place = CONTROLLERS.iter().position(|controller| *controller == by)?;
                 self.controllers.get_mut(place)
             }
