@@ -61,8 +61,8 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
-    /// A kubelet that was cut off reaches the API server again: with its watches, or (true) its heartbeats.
-    Reconnected(NodeId, bool),
+    /// A client of a kubelet that was cut off reaches the API server again.
+    Reconnected(NodeId, KubeletClient),
     /// A process that lost its lease leads again.
     LeaderElected(Process),
     /// A fault begins; with how often it began before.
@@ -98,6 +98,17 @@ pub(crate) enum StorageWork {
     Delete(Id<PersistentVolume>),
     Attach(Id<VolumeAttachment>),
     Detach(Id<VolumeAttachment>),
+}
+
+/// What a kubelet asks the API server for, each with a back-off of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KubeletClient {
+    /// Its watch of pods.
+    Pods,
+    /// Its lease.
+    Lease,
+    /// Its node's status.
+    NodeStatus,
 }
 
 /// What a kubelet's timer is for.

@@ -11,6 +11,7 @@
 //! - A monitor's pass ends when its own requests have been answered, which its client may hold back; the next tick
 //!   is a period later. A tick exactly one grace after the last seen renewal finds the node silent (upstream's
 //!   ticks drift by the time they take, so theirs is just after).
+//! - Its events go through the same client, one at a time.
 //! - Zones are judged once per pass, after all its nodes; NoExecute taints go on meanwhile, one request at a time.
 //!
 //! Not modelled: the startup grace of nodes that never reported, kubelet status reports (every 5 min) as heartbeats
@@ -118,6 +119,7 @@ struct Tainting {
 /// Numbers of the calls: the monitor's workers from zero, then these.
 const CLEARING: u32 = WORKERS as u32;
 const TAINTING: u32 = CLEARING + 1;
+const TELLING: u32 = CLEARING + 2;
 
 /// How often the tainting pass looks at its queues. Upstream: scheduler.NodeEvictionPeriod.
 const TAINTING_PERIOD: SimDuration = SimDuration::from_millis(100);
@@ -138,6 +140,9 @@ pub(crate) struct NodeLifecycle {
     /// The next [`Event::NodeEviction`] that counts.
     tainting_armed: Option<SimTime>,
     tainting: Option<Tainting>,
+    /// Events go through the same client, one after the other.
+    news: VecDeque<Record>,
+    is_telling: bool,
 }
 
 impl NodeLifecycle {
@@ -155,6 +160,8 @@ impl NodeLifecycle {
             tainting_phase: phase(1, TAINTING_PERIOD),
             tainting_armed: None,
             tainting: None,
+            news: VecDeque::new(),
+            is_telling: false,
         }
     }
 
@@ -189,10 +196,16 @@ impl NodeLifecycle {
         }
     }
 
+    /// The kubelet renews its lease again, from now on.
+    pub(crate) fn lease_renewed(&mut self, id: NodeId, at: SimTime) {
+        if let Some(health) = self.nodes.get_mut(&id).filter(|health| health.stopped.is_some()) {
+            (health.stopped, health.first_heartbeat, health.lease_phase) = (None, at, at);
+        }
+    }
+
     /// The kubelet is heard again, now: it renews its lease and posts that the node is Ready.
     pub(crate) fn heartbeat_resumed(&mut self, id: NodeId, at: SimTime, view: &View<'_>, out: &mut Effects) {
-        let Some(health) = self.nodes.get_mut(&id) else { return };
-        (health.stopped, health.first_heartbeat, health.lease_phase) = (None, at, at);
+        self.lease_renewed(id, at);
         if view.store.nodes.get(id).is_some_and(|node| !node.status.ready.is_true()) {
             out.write(Component::Kubelet, Write::NodeReady { node: id, status: ConditionStatus::True, reason: "KubeletReady" });
         }
@@ -255,7 +268,7 @@ impl NodeLifecycle {
         self.armed = None;
         for name in std::mem::take(&mut self.gone) {
             let message = format!("Node {name} event: Removing Node {name} from Controller");
-            out.event(Component::NodeLifecycle, false, "RemovingNode", format!("Node/{name}"), message);
+            self.tell(event("Normal", "RemovingNode", format!("Node/{name}"), message), out);
         }
         let nodes = self.nodes.keys().copied().filter(|id| self.due(*id, view).is_some_and(|due| due <= view.now)).collect();
         self.pass = Some(Pass::new(view.now, nodes));
@@ -268,13 +281,21 @@ impl NodeLifecycle {
     pub(crate) fn answered(&mut self, call: Key, is_accepted: bool, view: &View<'_>, out: &mut Effects) {
         match call.0 {
             TAINTING => self.go_on_tainting(is_accepted, view, out),
+            TELLING => {
+                self.is_telling = false;
+                self.tell_next(out);
+            }
             CLEARING => self.go_on_clearing(view, out),
             place => {
                 let place = place as usize;
                 let posted = self.pass.as_mut().and_then(|pass| pass.workers.get_mut(place)?.as_mut());
                 let Some(worker) = posted else { return };
+                let told = worker.then.take().filter(|_| is_accepted);
                 if std::mem::take(&mut worker.is_posting) && is_accepted {
                     self.decide(place, ConditionStatus::Unknown, view, out);
+                }
+                if let Some(event) = told {
+                    self.tell(event, out);
                 }
                 self.work(place, view, out);
             }
@@ -284,7 +305,10 @@ impl NodeLifecycle {
     /// A worker's next request, or its next node; the last one ends the pass.
     fn work(&mut self, place: usize, view: &View<'_>, out: &mut Effects) {
         while let Some(pass) = &mut self.pass {
-            if let Some(request) = pass.workers[place].as_mut().and_then(|worker| worker.requests.pop_front()) {
+            if let Some(worker) = &mut pass.workers[place]
+                && let Some((request, then)) = worker.requests.pop_front()
+            {
+                worker.then = then;
                 return out.call(Key(place as u32), request);
             }
             pass.workers[place] = None;
@@ -301,15 +325,20 @@ impl NodeLifecycle {
         let is_silent = self.silent_from(id, view).is_some_and(|due| due <= view.now);
         let (Some(node), Some(health), Some(pass)) = (view.store.nodes.get(id), self.nodes.get_mut(&id), &mut self.pass) else { return };
         health.is_unseen = false;
+        let mut news = None;
         if std::mem::take(&mut health.is_new) {
             let message = format!("Node {0} event: Registered Node {0} in Controller", node.meta.name);
-            out.event(Component::NodeLifecycle, false, "RegisteredNode", object_name("Node", &node.meta), message);
+            news = Some(event("Normal", "RegisteredNode", object_name("Node", &node.meta), message));
         }
         let observed = node.status.ready;
         let is_posting = is_silent && observed != ConditionStatus::Unknown;
         let status = ConditionStatus::Unknown;
         let post = is_posting.then_some(Write::NodeReady { node: id, status, reason: "NodeStatusUnknown" });
-        pass.workers[place] = Some(Worker { node: id, was_ready: observed.is_true(), is_posting, requests: post.into_iter().collect() });
+        let requests = post.into_iter().map(|write| (write, None)).collect();
+        pass.workers[place] = Some(Worker { node: id, was_ready: observed.is_true(), is_posting, requests, then: None });
+        if let Some(event) = news {
+            self.tell(event, out);
+        }
         if !is_posting {
             self.decide(place, observed, view, out);
         }
@@ -321,10 +350,10 @@ impl NodeLifecycle {
         let (id, was_ready) = (*id, *was_ready);
         let (Some(node), Some(health)) = (view.store.nodes.get(id), self.nodes.get_mut(&id)) else { return };
         health.ready = ready;
-        let mut requests = self.mark_for_tainting(id, node, view, out);
+        let mut requests: Vec<_> = self.mark_for_tainting(id, node, view, out).into_iter().map(|write| (write, None)).collect();
         if was_ready && !ready.is_true() {
             let message = format!("Node {} status is now: NodeNotReady", node.meta.name);
-            out.event(Component::NodeLifecycle, false, "NodeNotReady", object_name("Node", &node.meta), message);
+            self.tell(event("Normal", "NodeNotReady", object_name("Node", &node.meta), message), out);
             requests.extend(mark_pods_not_ready(node, view));
         }
         if let Some(worker) = self.pass.as_mut().and_then(|pass| pass.workers[place].as_mut()) {
@@ -432,6 +461,23 @@ impl NodeLifecycle {
         self.arm_tainting(view.now, out);
     }
 
+    // Events.
+
+    fn tell(&mut self, event: Record, out: &mut Effects) {
+        self.news.push_back(event);
+        self.tell_next(out);
+    }
+
+    fn tell_next(&mut self, out: &mut Effects) {
+        if !self.is_telling
+            && let Some(landed) = self.news.pop_front()
+        {
+            self.is_telling = true;
+            let announcement = Announcement { landed, forbidden: None };
+            out.call(Key(TELLING), Write::Announced(Box::new(Write::Read), Box::new(announcement)));
+        }
+    }
+
     // NoExecute taints.
 
     fn arm_tainting(&mut self, now: SimTime, out: &mut Effects) {
@@ -525,20 +571,18 @@ fn take_off(id: NodeId, health: &mut Health, node: &Node) -> Vec<Write> {
     there.flat_map(|key| patch(id, Vec::new(), &[key])).collect()
 }
 
-/// One request a pod, each told of once it has landed. Endpoints drop the pods at once.
+/// One request a pod, and the event that tells of it. Endpoints drop the pods at once.
 /// Upstream: controller_utils.go (MarkPodsNotReady).
-fn mark_pods_not_ready(node: &Node, view: &View<'_>) -> Vec<Write> {
+fn mark_pods_not_ready(node: &Node, view: &View<'_>) -> Vec<(Write, Option<Record>)> {
     let ready = view.store.pods_on(&node.meta.name).filter(|(_, pod)| pod.is_ready());
-    let write = |(id, pod): (_, &api::Pod)| {
-        let landed = Record::Event {
-            kind: "Warning".into(),
-            reason: "NodeNotReady".into(),
-            object: object_name("Pod", &pod.meta).into(),
-            message: "Node is not ready".into(),
-            source: Component::NodeLifecycle.name().into(),
-        };
-        let write = Write::PodNotReady(id, "NodeNotReady".into());
-        Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden: None }))
+    let request = |(id, pod): (_, &api::Pod)| {
+        let told = event("Warning", "NodeNotReady", object_name("Pod", &pod.meta), "Node is not ready".to_owned());
+        (Write::PodNotReady(id, "NodeNotReady".into()), Some(told))
     };
-    ready.map(write).collect()
+    ready.map(request).collect()
+}
+
+fn event(kind: &str, reason: &str, object: String, message: String) -> Record {
+    let (object, message, source) = (object.into(), message.into(), Component::NodeMonitor.name().into());
+    Record::Event { kind: kind.into(), reason: reason.into(), object, message, source }
 }

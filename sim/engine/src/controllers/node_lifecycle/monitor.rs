@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use api::{SimDuration, SimTime};
+use trace::Record;
 
 use crate::effects::Write;
 use crate::store::NodeId;
@@ -67,7 +68,10 @@ pub(super) struct Worker {
     pub(super) was_ready: bool,
     /// The node's condition is on its way; what follows is decided when it has landed.
     pub(super) is_posting: bool,
-    pub(super) requests: VecDeque<Write>,
+    /// Requests, and what is told once each has landed.
+    pub(super) requests: VecDeque<(Write, Option<Record>)>,
+    /// What is told once the request on its way has landed.
+    pub(super) then: Option<Record>,
 }
 
 impl Pass {
