@@ -159,7 +159,7 @@ fn a_short_silence_is_never_noticed() {
 }
 
 #[test]
-fn nodes_of_a_dead_zone_are_tainted_one_per_ten_seconds() {
+fn the_trap_of_dead_zones_their_nodes_are_tainted_one_per_ten_seconds() {
     let mut rig = rig(&[("a", 4), ("b", 4)]);
     rig.stop(20, &["b1", "b2", "b3", "b4"]);
     assert_eq!(
@@ -181,7 +181,7 @@ fn a_small_zone_with_most_nodes_down_is_not_evicted() {
 }
 
 #[test]
-fn a_large_zone_with_most_nodes_down_is_evicted_slowly() {
+fn the_trap_of_dead_zones_a_large_one_with_most_nodes_down_is_evicted_slowly() {
     let mut rig = rig(&[("a", 60), ("b", 60)]);
     let names: Vec<String> = (1..=40).map(|number| format!("a{number}")).chain((1..=20).map(|number| format!("b{number}"))).collect();
     rig.stop(20, &names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -192,7 +192,7 @@ fn a_large_zone_with_most_nodes_down_is_evicted_slowly() {
 }
 
 #[test]
-fn when_all_zones_are_down_evictions_stop_and_taints_go() {
+fn the_trap_of_dead_zones_when_all_are_down_evictions_stop_and_taints_go() {
     let mut rig = rig(&[("a", 2), ("b", 2)]);
     rig.stop(20, &["a1"]);
     rig.stop(30, &["a2", "b1", "b2"]);
