@@ -245,6 +245,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         steps: plain(steps),
         marks: plain(marks),
         metrics,
+        lease_phases: std::collections::BTreeMap::new(),
         watch: false,
     };
     let metadata = file.metadata.as_ref();

@@ -5,6 +5,7 @@
 //!
 //! Not here: how any of it is written in a file (`scenarios`), and what is expected of the run (`reports`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
@@ -38,6 +39,8 @@ pub struct WorldSpec {
     pub marks: Vec<Mark>,
     /// What the custom and the external metrics API serve.
     pub metrics: Vec<Metric>,
+    /// An instant at which the kubelet of a node that is there from the start renews its lease; drawn for other nodes.
+    pub lease_phases: BTreeMap<Str, SimTime>,
     /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
     pub watch: bool,
 }

@@ -8,6 +8,7 @@ mod determinism;
 mod liveness;
 mod stateful;
 mod traffic;
+mod traps;
 mod vertical;
 mod volumes;
 
