@@ -121,6 +121,13 @@ const COMPONENTS: &[Component] = &[
         "metricResolution" Period resolution "From one scrape of the kubelets to the next.",
         "resolution" Period resolution "Another word for metricResolution.",
     } not yet []),
+    component!("prometheusAdapter", "Prometheus and prometheus-adapter, which serve what `metrics` give.", prometheus_adapter {
+        "scrapeInterval" Period scrape_interval "From one scrape to the next (Prometheus' global.scrape_interval).",
+        "rateInterval" Period rate_interval "Over which requests per second are taken (prometheus-adapter's sample-config.yaml: `rate(...[2m])`).",
+    } not yet []),
+    component!("featureGates", "Feature gates of the control plane that are off in Kubernetes 1.36.", feature_gates {
+        "HPAScaleToZero" Switch hpa_scale_to_zero "Whether HorizontalPodAutoscalers may have minReplicas 0.",
+    } not yet []),
     component!("kubelet", "Every node's kubelet.", kubelet {
         "nodeLeaseRenewInterval" Period lease_renew_interval "From one renewal of the node's lease to the next.",
         "serializeImagePulls" Switch serialize_image_pulls "Whether a node pulls one image at a time.",

@@ -42,6 +42,8 @@ pub(crate) enum Event {
     VolumesBound(PodId),
     /// metrics-server scrapes.
     MetricsScrape,
+    /// Prometheus scrapes the metric of this number.
+    CustomMetricScrape(u32),
     /// The cluster autoscaler's loop.
     ClusterAutoscaler,
     /// An ordered node has booted.

@@ -39,6 +39,8 @@ pub struct WorldSpec {
     pub marks: Vec<Mark>,
     /// An instant at which the kubelet of a node that is there from the start renews its lease; drawn for other nodes.
     pub lease_phases: BTreeMap<Str, SimTime>,
+    /// What the custom and the external metrics API serve.
+    pub metrics: Vec<Metric>,
     /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
     pub watch: bool,
 }
@@ -108,6 +110,10 @@ pub struct ControlPlane {
     pub cluster_autoscaler: ClusterAutoscaler,
     /// metrics-server.
     pub metrics_server: MetricsServer,
+    /// Prometheus and prometheus-adapter.
+    pub prometheus_adapter: PrometheusAdapter,
+    /// Feature gates that are off unless they are asked for.
+    pub feature_gates: FeatureGates,
     /// Kubelets.
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
@@ -260,6 +266,22 @@ settings! {
     MetricsServer {
         /// `--metric-resolution`.
         resolution: SimDuration = s(15),
+    }
+}
+settings! {
+    /// Prometheus and prometheus-adapter: who serves metrics that are no resources.
+    PrometheusAdapter {
+        /// Prometheus' `global.scrape_interval`.
+        scrape_interval: SimDuration = s(60),
+        /// Over which a counter's rate is taken (docs/sample-config.yaml of prometheus-adapter: `rate(...[2m])`).
+        rate_interval: SimDuration = s(120),
+    }
+}
+settings! {
+    /// Feature gates that are off unless they are asked for.
+    FeatureGates {
+        /// `HPAScaleToZero`.
+        hpa_scale_to_zero: bool = false,
     }
 }
 settings! {
@@ -799,6 +821,75 @@ pub enum FaultTarget {
     Pods(PodSelector),
     /// The control plane, which the action names.
     ControlPlane,
+}
+
+/// A metric of the custom or the external metrics API.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Metric {
+    /// Name.
+    pub name: Str,
+    /// Its own labels, which an autoscaler may select by.
+    pub labels: Labels,
+    /// Of what.
+    pub of: MetricOf,
+    /// Its value over time.
+    pub value: MetricValue,
+    /// From one sample to the next; `None` is Prometheus' own interval.
+    pub resolution: Option<SimDuration>,
+    /// How long a sample takes to get to the adapter.
+    pub lag: SimDuration,
+}
+
+/// What a metric is of.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MetricOf {
+    /// Of each of these pods.
+    Pods(PodSelector),
+    /// Of one object.
+    Object {
+        /// Its kind; any.
+        kind: Str,
+        /// Its name.
+        key: ObjectKey,
+    },
+    /// Of something outside of the cluster.
+    External,
+}
+
+/// A metric's value over time.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MetricValue {
+    /// As written. The first point's value holds before it, the last one's after it.
+    Series {
+        /// Ascending; never empty.
+        points: Vec<MetricPoint>,
+        /// It is of all pods together, shared by those that are ready.
+        shared: bool,
+    },
+    /// As the traffic makes it, of each pod or of a Service.
+    Traffic(TrafficMeasure, Option<ObjectKey>),
+}
+
+/// A point of a metric's value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MetricPoint {
+    /// When.
+    pub at: SimTime,
+    /// The value from then on, in thousandths.
+    pub value_millis: i64,
+    /// Whether it goes in a straight line to the next point instead of staying.
+    pub linear: bool,
+}
+
+/// What is counted of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrafficMeasure {
+    /// Requests that a pod has answered, or that a Service was asked, per second.
+    RequestsPerSecond,
+    /// Requests in pods, waiting or worked on.
+    InFlight,
+    /// Requests that wait in pods, and messages that wait for a worker.
+    QueueLength,
 }
 
 /// cpu that pods use without any request being played, as an autoscaler is shown it.

@@ -167,10 +167,12 @@ pub struct Options {
     pub origin_seconds: Option<i64>,
     /// The namespace of objects that do not name one.
     pub namespace: Str,
+    /// Feature gate HPAScaleToZero.
+    pub hpa_scale_to_zero: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { strict: false, fidelity: true, origin_seconds: None, namespace: "default".into() }
+        Self { strict: false, fidelity: true, origin_seconds: None, namespace: "default".into(), hpa_scale_to_zero: false }
     }
 }

@@ -193,7 +193,7 @@ fn previous(known: Option<Point>, started: SimTime, last: Point, resolution: Sim
     (age >= FRESH && age < resolution).then_some(Point { used: SimDuration::ZERO, at: started })
 }
 
-fn running_since(pod: &Pod) -> Option<SimTime> {
+pub(super) fn running_since(pod: &Pod) -> Option<SimTime> {
     let starts = pod.status.containers.iter().filter_map(|status| match status.state {
         ContainerState::Running { started } => Some(started),
         ContainerState::Waiting { .. } | ContainerState::Terminated { .. } => None,

@@ -19,6 +19,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, Statef
 mod bench;
 pub(crate) mod cluster_autoscaler;
 pub(crate) mod cron_job;
+pub(crate) mod custom_metrics;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod disruption;

@@ -40,7 +40,8 @@ use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
 use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
-use crate::controllers::horizontal_pod_autoscaler::HpaController;
+use crate::controllers::custom_metrics::{CustomMetrics, Exporters};
+use crate::controllers::horizontal_pod_autoscaler::{HpaController, MetricsApis};
 use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
@@ -91,6 +92,7 @@ pub struct World {
     cluster_autoscaler: ClusterAutoscaler,
     csi_drivers: CsiDrivers,
     metrics: PodMetrics,
+    custom_metrics: CustomMetrics,
     /// `None` when nothing sends requests.
     traffic: Option<Player>,
     faults: Faults,
@@ -175,6 +177,7 @@ impl World {
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
+            custom_metrics: CustomMetrics::new(&spec.metrics),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
@@ -301,10 +304,14 @@ impl World {
             Event::NodeMonitor => self.node_lifecycle.monitor(&view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
-            Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
+            Event::HpaSync(hpa) => {
+                let apis = MetricsApis { resource: &self.metrics, custom: &self.custom_metrics };
+                self.hpa.sync(hpa, &view!(self), apis, &mut out);
+            }
             Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
             Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
+            Event::CustomMetricScrape(metric) => self.scrape_custom(metric, &mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
             Event::PodGc => self.pod_gc.run(&view!(self), &mut out),
@@ -527,6 +534,16 @@ impl World {
             }
         };
         self.metrics.scrape(&view!(self), usage, out);
+    }
+
+    /// Prometheus scrapes those who export a metric.
+    fn scrape_custom(&mut self, metric: u32, out: &mut Effects) {
+        let traffic = self.traffic.as_ref();
+        let exporters = Exporters {
+            pod: &|pod| traffic.and_then(|traffic| traffic.pod_load(pod)),
+            service: &|service| traffic.and_then(|traffic| traffic.service_load(service)),
+        };
+        self.custom_metrics.scrape(metric, &view!(self), &exporters, out);
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {

@@ -118,6 +118,9 @@ impl World {
         if self.traffic.is_some() {
             self.calendar.schedule(SimTime::ZERO + self.window(), Event::TrafficWindow);
         }
+        let mut out = Effects::default();
+        self.custom_metrics.arm(&view!(self), &mut out);
+        self.apply(&mut out, None);
     }
 
     /// A machine that was ordered has booted, registered and become Ready.

@@ -14,7 +14,7 @@ const NO_USERS: &str = "rights and users inside a container are not modelled";
 const NO_DISK: &str = "what is on a disk is not modelled";
 const HOOK: &str = "it takes no time unless `behaviors` says how long";
 const SPARE_DRIVER: &str = "such a volume is there at once, whatever is asked of it";
-const CUSTOM: &str = "custom metrics do not exist in the simulation; the metric is never available";
+const GIVEN_METRIC: &str = "there is what the scenario's `metrics` give; any other metric is never available";
 
 const fn of(name: &'static str, rows: &'static [Row]) -> Type {
     Type { name, rows }
@@ -338,9 +338,8 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "MetricSpec",
         &[
-            simulated("containerResource:ContainerResourceMetricSource resource:ResourceMetricSource type"),
-            accepted("object pods", CUSTOM),
-            accepted("external", "external metrics do not exist in the simulation; the metric is never available"),
+            simulated("containerResource:ContainerResourceMetricSource external:ExternalMetricSource object:ObjectMetricSource"),
+            simulated("pods:PodsMetricSource resource:ResourceMetricSource type"),
         ],
     ),
     of(
@@ -359,6 +358,10 @@ pub(super) const TYPES: &[Type] = &[
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
         ],
     ),
+    of("PodsMetricSource", &[simulated("metric:MetricIdentifier target:MetricTarget")]),
+    of("ObjectMetricSource", &[simulated("describedObject:CrossVersionObjectReference metric:MetricIdentifier target:MetricTarget")]),
+    of("ExternalMetricSource", &[simulated("metric:MetricIdentifier target:MetricTarget")]),
+    of("MetricIdentifier", &[simplified("name", GIVEN_METRIC), simulated("selector:LabelSelector")]),
     of("MetricTarget", &[simulated("averageUtilization averageValue type value")]),
     of(
         "HorizontalPodAutoscaler/v1",

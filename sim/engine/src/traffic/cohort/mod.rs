@@ -16,6 +16,7 @@
 //! connection pools, caches, bursts, overload penalties, round robin. A cpu quota is a slower core here.
 
 mod kernel;
+mod load;
 mod outcome;
 mod pods;
 mod records;

@@ -8,7 +8,7 @@ use api::{SimDuration, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
-use super::super::{ProcessStarted, Signal};
+use super::super::{ProcessStarted, RequestLoad, Signal};
 use super::kernel::{Kernel, Law};
 use super::station::{Moved, Queue};
 use super::table::{Shape, Table};
@@ -125,6 +125,12 @@ impl PodState {
     /// Those of them that wait for a worker or a slot.
     pub(super) fn waiting(&self) -> f64 {
         self.accept + (self.queue.x - f64::from(self.workers)).max(0.0)
+    }
+    /// In whole requests, when its process runs.
+    pub(super) fn load(&self) -> Option<RequestLoad> {
+        let whole = |requests: f64| (requests + 0.5) as u64;
+        let load = RequestLoad { requests: self.served as u64, in_flight: whole(self.held()), queued: whole(self.waiting()) };
+        (self.process == Process::Running).then_some(load)
     }
     fn wait_nanos(&self) -> u64 {
         let waiting = self.waiting();
