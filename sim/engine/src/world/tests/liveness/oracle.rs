@@ -305,8 +305,9 @@ impl<'a> Look<'a> {
             if pod.meta.is_deleting() {
                 self.say(about, format!("is still being deleted: {:?}", pod.meta));
             } else if pod.node_name.is_none() && has_more && pod.is_active() {
-                let is_daemon = pod.meta.controller().is_some_and(|owner| &*owner.kind == "DaemonSet");
-                if !is_daemon && pod.spec.requests().cpu_millis + daemon_cpu_millis <= NODE_CPU_MILLIS {
+                // A disk is in the zone of its first node, and new nodes are in none.
+                let stays = app(&pod.meta) == "agent" || !pod.spec.volumes.is_empty();
+                if !stays && pod.spec.requests().cpu_millis + daemon_cpu_millis <= NODE_CPU_MILLIS {
                     self.say(about, format!("would fit a new node, and there are only {elastic}"));
                 }
             }
@@ -343,7 +344,7 @@ impl<'a> Look<'a> {
         for (_, node) in store.nodes.iter().filter(|(_, node)| node.spec.unschedulable) {
             let Some(since) = operators.drained_since(&node.meta.name) else { continue };
             for (_, pod) in store.pods.iter().filter(|(_, pod)| pod.node_name.as_ref() == Some(&node.meta.name) && pod.is_active()) {
-                let is_daemon = pod.meta.controller().is_some_and(|owner| &*owner.kind == "DaemonSet");
+                let is_daemon = app(&pod.meta) == "agent"; // It may have lost its DaemonSet since.
                 if !is_daemon && pod.meta.creation < since && !self.is_protected(pod) && !gave_up(pod) {
                     left.push((format!("pod {}", pod.meta.name), format!("is still on {}, which was drained at {since}", node.meta.name)));
                 }
