@@ -29,7 +29,7 @@ use story::{Interests, Story, story};
 
 /// Outcomes of chance that are looked at, and how many more when those do not have what was recorded.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
-const MORE_SEEDS: std::ops::RangeInclusive<u64> = 6..=12;
+const MORE_SEEDS: std::ops::RangeInclusive<u64> = 6..=40;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

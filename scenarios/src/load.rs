@@ -241,6 +241,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
+        lease_phases: std::collections::BTreeMap::new(),
         watch: false,
     };
     let metadata = file.metadata.as_ref();

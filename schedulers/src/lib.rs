@@ -22,6 +22,8 @@ mod framework;
 pub mod harness;
 mod kube_scheduler;
 mod plugins;
+#[cfg(test)]
+mod traps;
 
 pub use builtin::{Builtin, builtin, names, policy, policy_in};
 pub use config::{Notice, PolicyError, Surroundings, extenders_of, from_config, from_config_in, from_config_with};

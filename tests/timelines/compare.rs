@@ -216,7 +216,10 @@ fn numbers(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Ve
             Some(Duration { recorded, simulated, .. }) => {
                 // Both are draws from the same law: their ranges meet, and neither goes far beyond the other.
                 let meets = recorded.0 <= simulated.1 + within && simulated.0 <= recorded.1 + within;
-                let far = simulated.0 < recorded.0 - within - 1e-9 && simulated.1 > recorded.1 + within + 1e-9 && !time;
+                let (least, most) = (recorded.0 - within - 1e-9, recorded.1 + within + 1e-9);
+                let agrees =
+                    |story: &Story| story.numbers.get(fact).is_some_and(|values| values.iter().all(|value| (least..=most).contains(value)));
+                let far = simulated.0 < least && simulated.1 > most && !time && !seeds.iter().any(agrees);
                 if !meets || far {
                     let is_chance = simulated.0 < simulated.1;
                     found.push(Difference { fact: fact.clone(), recorded: text(recorded), simulated: text(simulated), is_chance });

@@ -29,7 +29,10 @@ pub(crate) enum Component {
     AttachDetach,
     CsiDriver,
     EndpointSlice,
+    /// Node lifecycle: its work queue.
     NodeLifecycle,
+    /// Node lifecycle: its monitor and its tainting pass, which wait for each of their requests.
+    NodeMonitor,
     TaintEviction,
     PodGc,
     GarbageCollector,
@@ -77,7 +80,7 @@ impl Component {
             Self::AttachDetach => "attachdetach-controller",
             Self::CsiDriver => "csi-driver",
             Self::EndpointSlice => "endpoint-slice-controller",
-            Self::NodeLifecycle => "node-controller",
+            Self::NodeLifecycle | Self::NodeMonitor => "node-controller",
             Self::TaintEviction => "taint-eviction-controller",
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
@@ -108,6 +111,8 @@ pub(crate) struct WriteId(pub(crate) u32);
 /// A request to the API server.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Write {
+    /// A read: it takes its turn at the client and changes nothing.
+    Read,
     /// Creates a pod; the store gives it its uid, and completes a name that ends in `-` (`generateName`).
     CreatePod(Box<Pod>),
     /// Asks for a pod's deletion; `None` takes the pod's own grace, zero removes it at once.
@@ -301,6 +306,8 @@ pub(crate) struct ProbeRequest {
 pub(crate) struct Effects {
     /// Requests to the API server, with who makes them.
     pub(crate) writes: Vec<(Component, Write)>,
+    /// Requests of the node monitor, which goes on with its answers; with its own numbers for them.
+    pub(crate) calls: Vec<(Key, Write)>,
     /// Events at later instants.
     pub(crate) timers: Vec<(SimTime, Event)>,
     /// Facts for the trace.
@@ -321,6 +328,10 @@ impl Effects {
     /// Asks for a write.
     pub(crate) fn write(&mut self, by: Component, write: Write) {
         self.writes.push((by, write));
+    }
+    /// Asks for a request of the node monitor.
+    pub(crate) fn call(&mut self, call: Key, write: Write) {
+        self.calls.push((call, write));
     }
     /// What a sync writes from here on waits until all before has landed, and is not sent when that was refused.
     pub(crate) fn then(&mut self) {
@@ -368,6 +379,7 @@ impl Effects {
     /// Forgets everything, keeping the room.
     pub(crate) fn clear(&mut self) {
         self.writes.clear();
+        self.calls.clear();
         self.timers.clear();
         self.records.clear();
         self.processes.clear();

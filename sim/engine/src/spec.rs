@@ -5,6 +5,7 @@
 //!
 //! Not here: how any of it is written in a file (`scenarios`), and what is expected of the run (`reports`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
@@ -36,6 +37,8 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
+    /// An instant at which the kubelet of a node that is there from the start renews its lease; drawn for other nodes.
+    pub lease_phases: BTreeMap<Str, SimTime>,
     /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
     pub watch: bool,
 }

@@ -680,7 +680,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_size_seen_holds_for_300_s() {
+    fn the_trap_of_a_restart_the_first_size_seen_holds_for_300_s() {
         let mut rig = rig(10, 1, 20, 50, None);
         assert_eq!(rig.sizes(0, 20), [10; 20]);
         assert_eq!(rig.look(0)[2], "autoscale 10 -> 0 -> 1 (cpu: 0%/50%) TooFewReplicas");
@@ -734,6 +734,99 @@ mod tests {
         let status = "horizontal-pod-autoscaler status current=4 desired=4"; // AbleToScale has another reason now.
         assert_eq!(lines, [status, "autoscale 4 -> 8 -> 4 (cpu: 100%/50%) ScaleUpStabilized"]);
         assert_eq!(rig.sizes(400, 4), [4, 4, 8, 8]);
+    }
+
+    #[test]
+    fn without_behavior_a_size_doubles_at_most_or_is_four() {
+        // (current, asked for, least, most, size, why)
+        for (current, asked, min, max, size, why) in [
+            (10, 7, 1, 10, 7, "DesiredWithinRange"),
+            (1, 1, 2, 10, 2, "TooFewReplicas"),
+            (10, 11, 1, 10, 10, "TooManyReplicas"),
+            (3, 9, 1, 10, 6, "ScaleUpLimit"),
+            (1, 10, 1, 10, 4, "ScaleUpLimit"),
+            (2, 4, 1, 10, 4, "DesiredWithinRange"),
+            (1, 10, 1, 3, 3, "TooManyReplicas"),
+            (5, 0, 3, 10, 3, "TooFewReplicas"),
+            (5, 20, 1, 10, 10, "TooManyReplicas"), // Twice five is the most there may be.
+        ] {
+            assert_eq!(limit_without_behavior(current, asked, min, max), (size, why), "{current} {asked} {min} {max}");
+        }
+    }
+
+    #[test]
+    fn policies_limit_what_is_added_or_taken_in_their_periods() {
+        use IntOrPercent::{Count, Percent};
+        use ScalingPolicySelect::{Disabled, Max, Min};
+        let now = SimTime::from_secs(1000);
+        let event = |ago: u64, change| ScaleEvent { at: SimTime::from_secs(1000 - ago), change };
+        let none: &[ScaleEvent] = &[];
+        let (ten_ago_30, ten_ago_60) = ([event(30, 10)], [event(60, 10)]);
+        // (current, added, taken, policies, which, limit up, limit down)
+        type Row<'a> = (i32, &'a [ScaleEvent], &'a [ScaleEvent], &'a [(IntOrPercent, u64)], ScalingPolicySelect, i32, i32);
+        let rows: [Row<'_>; 14] = [
+            (100, none, none, &[(Count(4), 60)], Max, 104, 96),
+            (100, none, none, &[(Percent(50), 60)], Max, 150, 50),
+            (100, none, none, &[(Count(4), 60), (Percent(50), 60)], Max, 150, 50), // The larger step either way.
+            (100, none, none, &[(Count(4), 60), (Percent(50), 60)], Min, 104, 96),
+            (100, none, none, &[(Count(4), 60), (Percent(50), 60)], Disabled, 100, 100),
+            (3, none, none, &[(Percent(10), 60)], Max, 4, 2),    // 3.3 up, 2.7 cut.
+            (15, none, none, &[(Percent(10), 60)], Max, 17, 13), // 16.5 up, 13.5 cut.
+            // 100 * 1.1 is 110.00000000000001 in floating point, and upstream rounds that up too.
+            (100, none, none, &[(Percent(10), 60)], Max, 111, 90),
+            (7, none, none, &[(Percent(100), 60)], Max, 14, 0),
+            (20, &ten_ago_30, none, &[(Count(4), 60)], Max, 14, 6), // It was 10 when the period began.
+            (20, none, &ten_ago_30, &[(Count(4), 60)], Max, 34, 26), // It was 30.
+            (20, &ten_ago_60, none, &[(Count(4), 60)], Max, 24, 16), // Just over.
+            (20, &ten_ago_30, &ten_ago_30, &[(Count(4), 60)], Max, 24, 16),
+            (20, &ten_ago_30, none, &[(Count(4), 60), (Count(2), 15)], Max, 22, 6), // Each policy looks back its own period.
+        ];
+        for (current, added, taken, policies, select, up, down) in rows {
+            let rules = ScalingRules { select, ..rules(policies) };
+            let limits = (scale_up_limit(current, added, taken, &rules, now), scale_down_limit(current, added, taken, &rules, now));
+            assert_eq!(limits, (up, down), "{current} {added:?} {taken:?} {policies:?} {select:?}");
+        }
+    }
+
+    #[test]
+    fn a_disabled_direction_stays_as_it_is() {
+        let disabled = |rules: ScalingRules| ScalingRules { select: ScalingPolicySelect::Disabled, ..rules };
+        let HpaBehavior { scale_up, scale_down } = default_behavior();
+        let frozen_up = HpaBehavior { scale_up: disabled(scale_up), scale_down };
+        assert_eq!(rig(4, 1, 100, 50, Some(frozen_up)).sizes(2000, 3), [4, 4, 4]);
+        let HpaBehavior { scale_up, scale_down } = default_behavior();
+        let down = ScalingRules { stabilization_window: Some(SimDuration::ZERO), ..disabled(scale_down) };
+        assert_eq!(rig(4, 1, 100, 50, Some(HpaBehavior { scale_up, scale_down: down })).sizes(0, 3), [4, 4, 4]);
+    }
+
+    #[test]
+    fn a_down_window_of_its_own_takes_the_highest_recommendation_in_it() {
+        let mut behavior = default_behavior();
+        behavior.scale_down.stabilization_window = Some(SimDuration::from_secs(60));
+        let mut rig = rig(4, 1, 100, 50, Some(behavior));
+        // 4 at first sight and again at the first look; three looks later both are still inside of the minute.
+        assert_eq!(rig.sizes(200, 1), [4]);
+        assert_eq!(rig.sizes(50, 4), [4, 4, 4, 1]);
+    }
+
+    #[test]
+    fn the_largest_of_several_metrics_counts() {
+        let mut rig = rig(4, 1, 100, 50, None);
+        rig.look(200);
+        rig.bench.store.update(HPA, |hpa| {
+            let target = MetricTarget::AverageValueMillis(100_000 << 20);
+            hpa.metrics.push(MetricSpec { source: MetricSource::Resource(ResourceName::Memory), target });
+            true
+        });
+        for (memory_mib, size) in [(100, 4), (20, 4), (150, 6)] {
+            rig.bench.scale_replica_set("web", 4);
+            for (_, pod) in rig.bench.store.pods.iter() {
+                rig.metrics.set_memory(pod.meta.uid, memory_mib << 20, rig.bench.now);
+            }
+            let lines = rig.bench.run(|view, out| rig.controller.sync(HPA, view, &rig.metrics, out));
+            rig.follow(&lines);
+            assert_eq!(rig.replicas(), size, "cpu asks for 4, memory of {memory_mib} Mi: {lines:?}");
+        }
     }
 
     #[test]

@@ -101,6 +101,7 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::TtlAfterFinished => ttl_after_finished::sync(Id::new(key.0), view, out),
         Component::Job => job::sync(key, view, out),
         Component::TaintEviction
+        | Component::NodeMonitor
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
         | Component::ClusterAutoscaler

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn utilization_is_cut_to_whole_per_cent_before_it_is_compared() {
+    fn the_trap_of_exact_ratios_utilization_is_cut_to_whole_per_cent_before_it_is_compared() {
         // 88.9 % of 80 is a ratio of 1.111, outside of the tolerance; cut to 88 % it is exactly 1.1, inside.
         let pods: Vec<_> = (0..10).map(|number| (ready(), Some(if number == 0 { 88 } else { 89 }))).collect();
         assert_eq!(ask(10, 80, &pods), Ok((10, 88)));
@@ -318,6 +318,61 @@ mod tests {
     fn ignored_pods_count_for_nothing() {
         let pods = [many(&ready(), 2, Some(200)), many(&ready().deleting(), 2, Some(999)), many(&pod("failed").failed(), 2, None)].concat();
         assert_eq!(ask(2, 100, &pods), Ok((4, 200)));
+    }
+
+    #[test]
+    fn upstreams_own_cases_of_utilization() {
+        // pkg/controller/podautoscaler/replica_calculator_test.go, a tenth of its numbers: requests are 100m.
+        let unready = || pod("unready").start(NOW - 20).unready_since(NOW - 20);
+        let used = |usages: &[i64]| -> Vec<(TestPod, Option<i64>)> { usages.iter().map(|usage| (ready(), Some(*usage))).collect() };
+        let busy = |usages: &[i64]| -> Vec<(TestPod, Option<i64>)> { usages.iter().map(|usage| (unready(), Some(*usage))).collect() };
+        let missing = |count| many(&ready(), count, None);
+        type Row = (&'static str, i32, i32, Vec<(TestPod, Option<i64>)>, (i32, i32));
+        let rows: [Row; 17] = [
+            ("up: 50 / 30 * 3", 3, 30, used(&[30, 50, 70]), (5, 50)),
+            ("up, one unready: 60 %, then 120 / 300", 3, 30, [busy(&[30]), used(&[50, 70])].concat(), (4, 60)),
+            ("two unready would turn it round: 40 %, then 13 %", 3, 30, [used(&[40]), busy(&[50, 70])].concat(), (3, 40)),
+            ("down: 28 / 50 * 5", 5, 50, used(&[10, 30, 50, 25, 25]), (3, 28)),
+            ("down: unready ones neither help nor hinder", 5, 50, [used(&[10, 30, 50]), busy(&[25, 25])].concat(), (2, 30)),
+            ("within the tolerance", 3, 100, used(&[101, 103, 102]), (3, 102)),
+            ("a size beyond the one seen: 90 / 50 * 2", 1, 50, used(&[90, 90]), (4, 90)),
+            ("missing at just the target", 2, 100, [used(&[100]), missing(1)].concat(), (2, 100)),
+            ("missing hold growth back: 95 %", 2, 100, [used(&[190]), missing(1)].concat(), (2, 190)),
+            ("missing hold shrinking back: 80 %", 2, 100, [used(&[60]), missing(1)].concat(), (2, 60)),
+            ("missing pods would turn it round: 145 / 200 is 72 %", 3, 50, [busy(&[10]), used(&[45]), missing(1)].concat(), (3, 45)),
+            ("the same growing: 200 of 300 is 66 %", 3, 50, [busy(&[10]), used(&[200]), missing(1)].concat(), (4, 200)),
+            ("the same shrinking: 120 of 300 is 40 %", 4, 50, [busy(&[10]), used(&[10, 10]), missing(1)].concat(), (3, 10)),
+            ("missing count the target above 100 %: (80 + 200) / 200 of 200 %", 4, 200, [used(&[80]), missing(1)].concat(), (2, 80)),
+            ("exactly 0.9 stays", 10, 100, many(&ready(), 10, Some(90)), (10, 90)),
+            ("exactly 1.1 stays", 10, 100, many(&ready(), 10, Some(110)), (10, 110)),
+            ("nothing used", 4, 50, many(&ready(), 4, Some(0)), (0, 0)),
+        ];
+        for (what, current, target, pods, expected) in rows {
+            assert_eq!(ask(current, target, &pods), Ok(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn cpu_of_a_young_pod_counts_once_it_was_measured_while_ready() {
+        // (seconds since the start, whether Ready, seconds since that changed, whether it counts); the sample is 5 s
+        // old and spans 15 s.
+        for (started, is_ready, since, counts) in [
+            (10, true, 8, false),
+            (200, true, 19, false),
+            (200, true, 20, true), // The whole window lies behind the change.
+            (200, false, 100, false),
+            (299, false, 299, false),
+            (300, false, 300, false), // The period is over; it was never ready, as the change came at the start.
+            (400, false, 371, false), // Changed 29 s after the start:
+            (400, false, 370, true),  // from 30 s on it is taken for one that was ready once.
+            (400, true, 1, true),
+        ] {
+            let young = pod("young").ready_since(NOW - since).start(NOW - started);
+            let young = if is_ready { young } else { pod("young").unready_since(NOW - since).start(NOW - started) };
+            let answer = ask(1, 100, &[(young, Some(200))]);
+            let expected = if counts { Ok((2, 200)) } else { Err(NO_METRICS.to_owned()) };
+            assert_eq!(answer, expected, "{started} {is_ready} {since}");
+        }
     }
 
     #[test]

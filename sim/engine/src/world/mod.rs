@@ -297,7 +297,8 @@ impl World {
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
             Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
             Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
-            Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
+            Event::NodeMonitor | Event::NodeEviction if self.outage.is_away(Process::ControllerManager) => {}
+            Event::NodeMonitor => self.node_lifecycle.monitor(&view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
             Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
@@ -311,7 +312,7 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
-            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
+            Event::Reconnected(node, client) => self.reconnected(node, client, &mut out),
             Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),
@@ -338,6 +339,10 @@ impl World {
         }
         for (by, write) in out.writes.drain(..) {
             let (at, id) = self.clients.send(self.now, Request { by, write, key });
+            self.calendar.schedule(at, Event::Write(id));
+        }
+        for (call, write) in out.calls.drain(..) {
+            let (at, id) = self.clients.send(self.now, Request { by: Component::NodeMonitor, write, key: Some(call) });
             self.calendar.schedule(at, Event::Write(id));
         }
         out.clear();
@@ -372,7 +377,9 @@ impl World {
         }
         let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
-        if let Some(key) = key {
+        if by == Component::NodeMonitor {
+            self.node_monitor_hears(key, answer.is_ok(), out);
+        } else if let Some(key) = key {
             let refused = answer.as_ref().err().filter(|refusal| !matches!(refusal, Refusal::NamespaceTerminating(_))).map(Refusal::text);
             let next = self.queues.landed(by, key, refused, self.now, &mut self.calendar);
             self.send(next, key);
@@ -386,9 +393,18 @@ impl World {
         }
     }
 
+    /// The node monitor's request has been answered.
+    fn node_monitor_hears(&mut self, call: Option<Key>, is_accepted: bool, out: &mut Effects) {
+        if let Some(call) = call.filter(|_| !self.outage.is_away(Process::ControllerManager)) {
+            self.node_lifecycle.answered(call, is_accepted, &view!(self), out);
+        }
+    }
+
     /// A request finds no API server: its key is synced again, or the request itself is made again.
     fn unanswered(&mut self, Request { by, write, key }: Request, out: &mut Effects) {
-        if let Some(key) = key {
+        if by == Component::NodeMonitor {
+            self.node_monitor_hears(key, false, out);
+        } else if let Some(key) = key {
             let why = Some("dial tcp: connect: connection refused".into());
             let next = self.queues.landed(by, key, why, self.now, &mut self.calendar);
             self.send(next, key);

@@ -4,13 +4,14 @@
 //! - A key waits at most once: adding one that waits anyway changes nothing, or makes it earlier.
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
+//! - Of a controller whose workers wait for their requests no more keys are synced at once than it has workers.
 //! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s to 1 min), whether or
 //!   not news wake it earlier.
 //! - A wave of writes is sent when all of the wave before has landed; none is sent after a refusal, but for
 //!   the sync's last write.
 //!
 //! Upstream: client-go/util/workqueue/{queue,delaying_queue,default_rate_limiters}.go. Not modelled: the
-//! number of workers (each controller has five or more, and a sync takes no time here), the global limit
+//! number of workers of other controllers (five or more, and a sync takes no time here), the global limit
 //! of 10 retries per second.
 
 use std::collections::VecDeque;
@@ -30,6 +31,14 @@ const fn retry(component: Component) -> (SimDuration, SimDuration) {
     match component {
         Component::Job => (SimDuration::from_secs(1), SimDuration::from_secs(60)),
         _ => (RETRY_BASE, RETRY_MAX),
+    }
+}
+
+/// Upstream: scheduler.UpdateWorkerSize, which the node lifecycle controller has for NoSchedule taints.
+const fn workers(component: Component) -> Option<u32> {
+    match component {
+        Component::NodeLifecycle => Some(8),
+        _ => None,
     }
 }
 
@@ -74,12 +83,16 @@ struct Item {
     dirty: bool,
     /// Refusals in a row.
     failures: u32,
+    /// It waits for a worker.
+    is_waiting: bool,
 }
 
 /// All work queues. Looked up by key only.
 #[derive(Default)]
 pub(super) struct Queues {
     items: FxHashMap<(Component, Key), Item>,
+    /// Workers at work, and keys that wait for one. Looked up by component only.
+    at_work: FxHashMap<Component, (u32, VecDeque<Key>)>,
 }
 
 impl Queues {
@@ -88,7 +101,7 @@ impl Queues {
         let item = self.items.entry((component, key)).or_default();
         if item.in_flight > 0 {
             item.dirty = true;
-        } else {
+        } else if !item.is_waiting {
             item.wait_until(now, component, key, calendar);
         }
     }
@@ -107,6 +120,18 @@ impl Queues {
         if item.in_flight > 0 {
             item.dirty = true;
             return false;
+        }
+        if item.is_waiting {
+            return false;
+        }
+        if let Some(most) = workers(component) {
+            let (busy, waiting) = self.at_work.entry(component).or_default();
+            if *busy >= most {
+                item.is_waiting = true;
+                waiting.push_back(key);
+                return false;
+            }
+            *busy += 1;
         }
         item.dirty = false;
         true
@@ -153,6 +178,10 @@ impl Queues {
             item.in_flight = next.len() as u32;
             return next;
         }
+        let free = workers(component).and_then(|_| self.at_work.get_mut(&component)).and_then(|(busy, waiting)| {
+            *busy = busy.saturating_sub(1);
+            waiting.pop_front()
+        });
         if item.refused.take().is_some() {
             let (base, most) = retry(component);
             let wait = base.times(1 << item.failures.min(20)).min(most);
@@ -167,6 +196,10 @@ impl Queues {
         }
         if item.due.is_none() && item.failures == 0 {
             self.items.remove(&(component, key));
+        }
+        if let Some(item) = free.and_then(|key| self.items.get_mut(&(component, key))) {
+            item.is_waiting = false;
+            item.wait_until(now, component, free.unwrap_or(key), calendar);
         }
         Wave::new()
     }

@@ -133,7 +133,9 @@ impl World {
         let Some(node) = self.store.nodes.get(id) else { return };
         let interval = self.spec.control_plane.kubelet.lease_renew_interval;
         let mut stream = self.streams.stream(Purpose::LeasePhase, entity(&node.meta.name));
-        let phase = SimDuration::from_nanos(stream.below(interval.as_nanos()));
+        let drawn = SimDuration::from_nanos(stream.below(interval.as_nanos()));
+        let known = self.spec.lease_phases.get(&node.meta.name).filter(|_| self.now == SimTime::ZERO);
+        let phase = known.map_or(drawn, |known| SimDuration::from_nanos(known.as_nanos() % interval.as_nanos().max(1)));
         let mut out = Effects::default();
         self.node_lifecycle.node_registered(id, phase, &view!(self), &mut out);
         self.apply(&mut out, None);

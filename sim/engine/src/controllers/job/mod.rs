@@ -15,6 +15,8 @@
 mod backoff;
 mod indexes;
 mod policy;
+#[cfg(test)]
+mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod determinism;
 mod liveness;
 mod stateful;
 mod traffic;
+mod traps;
 mod volumes;
 
 use std::collections::BTreeSet;
