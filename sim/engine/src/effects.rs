@@ -154,6 +154,8 @@ pub(crate) enum Write {
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
     /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
     PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
+    /// Cordons a node, and when that has landed asks for the eviction of its pods (`kubectl drain`).
+    Drain(NodeId),
     /// Replaces a node's labels.
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.

@@ -418,8 +418,8 @@ impl World {
         } else if let (Component::Scheduler, Some((call, pod))) = (by, write.scheduler_call()) {
             self.scheduling.returned(call, pod, false, &*self.scheduler, view!(self), out);
         } else if by == Component::Kubectl {
-            let outcome = "The connection to the server was refused - did you specify the right host or port?".into();
-            self.records.push(Record::Step { step: "kubectl".into(), outcome });
+            let step = steps::command(&write, &self.store).into();
+            self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
         } else {
             self.outage.hold(Request { by, write, key });
         }

@@ -97,10 +97,7 @@ impl World {
                     self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
                 }
             }
-            FaultAction::NodeDrain => {
-                self.cordon(node, true, out);
-                self.drain(node, out);
-            }
+            FaultAction::NodeDrain => out.write(Component::Kubectl, Write::Drain(node)),
             FaultAction::NodeTaint(taint) => {
                 let write = Write::PatchNode { node, add: vec![taint.clone()], remove: Vec::new(), unschedulable: None };
                 out.write(Component::Kubectl, write);
