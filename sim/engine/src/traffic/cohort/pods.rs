@@ -4,6 +4,8 @@
 //! (`queue`), and what holds a slot afterwards (`after`); `cpu + after <= concurrency`. Others are one queue with a
 //! bounded room. Equal pods in equal states are computed once: the step of the pod before is taken over.
 
+use std::collections::VecDeque;
+
 use api::{SimDuration, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
@@ -11,7 +13,7 @@ use super::super::station::{Memory, Process};
 use super::super::{ProcessStarted, Signal};
 use super::kernel::{Kernel, Law};
 use super::station::{Moved, Queue};
-use super::table::{Shape, Table};
+use super::table::{Parts, Point, Shape, Table};
 use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QUANTUM, QueueState, drops};
 use crate::spec::Balancing;
 
@@ -34,10 +36,13 @@ pub(super) struct PodState {
     queue: Queue,
     accept: f64,
     after: f64,
+    /// Where work leaves at its deadline: what is really in line, by when it came. `queue` is what of it will be served.
+    line: Line,
     /// Requests that came in this step.
     pub(super) arrivals: f64,
-    /// Served per second.
+    /// Served per second, and how many wait for a worker in the mean.
     rate: f64,
+    in_line: f64,
     /// Share of this step's arrivals that was turned away, and that was dropped at its deadline.
     pub(super) shed: f64,
     pub(super) dropped: f64,
@@ -55,6 +60,45 @@ pub(super) struct PodState {
     gone: bool,
 }
 
+/// Requests in line where work leaves at its deadline.
+#[derive(Clone, PartialEq, Debug, Default)]
+struct Line {
+    /// Until when they came, and how many.
+    pieces: VecDeque<(u64, f64)>,
+    sum: f64,
+    /// Served per second at the last step.
+    capacity: f64,
+}
+
+impl Line {
+    /// A step until `end`: some came, some were served, and those leave who came before `deadline` and are not in work.
+    fn moved(&mut self, end: u64, came: f64, served: f64, in_work: f64, deadline: u64) {
+        self.pieces.push_back((end, came));
+        self.sum += came;
+        let mut served = served.min(self.sum);
+        self.sum -= served;
+        while let Some((_, piece)) = self.pieces.front_mut() {
+            let part = served.min(*piece);
+            (*piece, served) = (*piece - part, served - part);
+            if *piece > 1e-9 {
+                break;
+            }
+            self.pieces.pop_front();
+        }
+        while let Some((came_at, piece)) = self.pieces.front_mut() {
+            let part = piece.min(self.sum - in_work);
+            if *came_at > deadline || part <= 0.0 {
+                break;
+            }
+            (*piece, self.sum) = (*piece - part, self.sum - part);
+            if *piece > 1e-9 {
+                break;
+            }
+            self.pieces.pop_front();
+        }
+    }
+}
+
 /// What the step of a pod depends on.
 #[derive(Clone, Copy, PartialEq)]
 struct Before {
@@ -66,6 +110,8 @@ struct Before {
     arrivals: f64,
     concurrency: u32,
     queue_limit: u32,
+    /// Those in line, and the capacity they counted on, where work leaves at its deadline.
+    line: (f64, f64),
 }
 
 /// And what it comes to.
@@ -75,6 +121,7 @@ struct After {
     accept: f64,
     after: f64,
     rate: f64,
+    in_line: f64,
     shed: f64,
     dropped: f64,
     departed: f64,
@@ -99,8 +146,10 @@ impl PodState {
             queue: Queue::default(),
             accept: 0.0,
             after: 0.0,
+            line: Line::default(),
             arrivals: 0.0,
             rate: 0.0,
+            in_line: 0.0,
             shed: 0.0,
             dropped: 0.0,
             kernel: Kernel::default(),
@@ -119,11 +168,18 @@ impl PodState {
     }
 
     /// Requests that it holds.
-    pub(super) const fn held(&self) -> f64 {
-        self.queue.x + self.accept + self.after
+    pub(super) fn held(&self) -> f64 {
+        self.queue.x.max(self.line.sum) + self.accept + self.after
     }
-    /// Those of them that wait for a worker or a slot.
-    pub(super) fn waiting(&self) -> f64 {
+    /// Those of them that have no slot.
+    pub(super) fn queued(&self) -> f64 {
+        let slots = if self.concurrency == u32::MAX { f64::INFINITY } else { f64::from(self.concurrency) };
+        // In the mean of a queue that is short of slots only now and then, those in line are known, not the mean's excess.
+        let in_line = if slots <= f64::from(self.workers) { self.in_line } else { 0.0 };
+        self.accept + in_line.max(self.queue.x.max(self.line.sum) - slots).max(0.0)
+    }
+    /// Those of them that wait for a worker or a slot, as far as they will be served.
+    fn waiting(&self) -> f64 {
         self.accept + (self.queue.x - f64::from(self.workers)).max(0.0)
     }
     fn wait_nanos(&self) -> u64 {
@@ -299,7 +355,8 @@ impl Cohort {
         let node = self.pods[pod as usize].node as usize;
         self.nodes[node].pods.retain(|other| *other != pod);
         let state = &mut self.pods[pod as usize];
-        (state.queue, state.accept, state.after) = (Queue::default(), 0.0, 0.0);
+        (state.queue, state.accept, state.after, state.line) = (Queue::default(), 0.0, 0.0, Line::default());
+        state.in_line = 0.0;
         (state.rate, state.shed, state.dropped, state.cores_used, state.arrivals) = (0.0, 0.0, 0.0, 0.0, 0.0);
         state.stressed = false;
     }
@@ -447,6 +504,7 @@ impl Cohort {
                 arrivals: std::mem::take(&mut state.arrivals),
                 concurrency: state.concurrency,
                 queue_limit: state.queue_limit,
+                line: (state.line.sum, state.line.capacity),
             };
             let after = match last {
                 Some((same, after)) if same == before => after,
@@ -454,7 +512,14 @@ impl Cohort {
             };
             last = Some((before, after));
             (state.queue, state.accept, state.after) = (after.queue, after.accept, after.after);
-            (state.rate, state.shed, state.dropped, state.kernel) = (after.rate, after.shed, after.dropped, after.kernel);
+            (state.rate, state.in_line) = (after.rate, after.in_line);
+            (state.shed, state.dropped, state.kernel) = (after.shed, after.dropped, after.kernel);
+            if timeout.is_finite() {
+                let deadline = (end as f64 - timeout * 1e9).max(0.0) as u64;
+                let workers = f64::from(state.workers);
+                state.line.moved(end, before.arrivals * (1.0 - after.shed), after.departed, workers, deadline);
+                state.line.capacity = state.granted_millis;
+            }
             state.window_shed += after.shed * before.arrivals;
             state.cpu_nanos += after.departed * program.cpu.mean * 1e9;
             state.cores_used = after.departed / d * program.cpu.mean;
@@ -577,6 +642,26 @@ impl ProgramState {
     }
 }
 
+/// Share of the arrivals that wait, and the squared coefficient of variation of their wait.
+fn waiting(table: &Table, point: &Point, queue: Queue, load: f64, in_line: f64) -> (f64, f64) {
+    if let Some(Parts { share, loaded, squares, rest, weight, .. }) = table.parts(point, queue.variance, load, queue.piled)
+        && weight > 0.25
+    {
+        // Those at rest wait exponentially, the others for what is before them.
+        let workers = f64::from(table.shape.workers);
+        let calm = (1.0 - share) * rest.waits;
+        let short = (rest.x - rest.used * workers + rest.waits) / rest.waits.max(1e-12);
+        let long = (loaded - workers + 1.0).max(1.0);
+        let spread = (squares - loaded * loaded).max(0.0) + long;
+        let waits = calm + share;
+        let mean = (calm * short + share * long) / waits.max(1e-12);
+        let squares = (calm * 2.0 * short * short + share * (long * long + spread)) / waits.max(1e-12);
+        return (waits.clamp(0.0, 1.0), (squares / (mean * mean) - 1.0).max(0.0));
+    }
+    let spread = if point.variance > 0.0 { queue.variance / point.variance } else { 1.0 };
+    (point.waits.clamp(0.0, 1.0), point.wait_cv2.min(point.wait_cv2 * spread + 1.0 / (1.0 + in_line)))
+}
+
 fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, timeout: f64, feedback: f64) -> After {
     let workers = f64::from(table.shape.workers);
     let speed = (before.granted_millis / (1000.0 * workers)).min(1.0);
@@ -608,10 +693,16 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
         let kernel = Kernel { slowdown: 1.0, slot_wait, ..Kernel::default() };
         let shed = if before.arrivals > 0.0 { shed / before.arrivals } else { 0.0 };
         let rate = arrivals / d;
-        return After { queue: Queue::default(), accept, after, rate, shed, dropped: 0.0, departed: arrivals, kernel, critical };
+        let queue = Queue::default();
+        return After { queue, accept, after, rate, in_line: 0.0, shed, dropped: 0.0, departed: arrivals, kernel, critical };
     }
     let capacity = workers * speed / mean;
-    let Moved { mut queue, mut rate, block, mut departed } = before.queue.moved(table, d, arrivals / d, capacity, feedback);
+    let mut queue = before.queue;
+    if timeout.is_finite() && before.granted_millis > before.line.1 * 1.01 {
+        // It got quicker: of those in line more will be served.
+        queue.x = queue.x.max(before.line.0.min(workers + capacity * timeout));
+    }
+    let Moved { mut queue, mut rate, block, mut departed } = queue.moved(table, d, arrivals / d, capacity, feedback);
     // What is still in line at its deadline leaves.
     let mut dropped = 0.0;
     if timeout.is_finite() {
@@ -624,35 +715,33 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
             queue.variance = queue.variance.min(short * (1.0 + short));
         }
     }
-    if departed > before.queue.x + arrivals {
-        departed = before.queue.x + arrivals;
-    }
+    departed = departed.min(before.queue.x.max(before.line.0) + arrivals);
     if rate <= 0.0 {
         rate = capacity.min(departed / d);
     }
     let point = table.at(queue.x);
-    let in_line = (queue.x - workers * point.busy(queue.variance)).max(0.0);
+    let load = if capacity > 0.0 { arrivals / d / capacity } else { f64::INFINITY };
+    let busy = table.busy(&point, queue.variance, load, queue.piled).share;
+    let in_line = (queue.x - workers * busy).max(0.0);
+    let (waits, wait_cv2) = waiting(table, &point, queue, load, in_line);
     let sojourn = if queue.x <= 0.0 {
         mean / speed.max(1e-9)
     } else if capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
         // Arrivals see the queue as it is: those in line, and if all workers work the one that ends first.
-        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * point.waits) / capacity
+        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * waits) / capacity
     } else if rate > 0.0 {
         (queue.x / rate).max(mean / speed.max(1e-9)).min(FOR_EVER)
     } else {
         FOR_EVER
     };
-    let waits_in_line = (queue.x - point.used * workers).max(0.0);
-    let spread = if point.variance > 0.0 { queue.variance / point.variance } else { 1.0 };
-    let busy = point.busy(queue.variance);
     let eta = arrivals / d - capacity;
     let shares = before.arrivals.max(1e-300);
     shed = (shed + block * arrivals).min(before.arrivals) / shares;
     let kernel = Kernel {
         mean: sojourn,
         slowdown: 1.0 / speed.max(1e-9),
-        waits: point.waits.clamp(0.0, 1.0),
-        wait_cv2: point.wait_cv2.min(point.wait_cv2 * spread + 1.0 / (1.0 + waits_in_line)),
+        waits,
+        wait_cv2,
         sharing_cv2: (before.concurrency == u32::MAX).then_some(busy / (2.0 - busy)),
         slot_wait,
         deadline: (dropped > 0.01 * arrivals && eta > 0.0).then_some((timeout, eta)),
@@ -667,5 +756,5 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
     let moves = (queue.x - before.queue.x).abs() > 0.005 * (1.0 + queue.x);
     critical |= moves || point.used > 0.92 || block > 0.001 || dropped > 0.0;
     let dropped = if before.arrivals > 0.0 { (dropped / before.arrivals).min(1.0 - shed) } else { 0.0 };
-    After { queue, accept, after, rate, shed, dropped, departed, kernel, critical }
+    After { queue, accept, after, rate, in_line, shed, dropped, departed, kernel, critical }
 }
