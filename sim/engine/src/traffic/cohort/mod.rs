@@ -88,6 +88,8 @@ struct RouteState {
     succeeds: f64,
     /// Fractions of grains that calls have not made yet.
     carry: f64,
+    /// Share of attempts that fail, by demand, as of a time-out ago; once any is late.
+    fails: Option<Box<[f64; kernel::DEMANDS]>>,
 }
 
 struct SourceState {
@@ -141,6 +143,8 @@ struct ProgramState {
     rest: f64,
     /// Requests whose cpu work ended in this step.
     departed: f64,
+    /// Mean demand of the attempts over that of requests: who wants much fails more often, and comes back.
+    heavier: f64,
 }
 
 struct NodeState {
@@ -561,6 +565,7 @@ impl Cohort {
             bins: VecDeque::new(),
             succeeds: 1.0,
             carry: 0.0,
+            fails: None,
         });
         (self.routes.len() - 1) as u32
     }

@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// Idle share relative to the one at rest, for this variance.
-    fn correction(&self, point: &Point, variance: f64) -> f64 {
+    pub(super) fn correction(&self, point: &Point, variance: f64) -> f64 {
         if point.part >= 1.0 {
             return 0.0; // Beyond the table: never idle.
         }
