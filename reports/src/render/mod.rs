@@ -3,6 +3,7 @@
 //! Invariants: every function is pure; what it gives depends on its arguments alone.
 
 mod causes;
+mod comparison;
 mod csv;
 mod explanation;
 mod json;
@@ -10,6 +11,7 @@ mod page;
 mod table;
 mod text;
 
+pub use self::comparison::{comparison_document, comparison_text, signed};
 pub use self::csv::{CSV_HEADER, metrics_csv};
 pub use explanation::{ExplanationOptions, conclusion, explanation};
 pub use json::{document, job};
