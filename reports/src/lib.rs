@@ -26,6 +26,7 @@ pub mod render;
 mod series;
 pub mod statistics;
 mod story;
+pub mod sweep;
 #[doc(hidden)]
 pub mod testing;
 pub mod verdict;

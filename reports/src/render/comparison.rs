@@ -126,3 +126,55 @@ pub fn comparison_document(comparison: &Comparison) -> String {
     }
     format!("{document:#}\n")
 }
+
+/// A line per metric and policy.
+#[must_use]
+pub fn comparison_csv(comparison: &Comparison) -> String {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    let head = [
+        "metric",
+        "unit",
+        "better",
+        "policy",
+        "reference",
+        "referenceMean",
+        "mean",
+        "pairs",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "adjustedP",
+        "finding",
+    ];
+    let mut result = writer.write_record(head);
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    for row in &comparison.rows {
+        let better = match row.better {
+            Better::Higher => "higher",
+            Better::Lower => "lower",
+            Better::Neither => "neither",
+        };
+        for cell in &row.cells {
+            let line = [
+                row.title(),
+                row.unit.as_str().to_owned(),
+                better.to_owned(),
+                cell.sample.subject.to_string(),
+                comparison.reference.to_string(),
+                number(row.reference.mean),
+                number(cell.sample.mean),
+                cell.pairs.to_string(),
+                number(cell.difference),
+                number(cell.interval.map(|interval| interval.low)),
+                number(cell.interval.map(|interval| interval.high)),
+                cell.p.to_string(),
+                cell.adjusted_p.to_string(),
+                cell.finding.as_str().to_owned(),
+            ];
+            result = result.and_then(|()| writer.write_record(&line));
+        }
+    }
+    let bytes = result.ok().and_then(|()| writer.into_inner().ok()).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
+}

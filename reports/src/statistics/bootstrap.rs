@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn of_nothing_to_find_little_is_found() {
-        let (held, found) = repetitions(0.0, |random| normal(random));
+        let (held, found) = repetitions(0.0, normal);
         assert!((0.93..=0.97).contains(&held) && found == 0.0, "{held} {found}");
     }
 }
