@@ -129,7 +129,7 @@ impl WorkArgs {
             points.first().ok_or_else(|| CliError::Asked { exit: Exit::Nothing, message: "there is nothing to run".into(), help: None })?;
         let shard = match &self.shard {
             Some(text) => {
-                let (part, from) = shard::parse(text, self.shard_by == "hash", &|name| std::env::var(name).ok())?;
+                let (part, from) = shard::parse(text, self.shard_by == "hash", &crate::io::variable)?;
                 if !from.is_empty() {
                     io.say(&format!("part {} of {} ({from})", part.index, part.count));
                 }
