@@ -93,6 +93,7 @@ fn spec(pods: u32) -> Arc<WorldSpec> {
         zones: ["a", "b", "c"].map(Str::from).into(),
         price_per_hour: 1.0,
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
+        zero_or_max: false,
     });
     let pod = |number: u32| Pod {
         meta: ObjectMeta {

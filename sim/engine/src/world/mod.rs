@@ -39,7 +39,7 @@ use rustc_hash::FxHashMap;
 use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
-use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
+use crate::controllers::cluster_autoscaler::{ClusterAutoscaler, FiltersOf};
 use crate::controllers::horizontal_pod_autoscaler::HpaController;
 use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
@@ -514,9 +514,8 @@ impl World {
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {
-        let scheduler = &*self.scheduler;
-        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
-        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+        let filters = FiltersOf(&*self.scheduler);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
     }
 
     fn close_window(&mut self) {
