@@ -203,7 +203,7 @@ pub(crate) fn faults(
         let at = path.key("selector");
         let at = if cx.value(&at).is_some() { at } else { path.clone() };
         match &fault.target {
-            FaultTarget::ControlPlane => {}
+            FaultTarget::ControlPlane | FaultTarget::Cloud => {}
             FaultTarget::Nodes { labels, names } => {
                 for name in names {
                     catalog.node(cx, name, &at.key("nodes"));

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::{SimDuration, SimTime};
+use wavetank_engine as engine;
+
 use engine::random::Distribution;
 use engine::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec};
 use engine::traffic_bench::{Bench, PodSize, service_key};

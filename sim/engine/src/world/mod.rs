@@ -39,7 +39,7 @@ use rustc_hash::FxHashMap;
 use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
-use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
+use crate::controllers::cluster_autoscaler::{ClusterAutoscaler, FiltersOf};
 use crate::controllers::custom_metrics::{CustomMetrics, Exporters};
 use crate::controllers::horizontal_pod_autoscaler::{HpaController, MetricsApis};
 use crate::controllers::metrics::{PodMetrics, PodUsage};
@@ -547,9 +547,8 @@ impl World {
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {
-        let scheduler = &*self.scheduler;
-        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
-        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+        let filters = FiltersOf(&*self.scheduler);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
     }
 
     fn close_window(&mut self) {

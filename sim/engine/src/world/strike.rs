@@ -30,6 +30,15 @@ impl World {
             self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "control-plane-kill".into(), targets });
             return self.control_plane_goes(component, (number, occurrence), fault.duration, out);
         }
+        if let FaultAction::ProvisioningFailure(failure) = &fault.action {
+            let targets = failure.pools.iter().map(|pool| Str::from(format!("NodePool/{pool}"))).collect();
+            self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "provisioning-failure".into(), targets });
+            self.cluster_autoscaler.provisioning_fails((number, occurrence), failure);
+            if let Some(after) = fault.duration {
+                out.at(self.now + after, Event::FaultEnds(number, occurrence));
+            }
+            return;
+        }
         let struck = faults::targets(fault, occurrence, &self.store, &self.streams);
         let targets: Vec<Str> = struck.iter().filter_map(|target| self.target_name(*target)).collect();
         self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: faults::action_name(&fault.action).into(), targets });
@@ -57,6 +66,9 @@ impl World {
         self.records.push(Record::FaultEnded { fault: fault.name.clone() });
         if let FaultAction::ControlPlaneKill(component) = fault.action {
             return self.control_plane_returns(component, out);
+        }
+        if let FaultAction::ProvisioningFailure(_) = &fault.action {
+            return self.cluster_autoscaler.provisioning_works((number, occurrence));
         }
         for target in self.faults.forget(number, occurrence) {
             if let Struck::Node(node) = target {
@@ -102,7 +114,10 @@ impl World {
                 let write = Write::PatchNode { node, add: vec![taint.clone()], remove: Vec::new(), unschedulable: None };
                 out.write(Component::Kubectl, write);
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 
@@ -130,7 +145,10 @@ impl World {
                 let remove = vec![(taint.key.clone(), taint.effect)];
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 

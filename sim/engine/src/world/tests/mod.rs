@@ -87,6 +87,7 @@ fn pool(name: &str, nodes: u32, cpu_millis: i64) -> NodePool {
         zones: Vec::new(),
         price_per_hour: 1.0,
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
+        zero_or_max: false,
     }
 }
 
