@@ -35,6 +35,8 @@ impl Limits {
     const COUNTS: f64 = 0.03;
     /// In the ten seconds after a discontinuity.
     const COUNTS_AFTER: f64 = 0.10;
+    /// Counts below this share of the requests are as good as none, as in row T22c of the validation table.
+    const NOTHING: f64 = 0.01;
     const P50: f64 = 0.05;
     const P99: f64 = 0.10;
     const P99_TRANSIENT: f64 = 0.25;
@@ -456,8 +458,7 @@ fn compare(twin: &Twin) -> Vec<Compared> {
             for (what, pick) in COUNTS {
                 let (exact, error) = judge.mean(|run| pick(&run.windows[window][flow]) as f64);
                 let limit = if after { Limits::COUNTS_AFTER } else { Limits::COUNTS };
-                // What the judge himself does not know, and a thousandth of the requests, for what is next to nothing.
-                push(what, exact, pick(mine) as f64, limit * exact + 2.0 * error + 0.001 * arrived);
+                push(what, exact, pick(mine) as f64, limit * exact + 2.0 * error + Limits::NOTHING * arrived);
             }
             let mut levels: Vec<f64> = Vec::new();
             for (what, pick) in LEVELS {

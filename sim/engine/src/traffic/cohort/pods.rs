@@ -129,7 +129,7 @@ struct After {
     shed: f64,
     dropped: f64,
     departed: f64,
-    /// Of those in line that would have been dropped, these will be served; and how many per second.
+    /// It got quicker, so that of those in line so many will be served, who were thought lost; and how many per second.
     rescued: (f64, f64),
     line_rate: f64,
     kernel: Kernel,
@@ -780,7 +780,8 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
         // It got quicker: of those in line more will be served.
         queue.x = queue.x.max(before.line[0].min(workers + capacity * timeout));
     }
-    let rescued = (queue.x - before.queue.x, capacity);
+    // Those in work and next in line are answered as foreseen: about half of what was to be served before the change.
+    let rescued = if queue.x > before.queue.x { (queue.x - before.queue.x / 2.0, capacity) } else { (0.0, 0.0) };
     let Moved { mut queue, mut rate, block, mut departed } = queue.moved(table, d, arrivals / d, capacity, feedback);
     // What is still in line at its deadline leaves.
     let mut dropped = 0.0;
