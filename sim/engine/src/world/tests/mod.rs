@@ -1,5 +1,6 @@
 //! Whole clusters in small: a spec in, the trace out.
 
+mod autoscaling;
 mod batch;
 mod clusters;
 mod daemons;
