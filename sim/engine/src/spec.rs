@@ -277,14 +277,10 @@ settings! {
         skip_nodes_with_system_pods: bool = true,
         /// `--max-bulk-soft-taint-count`; zero means no soft taints.
         max_bulk_soft_taint_count: u32 = 10,
-        /// `--cores-total`, its first half.
-        min_cores_total: u32 = 0,
-        /// `--cores-total`, its second half.
-        max_cores_total: u32 = 320_000,
-        /// `--memory-total`, its first half, in GiB.
-        min_memory_total_gib: u32 = 0,
-        /// `--memory-total`, its second half, in GiB.
-        max_memory_total_gib: u32 = 6_400_000,
+        /// `--cores-total`: least and most cores of the cluster.
+        cores_total: (u32, u32) = (0, 320_000),
+        /// `--memory-total`: least and most memory of the cluster, in GiB.
+        memory_total_gib: (u32, u32) = (0, 6_400_000),
         /// `--max-scale-down-parallelism`.
         max_scale_down_parallelism: u32 = 10,
         /// `--max-drain-parallelism`.

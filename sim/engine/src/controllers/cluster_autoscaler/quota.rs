@@ -30,14 +30,14 @@ impl Quota {
     /// What may be added.
     pub(super) fn to_add<'a>(settings: &Settings, nodes: impl Iterator<Item = &'a NodeInfo>) -> Self {
         let (cores, memory) = used(nodes);
-        let limits = (i64::from(settings.max_cores_total), i64::from(settings.max_memory_total_gib) * GIB);
+        let limits = (i64::from(settings.cores_total.1), i64::from(settings.memory_total_gib.1) * GIB);
         Self { cores: (limits.0 - cores).max(0), memory_bytes: (limits.1 - memory).max(0) }
     }
 
     /// What may be taken away.
     pub(super) fn to_remove<'a>(settings: &Settings, nodes: impl Iterator<Item = &'a NodeInfo>) -> Self {
         let (cores, memory) = used(nodes);
-        let limits = (i64::from(settings.min_cores_total), i64::from(settings.min_memory_total_gib) * GIB);
+        let limits = (i64::from(settings.cores_total.0), i64::from(settings.memory_total_gib.0) * GIB);
         Self { cores: (cores - limits.0).max(0), memory_bytes: (memory - limits.1).max(0) }
     }
 

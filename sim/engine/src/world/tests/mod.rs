@@ -2,6 +2,7 @@
 
 mod autoscaling;
 mod batch;
+mod cluster_autoscaling;
 mod clusters;
 mod daemons;
 mod determinism;

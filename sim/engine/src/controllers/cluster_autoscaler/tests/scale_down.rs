@@ -351,7 +351,7 @@ fn the_cluster_keeps_its_least_cores() {
     let small = pool("small", 1000, (0, 10), 0.1);
     // Upstream counts nodes on their way out, too; so those that go have to be gone before it looks again.
     let mut rig = rig(std::slice::from_ref(&small)).nodes(&small, 1..6).set(|settings| {
-        (settings.min_cores_total, settings.scale_down_delay_after_delete) = (2, SimDuration::from_secs(60));
+        (settings.cores_total.0, settings.scale_down_delay_after_delete) = (2, SimDuration::from_secs(60));
     });
     assert_eq!(only(&rig.until(3600), "delete node").len(), 3);
 }

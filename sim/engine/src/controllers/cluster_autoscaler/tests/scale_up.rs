@@ -174,9 +174,9 @@ fn the_cluster_has_a_largest_size() {
     type Change = fn(&mut crate::spec::ClusterAutoscaler);
     let rows: [(Change, &str, &str); 3] = [
         (|settings| settings.max_nodes_total = 3, "small 2 -> 3: 1 pending pods", ""),
-        (|settings| settings.max_cores_total = 4, "small 2 -> 4: 4 pending pods", "1 exceeded quota: \"cluster-wide\", resources: cpu"),
+        (|settings| settings.cores_total.1 = 4, "small 2 -> 4: 4 pending pods", "1 exceeded quota: \"cluster-wide\", resources: cpu"),
         (
-            |settings| settings.max_memory_total_gib = 64,
+            |settings| settings.memory_total_gib.1 = 64,
             "small 2 -> 4: 4 pending pods",
             "1 exceeded quota: \"cluster-wide\", resources: memory",
         ),
