@@ -225,6 +225,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::steps(cx, &catalog, &steps);
     check::autoscalers(cx, &catalog, &objects);
     check::served(cx, &objects, &metrics);
+    check::vertical(cx, &catalog, &objects, &behaviors);
     check::endless_jobs(cx, &catalog, &behaviors);
     if !incomplete {
         check::pods_fit(cx, &catalog, &pools, &objects);

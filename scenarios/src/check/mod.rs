@@ -8,5 +8,5 @@ mod metrics;
 mod references;
 
 pub(crate) use feasibility::{autoscalers, capacity, pods_fit};
-pub(crate) use metrics::served;
+pub(crate) use metrics::{served, vertical};
 pub(crate) use references::{asked, behaviors, calls, endless_jobs, faults, names, services, steps, times, unanswered};

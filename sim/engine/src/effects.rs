@@ -45,6 +45,8 @@ pub(crate) enum Component {
     Disruption,
     Namespace,
     ClusterAutoscaler,
+    VpaRecommender,
+    VpaUpdater,
     Scheduler,
     Kubelet,
     Kubectl,
@@ -64,7 +66,7 @@ impl Component {
     pub(crate) const fn process(self) -> Option<Process> {
         match self {
             Self::Scheduler => Some(Process::Scheduler),
-            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::CsiDriver => None,
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::VpaRecommender | Self::VpaUpdater | Self::CsiDriver => None,
             _ => Some(Process::ControllerManager),
         }
     }
@@ -93,6 +95,8 @@ impl Component {
             Self::Disruption => "controllermanager",
             Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
+            Self::VpaRecommender => "vpa-recommender",
+            Self::VpaUpdater => "vpa-updater",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
             Self::Kubectl => "kubectl",
@@ -123,6 +127,8 @@ pub(crate) enum Write {
     PodStatus(PodId, Box<PodStatus>),
     /// Sets only the Ready condition to False with a reason (node controller).
     PodNotReady(PodId, Str),
+    /// Asks the eviction API to let a pod go; refused when a PodDisruptionBudget is in the way.
+    EvictPod(PodId),
     /// Sets DisruptionTarget with a reason before an eviction.
     PodDisruptionTarget(PodId, Str),
     /// Where preemption makes room; `None` clears it.

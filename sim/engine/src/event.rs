@@ -42,6 +42,10 @@ pub(crate) enum Event {
     VolumesBound(PodId),
     /// metrics-server scrapes.
     MetricsScrape,
+    /// The loop of the vertical pod autoscaler's recommender.
+    VpaRecommender,
+    /// The loop of its updater.
+    VpaUpdater,
     /// Prometheus scrapes the metric of this number.
     CustomMetricScrape(u32),
     /// The cluster autoscaler's loop.

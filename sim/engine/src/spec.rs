@@ -11,7 +11,7 @@ use std::sync::Arc;
 use api::{
     CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
     LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
-    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint, VerticalPodAutoscaler,
 };
 
 use crate::random::Distribution;
@@ -70,6 +70,7 @@ pub struct Objects {
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
     pub resource_quotas: Vec<ResourceQuota>,
     pub limit_ranges: Vec<LimitRange>,
+    pub vertical_pod_autoscalers: Vec<VerticalPodAutoscaler>,
 }
 
 /// A pool of equal nodes.
@@ -112,6 +113,8 @@ pub struct ControlPlane {
     pub cluster_autoscaler: ClusterAutoscaler,
     /// metrics-server.
     pub metrics_server: MetricsServer,
+    /// Vertical pod autoscaler.
+    pub vertical_pod_autoscaler: VpaSettings,
     /// Prometheus and prometheus-adapter.
     pub prometheus_adapter: PrometheusAdapter,
     /// Feature gates that are off unless they are asked for.
@@ -294,6 +297,55 @@ settings! {
     MetricsServer {
         /// `--metric-resolution`.
         resolution: SimDuration = s(15),
+    }
+}
+settings! {
+    /// Vertical pod autoscaler: recommender and updater.
+    VpaSettings {
+        /// `--recommender-interval`.
+        recommender_interval: SimDuration = s(60),
+        /// `--recommendation-margin-fraction`.
+        recommendation_margin_fraction: f64 = 0.15,
+        /// `--pod-recommendation-min-cpu-millicores`.
+        pod_recommendation_min_cpu_millicores: u32 = 25,
+        /// `--pod-recommendation-min-memory-mb`, in bytes.
+        pod_recommendation_min_memory_bytes: i64 = 250 << 20,
+        /// `--target-cpu-percentile`.
+        target_cpu_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-cpu-percentile`.
+        lower_bound_cpu_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-cpu-percentile`.
+        upper_bound_cpu_percentile: f64 = 0.95,
+        /// `--target-memory-percentile`.
+        target_memory_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-memory-percentile`.
+        lower_bound_memory_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-memory-percentile`.
+        upper_bound_memory_percentile: f64 = 0.95,
+        /// `--confidence-interval-cpu` and `--confidence-interval-memory`.
+        confidence_interval: SimDuration = s(86_400),
+        /// `--cpu-histogram-decay-half-life`.
+        cpu_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-histogram-decay-half-life`.
+        memory_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-aggregation-interval`.
+        memory_aggregation_interval: SimDuration = s(86_400),
+        /// `--oom-bump-up-ratio`.
+        oom_bump_up_ratio: f64 = 1.2,
+        /// `--oom-min-bump-up-bytes`.
+        oom_min_bump_up_bytes: i64 = 100 << 20,
+        /// `--updater-interval`.
+        updater_interval: SimDuration = s(60),
+        /// `--min-replicas` of the updater.
+        min_replicas: u32 = 2,
+        /// `--eviction-tolerance`.
+        eviction_tolerance: f64 = 0.5,
+        /// `--pod-update-threshold`.
+        pod_update_threshold: f64 = 0.1,
+        /// `--in-recommendation-bounds-eviction-lifetime-threshold`.
+        lifetime_threshold: SimDuration = s(43_200),
+        /// `--evict-after-oom-threshold`.
+        evict_after_oom_threshold: SimDuration = s(600),
     }
 }
 settings! {

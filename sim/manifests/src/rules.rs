@@ -223,6 +223,11 @@ const RULES: &[Rule] = &[
         "nobody serves the metric of an autoscaler",
         "A HorizontalPodAutoscaler of type Pods, Object or External names a metric that the scenario's `metrics` do not give, so that it will report FailedGetPodsMetric, FailedGetObjectMetric or FailedGetExternalMetric, as in a cluster whose adapter does not know it.",
     ),
+    rule_of(
+        "WT0506",
+        "a vertical autoscaler knows nothing",
+        "A VerticalPodAutoscaler learns from what containers use, and no behavior says what the pods of its target use: neither `memoryOverTime` nor a `service` that is asked. It will recommend nothing.",
+    ),
 ];
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub(crate) mod resource_quota;
 pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
 pub(crate) mod ttl_after_finished;
+pub(crate) mod vertical_pod_autoscaler;
 pub(crate) mod volume;
 
 /// What a room may read.
@@ -106,6 +107,8 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
         | Component::ClusterAutoscaler
+        | Component::VpaRecommender
+        | Component::VpaUpdater
         | Component::Scheduler
         | Component::Kubelet
         | Component::CsiDriver

@@ -131,6 +131,7 @@ impl World {
             Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
+            Write::EvictPod(pod) => self.evict_once(pod, by),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),

@@ -46,6 +46,8 @@ use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::vertical_pod_autoscaler::recommender::Recommender;
+use crate::controllers::vertical_pod_autoscaler::updater::Updater;
 use crate::controllers::volume::external::CsiDrivers;
 use crate::controllers::{self, View};
 use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
@@ -93,6 +95,8 @@ pub struct World {
     csi_drivers: CsiDrivers,
     metrics: PodMetrics,
     custom_metrics: CustomMetrics,
+    vpa_recommender: Recommender,
+    vpa_updater: Updater,
     /// `None` when nothing sends requests.
     traffic: Option<Player>,
     faults: Faults,
@@ -178,6 +182,8 @@ impl World {
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
             custom_metrics: CustomMetrics::new(&spec.metrics),
+            vpa_recommender: Recommender::default(),
+            vpa_updater: Updater::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
@@ -311,6 +317,8 @@ impl World {
             Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
             Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
+            Event::VpaRecommender => self.vpa_recommender.run(&view!(self), &self.metrics, &mut out),
+            Event::VpaUpdater => self.vpa_updater.run(&view!(self), &mut out),
             Event::CustomMetricScrape(metric) => self.scrape_custom(metric, &mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
@@ -420,8 +428,8 @@ impl World {
         } else if by == Component::Kubectl {
             let step = steps::command(&write, &self.store).into();
             self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
-        } else {
-            self.outage.hold(Request { by, write, key });
+        } else if !matches!(by, Component::VpaRecommender | Component::VpaUpdater) {
+            self.outage.hold(Request { by, write, key }); // Their next loops ask anew.
         }
     }
 
@@ -457,6 +465,8 @@ impl World {
             }
             self.kubelets.changed(&change, view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
+            self.vpa_recommender.changed(&change, &view!(self), out);
+            self.vpa_updater.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
             self.csi_drivers.changed(&change, &view!(self), out);
             match change {
@@ -529,6 +539,7 @@ impl World {
         let usage = |id, pod: &api::Pod| {
             let served_bytes = traffic.and_then(|traffic| traffic.memory_bytes(pod.meta.uid, now));
             PodUsage {
+                serving: kubelets.serving_container(id, pod),
                 cpu: traffic.and_then(|traffic| traffic.cpu_used(pod.meta.uid, now)),
                 memory: kubelets.memory_in_use(id, pod, served_bytes, now),
             }

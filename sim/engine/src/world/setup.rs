@@ -60,6 +60,8 @@ impl World {
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());
         }
+        // Before the pods: their requests are set as they are made.
+        self.set_up_all(&spec.objects.vertical_pod_autoscalers);
         for deployment in &spec.objects.deployments {
             self.create_deployment(deployment.clone());
         }

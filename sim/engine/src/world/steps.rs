@@ -353,7 +353,7 @@ impl World {
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
         }
-        apply!(horizontal_pod_autoscalers);
+        apply!(horizontal_pod_autoscalers, vertical_pod_autoscalers);
         let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());
         said.extend(nodes.map(|node| done(Kind::Node, &node.meta.name, "unchanged")));
         let pods = objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_some());
@@ -412,6 +412,7 @@ fn resource(kind: Kind, name: &str) -> String {
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ".apps",
         Kind::HorizontalPodAutoscaler => ".autoscaling",
         Kind::Job | Kind::CronJob => ".batch",
+        Kind::VerticalPodAutoscaler => ".autoscaling.k8s.io",
         Kind::PodDisruptionBudget => ".policy",
         Kind::PriorityClass => ".scheduling.k8s.io",
         Kind::StorageClass | Kind::CSINode | Kind::CSIDriver | Kind::CSIStorageCapacity => ".storage.k8s.io",

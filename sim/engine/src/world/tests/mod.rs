@@ -10,6 +10,7 @@ mod liveness;
 mod stateful;
 mod traffic;
 mod traps;
+mod vertical;
 mod volumes;
 
 use std::collections::BTreeSet;
