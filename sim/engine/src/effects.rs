@@ -326,6 +326,8 @@ pub(crate) struct Effects {
     pub(crate) resync: Option<SimTime>,
     /// Places among the writes before which all earlier ones must have landed; later ones are not sent otherwise.
     pub(crate) waves: Vec<usize>,
+    /// What is written instead of the last waves, as many as these, when a write before those was refused.
+    pub(crate) otherwise: Vec<Vec<(Component, Write)>>,
     /// The sync's last write.
     pub(crate) finally: Option<Box<Finally>>,
 }
@@ -392,6 +394,7 @@ impl Effects {
         self.probes.clear();
         self.resync = None;
         self.waves.clear();
+        self.otherwise.clear();
         self.finally = None;
     }
 }
