@@ -244,8 +244,8 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
-        metrics,
         lease_phases: std::collections::BTreeMap::new(),
+        metrics,
         watch: false,
     };
     let metadata = file.metadata.as_ref();

@@ -60,6 +60,9 @@ slips! {
     distribution_without_values: &[("{mean: 5ms}", "{distribution: lognormal, median: 5ms}")];
     file_that_is_not_there: &[("rate: 50/s", "path: ../shared/traces/rates/none.csv")];
     settings_of_the_control_plane: &[("  manifests:", "  controlPlane: {nodeLifecycle: {nodeMonitorGracePeriode: 50s, nodeMonitorPeriod: 0s}, scheduler: {percentageOfNodesToScore: 5}}\n  manifests:")];
+    settings_of_the_cluster_autoscaler: &[("  manifests:", "  controlPlane:\n    clusterAutoscaler:\n      expander: priority,least-wast\n      coresTotal: 10\n      memoryTotal: 9:5\n      expanderPriorities: {high: [a], 10: [\".*spot\", \"[a\"]}\n      scaleDownDelayAfterFailure: 3m\n  manifests:")];
+    orders_that_cannot_fail: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [general, generl], reason: stockout, selector: {nodes: [general-0]},")];
+    orders_of_a_pool_that_is_not_there: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [generl],")];
     not_a_step: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "scale: {workload: deployment/shop, replicas: 2}, cordon: general-9x")];
     unknown_policy: &[("  duration: 10m", "  duration: 10m\n  policy: bin-pck")];
     no_nodes: &[("    nodePools:\n      - name: general\n        count: {min: 2, max: 4}\n        spreadOver: zones\n        template:\n          capacity: {cpu: \"4\", memory: 16Gi}\n          labels: {pool: general}\n", "")];

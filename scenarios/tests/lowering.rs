@@ -7,7 +7,7 @@ mod common;
 use api::{Kind, ObjectKey, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -154,6 +154,10 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert!(matches!(node.target, FaultTarget::Nodes { labels: Some(_), .. }) && node.mode == FaultMode::Fixed(2));
     let of_pod = fault("action: node-drain, selector: {labelSelectors: {app: shop}, target: node-of-pod}");
     assert!(matches!(of_pod.target, FaultTarget::NodesOfPods(_)) && of_pod.mode == FaultMode::One);
+    let stockout = fault("action: provisioning-failure, nodePools: [general], share: 50%, duration: 1h");
+    let FaultAction::ProvisioningFailure(failure) = &stockout.action else { panic!("{stockout:?}") };
+    assert_eq!((&*failure.pools[0], failure.reason), ("general", ProvisioningFailureReason::OutOfResources));
+    assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
 }
@@ -198,11 +202,14 @@ fn expectations_are_in_base_units() {
 
 #[test]
 fn settings_of_components_are_read_under_their_flags_names() {
-    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
+    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: \"priority, price\", scaleDownEnabled: false, coresTotal: 2:80, expendablePodsPriorityCutoff: -5, expanderPriorities: {5: [a], 50: [b, c]}}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
     let seconds = SimDuration::from_secs;
     assert_eq!((plane.node_lifecycle.node_monitor_grace_period, plane.node_lifecycle.node_eviction_rate), (seconds(40), 0.2));
     assert_eq!((plane.scheduler.pod_max_backoff, plane.api_server.default_unreachable_toleration_seconds), (seconds(20), 30));
-    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("price", false));
+    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("priority, price", false));
+    let autoscaler = &plane.cluster_autoscaler;
+    assert_eq!((autoscaler.cores_total, autoscaler.expendable_pods_priority_cutoff), ((2, 80), -5));
+    assert_eq!(autoscaler.expander_priorities, [(50, "b".into()), (50, "c".into()), (5, "a".into())]);
     assert_eq!(plane.horizontal_pod_autoscaler.tolerance, 0.05);
     assert_eq!(plane.kubelet.default_image_pull, Distribution::lognormal_median_p95(seconds(8), seconds(25)));
     assert_eq!((plane.kubelet.eviction_hard_memory_available_bytes, plane.kubelet.shutdown_grace_period), (200 << 20, seconds(30)));

@@ -160,6 +160,8 @@ pub(crate) enum Write {
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
     /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
     PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
+    /// Cordons a node, and when that has landed asks for the eviction of its pods (`kubectl drain`).
+    Drain(NodeId),
     /// Replaces a node's labels.
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
@@ -324,6 +326,8 @@ pub(crate) struct Effects {
     pub(crate) resync: Option<SimTime>,
     /// Places among the writes before which all earlier ones must have landed; later ones are not sent otherwise.
     pub(crate) waves: Vec<usize>,
+    /// What is written instead of the last waves, as many as these, when a write before those was refused.
+    pub(crate) otherwise: Vec<Vec<(Component, Write)>>,
     /// The sync's last write.
     pub(crate) finally: Option<Box<Finally>>,
 }
@@ -390,6 +394,7 @@ impl Effects {
         self.probes.clear();
         self.resync = None;
         self.waves.clear();
+        self.otherwise.clear();
         self.finally = None;
     }
 }

@@ -37,10 +37,10 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
-    /// What the custom and the external metrics API serve.
-    pub metrics: Vec<Metric>,
     /// An instant at which the kubelet of a node that is there from the start renews its lease; drawn for other nodes.
     pub lease_phases: BTreeMap<Str, SimTime>,
+    /// What the custom and the external metrics API serve.
+    pub metrics: Vec<Metric>,
     /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
     pub watch: bool,
 }
@@ -90,6 +90,8 @@ pub struct NodePool {
     pub price_per_hour: f64,
     /// From the order to a registered, Ready node.
     pub provisioning: Distribution,
+    /// The cluster autoscaler gives it all its nodes or none (upstream: ZeroOrMaxNodeScaling).
+    pub zero_or_max: bool,
 }
 
 /// Settings of the components.
@@ -252,10 +254,36 @@ settings! {
         scale_down_utilization_threshold: f64 = 0.5,
         /// `--scale-down-delay-after-add`.
         scale_down_delay_after_add: SimDuration = s(600),
+        /// `--scale-down-unready-time`.
+        scale_down_unready_time: SimDuration = s(1200),
+        /// `--scale-down-delay-after-delete`.
+        scale_down_delay_after_delete: SimDuration = s(0),
         /// `--max-node-provision-time`.
         max_node_provision_time: SimDuration = s(900),
-        /// `--expander`: least-waste, most-pods, least-nodes, random or price.
+        /// `--max-total-unready-percentage`.
+        max_total_unready_percentage: f64 = 45.0,
+        /// `--ok-total-unready-count`.
+        ok_total_unready_count: u32 = 3,
+        /// `--expander`: least-waste, most-pods, least-nodes, random, price, priority, or several with commas between.
         expander: Str = "least-waste".into(),
+        /// ConfigMap cluster-autoscaler-priority-expander: priorities and patterns of pool names.
+        expander_priorities: Vec<(i64, Str)> = Vec::new(),
+        /// `--balance-similar-node-groups`.
+        balance_similar_node_groups: bool = false,
+        /// `--new-pod-scale-up-delay`.
+        new_pod_scale_up_delay: SimDuration = s(0),
+        /// `--expendable-pods-priority-cutoff`.
+        expendable_pods_priority_cutoff: i32 = -10,
+        /// `--skip-nodes-with-local-storage`.
+        skip_nodes_with_local_storage: bool = true,
+        /// `--skip-nodes-with-system-pods`.
+        skip_nodes_with_system_pods: bool = true,
+        /// `--max-bulk-soft-taint-count`; zero means no soft taints.
+        max_bulk_soft_taint_count: u32 = 10,
+        /// `--cores-total`: least and most cores of the cluster.
+        cores_total: (u32, u32) = (0, 320_000),
+        /// `--memory-total`: least and most memory of the cluster, in GiB.
+        memory_total_gib: (u32, u32) = (0, 6_400_000),
         /// `--max-scale-down-parallelism`.
         max_scale_down_parallelism: u32 = 10,
         /// `--max-drain-parallelism`.
@@ -819,6 +847,50 @@ pub enum FaultAction {
         /// Grace.
         grace: SimDuration,
     },
+    /// Nodes that the cluster autoscaler orders do not come. Undone: orders made from then on do.
+    ProvisioningFailure(ProvisioningFailure),
+}
+
+/// How orders of nodes fail.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProvisioningFailure {
+    /// Which pools; none means all.
+    pub pools: Vec<Str>,
+    /// Why.
+    pub reason: ProvisioningFailureReason,
+    /// What the cloud says.
+    pub message: Str,
+    /// Share of the ordered nodes that fail.
+    pub share: f64,
+    /// From the order until the cloud says so.
+    pub after: SimDuration,
+}
+
+/// Why ordered nodes do not come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ProvisioningFailureReason {
+    /// The cloud has no such machines left, and says so of each instance.
+    OutOfResources,
+    /// The project's quota is used up, which the cloud says of each instance.
+    QuotaExceeded,
+    /// The cloud refuses the order.
+    Refused,
+    /// The cloud takes the order and makes no instance.
+    NeverCreated,
+    /// The instance is made, and never becomes a node.
+    NeverRegisters,
+}
+
+impl ProvisioningFailureReason {
+    /// The error code of an instance, as GCE has it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "RESOURCE_POOL_EXHAUSTED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
+            Self::Refused | Self::NeverCreated | Self::NeverRegisters => "OTHER",
+        }
+    }
 }
 
 /// A part of the control plane.
@@ -862,6 +934,8 @@ pub enum FaultMode {
 /// Whom a fault may strike.
 #[derive(Clone, PartialEq, Debug)]
 pub enum FaultTarget {
+    /// What the action itself names.
+    Cloud,
     /// Nodes with these labels (`None`: all) or names (empty: all).
     Nodes {
         /// Labels.

@@ -441,7 +441,7 @@ impl TestPod {
     pub(super) fn build(&self) -> Pod {
         self.pod.clone()
     }
-    fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
         change(&mut self.pod);
         self
     }

@@ -117,6 +117,10 @@ impl World {
                 let now = self.now;
                 self.change_node(node, |node| patch_node(node, &add, &remove, unschedulable, now))
             }
+            Write::Drain(node) => {
+                let now = self.now;
+                self.change_node(node, |node| patch_node(node, &[], &[], Some(true), now)) && self.drain(node)
+            }
             Write::NodeLabels(node, labels) => {
                 self.store.nodes.get(node).is_some() && {
                     self.store.update_node(node, |node| replace(Arc::make_mut(&mut node.meta.labels), labels));

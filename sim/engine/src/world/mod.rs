@@ -39,7 +39,7 @@ use rustc_hash::FxHashMap;
 use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
-use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
+use crate::controllers::cluster_autoscaler::{ClusterAutoscaler, FiltersOf};
 use crate::controllers::custom_metrics::{CustomMetrics, Exporters};
 use crate::controllers::horizontal_pod_autoscaler::{HpaController, MetricsApis};
 use crate::controllers::metrics::{PodMetrics, PodUsage};
@@ -426,8 +426,8 @@ impl World {
         } else if let (Component::Scheduler, Some((call, pod))) = (by, write.scheduler_call()) {
             self.scheduling.returned(call, pod, false, &*self.scheduler, view!(self), out);
         } else if by == Component::Kubectl {
-            let outcome = "The connection to the server was refused - did you specify the right host or port?".into();
-            self.records.push(Record::Step { step: "kubectl".into(), outcome });
+            let step = steps::command(&write, &self.store).into();
+            self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
         } else if !matches!(by, Component::VpaRecommender | Component::VpaUpdater) {
             self.outage.hold(Request { by, write, key }); // Their next loops ask anew.
         }
@@ -558,9 +558,8 @@ impl World {
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {
-        let scheduler = &*self.scheduler;
-        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
-        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+        let filters = FiltersOf(&*self.scheduler);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
     }
 
     fn close_window(&mut self) {

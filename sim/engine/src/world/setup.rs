@@ -128,6 +128,9 @@ impl World {
     /// A machine that was ordered has booted, registered and become Ready.
     pub(super) fn node_provisioned(&mut self, pool: u32, ordinal: u32) {
         let spec = self.spec.clone();
+        if !self.cluster_autoscaler.arrives(pool, ordinal) {
+            return; // It was deleted before it came.
+        }
         if let Some(pool) = spec.node_pools.get(pool as usize) {
             self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
         }

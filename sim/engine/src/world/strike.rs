@@ -30,6 +30,15 @@ impl World {
             self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "control-plane-kill".into(), targets });
             return self.control_plane_goes(component, (number, occurrence), fault.duration, out);
         }
+        if let FaultAction::ProvisioningFailure(failure) = &fault.action {
+            let targets = failure.pools.iter().map(|pool| Str::from(format!("NodePool/{pool}"))).collect();
+            self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "provisioning-failure".into(), targets });
+            self.cluster_autoscaler.provisioning_fails((number, occurrence), failure);
+            if let Some(after) = fault.duration {
+                out.at(self.now + after, Event::FaultEnds(number, occurrence));
+            }
+            return;
+        }
         let struck = faults::targets(fault, occurrence, &self.store, &self.streams);
         let targets: Vec<Str> = struck.iter().filter_map(|target| self.target_name(*target)).collect();
         self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: faults::action_name(&fault.action).into(), targets });
@@ -57,6 +66,9 @@ impl World {
         self.records.push(Record::FaultEnded { fault: fault.name.clone() });
         if let FaultAction::ControlPlaneKill(component) = fault.action {
             return self.control_plane_returns(component, out);
+        }
+        if let FaultAction::ProvisioningFailure(_) = &fault.action {
+            return self.cluster_autoscaler.provisioning_works((number, occurrence));
         }
         for target in self.faults.forget(number, occurrence) {
             if let Struck::Node(node) = target {
@@ -97,15 +109,15 @@ impl World {
                     self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
                 }
             }
-            FaultAction::NodeDrain => {
-                self.cordon(node, true, out);
-                self.drain(node, out);
-            }
+            FaultAction::NodeDrain => out.write(Component::Kubectl, Write::Drain(node)),
             FaultAction::NodeTaint(taint) => {
                 let write = Write::PatchNode { node, add: vec![taint.clone()], remove: Vec::new(), unschedulable: None };
                 out.write(Component::Kubectl, write);
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 
@@ -133,7 +145,10 @@ impl World {
                 let remove = vec![(taint.key.clone(), taint.effect)];
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 

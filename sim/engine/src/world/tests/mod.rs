@@ -2,6 +2,7 @@
 
 mod autoscaling;
 mod batch;
+mod cluster_autoscaling;
 mod clusters;
 mod daemons;
 mod determinism;
@@ -88,6 +89,7 @@ fn pool(name: &str, nodes: u32, cpu_millis: i64) -> NodePool {
         zones: Vec::new(),
         price_per_hour: 1.0,
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
+        zero_or_max: false,
     }
 }
 
