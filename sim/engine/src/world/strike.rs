@@ -42,7 +42,7 @@ impl World {
         }
         let ends = match fault.action {
             FaultAction::NodeRestart(after) => Some(after),
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
+            FaultAction::ContainerKill { .. } | FaultAction::ProbeFailure { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
             _ => fault.duration,
         };
         self.faults.remember(number, occurrence, struck);
@@ -102,7 +102,10 @@ impl World {
                 let write = Write::PatchNode { node, add: vec![taint.clone()], remove: Vec::new(), unschedulable: None };
                 out.write(Component::Kubectl, write);
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_) => {}
         }
     }
 
@@ -130,7 +133,10 @@ impl World {
                 let remove = vec![(taint.key.clone(), taint.effect)];
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_) => {}
         }
     }
 
@@ -140,6 +146,7 @@ impl World {
                 let reason = if *exit_code == 0 { "Completed" } else { "Error" };
                 self.kubelets.kill_container(id, container.as_ref(), *exit_code, reason, view!(self), out);
             }
+            FaultAction::ProbeFailure { container, probe } => self.kubelets.fail_probe(id, container.as_ref(), *probe, view!(self), out),
             FaultAction::PodKill { grace } => {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }

@@ -165,12 +165,58 @@ fn a_storage_driver_remembers_what_no_api_server_heard() {
 fn a_job_lets_go_of_ended_pods_while_it_cannot_make_others() {
     use case::Fate::*;
     let none = None::<u8>;
-    let case = Case { nodes: 1, zones: 1, elastic: None, deployments: vec![DeploymentCase { replicas: 4, cpu_millis: 100, fate: BadImage, recreate: false, min_ready_seconds: 0, priority: 0, budget: None, autoscaled: None, requests: None }, DeploymentCase { replicas: 1, cpu_millis: 100, fate: Well, recreate: false, min_ready_seconds: 0, priority: 0, budget: None, autoscaled: None, requests: None }], stateful_sets: vec![StatefulSetCase { replicas: 3, cpu_millis: 100, parallel: true, claims: false, fate: Well, budget: None }, StatefulSetCase { replicas: 1, cpu_millis: 100, parallel: false, claims: true, fate: Well, budget: None }], daemon_cpu_millis: None, jobs: vec![JobCase { completions: 3, parallelism: 1, fails: false, bad_image: false }], cron: none, quota_pods: Some(1), standby: false, jitter: false, faults: vec![(25, 5, 3, 0)], steps: vec![(5, 0, 2)] };
+    let case = Case {
+        nodes: 1,
+        zones: 1,
+        elastic: None,
+        deployments: vec![
+            DeploymentCase {
+                replicas: 4,
+                cpu_millis: 100,
+                fate: BadImage,
+                recreate: false,
+                min_ready_seconds: 0,
+                priority: 0,
+                budget: None,
+                autoscaled: None,
+                requests: None,
+            },
+            DeploymentCase {
+                replicas: 1,
+                cpu_millis: 100,
+                fate: Well,
+                recreate: false,
+                min_ready_seconds: 0,
+                priority: 0,
+                budget: None,
+                autoscaled: None,
+                requests: None,
+            },
+        ],
+        stateful_sets: vec![
+            StatefulSetCase { replicas: 3, cpu_millis: 100, parallel: true, claims: false, fate: Well, budget: None },
+            StatefulSetCase { replicas: 1, cpu_millis: 100, parallel: false, claims: true, fate: Well, budget: None },
+        ],
+        daemon_cpu_millis: None,
+        jobs: vec![JobCase { completions: 3, parallelism: 1, fails: false, bad_image: false }],
+        cron: none,
+        quota_pods: Some(1),
+        standby: false,
+        jitter: false,
+        faults: vec![(25, 5, 3, 0)],
+        steps: vec![(5, 0, 2)],
+    };
     for seed in 146..147 {
         let (run, findings) = play(&case, seed);
         if !findings.is_empty() {
-            for (at, record) in &run.records { if at.as_secs() < 140 { eprintln!("{at} {record:?}"); } }
-            for (_, job) in run.world.store.jobs.iter() { eprintln!("{job:?}"); }
+            for (at, record) in &run.records {
+                if at.as_secs() < 140 {
+                    eprintln!("{at} {record:?}");
+                }
+            }
+            for (_, job) in run.world.store.jobs.iter() {
+                eprintln!("{job:?}");
+            }
             panic!("{seed}");
         }
         assert_eq!(text(&findings), "");

@@ -13,7 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use api::{ContainerState, Deployment, DeploymentStrategy, IntOrPercent, Job, JobConditionType, Kind, Node, ObjectMeta, Pod, SimDuration, SimTime, Str, Uid};
+use api::{
+    ContainerState, Deployment, DeploymentStrategy, IntOrPercent, Job, JobConditionType, Kind, Node, ObjectMeta, Pod, SimDuration, SimTime,
+    Str, Uid,
+};
 use port::Scheduler;
 use trace::Record;
 
