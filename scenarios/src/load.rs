@@ -12,7 +12,7 @@ use trace::Question;
 use crate::catalog::{Catalog, engine_objects, origins};
 use crate::cx::{Cx, with_help};
 use crate::files::FileSource;
-use crate::format::{API_VERSION, Clock, File, Seeds, Spec};
+use crate::format::{API_VERSION, Clock, File, Seeds, Spec, Trace};
 use crate::{check, digest, lower, set};
 
 /// The unit in which a metric is written.
@@ -214,6 +214,8 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     let faults = lower::faults(cx, &path.key("faults"));
     let steps = lower::steps(cx, &applied, &path.key("steps"));
     let marks = lower::marks(cx, &path.key("marks"));
+    let trace: Option<Trace> = spec.trace.is_some().then(|| cx.read(&path.key("trace"))).flatten();
+    let watch = trace.and_then(|trace| trace.watch).unwrap_or(false);
     let questions = lower::expectations(cx, &catalog, &path.key("expectations"));
 
     check::services(cx, &catalog, &check::asked(&traffic, &behaviors));
@@ -244,9 +246,9 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
-        lease_phases: std::collections::BTreeMap::new(),
+        lease_phases: BTreeMap::new(),
         metrics,
-        watch: false,
+        watch,
     };
     let metadata = file.metadata.as_ref();
     let name = metadata.and_then(|metadata| metadata.name.clone()).unwrap_or_else(|| stem(&cx.document.source.name));

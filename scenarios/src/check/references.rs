@@ -224,7 +224,8 @@ pub(crate) fn faults(
                 }
             }
         }
-        if let FaultAction::ContainerKill { container: Some(name), .. } = &fault.action
+        if let FaultAction::ContainerKill { container: Some(name), .. } | FaultAction::ProbeFailure { container: Some(name), .. } =
+            &fault.action
             && !catalog.workloads.iter().any(|workload| workload.spec.containers.iter().any(|container| container.name == *name))
         {
             nobody(cx, fault, "no pod has a container of this name", &path.key("containerNames"));

@@ -79,8 +79,16 @@ fields! {
         steps: Option<Vec<Part<Step>>>,
         /// Moments with a name: recovery is measured from here too, and reports show them.
         marks: Option<Vec<Part<Mark>>>,
+        /// What the trace holds beside the records of what happens.
+        trace: Option<Part<Trace>>,
         /// What must hold. `wavetank run` exits with 4 when one of severity error does not.
         expectations: Option<Vec<Part<Expectation>>>,
+    }
+
+    /// What the trace holds beside the records of what happens.
+    Trace as "mapping" {
+        /// `true`: what a watch of the whole API tells, object by object, as `Watch` records (docs/trace.md). Many times as large. Default false.
+        watch: Option<bool>,
     }
 
     /// The scenario's clock.

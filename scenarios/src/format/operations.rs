@@ -13,7 +13,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill. Cloud: provisioning-failure.
+        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill, probe-failure. Control plane: control-plane-kill. Cloud: provisioning-failure.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,
@@ -21,7 +21,7 @@ fields! {
         value: Option<PercentText>,
         /// Who may be struck. Default all nodes, or all pods.
         selector: Option<Part<Selector>>,
-        /// When it is undone. Default never. container-kill and pod-kill need no undoing.
+        /// When it is undone. Default never. container-kill, probe-failure and pod-kill need no undoing.
         duration: Option<DurationText>,
         /// Again every so often: {every: 30s, times: 20}.
         schedule: Option<Schedule>,
@@ -33,7 +33,7 @@ fields! {
         component: Option<String>,
         /// pod-kill: grace in seconds. Default 0: killed at once.
         grace_period: Option<DurationText>,
-        /// container-kill: which containers; the first of them. Default the pod's first.
+        /// container-kill, probe-failure: which containers; the first of them. Default the pod's first.
         container_names: Option<Vec<String>>,
         /// container-kill: exit code. Default 137, as of SIGKILL.
         exit_code: Option<i32>,
@@ -47,6 +47,8 @@ fields! {
         share: Option<RatioText>,
         /// provisioning-failure: from the order until the cloud says that it failed. Default 10s.
         detected_after: Option<DurationText>,
+        /// probe-failure: liveness, readiness or startup.
+        probe: Option<String>,
     }
 
     /// How often a fault comes back.

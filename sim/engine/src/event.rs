@@ -157,7 +157,8 @@ pub(crate) enum NodeTimer {
 
 /// Which probe.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) enum ProbeKind {
+#[expect(missing_docs, reason = "official names")]
+pub enum ProbeKind {
     Startup,
     Liveness,
     Readiness,

@@ -14,6 +14,7 @@ use api::{
     ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint, VerticalPodAutoscaler,
 };
 
+pub use crate::event::ProbeKind;
 use crate::random::Distribution;
 
 /// Everything that determines a run, but for the scheduler and the seed.
@@ -837,6 +838,13 @@ pub enum FaultAction {
         container: Option<Str>,
         /// Its exit code.
         exit_code: i32,
+    },
+    /// A probe of a container fails until the container is another.
+    ProbeFailure {
+        /// The container; `None` means the first.
+        container: Option<Str>,
+        /// Which probe.
+        probe: ProbeKind,
     },
     /// A part of the control plane is away. Undone: it starts again.
     ControlPlaneKill(ControlPlaneComponent),

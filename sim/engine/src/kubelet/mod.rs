@@ -257,17 +257,21 @@ impl Kubelets {
     ) -> bool {
         let mut killed = false;
         self.with(id, view, out, |worker, cx| {
-            let mut places = worker.inits()..worker.places().end;
-            let place = match container {
-                None => places.next(),
-                Some(name) => worker.places().find(|place| worker.spec(cx.pod, *place).name == *name),
-            };
-            if let Some(place) = place.filter(|place| cx.node.powered && worker.runs[*place as usize].is_alive()) {
+            if let Some(place) = worker.find(container, cx.pod).filter(|place| cx.node.powered && worker.runs[*place as usize].is_alive()) {
                 worker.kill(place, exit_code, reason, cx);
                 killed = true;
             }
         });
         killed
+    }
+
+    /// A fault makes a probe of the container of this name, or of the first, fail until the container is another.
+    pub(crate) fn fail_probe(&mut self, id: PodId, container: Option<&Str>, kind: ProbeKind, view: View<'_>, out: &mut Effects) {
+        self.with(id, view, out, |worker, cx| {
+            if let Some(place) = worker.find(container, cx.pod) {
+                worker.fail_probe(place, kind, cx);
+            }
+        });
     }
 
     /// Signal::Stressed: a probe of this pod could fail from now on.

@@ -139,6 +139,8 @@ pub(super) struct Busy {
     pub(super) over_limit: bool,
     /// How it ended, as long as the kubelet does not know.
     pub(super) ended: Option<Termination>,
+    /// Probes that fail whatever its process does.
+    pub(super) failing: [bool; 3],
     /// The probe for which it is to be killed.
     pub(super) unhealthy: Option<ProbeKind>,
     /// It was told to stop.
@@ -552,16 +554,37 @@ impl Worker {
         self.tidy(place, cx.now());
     }
 
+    /// The place of the container of this name, or of the first that is no init container.
+    pub(super) fn find(&self, container: Option<&api::Str>, pod: &Pod) -> Option<u8> {
+        match container {
+            None => (self.inits()..self.places().end).next(),
+            Some(name) => self.places().find(|place| self.spec(pod, *place).name == *name),
+        }
+    }
+
     /// Drops what is kept of a container that just runs.
     pub(super) fn tidy(&mut self, place: u8, now: SimTime) {
         let stressed = self.stressed;
         let run = self.run(place);
         let idle = |busy: &Busy| {
-            let Busy { probes, exit, exit_code: _, over_limit: _, ended, unhealthy, stopping, answers, answers_at, reason, pull_backoff } =
-                busy;
+            let Busy {
+                probes,
+                exit,
+                exit_code: _,
+                over_limit: _,
+                ended,
+                failing,
+                unhealthy,
+                stopping,
+                answers,
+                answers_at,
+                reason,
+                pull_backoff,
+            } = busy;
             !exit.is_set()
                 && !answers.is_set()
                 && *answers_at <= now
+                && *failing == [false; 3]
                 && (ended.is_none() && unhealthy.is_none() && !stopping && reason.is_none() && pull_backoff.is_none())
                 && probes.iter().all(ProbeRun::is_idle)
         };
@@ -618,8 +641,8 @@ impl Worker {
             let busy = run.busy.take();
             let ended = busy.as_ref().and_then(|busy| busy.ended);
             if let Some(busy) = busy.filter(|_| run.is_running() && ended.is_none()) {
-                let Busy { exit, exit_code, over_limit, answers, answers_at, stopping, .. } = *busy;
-                run.busy = Some(Box::new(Busy { exit, exit_code, over_limit, answers, answers_at, stopping, ..Busy::default() }));
+                let Busy { exit, exit_code, over_limit, failing, answers, answers_at, stopping, .. } = *busy;
+                run.busy = Some(Box::new(Busy { exit, exit_code, over_limit, failing, answers, answers_at, stopping, ..Busy::default() }));
             }
             if let Some(ended) = ended {
                 run.end(ended);

@@ -629,6 +629,20 @@ fn a_process_too_busy_for_liveness_is_started_again() {
 }
 
 #[test]
+fn a_probe_that_a_fault_makes_fail_fails_until_the_container_is_another() {
+    let mut bench = Bench::new(Behavior::default());
+    let id = bench.pod("a", spec(Container { liveness_probe: Some(probe(10)), readiness_probe: Some(probe(10)), ..app() }));
+    bench.until(95).log();
+    bench.with(|room, view, out| room.fail_probe(id, None, crate::spec::ProbeKind::Liveness, view, out));
+    let log = bench.until(1000).log();
+    let told: Vec<&str> =
+        log.lines().filter(|line| line.contains("Liveness probe failed")).map(|line| line.split(' ').next().unwrap_or("")).collect();
+    assert_eq!(told, ["1m40s", "1m50s", "2m00s"], "{log}");
+    assert!(log.trim_end().ends_with("ready"), "{log}");
+    assert!(log.contains("[running+1]") && !log.contains("[running+2]"), "{log}");
+}
+
+#[test]
 fn a_container_killed_by_a_fault_starts_again() {
     let mut bench = Bench::new(Behavior::default());
     let id = bench.pod("a", spec(app()));

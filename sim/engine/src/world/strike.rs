@@ -51,7 +51,7 @@ impl World {
         }
         let ends = match fault.action {
             FaultAction::NodeRestart(after) => Some(after),
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
+            FaultAction::ContainerKill { .. } | FaultAction::ProbeFailure { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
             _ => fault.duration,
         };
         self.faults.remember(number, occurrence, struck);
@@ -115,6 +115,7 @@ impl World {
                 out.write(Component::Kubectl, write);
             }
             FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
             | FaultAction::PodKill { .. }
             | FaultAction::ControlPlaneKill(_)
             | FaultAction::ProvisioningFailure(_) => {}
@@ -146,6 +147,7 @@ impl World {
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
             FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
             | FaultAction::PodKill { .. }
             | FaultAction::ControlPlaneKill(_)
             | FaultAction::ProvisioningFailure(_) => {}
@@ -158,6 +160,7 @@ impl World {
                 let reason = if *exit_code == 0 { "Completed" } else { "Error" };
                 self.kubelets.kill_container(id, container.as_ref(), *exit_code, reason, view!(self), out);
             }
+            FaultAction::ProbeFailure { container, probe } => self.kubelets.fail_probe(id, container.as_ref(), *probe, view!(self), out),
             FaultAction::PodKill { grace } => {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }

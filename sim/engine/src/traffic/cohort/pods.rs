@@ -550,7 +550,7 @@ impl Cohort {
         }
         let rest = program.rest;
         self.programs[number as usize].departed = departed;
-        if rescued > 0.0 { 
+        if rescued > 0.0 {
             self.rescue(number, rescued, per_second, end);
         }
         if held_after > 0.0 {
@@ -772,7 +772,20 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
         let shed = if before.arrivals > 0.0 { shed / before.arrivals } else { 0.0 };
         let rate = arrivals / d;
         let queue = Queue::default();
-        return After { queue, accept, after, rate, in_line: 0.0, shed, dropped: 0.0, departed: arrivals, rescued: (0.0, 0.0), line_rate: 0.0, kernel, critical };
+        return After {
+            queue,
+            accept,
+            after,
+            rate,
+            in_line: 0.0,
+            shed,
+            dropped: 0.0,
+            departed: arrivals,
+            rescued: (0.0, 0.0),
+            line_rate: 0.0,
+            kernel,
+            critical,
+        };
     }
     let capacity = workers * speed / mean;
     let mut queue = before.queue;
