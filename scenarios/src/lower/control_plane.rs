@@ -184,6 +184,7 @@ const COMPONENTS: &[Component] = &[
         "crashLoopBackOffInitial" Time crash_loop_back_off_initial "First wait before a crashed container is started again.",
         "maxContainerRestartPeriod" Time crash_loop_back_off_max "Longest wait before a crashed container is started again (crashLoopBackOff.maxContainerRestartPeriod).",
         "stop" Law default_stop "From SIGTERM to exit of workloads that no behavior speaks of.",
+        "housekeepingInterval" Time housekeeping_interval "From one look of cAdvisor at a container to the next, and up to as much more; metrics are that old. Zero: as old as the scrape.",
         "syncFrequency" Period sync_frequency "How long a pod that is not as it should be waits for the next look at it; up to half as much more.",
         "evictionHardMemoryAvailable" Bytes eviction_hard_memory_available_bytes "Pods are evicted when the node has less memory than this (evictionHard[memory.available]).",
         "evictionMinimumReclaimMemory" Bytes eviction_minimum_reclaim_memory_bytes "So much more is made available then (evictionMinimumReclaim[memory.available]).",

@@ -50,6 +50,7 @@ pub enum Purpose {
     VolumeDelete = 71,
     VolumeAttach = 72,
     VolumeDetach = 73,
+    Housekeeping = 80,
     LeaderElection = 50,
     ApiLatency = 51,
 }

@@ -394,6 +394,8 @@ settings! {
         shutdown_grace_period_critical_pods: SimDuration = s(0),
         /// `shutdownGracePeriodByPodPriority`, instead of both: from this priority on, so long.
         shutdown_grace_period_by_pod_priority: Vec<(i32, SimDuration)> = Vec::new(),
+        /// `--housekeeping-interval`: cAdvisor looks at a container again after this, and up to as much more.
+        housekeeping_interval: SimDuration = s(10),
         /// First back-off of a crashing container.
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.

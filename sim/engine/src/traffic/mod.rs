@@ -47,7 +47,6 @@ use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
-pub(crate) use self::load::RequestLoad;
 pub(crate) use self::player::Player;
 use self::queue::Queue;
 use self::server::Job;

@@ -346,7 +346,10 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ContainerResourceMetricSource",
         &[
-            simplified("container", "cpu is that of the container that answers requests, the first with ports; memory is each container's own"),
+            simplified(
+                "container",
+                "cpu is that of the container that answers requests, the first with ports; memory is each container's own",
+            ),
             simulated("name"),
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
             simulated("target:MetricTarget"),

@@ -10,11 +10,12 @@ use api::{SimDuration, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
-use super::super::{ProcessStarted, RequestLoad, Signal};
+use super::super::{ProcessStarted, Signal};
 use super::kernel::{Kernel, Law};
 use super::station::{Moved, Queue};
 use super::table::{Parts, Point, Shape, Table};
 use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QUANTUM, QueueState, drops};
+use crate::effects::RequestLoad;
 use crate::spec::Balancing;
 
 /// Over which time what comes beyond what is served is averaged, where work leaves at its deadline.
