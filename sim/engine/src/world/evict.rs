@@ -37,14 +37,13 @@ impl World {
         if !node.is_some_and(|(_, node)| node.spec.unschedulable) {
             return;
         }
-        match Budgets::default().evict(pod, &self.store) {
+        let mut budgets = Budgets::default();
+        match budgets.evict(pod, &self.store) {
             Eviction::Allowed => {
                 let (name, now) = (pod.meta.name.clone(), self.now);
-                let namespace = pod.meta.namespace.clone();
-                let budgets = self.store.pdbs.in_namespace(&namespace);
-                let budget = budgets.filter(|(_, budget)| budget.selector.as_ref().is_some_and(|it| it.matches(&pod.meta.labels)));
-                let budget = budget.map(|(id, _)| id).next();
-                if let Some(budget) = budget {
+                let near = self.store.pdbs.in_namespace(&pod.meta.namespace);
+                let spent = near.filter(|(_, budget)| budgets.have_spent(budget.meta.uid)).map(|(id, _)| id).next();
+                if let Some(budget) = spent {
                     self.store.update(budget, |budget| note_eviction(budget, &name, now));
                 }
                 self.set_disruption_target(id, &"EvictionByEvictionAPI".into());
