@@ -199,11 +199,6 @@ pub(crate) fn budgets_of<'a>(pod: &'a Pod, store: &'a Store) -> impl Iterator<It
     store.pdbs.in_namespace(&pod.meta.namespace).map(|(_, budget)| budget).filter(move |budget| selects(budget, pod))
 }
 
-/// How many pods of this budget may be disrupted now, as its status has it.
-pub(crate) const fn disruptions_allowed(budget: &PodDisruptionBudget, _: &Store) -> i32 {
-    budget.disruptions_allowed
-}
-
 /// All pods that a budget selects, also those that have ended.
 fn pods_of<'a>(budget: &PodDisruptionBudget, store: &'a Store) -> Vec<&'a Pod> {
     store.pods.in_namespace(&budget.meta.namespace).map(|(_, pod)| pod).filter(|pod| selects(budget, pod)).collect()
