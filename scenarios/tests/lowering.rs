@@ -178,6 +178,10 @@ fn steps_are_what_kubectl_does() {
     assert_eq!(step("rolloutPause: deployment/shop"), StepAction::RolloutPause(shop().0, shop().1, true));
     assert_eq!(step("drain: general-0"), StepAction::Drain("general-0".into()));
     assert!(
+        matches!(step("label: {pods: {workload: deploy/shop}, first: 1, labels: {app: debug}}"), StepAction::LabelPods(pods, Some(1), labels) if pods.workload == Some(shop()) && labels.len() == 1)
+    );
+    assert!(matches!(step("label: {node: general-1, labels: {disk: ssd}}"), StepAction::LabelNode(node, _) if &*node == "general-1"));
+    assert!(
         matches!(step("taint: {node: general-1, taint: \"a=b:NoExecute-\"}"), StepAction::Taint(node, taint, false) if &*node == "general-1" && &*taint.value == "b")
     );
     let applied =

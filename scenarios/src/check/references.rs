@@ -294,6 +294,11 @@ pub(crate) fn steps(cx: &mut Cx<'_>, catalog: &Catalog<'_>, steps: &[(Step, Poin
             StepAction::Drain(node) => catalog.node(cx, node, &of("drain").1),
             StepAction::Taint(node, ..) => catalog.node(cx, node, &of("taint").1.key("node")),
             StepAction::LabelNode(node, _) => catalog.node(cx, node, &of("label").1.key("node")),
+            StepAction::LabelPods(pods, ..) => {
+                if let Some((kind, key)) = &pods.workload {
+                    catalog.must_exist(cx, *kind, key, &of("label").1.key("pods").key("workload"));
+                }
+            }
             StepAction::Apply(_) | StepAction::Delete(..) | StepAction::SetLoad(_) => {}
         }
     }

@@ -103,8 +103,8 @@ fields! {
         drain: Option<String>,
         /// `kubectl taint`.
         taint: Option<Part<TaintStep>>,
-        /// `kubectl label node`.
-        label: Option<LabelStep>,
+        /// `kubectl label` of a node or of pods.
+        label: Option<Part<LabelStep>>,
     }
 
     /// `kubectl scale`.
@@ -143,10 +143,14 @@ fields! {
         taint: String,
     }
 
-    /// `kubectl label node`.
+    /// `kubectl label` of a node or of pods.
     LabelStep as "mapping" {
         /// The node.
-        node: String,
+        node: Option<String>,
+        /// Which pods.
+        pods: Option<Part<Selector>>,
+        /// Only the first so many of these pods, by name. Default all.
+        first: Option<u32>,
         /// Labels; an empty value takes the label off.
         labels: BTreeMap<String, String>,
     }

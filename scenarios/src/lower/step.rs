@@ -8,10 +8,10 @@ use manifests::{Diagnostic, Origin, Pointer};
 use serde_json::Value;
 
 use super::cluster::taint_of;
-use super::selector::parse_workload;
+use super::selector::{parse_workload, selector};
 use crate::catalog::{engine_objects, origins};
 use crate::cx::Cx;
-use crate::format::{self, RolloutUndo, SetImage, TaintStep};
+use crate::format::{self, LabelStep, RolloutUndo, SetImage, TaintStep};
 
 const PROPAGATIONS: &[(&str, Propagation)] =
     &[("background", Propagation::Background), ("foreground", Propagation::Foreground), ("orphan", Propagation::Orphan)];
@@ -158,13 +158,36 @@ impl Reader<'_, '_> {
                 let taint = taint_of(self.cx, written, &at.key("taint"))?;
                 (StepAction::Taint(step.node.as_str().into(), taint, puts), format!("taint {} {}", step.node, step.taint))
             }
-            "label" => {
-                let step = fields.label.as_ref()?;
-                let labels: Labels = step.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
-                (StepAction::LabelNode(step.node.as_str().into(), labels), format!("label node {}", step.node))
-            }
+            "label" => self.label(&at)?,
             _ => return None,
         })
+    }
+
+    /// `kubectl label`, of a node or of pods.
+    fn label(&mut self, at: &Pointer) -> Option<(StepAction, String)> {
+        let fields: LabelStep = self.cx.read(at)?;
+        let labels: Labels = fields.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
+        match (&fields.node, &fields.pods) {
+            (Some(node), None) if fields.first.is_none() => {
+                Some((StepAction::LabelNode(node.as_str().into(), labels), format!("label node {node}")))
+            }
+            (None, Some(_)) => {
+                let (pods, _) = selector(self.cx, &at.key("pods"))?;
+                Some((StepAction::LabelPods(pods, fields.first, labels), "label pods".to_owned()))
+            }
+            (Some(_), None) => {
+                self.cx.error("WT0117", "`first` belongs to `pods`", "a node is one", &at.key("first"));
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.cx.error("WT0117", "`node` and `pods` exclude each other", "make two steps of it", &at.key("pods"));
+                None
+            }
+            (None, None) => {
+                self.cx.error("WT0107", "required field `node` or `pods` is missing", "what gets the labels?", at);
+                None
+            }
+        }
     }
 
     fn object(&mut self, text: &str, at: &Pointer) -> Option<(Kind, ObjectKey)> {

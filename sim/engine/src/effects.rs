@@ -8,8 +8,8 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, OwnerReference, Pod, PodStatus, Propagation,
+    ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
@@ -184,6 +184,11 @@ pub(crate) enum Write {
     RemoveFinalizer(Kind, u32, Str),
     /// Takes an owner off an object, by its number in its table.
     Disown(Kind, u32, Uid),
+    /// Gives a controller (and a finalizer) to an object that has none, by its number in its table; refused when it
+    /// is gone, going, or controlled meanwhile.
+    Adopt(Kind, u32, Box<OwnerReference>, Option<Str>),
+    /// Replaces a pod's labels.
+    PodLabels(PodId, api::Labels),
     /// A write, and what is said of it once it has been answered.
     Announced(Box<Self>, Box<Announcement>),
 }

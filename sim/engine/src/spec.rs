@@ -1079,6 +1079,8 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// `kubectl label pod`: of these pods all, or the first so many by name; an empty value takes the label off.
+    LabelPods(PodSelector, Option<u32>, Labels),
     /// Pods use so much cpu from now on.
     SetLoad(CpuLoad),
 }

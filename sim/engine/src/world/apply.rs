@@ -136,6 +136,11 @@ impl World {
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
             Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
+            Write::Adopt(kind, number, owner, finalizer) => self.adopt(kind, number, &owner, finalizer.as_ref()),
+            Write::PodLabels(id, labels) => {
+                self.store.update_pod(id, |pod| *pod.meta.labels != labels && replace(&mut pod.meta.labels, Arc::new(labels)));
+                self.store.pods.get(id).is_some()
+            }
             Write::Read => true,
             Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
         }
@@ -575,6 +580,7 @@ impl World {
             new.take_status(old);
             let given = std::mem::replace(new.meta_mut(), old.meta().clone());
             let spec_changes = *old != new;
+            new.replaces(old);
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });

@@ -176,7 +176,7 @@ impl World {
             kubelets: Kubelets::new(&spec.behaviors),
             node_lifecycle: NodeLifecycle::new(&spec.control_plane.node_lifecycle, &streams),
             taint_eviction: TaintEviction::default(),
-            pod_gc: PodGc::default(),
+            pod_gc: PodGc::new(&streams),
             hpa: HpaController::default(),
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet,
+    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, Pod, PodSpec, PodTemplate, Propagation, ReplicaSet,
     StatefulSet, Str, Taint,
 };
 use trace::Record;
@@ -21,8 +21,9 @@ use super::outage::REFUSED;
 use crate::controllers::history::History;
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, with_kind};
-use crate::spec::{Objects, StepAction};
-use crate::store::{DeploymentId, NodeId, Store, Table};
+use crate::select::selects;
+use crate::spec::{Objects, PodSelector, StepAction};
+use crate::store::{DeploymentId, NodeId, PodId, Store, Table};
 
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const TEMPLATE_HASH: &str = "pod-template-hash";
@@ -58,6 +59,7 @@ impl World {
             StepAction::Drain(name) => self.kubectl_drain(name, out),
             StepAction::Taint(name, taint, put_on) => self.kubectl_taint(name, taint, *put_on, out),
             StepAction::LabelNode(name, labels) => self.label_node(name, labels, out),
+            StepAction::LabelPods(selector, count, labels) => self.label_pods(selector, *count, labels, out),
             StepAction::SetLoad(_) => Ok("load set".to_owned()),
         }
     }
@@ -287,16 +289,22 @@ impl World {
 
     fn label_node(&self, name: &Str, changes: &Labels, out: &mut Effects) -> Result<String, String> {
         let id = self.node(name)?;
-        let mut labels = self.store.nodes.get(id).map(|node| (*node.meta.labels).clone()).unwrap_or_default();
-        for (key, value) in changes {
-            if value.is_empty() {
-                labels.remove(key);
-            } else {
-                labels.insert(key.clone(), value.clone());
-            }
-        }
-        out.write(Component::Kubectl, Write::NodeLabels(id, labels));
+        let labels = self.store.nodes.get(id).map(|node| (*node.meta.labels).clone()).unwrap_or_default();
+        out.write(Component::Kubectl, Write::NodeLabels(id, relabelled(labels, changes)));
         Ok(done(Kind::Node, name, "labeled"))
+    }
+
+    fn label_pods(&self, selector: &PodSelector, count: Option<u32>, changes: &Labels, out: &mut Effects) -> Result<String, String> {
+        let wanted = |pod: &Pod| !pod.meta.is_deleting() && selects(selector, pod, &self.store);
+        let mut pods: Vec<(PodId, &Pod)> = self.store.pods.iter().filter(|(_, pod)| wanted(pod)).collect();
+        pods.sort_by_key(|(_, pod)| pod.meta.key());
+        pods.truncate(count.map_or(usize::MAX, |count| count as usize));
+        let mut said = Vec::new();
+        for (id, pod) in pods {
+            out.write(Component::Kubectl, Write::PodLabels(id, relabelled((*pod.meta.labels).clone(), changes)));
+            said.push(done(Kind::Pod, &pod.meta.name, "labeled"));
+        }
+        if said.is_empty() { Err("No resources found".to_owned()) } else { Ok(said.join("\n")) }
     }
 
     // Apply.
@@ -423,6 +431,18 @@ fn resource(kind: Kind, name: &str) -> String {
 
 fn done(kind: Kind, name: &str, verb: &str) -> String {
     format!("{} {verb}", resource(kind, name))
+}
+
+/// The labels as `kubectl label` leaves them.
+fn relabelled(mut labels: Labels, changes: &Labels) -> Labels {
+    for (key, value) in changes {
+        if value.is_empty() {
+            labels.remove(key);
+        } else {
+            labels.insert(key.clone(), value.clone());
+        }
+    }
+    labels
 }
 
 fn not_found(kind: Kind, name: &str) -> String {
