@@ -57,6 +57,9 @@ slips! {
     distribution_without_values: &[("{mean: 5ms}", "{distribution: lognormal, median: 5ms}")];
     file_that_is_not_there: &[("rate: 50/s", "path: ../shared/traces/rates/none.csv")];
     settings_of_the_control_plane: &[("  manifests:", "  controlPlane: {nodeLifecycle: {nodeMonitorGracePeriode: 50s, nodeMonitorPeriod: 0s}, scheduler: {percentageOfNodesToScore: 5}}\n  manifests:")];
+    kubelets_that_would_not_start: &[("  manifests:", "  controlPlane: {kubelet: {evictionSoft: {memory.available: 1Gi}, evictionHard: {memory.avail: 1Gi, nodefs.available: 110%, nodefs.inodesFree: 5%}, serializeImagePulls: true, maxParallelImagePulls: 4, imageGCLowThresholdPercent: 90, imagePullBandwidth: 0}}\n  manifests:")];
+    behavior_of_a_container_that_is_not_there: &[("  manifests:", "  images: [{name: \"nobodys:1\", size: 5Mi}]\n  manifests:"), ("workload: deployment/shop\n", "workload: deployment/shop\n      container: ap\n")];
+    resizes_that_cannot_be: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "resize: {workload: deployment/shop, container: sidecar, requests: {pods: 3}, limits: {cpu: 2}}")];
     not_a_step: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "scale: {workload: deployment/shop, replicas: 2}, cordon: general-9x")];
     unknown_policy: &[("  duration: 10m", "  duration: 10m\n  policy: bin-pck")];
     no_nodes: &[("    nodePools:\n      - name: general\n        count: {min: 2, max: 4}\n        spreadOver: zones\n        template:\n          capacity: {cpu: \"4\", memory: 16Gi}\n          labels: {pool: general}\n", "")];

@@ -7,4 +7,4 @@ mod feasibility;
 mod references;
 
 pub(crate) use feasibility::{autoscalers, capacity, pods_fit};
-pub(crate) use references::{asked, behaviors, calls, endless_jobs, faults, names, services, steps, times, unanswered};
+pub(crate) use references::{asked, behaviors, calls, endless_jobs, faults, names, readiness_gates, services, steps, times, unanswered};

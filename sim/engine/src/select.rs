@@ -37,7 +37,7 @@ fn belongs_to(pod: &Pod, kind: Kind, key: &ObjectKey, store: &Store) -> bool {
 }
 
 /// Whether `text` is what `pattern` says, with `*` for any text.
-fn like(pattern: &str, text: &str) -> bool {
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
     rest.char_indices().map(|(start, _)| start).chain([rest.len()]).any(|start| like(tail, &rest[start..]))

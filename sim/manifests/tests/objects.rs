@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource,
-    MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName,
+    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, LifecycleHandler,
+    MetricSource, MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreemptionPolicy, ProbeHandler, ResourceName,
     ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
@@ -118,7 +118,7 @@ fn ports_probes_hooks_and_volumes_are_filled_in() {
     assert_eq!(probe.handler, ProbeHandler::Exec(vec!["a".into(), "b".into()]));
     assert_eq!((seconds(probe.initial_delay), seconds(probe.timeout), seconds(probe.period), probe.failure_threshold), (3, 4, 5, 2));
     assert_eq!(container.args, ["run".into(), "-v".into()]);
-    assert_eq!(container.pre_stop, Some(PreStop::Sleep(SimDuration::from_secs(7))));
+    assert_eq!(container.pre_stop, Some(LifecycleHandler::Sleep(SimDuration::from_secs(7))));
     let sources: Vec<&VolumeSource> = spec.volumes.iter().map(|volume| &volume.source).collect();
     assert_eq!(sources, [&VolumeSource::EmptyDir, &VolumeSource::Other, &VolumeSource::PersistentVolumeClaim("d".into())]);
 }

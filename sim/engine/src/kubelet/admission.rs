@@ -5,7 +5,7 @@
 //!
 //! Not modelled: preemption by critical pods, device, cpu and topology managers, node pressure.
 
-use api::{Node, Pod, ResourceName, Resources, TaintEffect};
+use api::{Node, Pod, PodSpec, ResourceName, Resources, TaintEffect};
 
 /// Why a pod was turned down.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,12 +22,12 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn add(&mut self, pod: &Pod) {
-        self.requested.add(&pod.spec.requests());
+    pub(super) fn add(&mut self, spec: &PodSpec) {
+        self.requested.add(&spec.requests());
         self.pods += 1;
     }
-    pub(super) fn sub(&mut self, pod: &Pod) {
-        self.requested.sub(&pod.spec.requests());
+    pub(super) fn sub(&mut self, spec: &PodSpec) {
+        self.requested.sub(&spec.requests());
         self.pods -= 1;
     }
     /// How many pods they are.
@@ -55,7 +55,7 @@ pub(super) fn check<'a>(pod: &Pod, node: &Node, held: &Held, mut others: impl It
 }
 
 /// Upstream: pkg/scheduler/framework/plugins/noderesources/fit.go (fitsRequest): pods first, then what is asked for.
-fn check_resources(pod: &Pod, node: &Node, held: &Held) -> Result<(), Refusal> {
+pub(super) fn check_resources(pod: &Pod, node: &Node, held: &Held) -> Result<(), Refusal> {
     let allocatable = Resources::from_list(&node.status.allocatable);
     if held.pods + 1 > allocatable.pods {
         return Err(insufficient(&ResourceName::Pods, 1, held.pods, allocatable.pods));
@@ -105,7 +105,7 @@ fn host_ports_conflict(pod: &Pod, other: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::{Container, NodeStatus, PodSpec, Taint};
+    use api::{Container, NodeStatus, Taint};
     use std::sync::Arc;
 
     fn pod(cpu: i64) -> Pod {
@@ -122,13 +122,13 @@ mod tests {
     fn the_first_lack_is_the_reason() {
         let mut held = Held::default();
         assert_eq!(check(&pod(1000), &node(), &held, [].iter()), Ok(()));
-        held.add(&pod(600));
+        held.add(&pod(600).spec);
         let refusal = check(&pod(500), &node(), &held, [].iter()).expect_err("there is no room");
         assert_eq!(refusal.reason, "OutOfcpu");
         assert_eq!(refusal.message, "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000");
-        held.add(&pod(0));
+        held.add(&pod(0).spec);
         assert_eq!(check(&pod(500), &node(), &held, [].iter()).expect_err("two pods are enough").reason, "OutOfpods");
-        held.sub(&pod(600));
+        held.sub(&pod(600).spec);
         assert_eq!(check(&pod(500), &node(), &held, [].iter()), Ok(()));
     }
 
