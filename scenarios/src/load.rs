@@ -202,12 +202,17 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     moments(cx, &path);
     check::names(cx);
 
-    let lower::Pools { pools, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
+    let lower::Pools { pools, pull_bandwidth, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
     let mut control_plane = lower::control_plane(cx, &path.key("controlPlane"));
     control_plane.controller_manager.clock_start = since_epoch(&start);
     let (base, objects, options) = manifests_of(cx, import, &start, &control_plane, &path);
     let applied = lower::Applied::read(cx, &base, &options, &path.key("steps"));
     let catalog = Catalog::new(std::iter::once(&objects).chain(applied.objects()), cx.names(&path.key("cluster").key("nodePools")));
+    let sizes = lower::images(cx, &catalog, &path.key("images"));
+    if !sizes.is_empty() && pools.iter().any(|pool| pull_bandwidth.iter().all(|(name, _)| *name != pool.name)) {
+        cx.note(format!("images: {}Mi of bandwidth per node", control_plane.kubelet.image_pull_bandwidth_bytes >> 20));
+    }
+    let images = engine::spec::ImageCatalog { sizes, pull_bandwidth };
     let behaviors = lower::behaviors(cx, &catalog, &path.key("behaviors"));
     let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &path.key("traffic"));
     let metrics = lower::metrics(cx, &catalog, !traffic.sources.is_empty(), &path.key("metrics"));
@@ -226,6 +231,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::faults(cx, &catalog, &pools, &objects, &faults);
     check::steps(cx, &catalog, &steps);
     check::autoscalers(cx, &catalog, &objects);
+    check::readiness_gates(cx, &catalog, &behaviors);
     check::served(cx, &objects, &metrics);
     check::vertical(cx, &catalog, &objects, &behaviors);
     check::endless_jobs(cx, &catalog, &behaviors);
@@ -242,6 +248,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         objects: engine_objects,
         control_plane,
         behaviors: behaviors.items.into_iter().map(|(behavior, _)| behavior).collect(),
+        images,
         traffic,
         faults: plain(faults),
         steps: plain(steps),

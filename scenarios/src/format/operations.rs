@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{AmountText, Described, DurationText, NameText, Part, PercentText, RatioText, Selector, Shape, TaintFields, fields};
+use super::{
+    AmountText, Described, DurationText, NameText, Part, PercentText, QuantityText, RatioText, Selector, Shape, TaintFields, fields,
+};
 
 fields! {
     /// Something that goes wrong.
@@ -83,6 +85,8 @@ fields! {
         scale: Option<Scale>,
         /// `kubectl set image`.
         set_image: Option<Part<SetImage>>,
+        /// `kubectl patch --subresource resize`: other cpu and memory for running pods.
+        resize: Option<Part<Resize>>,
         /// `kubectl rollout undo`: a workload, or {workload, toRevision}.
         rollout_undo: Option<Part<RolloutUndo>>,
         /// `kubectl rollout restart`: a workload.
@@ -125,6 +129,18 @@ fields! {
         image: Option<String>,
         /// Several at once: {container: image}; instead of container and image.
         containers: Option<BTreeMap<String, String>>,
+    }
+
+    /// Other cpu and memory for the pods that a workload has; its template stays.
+    Resize as "mapping" {
+        /// `deployment/checkout`, or a pod: `pod/batch`.
+        workload: String,
+        /// The container. Default all.
+        container: Option<String>,
+        /// New requests: cpu and memory. What is not said stays.
+        requests: Option<BTreeMap<String, QuantityText>>,
+        /// New limits: cpu and memory. What is not said stays.
+        limits: Option<BTreeMap<String, QuantityText>>,
     }
 
     /// `kubectl rollout undo`.

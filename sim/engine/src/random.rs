@@ -45,6 +45,8 @@ pub enum Purpose {
     KubeletPhases = 40,
     PodSyncJitter = 41,
     PreStop = 42,
+    PostStart = 43,
+    ReadinessGates = 44,
     Reconnect = 60,
     VolumeProvision = 70,
     VolumeDelete = 71,

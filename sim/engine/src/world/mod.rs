@@ -22,6 +22,7 @@ mod evict;
 mod outage;
 mod processes;
 mod queues;
+mod resize;
 mod setup;
 mod steps;
 mod strike;
@@ -173,7 +174,7 @@ impl World {
             calendar: Calendar::default(),
             scheduler,
             scheduling: Scheduling::default(),
-            kubelets: Kubelets::new(&spec.behaviors),
+            kubelets: Kubelets::new(&spec.behaviors, &spec.images),
             node_lifecycle: NodeLifecycle::new(&spec.control_plane.node_lifecycle, &streams),
             taint_eviction: TaintEviction::default(),
             pod_gc: PodGc::new(&streams),

@@ -207,7 +207,7 @@ impl World {
     /// Nothing is announced: processes and kubelet are gone from one instant to the next.
     fn power_off(&mut self, node: NodeId, out: &mut Effects) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
     }
 
@@ -237,7 +237,7 @@ impl World {
     /// A machine leaves for good, with all that runs on it.
     pub(super) fn node_goes(&mut self, node: NodeId) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
     }
 }
 
