@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn percentages_round_up() {
+    fn the_trap_of_uniform_rounding_budgets_round_up() {
         let bench = cluster(&[]);
         for (min, max, allowed) in [
             (None, Some(IntOrPercent::Percent(1)), 0),

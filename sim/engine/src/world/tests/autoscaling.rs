@@ -1,125 +1,151 @@
-//! Whole clusters that grow and shrink.
-
-use std::collections::BTreeMap;
+//! Whole clusters whose size follows metrics that are no resources.
 
 use super::*;
-use crate::spec::{Fault, FaultAction, FaultMode, FaultTarget, ProvisioningFailure, ProvisioningFailureReason};
+use crate::spec::{
+    Arrivals, Behavior, Client, MemoryUse, Metric, MetricOf, MetricPoint, MetricValue, PodSelector, RatePoint, ServiceBehavior, Source,
+    TrafficEngine, TrafficMeasure, WorkerQueue,
+};
+use api::{Kind, MetricIdentifier, MetricSource, MetricSpec, MetricTarget};
 
-/// So many pods of 3 cpus on nodes of 4, and no node at the start.
-fn growing(pools: Vec<NodePool>, replicas: i32, duration_s: u64) -> WorldSpec {
-    let mut spec = WorldSpec { duration: SimDuration::from_secs(duration_s), node_pools: pools, ..WorldSpec::default() };
-    spec.objects.deployments.push(deployment("web", replicas, 3000));
+/// The small cluster with an autoscaler of 3 to 20 pods on this metric.
+fn scaled(duration_s: u64, source: MetricSource, target: MetricTarget) -> WorldSpec {
+    let mut spec = small(duration_s);
+    spec.node_pools = vec![pool("node", 4, 8000)];
+    spec.objects.horizontal_pod_autoscalers.push(api::HorizontalPodAutoscaler {
+        meta: ObjectMeta { namespace: "default".into(), name: "web".into(), ..ObjectMeta::default() },
+        target_kind: "Deployment".into(),
+        target_name: "web".into(),
+        min_replicas: 3,
+        max_replicas: 20,
+        metrics: vec![MetricSpec { source, target }],
+        ..api::HorizontalPodAutoscaler::default()
+    });
     spec
 }
 
-fn resized(name: &str, limits: (u32, u32), price_per_hour: f64) -> NodePool {
-    NodePool { autoscaling: Some(limits), price_per_hour, ..pool(name, limits.0, 4000) }
+fn named(name: &str) -> MetricIdentifier {
+    MetricIdentifier { name: name.into(), selector: None }
 }
 
-fn stockout(pool: &str, duration_s: u64) -> Fault {
-    let failure = ProvisioningFailure {
-        pools: vec![pool.into()],
-        reason: ProvisioningFailureReason::OutOfResources,
-        message: "no more machines".into(),
-        share: 1.0,
-        after: SimDuration::from_secs(20),
-    };
-    Fault {
-        name: "stockout".into(),
-        at: SimTime::ZERO,
-        duration: Some(SimDuration::from_secs(duration_s)),
-        schedule: None,
-        action: FaultAction::ProvisioningFailure(failure),
-        mode: FaultMode::All,
-        target: FaultTarget::Cloud,
+fn web() -> PodSelector {
+    PodSelector { workload: Some((Kind::Deployment, key("web"))), ..PodSelector::default() }
+}
+
+/// A Service `web` whose requests take 100 ms of nothing but time, so many per second from two minutes on.
+fn asked(spec: &mut WorldSpec, per_second: f64, worker: Option<WorkerQueue>) {
+    spec.objects.services.push(api::Service {
+        meta: ObjectMeta { namespace: "default".into(), name: "web".into(), ..ObjectMeta::default() },
+        selector: Some(labels("web")),
+        ..api::Service::default()
+    });
+    spec.behaviors.push(Behavior {
+        service: Some(ServiceBehavior {
+            latency_per_request: Distribution::Constant(SimDuration::from_millis(100)),
+            concurrency: Some(worker.map_or(64, |worker| worker.consumers_per_pod)),
+            worker,
+            ..ServiceBehavior::default()
+        }),
+        ..Behavior::default()
+    });
+    let point = |at, per_second| RatePoint { at: SimTime::from_secs(at), per_second, linear: false };
+    spec.traffic.sources.push(Source {
+        name: "users".into(),
+        to: key("web"),
+        rate: vec![point(0, 1.0), point(120, per_second)],
+        arrivals: Arrivals::Deterministic,
+        users: None,
+        client: Client::default(),
+    });
+}
+
+fn measured(name: &str, of: MetricOf, measure: TrafficMeasure, service: Option<&str>) -> Metric {
+    Metric {
+        name: name.into(),
+        labels: Labels::new(),
+        of,
+        value: MetricValue::Traffic(measure, service.map(key)),
+        resolution: Some(SimDuration::from_secs(15)),
+        lag: SimDuration::ZERO,
     }
 }
 
-/// Seconds and texts of all changes of pools.
-fn pool_changes(run: &Run) -> Vec<String> {
-    let changes = run.all(|record| match record {
-        Record::NodePool { pool, from, to, reason } => Some(format!("{pool} {from} -> {to}: {reason}")),
+fn sizes(run: &Run) -> Vec<(u64, i32)> {
+    let decisions = run.all(|record| match record {
+        Record::Autoscale { current, desired, .. } if desired != current => Some(*desired),
         _ => None,
     });
-    changes.into_iter().map(|(at, change)| format!("{} {change}", at.as_secs())).collect()
+    decisions.into_iter().map(|(at, size)| (at.as_secs(), size)).collect()
 }
 
 #[test]
-fn when_the_cheap_pool_is_sold_out_the_dear_one_grows_and_the_cheap_one_is_tried_again_later() {
-    let mut spec = growing(vec![resized("cheap", (0, 9), 0.1), resized("dear", (0, 1), 0.9)], 3, 1200);
-    spec.control_plane.cluster_autoscaler.expander = "price".into();
-    spec.faults.push(stockout("cheap", 300));
+fn requests_per_second_and_pod_scale_in_both_engines() {
+    for engine in [TrafficEngine::Exact, TrafficEngine::Cohort] {
+        let mut spec = scaled(600, MetricSource::Pods(named("http_requests_per_second")), MetricTarget::AverageValueMillis(10_000));
+        asked(&mut spec, 100.0, None);
+        spec.traffic.engine = engine;
+        spec.metrics.push(measured("http_requests_per_second", MetricOf::Pods(web()), TrafficMeasure::RequestsPerSecond, None));
+        let run = run(spec);
+        // 100 requests a second at 10 for each pod; the rate looks two minutes back.
+        let [desired, _, _, ready, _] = run.workload("default/web");
+        assert!((10..=11).contains(&desired) && ready == desired, "{engine:?}: {desired} {ready}");
+        let first = sizes(&run)[0].0;
+        assert!((125..200).contains(&first), "{engine:?}: {first}");
+    }
+}
+
+#[test]
+fn the_depth_of_a_worker_queue_scales_its_workers() {
+    for engine in [TrafficEngine::Exact, TrafficEngine::Cohort] {
+        let mut spec = scaled(900, MetricSource::External(named("queue_depth")), MetricTarget::AverageValueMillis(30_000));
+        // Three pods with two consumers each do 60 messages a second.
+        let worker = WorkerQueue { consumers_per_pod: 2, visibility_timeout: SimDuration::from_secs(30), max_deliveries: 5 };
+        asked(&mut spec, 90.0, Some(worker));
+        spec.traffic.engine = engine;
+        spec.metrics.push(measured("queue_depth", MetricOf::External, TrafficMeasure::QueueLength, Some("web")));
+        let run = run(spec);
+        let most = sizes(&run).into_iter().map(|(_, size)| size).max().unwrap_or(0);
+        assert!((5..=20).contains(&most), "{engine:?}: {:?}", sizes(&run));
+        let waiting = run.all(|record| match record {
+            Record::Traffic { flow, counts, .. } if &**flow == "default/web queue" => Some(counts.in_backoff),
+            _ => None,
+        });
+        let (_, left) = waiting.last().expect("a queue");
+        assert!(*left < 30, "{engine:?}: the queue is empty again: {left}");
+    }
+}
+
+#[test]
+fn an_external_series_scales_with_its_lag() {
+    let mut spec = scaled(1500, MetricSource::External(named("orders")), MetricTarget::AverageValueMillis(100_000));
+    let point = |at, units: i64| MetricPoint { at: SimTime::from_secs(at), value_millis: units * 1000, linear: false };
+    spec.metrics.push(Metric {
+        name: "orders".into(),
+        labels: Labels::new(),
+        of: MetricOf::External,
+        value: MetricValue::Series { points: vec![point(0, 300), point(300, 800), point(600, 300)], shared: false },
+        resolution: Some(SimDuration::from_secs(60)),
+        lag: SimDuration::from_secs(90),
+    });
     let run = run(spec);
-    assert_eq!(run.workload("default/web"), [3, 3, 3, 3, 3]);
-    let changes = pool_changes(&run);
-    assert_eq!(
-        changes,
-        [
-            "10 cheap 0 -> 3: 3 pending pods",
-            "30 cheap 3 -> 0: 3 could not be created",
-            "30 dear 0 -> 1: 1 pending pods",
-            "330 cheap 0 -> 2: 2 pending pods"
-        ],
-        "five minutes of back-off after the failure"
+    let sizes = sizes(&run);
+    assert_eq!(sizes.iter().map(|(_, size)| *size).collect::<Vec<_>>(), [6, 8, 3], "{sizes:?}");
+    assert_eq!(sizes[0].0, 390, "the sample of 300 s, 90 s late");
+    assert_eq!(sizes[2].0, 975, "the last look at 800 was at 675 s, and held for 300 s");
+}
+
+#[test]
+fn memory_scales_too() {
+    let target = MetricTarget::AverageUtilization(50);
+    let mut spec = scaled(600, MetricSource::Resource(ResourceName::Memory), target);
+    let points = vec![(SimDuration::ZERO, 32 << 20), (SimDuration::from_secs(60), 96 << 20)];
+    spec.behaviors.push(Behavior { memory: Some(MemoryUse { points }), ..Behavior::default() });
+    let run = run(spec);
+    // 96Mi of 128Mi are 75 %, and no further pod makes it less.
+    let sizes: Vec<i32> = sizes(&run).into_iter().map(|(_, size)| size).collect();
+    assert_eq!(sizes.last(), Some(&20), "{sizes:?}");
+    assert!(
+        run.events_of("HorizontalPodAutoscaler/default/web")
+            .iter()
+            .any(|(_, text)| { text.contains("reason: memory resource utilization (percentage of request) above target") })
     );
-    let told = run.all(|record| match record {
-        Record::Event { reason, message, .. } if &**reason == "NotTriggerScaleUp" => Some(message.to_string()),
-        _ => None,
-    });
-    let why = "pod didn't trigger scale-up: 1 in backoff after failed scale-up, 1 max node group size reached";
-    assert!(told.len() == 2 && told.iter().all(|(_, message)| message == why), "{told:?}");
-}
-
-#[test]
-fn several_zones_stay_balanced() {
-    let zone = |name: &str| NodePool { zones: vec![name.into()], ..resized(name, (0, 9), 1.0) };
-    let mut spec = growing(vec![zone("a"), zone("b"), zone("c")], 7, 600);
-    spec.control_plane.cluster_autoscaler.balance_similar_node_groups = true;
-    let run = run(spec);
-    assert_eq!(run.workload("default/web"), [7, 7, 7, 7, 7]);
-    let mut nodes: BTreeMap<Str, u32> = BTreeMap::new();
-    run.world.store.nodes.iter().for_each(|(_, node)| *nodes.entry(node.zone().into()).or_insert(0) += 1);
-    let mut counts: Vec<u32> = nodes.values().copied().collect();
-    counts.sort_unstable();
-    assert_eq!(counts, [2, 2, 3], "{nodes:?}");
-    assert_eq!(pool_changes(&run).len(), 3, "all in one loop");
-}
-
-/// Three nodes with a small pod each, of which `least` must be there.
-fn shrinking(least: i32) -> Run {
-    let mut spec = small(3600);
-    spec.node_pools[0] = NodePool { initial: 3, ..resized("node", (1, 3), 1.0) };
-    spec.objects.pod_disruption_budgets.push(api::PodDisruptionBudget {
-        meta: ObjectMeta { namespace: "default".into(), name: "web".into(), ..ObjectMeta::default() },
-        selector: Some(LabelSelector { match_labels: (*labels("web")).clone(), ..LabelSelector::default() }),
-        min_available: Some(api::IntOrPercent::Count(least)),
-        ..api::PodDisruptionBudget::default()
-    });
-    run(spec)
-}
-
-#[test]
-fn scale_down_respects_disruption_budgets() {
-    let held = shrinking(3);
-    assert_eq!((held.world.store.nodes.len(), pool_changes(&held)), (3, Vec::<String>::new()));
-    let free = shrinking(2);
-    assert_eq!(free.workload("default/web"), [3, 3, 3, 3, 3]);
-    assert_eq!(free.world.store.nodes.len(), 1, "{:?}", pool_changes(&free));
-    assert!(free.fewest_serving(60) >= 2, "{}", free.fewest_serving(60));
-    let marked = free.all(|record| match record {
-        Record::Event { message, .. } if message.starts_with("marked the node") => Some(()),
-        _ => None,
-    });
-    assert!(marked.len() == 2 && marked[1].0 > marked[0].0, "one after the other: {marked:?}");
-}
-
-#[test]
-fn what_is_ordered_and_not_wanted_any_more_does_not_come() {
-    let mut spec = growing(vec![resized("slow", (0, 9), 0.1)], 2, 2400);
-    spec.node_pools[0].provisioning = Distribution::Constant(SimDuration::from_secs(1000));
-    spec.control_plane.cluster_autoscaler.max_node_provision_time = SimDuration::from_secs(300);
-    let run = run(spec);
-    assert_eq!(run.world.store.nodes.len(), 0);
-    let changes = pool_changes(&run);
-    assert!(changes[1].contains("slow 2 -> 0: 2 never registered"), "{changes:?}");
 }

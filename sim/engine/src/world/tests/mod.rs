@@ -2,12 +2,15 @@
 
 mod autoscaling;
 mod batch;
+mod cluster_autoscaling;
 mod clusters;
 mod daemons;
 mod determinism;
 mod liveness;
 mod stateful;
 mod traffic;
+mod traps;
+mod vertical;
 mod volumes;
 
 use std::collections::BTreeSet;
