@@ -558,24 +558,30 @@ fn range(cx: &mut Cx<'_>, path: &Pointer) -> Option<(u32, u32)> {
 
 /// Lists of patterns by priority.
 fn priorities(cx: &mut Cx<'_>, path: &Pointer) -> Option<Vec<(i64, Str)>> {
-    let mut all = Vec::new();
+    let (mut all, mut sound) = (Vec::new(), true);
     for (name, at) in entries(cx, path) {
-        let Ok(priority) = name.parse::<i64>() else {
-            cx.error("WT0118", format!("`{name}` is not a priority"), "expected a whole number", &at);
-            return None;
-        };
-        for (place, item) in cx.items(&at).iter().enumerate() {
-            let pattern = cx.read::<String>(item)?;
-            if let Err(why) = Pattern::new(&pattern) {
-                let diagnostic = Diagnostic::error("WT0118", format!("`{pattern}` is not a pattern")).label(why);
-                cx.push(diagnostic.help("a regular expression that is looked for in pool names, such as `.*spot.*`"), &at.index(place));
-                return None;
-            }
-            all.push((priority, Str::from(pattern)));
+        let priority = name.parse::<i64>().ok();
+        if priority.is_none() {
+            cx.error("WT0118", format!("`{name}` is not a priority"), "expected a whole number as the key", &at);
         }
+        for item in cx.items(&at) {
+            let pattern = pattern(cx, &item);
+            sound &= pattern.is_some();
+            all.extend(priority.zip(pattern));
+        }
+        sound &= priority.is_some();
     }
     all.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
-    Some(all)
+    sound.then_some(all)
+}
+
+/// A pattern of pool names.
+fn pattern(cx: &mut Cx<'_>, path: &Pointer) -> Option<Str> {
+    let text = cx.read::<String>(path)?;
+    let Err(why) = Pattern::new(&text) else { return Some(text.into()) };
+    let diagnostic = Diagnostic::error("WT0118", format!("`{text}` is not a pattern")).label(why);
+    cx.push(diagnostic.help("a regular expression that is looked for in names of pools, such as `.*spot.*`"), path);
+    None
 }
 
 fn replace<T>(place: &mut T, new: Option<T>) {
