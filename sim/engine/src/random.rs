@@ -52,6 +52,7 @@ pub enum Purpose {
     VolumeDetach = 73,
     LeaderElection = 50,
     ApiLatency = 51,
+    WatchLatency = 52,
 }
 
 /// The streams of one run.
