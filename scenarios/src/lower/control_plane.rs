@@ -86,9 +86,9 @@ const EXPANDERS: &[(&str, ())] =
 #[rustfmt::skip]
 const COMPONENTS: &[Component] = &[
     component!("apiServer", "kube-apiserver.", api_server {
-        "requestLatency" Time request_latency "From a request to its effect.",
+        "requestLatency" Law request_latency "From a request to its effect, drawn for each request.",
         "requestJitter" Law request_jitter "Added to requestLatency, drawn for each request.",
-        "watchLatency" Time watch_latency "From the effect to those who watch.",
+        "watchLatency" Law watch_latency "From the effect to those who watch, who hear of everything in order.",
         "defaultNotReadyTolerationSeconds" Seconds default_not_ready_toleration_seconds "How long pods stay on a node that is not ready.",
         "defaultUnreachableTolerationSeconds" Seconds default_unreachable_toleration_seconds "How long pods stay on a node that cannot be reached.",
     } not yet []),

@@ -55,6 +55,7 @@ pub enum Purpose {
     Housekeeping = 80,
     LeaderElection = 50,
     ApiLatency = 51,
+    WatchLatency = 52,
 }
 
 /// The streams of one run.

@@ -172,12 +172,12 @@ const fn ms(millis: u64) -> SimDuration {
 settings! {
     /// kube-apiserver.
     ApiServer {
-        /// From a request to its effect.
-        request_latency: SimDuration = ms(5),
+        /// From a request to its effect, for each request anew.
+        request_latency: Distribution = Distribution::Constant(ms(5)),
         /// On top of that, for each request anew.
         request_jitter: Distribution = Distribution::Constant(ms(0)),
-        /// From the effect to the watchers.
-        watch_latency: SimDuration = ms(5),
+        /// From the effect to the watchers, who hear of everything in order.
+        watch_latency: Distribution = Distribution::Constant(ms(5)),
         /// `--default-not-ready-toleration-seconds`.
         default_not_ready_toleration_seconds: i64 = 300,
         /// `--default-unreachable-toleration-seconds`.

@@ -561,7 +561,7 @@ impl Worker {
         let written = super::status::fingerprint(&status);
         if self.reported.written != written {
             self.reported.written = written;
-            let through_at = cx.now() + cx.view.settings.api_server.request_latency;
+            let through_at = cx.now() + cx.view.settings.api_server.request_latency.mean();
             if let Some(active) = &mut self.active {
                 active.through_at = through_at; // With nothing going on there is nothing to wait for it.
             }

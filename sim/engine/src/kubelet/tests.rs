@@ -78,7 +78,7 @@ impl Bench {
         let mut settings = ControlPlane::default();
         settings.kubelet.container_start = Distribution::Constant(SimDuration::ZERO);
         settings.kubelet.default_stop = Distribution::Constant(s(1));
-        settings.api_server.request_latency = SimDuration::ZERO;
+        settings.api_server.request_latency = Distribution::Constant(SimDuration::ZERO);
         let mut store = Store::default();
         let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000), (ResourceName::Memory, 4 << 30)].into());
         let images = vec![api::ContainerImage { names: vec!["web:v1".into()], size_bytes: 1 }];

@@ -97,12 +97,7 @@ impl World {
                     self.kubelets.shut_down(node, view!(self), out);
                 }
             }
-            FaultAction::NodeNetworkPartition => {
-                if self.faults.cut_off(node, self.now) {
-                    self.kubelets.cut_off(node);
-                    self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
-                }
-            }
+            FaultAction::NodeNetworkPartition => self.lose_api_server(node, out),
             FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
@@ -130,11 +125,7 @@ impl World {
                     self.heartbeat_resumes(node, out);
                 }
             }
-            FaultAction::NodeNetworkPartition => {
-                if let Some(since) = self.faults.network_back(node) {
-                    self.reconnect(node, since, out);
-                }
-            }
+            FaultAction::NodeNetworkPartition => self.find_api_server(node, out),
             FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
@@ -165,6 +156,21 @@ impl World {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }
             _ => {}
+        }
+    }
+
+    /// The kubelet cannot reach the API server: the network between them is gone, or the API server is.
+    pub(super) fn lose_api_server(&mut self, node: NodeId, out: &mut Effects) {
+        if self.faults.cut_off(node, self.now) {
+            self.kubelets.cut_off(node);
+            self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+        }
+    }
+
+    /// One reason less for that.
+    pub(super) fn find_api_server(&mut self, node: NodeId, out: &mut Effects) {
+        if let Some(since) = self.faults.network_back(node) {
+            self.reconnect(node, since, out);
         }
     }
 
@@ -243,7 +249,7 @@ impl World {
 
 /// After how long a watch that was lost is tried for first once the network, away for so long, is back.
 /// Upstream: defaultBackoffFactor 2, defaultBackoffJitter 1.
-fn reflector_back_off(away: SimDuration, longest: SimDuration, stream: &mut Stream) -> SimDuration {
+pub(super) fn reflector_back_off(away: SimDuration, longest: SimDuration, stream: &mut Stream) -> SimDuration {
     let (mut tried, mut wait) = (SimDuration::ZERO, WATCH_BACK_OFF_INITIAL.min(longest));
     while tried < away && !wait.is_zero() {
         tried = tried + wait + SimDuration::from_nanos(stream.below(wait.as_nanos()));
