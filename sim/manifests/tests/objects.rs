@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use api::{
     ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, DescribedObject, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind,
-    LabelSelector, MetricIdentifier, MetricSource, MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop,
-    PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
-    VpaUpdateMode,
+    LabelSelector, LifecycleHandler, MetricIdentifier, MetricSource, MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy,
+    PodSpec, PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy,
+    VolumeSource, VpaUpdateMode,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
 
@@ -119,7 +119,7 @@ fn ports_probes_hooks_and_volumes_are_filled_in() {
     assert_eq!(probe.handler, ProbeHandler::Exec(vec!["a".into(), "b".into()]));
     assert_eq!((seconds(probe.initial_delay), seconds(probe.timeout), seconds(probe.period), probe.failure_threshold), (3, 4, 5, 2));
     assert_eq!(container.args, ["run".into(), "-v".into()]);
-    assert_eq!(container.pre_stop, Some(PreStop::Sleep(SimDuration::from_secs(7))));
+    assert_eq!(container.pre_stop, Some(LifecycleHandler::Sleep(SimDuration::from_secs(7))));
     let sources: Vec<&VolumeSource> = spec.volumes.iter().map(|volume| &volume.source).collect();
     assert_eq!(sources, [&VolumeSource::EmptyDir, &VolumeSource::Other, &VolumeSource::PersistentVolumeClaim("d".into())]);
 }

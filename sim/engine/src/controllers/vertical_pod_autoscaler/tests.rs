@@ -134,7 +134,7 @@ fn without_any_there_are_no_loops() {
     let mut bench = replicas(&["web-a"], |pod| pod);
     let (mut recommender, mut updater) = (recommender::Recommender::default(), updater::Updater::default());
     let id = bench.pod_id("web-a");
-    let before = crate::store::PodBefore { bound: true, ready: true, deleting: false, terminal: false };
+    let before = crate::store::PodBefore { bound: true, ready: true, deleting: false, terminal: false, relabelled: false };
     let lines = bench.run(|view, out| {
         recommender.changed(&Change::PodModified(id, before), view, out);
         updater.changed(&Change::PodModified(id, before), view, out);

@@ -348,7 +348,7 @@ impl<'a> Look<'a> {
             let Some(since) = operators.drained_since(&node.meta.name) else { continue };
             for (_, pod) in store.pods.iter().filter(|(_, pod)| pod.node_name.as_ref() == Some(&node.meta.name) && pod.is_active()) {
                 let is_daemon = app(&pod.meta) == "agent"; // It may have lost its DaemonSet since.
-                if !is_daemon && pod.meta.creation < since && !self.is_protected(pod) && !gave_up(pod) {
+                if !is_daemon && pod.status.conditions.scheduled.since < since && !self.is_protected(pod) && !gave_up(pod) {
                     left.push((format!("pod {}", pod.meta.name), format!("is still on {}, which was drained at {since}", node.meta.name)));
                 }
             }
