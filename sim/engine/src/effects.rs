@@ -159,7 +159,7 @@ pub(crate) enum Write {
     /// Replaces the images that a node reports.
     NodeImages(NodeId, Vec<api::ContainerImage>),
     /// Sets one of a node's conditions of pressure.
-    NodeCondition(NodeId, NodeCondition, bool),
+    NodePressure(NodeId, NodePressure, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.
@@ -182,10 +182,10 @@ pub(crate) enum Write {
 
 /// What a node can be short of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum NodeCondition {
-    MemoryPressure,
-    DiskPressure,
-    PidPressure,
+pub(crate) enum NodePressure {
+    Memory,
+    Disk,
+    Pid,
 }
 
 /// What a component says once a write of its own has been answered.

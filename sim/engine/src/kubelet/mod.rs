@@ -19,6 +19,7 @@ mod image_gc;
 mod images;
 mod memory;
 mod pod;
+mod preemption;
 mod pressure;
 mod probes;
 mod pulls;
@@ -84,6 +85,8 @@ struct NodeState {
     resize_timer: u32,
     /// Room has come free since they were last looked at.
     room_made: bool,
+    /// Critical pods for which others go.
+    preempting: Vec<preemption::Preempting>,
     numbers: u32,
     /// Pods whose objects went while nobody could stop their processes.
     orphans: Vec<Uid>,
@@ -121,10 +124,15 @@ impl NodeState {
             resizes: BTreeSet::new(),
             resize_timer: 0,
             room_made: false,
+            preempting: Vec::new(),
             numbers: 0,
             orphans: Vec::new(),
             waiting: BTreeSet::new(),
         }
+    }
+    /// Whether it looks at a pod that it does not have yet.
+    fn takes_on(&self, pod: PodId) -> bool {
+        self.reaches_api() && self.preempting.iter().all(|preempting| preempting.pod != pod)
     }
     /// A number for a timer of the node; never zero.
     const fn next_number(&mut self) -> u32 {
@@ -203,6 +211,7 @@ impl Kubelets {
     pub(crate) fn node_down(&mut self, node: NodeId) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.powered = false;
+            state.preempting.clear();
             (state.shutdown, state.pressure) = (None, pressure::Pressure::default());
             state.images.stop_pulls();
         }
@@ -226,6 +235,7 @@ impl Kubelets {
     pub(crate) fn kubelet_stopped(&mut self, node: NodeId) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.kubelet = false;
+            state.preempting.clear();
             state.images.stop_pulls();
         }
     }
@@ -342,6 +352,7 @@ impl Kubelets {
         }
         if stopped {
             self.shutdown_goes_on(id, view, out);
+            self.preemption_goes_on(id, view, out);
         }
         if self.nodes.get(&id).is_some_and(|node| node.room_made && !node.resizes.is_empty()) {
             self.retry_resizes(id, view, out);
@@ -379,7 +390,7 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::reaches_api) {
+        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(|state| state.takes_on(id)) {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -394,6 +405,22 @@ impl Kubelets {
             Some((reason, message)) => Err(admission::Refusal { reason: reason.to_owned(), message }),
             None => verdict,
         };
+        let makes_room = verdict.is_err() && pod.spec.priority >= shutdown::CRITICAL && node.turns_down(pod).is_none();
+        let others = view.store.pods_on(&object.meta.name).map(|(_, other)| other);
+        let lacks = if makes_room { admission::lacks(pod, object, &node.held, others) } else { Vec::new() };
+        let verdict = match lacks.is_empty() {
+            true => verdict,
+            false => match self.preempt(id, lacks, node_id, view, out) {
+                Ok(()) => return,
+                Err(why) => {
+                    let message = format!(
+                        "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: {why}"
+                    );
+                    Err(admission::Refusal { reason: "UnexpectedAdmissionError".to_owned(), message })
+                }
+            },
+        };
+        let Some(node) = self.nodes.get_mut(&node_id) else { return };
         let mut cx = Context { id, pod, node, catalog: &self.catalog, view, out };
         if let Err(refusal) = verdict {
             worker.event(true, &refusal.reason, refusal.message, &mut cx);

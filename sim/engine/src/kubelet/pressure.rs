@@ -19,7 +19,7 @@ use super::shutdown::CRITICAL;
 use super::signals::{Resource, Room, Threshold, User, first_below, thresholds};
 use super::{Kubelets, NodeState};
 use crate::controllers::View;
-use crate::effects::{Component, Effects, NodeCondition, Write};
+use crate::effects::{Component, Effects, NodePressure, Write};
 use crate::event::{Event, NodeTimer};
 use crate::store::{NodeId, PodId};
 
@@ -344,11 +344,11 @@ fn pod_limit(pod: &Pod) -> Option<i64> {
 
 fn say_condition(node: NodeId, resource: Resource, pressure: bool, view: View<'_>, out: &mut Effects) {
     let condition = match resource {
-        Resource::Memory => NodeCondition::MemoryPressure,
-        Resource::Storage => NodeCondition::DiskPressure,
-        Resource::Pids => NodeCondition::PidPressure,
+        Resource::Memory => NodePressure::Memory,
+        Resource::Storage => NodePressure::Disk,
+        Resource::Pids => NodePressure::Pid,
     };
-    out.write(Component::Kubelet, Write::NodeCondition(node, condition, pressure));
+    out.write(Component::Kubelet, Write::NodePressure(node, condition, pressure));
     if let Some(object) = view.store.nodes.get(node) {
         let [_, is, is_not] = resource.condition();
         let (name, reason) = (&object.meta.name, if pressure { is } else { is_not });

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use trace::Record;
 
 use crate::controllers::View;
-use crate::effects::{Effects, NodeCondition, ProbeRequest, ProcessChange, Write};
+use crate::effects::{Effects, NodePressure, ProbeRequest, ProcessChange, Write};
 use crate::event::Event;
 use crate::random::{Distribution, Streams};
 use crate::spec::{Behavior, ControlPlane, Crash, ImageCatalog, MemoryUse, PodSelector};
@@ -23,6 +23,7 @@ use super::ticks::Ticks;
 mod gates;
 mod hooks;
 mod images;
+mod preemption;
 mod pressure;
 mod resize;
 
@@ -167,11 +168,11 @@ impl Bench {
                     let names: Vec<String> = images.iter().map(|image| format!("{}={}", image.names[0], image.size_bytes)).collect();
                     self.log.push(format!("{} node images: {}", self.now, names.join(" ")));
                 }
-                Write::NodeCondition(_, condition, holds) => {
+                Write::NodePressure(_, condition, holds) => {
                     let name = match condition {
-                        NodeCondition::MemoryPressure => "memory",
-                        NodeCondition::DiskPressure => "disk",
-                        NodeCondition::PidPressure => "pid",
+                        NodePressure::Memory => "memory",
+                        NodePressure::Disk => "disk",
+                        NodePressure::Pid => "pid",
                     };
                     self.log.push(format!("{} {name} pressure: {holds}", self.now));
                 }

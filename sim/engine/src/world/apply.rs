@@ -23,7 +23,7 @@ use super::resize::keep_allocated;
 use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
 use crate::controllers::volume::{binder, protection};
-use crate::effects::{Announcement, Component, NodeCondition, Nomination, Refusal, Write};
+use crate::effects::{Announcement, Component, NodePressure, Nomination, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
@@ -127,10 +127,10 @@ impl World {
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
             Write::NodeImages(node, images) => self.change_node_status(node, |node| node.status.images = images),
-            Write::NodeCondition(node, condition, holds) => self.change_node_status(node, |node| match condition {
-                NodeCondition::MemoryPressure => node.status.memory_pressure = holds,
-                NodeCondition::DiskPressure => node.status.disk_pressure = holds,
-                NodeCondition::PidPressure => node.status.pid_pressure = holds,
+            Write::NodePressure(node, condition, holds) => self.change_node_status(node, |node| match condition {
+                NodePressure::Memory => node.status.memory_pressure = holds,
+                NodePressure::Disk => node.status.disk_pressure = holds,
+                NodePressure::Pid => node.status.pid_pressure = holds,
             }),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
