@@ -249,5 +249,6 @@ pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
         pod_disruption_budgets: plain(&objects.pod_disruption_budgets),
         resource_quotas: plain(&objects.resource_quotas),
         limit_ranges: plain(&objects.limit_ranges),
+        vertical_pod_autoscalers: plain(&objects.vertical_pod_autoscalers),
     }
 }

@@ -33,6 +33,8 @@ fields! {
         image_pull_bandwidth: Option<QuantityText>,
         /// From ordering a node to its being Ready. Default 75s median, 140s at p95.
         provisioning: Option<Part<Law>>,
+        /// Whether the cluster autoscaler gives it all its nodes or none (ZeroOrMaxNodeScaling). Default false.
+        zero_or_max: Option<bool>,
     }
 
     /// A container image.

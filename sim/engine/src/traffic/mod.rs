@@ -25,6 +25,7 @@ pub(crate) mod cohort;
 mod flow;
 pub mod graph;
 mod link;
+mod load;
 mod player;
 mod queue;
 mod server;
@@ -46,6 +47,7 @@ use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
+pub(crate) use self::load::RequestLoad;
 pub(crate) use self::player::Player;
 use self::queue::Queue;
 use self::server::Job;
@@ -453,6 +455,7 @@ impl Traffic {
             external,
             service,
             counts: TrafficCounts::default(),
+            attempts_before: 0,
             open_before: 0,
             latency: Histogram::default(),
             requests: self.streams.stream(Purpose::CpuDemand, number),
