@@ -5,6 +5,7 @@ mod clusters;
 mod daemons;
 mod determinism;
 mod liveness;
+mod outages;
 mod stateful;
 mod traffic;
 mod traps;
