@@ -188,6 +188,7 @@ fn spec(size: Size) -> Arc<WorldSpec> {
         zones: ["a", "b", "c"].map(Str::from).into(),
         price_per_hour: 1.0,
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
+        zero_or_max: false,
     });
     match size.replicas {
         None => world.objects.pods = bare_pods(size),

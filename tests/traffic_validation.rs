@@ -509,6 +509,7 @@ fn t32(_: TrafficEngine) -> Vec<(&'static str, f64)> {
         zones: Vec::new(),
         price_per_hour: 0.0,
         provisioning: constant(0),
+        zero_or_max: false,
     };
     let fault = Fault {
         name: "outage".into(),

@@ -4,10 +4,10 @@ extern crate wavetank_scenarios as scenarios;
 
 mod common;
 
-use api::{Kind, ObjectKey, SimDuration, SimTime};
+use api::{Kind, ObjectKey, ResourceName, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -154,6 +154,10 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert!(matches!(node.target, FaultTarget::Nodes { labels: Some(_), .. }) && node.mode == FaultMode::Fixed(2));
     let of_pod = fault("action: node-drain, selector: {labelSelectors: {app: shop}, target: node-of-pod}");
     assert!(matches!(of_pod.target, FaultTarget::NodesOfPods(_)) && of_pod.mode == FaultMode::One);
+    let stockout = fault("action: provisioning-failure, nodePools: [general], share: 50%, duration: 1h");
+    let FaultAction::ProvisioningFailure(failure) = &stockout.action else { panic!("{stockout:?}") };
+    assert_eq!((&*failure.pools[0], failure.reason), ("general", ProvisioningFailureReason::OutOfResources));
+    assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
 }
@@ -173,6 +177,10 @@ fn steps_are_what_kubectl_does() {
     assert_eq!(step("rolloutUndo: {workload: deployment/shop, toRevision: 2}"), StepAction::RolloutUndo(shop().0, shop().1, Some(2)));
     assert_eq!(step("rolloutPause: deployment/shop"), StepAction::RolloutPause(shop().0, shop().1, true));
     assert_eq!(step("drain: general-0"), StepAction::Drain("general-0".into()));
+    assert!(
+        matches!(step("label: {pods: {workload: deploy/shop}, first: 1, labels: {app: debug}}"), StepAction::LabelPods(pods, Some(1), labels) if pods.workload == Some(shop()) && labels.len() == 1)
+    );
+    assert!(matches!(step("label: {node: general-1, labels: {disk: ssd}}"), StepAction::LabelNode(node, _) if &*node == "general-1"));
     assert!(
         matches!(step("taint: {node: general-1, taint: \"a=b:NoExecute-\"}"), StepAction::Taint(node, taint, false) if &*node == "general-1" && &*taint.value == "b")
     );
@@ -198,14 +206,142 @@ fn expectations_are_in_base_units() {
 
 #[test]
 fn settings_of_components_are_read_under_their_flags_names() {
-    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
+    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: \"priority, price\", scaleDownEnabled: false, coresTotal: 2:80, expendablePodsPriorityCutoff: -5, expanderPriorities: {5: [a], 50: [b, c]}}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
     let seconds = SimDuration::from_secs;
     assert_eq!((plane.node_lifecycle.node_monitor_grace_period, plane.node_lifecycle.node_eviction_rate), (seconds(40), 0.2));
     assert_eq!((plane.scheduler.pod_max_backoff, plane.api_server.default_unreachable_toleration_seconds), (seconds(20), 30));
-    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("price", false));
+    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("priority, price", false));
+    let autoscaler = &plane.cluster_autoscaler;
+    assert_eq!((autoscaler.cores_total, autoscaler.expendable_pods_priority_cutoff), ((2, 80), -5));
+    assert_eq!(autoscaler.expander_priorities, [(50, "b".into()), (50, "c".into()), (5, "a".into())]);
     assert_eq!(plane.horizontal_pod_autoscaler.tolerance, 0.05);
     assert_eq!(plane.kubelet.default_image_pull, Distribution::lognormal_median_p95(seconds(8), seconds(25)));
     assert_eq!((plane.kubelet.eviction_hard_memory_available_bytes, plane.kubelet.shutdown_grace_period), (200 << 20, seconds(30)));
+}
+
+/// The one metric that this text is.
+fn metric(text: &str) -> engine::spec::Metric {
+    let scenario = with("  marks:", &format!("  metrics: [{text}]\n  marks:"));
+    scenario.world.metrics.into_iter().next().unwrap_or_else(|| panic!("{text} is no metric"))
+}
+
+#[test]
+fn metrics_are_of_pods_objects_or_something_outside() {
+    use engine::spec::{MetricOf, MetricValue, TrafficMeasure};
+    let shop = || ObjectKey::new("default", "shop");
+    let of = |text: &str| metric(&format!("{{name: m, for: {text}, value: 1}}")).of;
+    assert!(
+        matches!(of("{pods: {workload: deployment/shop}}"), MetricOf::Pods(selector) if selector.workload == Some((Kind::Deployment, shop())))
+    );
+    assert_eq!(of("{object: {kind: Service, name: shop}}"), MetricOf::Object { kind: "Service".into(), key: shop() });
+    assert_eq!(
+        of("{object: {kind: Ingress, name: web/front}}"),
+        MetricOf::Object { kind: "Ingress".into(), key: ObjectKey::new("web", "front") }
+    );
+    let depth = metric(
+        "{name: depth, for: external, labels: {queue: mail}, lag: 90s, resolution: 1m, value: {traffic: queue-length, service: shop}}",
+    );
+    assert_eq!((depth.of, depth.value), (MetricOf::External, MetricValue::Traffic(TrafficMeasure::QueueLength, Some(shop()))));
+    assert_eq!((depth.lag, depth.resolution), (SimDuration::from_secs(90), Some(SimDuration::from_secs(60))));
+    assert_eq!(depth.labels, [("queue".into(), "mail".into())].into());
+    let own = metric("{name: rps, for: {object: {kind: Service, name: shop}}, value: {traffic: requests-per-second}}");
+    assert_eq!(own.value, MetricValue::Traffic(TrafficMeasure::RequestsPerSecond, Some(shop())));
+}
+
+#[test]
+fn every_way_of_writing_a_metrics_value_becomes_points() {
+    struct Recorded;
+    impl scenarios::FileSource for Recorded {
+        fn read(&self, path: &str) -> Result<Option<String>, String> {
+            Ok((path == "depth.csv").then(|| "time,mail,orders\n100,1,20\n160,2,35\n".to_owned()))
+        }
+        fn matching(&self, _: &str) -> Vec<String> {
+            Vec::new()
+        }
+    }
+    for (value, expected, is_shared) in [
+        ("250m", vec![(0, 250, false)], false),
+        (
+            "{series: [{at: 0s, value: 1k}, {at: {after: release, delay: 1m}, value: 2}]}",
+            vec![(0, 1_000_000, false), (240, 2000, false)],
+            false,
+        ),
+        ("{series: [{at: 1m, value: 1}, {at: 2m, value: 3}], linear: true, shared: true}", vec![(60, 1000, true), (120, 3000, true)], true),
+        ("{path: depth.csv, column: orders, scale: 0.1}", vec![(0, 2000, false), (60, 3500, false)], false),
+        ("{path: depth.csv}", vec![(0, 1000, false), (60, 2000, false)], false),
+    ] {
+        let text = FINE.replacen("  marks:", &format!("  metrics: [{{name: m, for: {{pods: {{}}}}, value: {value}}}]\n  marks:"), 1);
+        let (scenario, said) = load("shop.yaml", &text, &Recorded, &[]);
+        let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+        let engine::spec::MetricValue::Series { points, shared } = &scenario.world.metrics[0].value else { panic!("{value} is no series") };
+        let found: Vec<(u64, i64, bool)> = points.iter().map(|point| (point.at.as_secs(), point.value_millis, point.linear)).collect();
+        assert_eq!((found, *shared), (expected, is_shared), "{value}");
+    }
+}
+
+#[test]
+fn an_autoscaler_may_go_to_zero_when_its_gate_is_on() {
+    let external = "metrics: [{type: External, external: {metric: {name: depth}, target: {type: AverageValue, averageValue: \"30\"}}}]";
+    let text = FINE
+        .replacen("minReplicas: 3", "minReplicas: 0", 1)
+        .replacen("metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 60}}}]", external, 1)
+        .replacen(
+            "  manifests:",
+            "  controlPlane: {featureGates: {HPAScaleToZero: true}}\n  metrics: [{name: depth, for: external, value: 5}]\n  manifests:",
+            1,
+        );
+    let scenario = sound(&text);
+    assert!(scenario.world.control_plane.feature_gates.hpa_scale_to_zero);
+    assert_eq!(scenario.world.objects.horizontal_pod_autoscalers[0].min_replicas, 0);
+}
+
+#[test]
+fn what_a_kubelet_is_told_of_images_disks_and_shutdowns_is_read() {
+    use engine::spec::{EvictionSignal, EvictionValue};
+    let kubelet = |fields: &str| with("  manifests:", &format!("  controlPlane: {{kubelet: {{{fields}}}}}\n  manifests:"));
+    let scenario = kubelet(
+        "evictionHard: {nodefs.available: 5%}, evictionSoft: {memory.available: 1Gi}, evictionSoftGracePeriod: {memory.available: 90s}, evictionMinimumReclaim: {nodefs.available: 2Gi}, maxParallelImagePulls: 3, imagePullBandwidth: 64Mi, shutdownGracePeriodByPodPriority: [{priority: 0, shutdownGracePeriodSeconds: 60}, {priority: 1000, shutdownGracePeriodSeconds: 10s}]",
+    );
+    let settings = &scenario.world.control_plane.kubelet;
+    let seconds = SimDuration::from_secs;
+    assert_eq!(settings.eviction_hard, Some(vec![(EvictionSignal::NodefsAvailable, EvictionValue::Percent(5.0))]));
+    assert_eq!(settings.eviction_soft, [(EvictionSignal::MemoryAvailable, EvictionValue::Amount(1 << 30))]);
+    assert_eq!(settings.eviction_soft_grace_period, [(EvictionSignal::MemoryAvailable, seconds(90))]);
+    assert_eq!(settings.eviction_minimum_reclaim, [(EvictionSignal::NodefsAvailable, EvictionValue::Amount(2 << 30))]);
+    assert_eq!((settings.max_parallel_image_pulls, settings.serialize_image_pulls), (3, false), "more than one at once is not one by one");
+    assert_eq!(settings.image_pull_bandwidth_bytes, 64 << 20);
+    assert_eq!(settings.shutdown_grace_period_by_pod_priority, [(0, seconds(60)), (1000, seconds(10))]);
+    let replaced = "evictionHard replaces all defaults, so there is none for memory.available, imagefs.available";
+    assert!(scenario.notes.iter().any(|note| note.contains(replaced)), "{:?}", scenario.notes);
+    let again = sound(&scenarios::resolved_yaml(&scenario));
+    assert_eq!(again.world, scenario.world, "what is resolved says the same");
+}
+
+#[test]
+fn images_hooks_and_what_containers_use_are_read() {
+    let behavior = "      postStart: 3s\n      postStartFails: true\n      readinessGates: 5s\n      ephemeralStorageOverTime: [{after: 0s, bytes: 1Mi}, {after: 1h, bytes: 2Gi}]\n      processesOverTime: [{after: 0s, count: 4}]\n      service: {";
+    let images = "  images: [{name: \"registry.example/shop:*\", size: 900Mi}]\n  manifests:";
+    let scenario = sound(&FINE.replacen("  manifests:", images, 1).replacen("      service: {", behavior, 1));
+    assert_eq!(scenario.world.images.sizes, [("registry.example/shop:*".into(), 900 << 20)]);
+    assert!(scenario.notes.iter().any(|note| note == "assumed: images: 32Mi of bandwidth per node"), "{:?}", scenario.notes);
+    let behavior = &scenario.world.behaviors[0];
+    let constant = |seconds| Some(Distribution::Constant(SimDuration::from_secs(seconds)));
+    assert_eq!((&behavior.post_start, behavior.post_start_fails, &behavior.readiness_gates), (&constant(3), true, &constant(5)));
+    let points = |uses: &Option<engine::spec::MemoryUse>| uses.as_ref().map(|uses| uses.points.clone()).unwrap_or_default();
+    assert_eq!(points(&behavior.storage), [(SimDuration::ZERO, 1 << 20), (SimDuration::from_secs(3600), 2 << 30)]);
+    assert_eq!(points(&behavior.pids), [(SimDuration::ZERO, 4)]);
+}
+
+#[test]
+fn a_resize_changes_what_it_names() {
+    let scenario = with(
+        "setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}",
+        "resize: {workload: deployment/shop, container: app, requests: {cpu: 750m}, limits: {memory: 1Gi}}",
+    );
+    let StepAction::Resize(kind, key, resize) = &scenario.world.steps[0].action else { panic!("{:?}", scenario.world.steps) };
+    assert_eq!((*kind, &*key.name, resize.container.as_deref()), (Kind::Deployment, "shop", Some("app")));
+    assert_eq!(resize.requests, [(ResourceName::Cpu, 750)].into());
+    assert_eq!(resize.limits, [(ResourceName::Memory, 1 << 30)].into());
 }
 
 #[test]
@@ -264,11 +400,11 @@ proptest! {
 
 #[test]
 fn a_behavior_speaks_of_one_container_its_memory_and_its_failures() {
-    let behaviors = "behaviors:\n    - {workload: deployment/shop, container: shop, startup: {imagePull: 1s, imagePullError: manifest unknown}, preStop: 2s, crash: {after: 3s, times: 2}, memoryOverTime: [{after: 0s, bytes: 100Mi}, {after: 10m, bytes: 1Gi}]}";
+    let behaviors = "behaviors:\n    - {workload: deployment/shop, container: app, startup: {imagePull: 1s, imagePullError: manifest unknown}, preStop: 2s, crash: {after: 3s, times: 2}, memoryOverTime: [{after: 0s, bytes: 100Mi}, {after: 10m, bytes: 1Gi}]}";
     let scenario = with("behaviors:", behaviors);
     let found = &scenario.world.behaviors[0];
     let seconds = |seconds| Some(Distribution::Constant(SimDuration::from_secs(seconds)));
-    assert_eq!((found.container.as_deref(), found.image_pull_error.as_deref()), (Some("shop"), Some("manifest unknown")));
+    assert_eq!((found.container.as_deref(), found.image_pull_error.as_deref()), (Some("app"), Some("manifest unknown")));
     assert_eq!((&found.image_pull, &found.pre_stop), (&seconds(1), &seconds(2)));
     assert_eq!(found.crash.as_ref().map(|crash| (crash.exit_code, crash.times)), Some((1, Some(2))));
     let points = found.memory.as_ref().map(|memory| memory.points.clone());

@@ -9,6 +9,7 @@ mod behavior;
 mod cluster;
 mod describe;
 mod explain;
+mod metrics;
 mod operations;
 mod traffic;
 
@@ -16,6 +17,7 @@ pub(crate) use behavior::*;
 pub(crate) use cluster::*;
 pub(crate) use describe::*;
 pub use explain::explain;
+pub(crate) use metrics::*;
 pub(crate) use operations::*;
 pub(crate) use traffic::*;
 
@@ -65,18 +67,30 @@ fields! {
         control_plane: Option<Part<crate::lower::ControlPlaneFields>>,
         /// Real Kubernetes objects: each item is an object as you would `kubectl apply` it, or {path} of files.
         manifests: Option<Vec<Part<Manifest>>>,
+        /// Container images whose size is known: their pulls take size over bandwidth, and nodes tell of them (ImageLocality).
+        images: Option<Vec<Part<Image>>>,
         /// What a real manifest does not say about its workload: start-up, how requests are answered, crashes. The first that selects a pod holds, field by field.
         behaviors: Option<Vec<Part<Behavior>>>,
         /// Requests from outside the cluster.
         traffic: Option<Part<Traffic>>,
+        /// What the custom and the external metrics API serve, for HorizontalPodAutoscalers of types Pods, Object and External.
+        metrics: Option<Vec<Part<Metric>>>,
         /// What goes wrong, in the words of Chaos Mesh (pods) and Litmus (nodes).
         faults: Option<Vec<Part<Fault>>>,
         /// What an operator does, as kubectl would.
         steps: Option<Vec<Part<Step>>>,
         /// Moments with a name: recovery is measured from here too, and reports show them.
         marks: Option<Vec<Part<Mark>>>,
+        /// What the trace holds beside the records of what happens.
+        trace: Option<Part<Trace>>,
         /// What must hold. `wavetank run` exits with 4 when one of severity error does not.
         expectations: Option<Vec<Part<Expectation>>>,
+    }
+
+    /// What the trace holds beside the records of what happens.
+    Trace as "mapping" {
+        /// `true`: what a watch of the whole API tells, object by object, as `Watch` records (docs/trace.md). Many times as large. Default false.
+        watch: Option<bool>,
     }
 
     /// The scenario's clock.

@@ -48,6 +48,7 @@ pub enum Kind {
     VolumeAttachment,
     ResourceQuota,
     LimitRange,
+    VerticalPodAutoscaler,
 }
 
 impl Kind {
@@ -80,6 +81,7 @@ impl Kind {
             Self::VolumeAttachment => "VolumeAttachment",
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
+            Self::VerticalPodAutoscaler => "VerticalPodAutoscaler",
         }
     }
 }

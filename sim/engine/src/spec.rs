@@ -11,10 +11,12 @@ use std::sync::Arc;
 use api::{
     CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
     LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
-    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    ReplicaSet, ResourceList, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint, VerticalPodAutoscaler,
 };
 
+pub use crate::event::ProbeKind;
 use crate::random::Distribution;
+use crate::select::like;
 
 /// Everything that determines a run, but for the scheduler and the seed.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -29,6 +31,8 @@ pub struct WorldSpec {
     pub control_plane: ControlPlane,
     /// What manifests do not say about workloads. The first that selects a pod holds, field by field.
     pub behaviors: Vec<Behavior>,
+    /// What is known of container images, and how fast nodes pull them.
+    pub images: ImageCatalog,
     /// Requests from outside.
     pub traffic: TrafficSpec,
     /// What goes wrong.
@@ -39,6 +43,8 @@ pub struct WorldSpec {
     pub marks: Vec<Mark>,
     /// An instant at which the kubelet of a node that is there from the start renews its lease; drawn for other nodes.
     pub lease_phases: BTreeMap<Str, SimTime>,
+    /// What the custom and the external metrics API serve.
+    pub metrics: Vec<Metric>,
     /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
     pub watch: bool,
 }
@@ -68,6 +74,7 @@ pub struct Objects {
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
     pub resource_quotas: Vec<ResourceQuota>,
     pub limit_ranges: Vec<LimitRange>,
+    pub vertical_pod_autoscalers: Vec<VerticalPodAutoscaler>,
 }
 
 /// A pool of equal nodes.
@@ -87,6 +94,28 @@ pub struct NodePool {
     pub price_per_hour: f64,
     /// From the order to a registered, Ready node.
     pub provisioning: Distribution,
+    /// The cluster autoscaler gives it all its nodes or none (upstream: ZeroOrMaxNodeScaling).
+    pub zero_or_max: bool,
+}
+
+/// What is known of container images, and how fast nodes pull them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImageCatalog {
+    /// Sizes in bytes by name of the image, with `*` for any text; the first that fits holds.
+    pub sizes: Vec<(Str, i64)>,
+    /// Bytes per second that each node of a pool pulls, by name of the pool; others have the kubelets' own.
+    pub pull_bandwidth: Vec<(Str, i64)>,
+}
+
+impl ImageCatalog {
+    /// Bytes of an image, if somebody gives them.
+    pub(crate) fn size(&self, image: &str) -> Option<i64> {
+        self.sizes.iter().find(|(pattern, _)| like(pattern, image)).map(|(_, size)| *size)
+    }
+    /// Bytes per second of a pool's nodes.
+    pub(crate) fn bandwidth(&self, pool: &Str) -> Option<i64> {
+        self.pull_bandwidth.iter().find(|(name, _)| name == pool).map(|(_, bandwidth)| *bandwidth)
+    }
 }
 
 /// Settings of the components.
@@ -108,6 +137,12 @@ pub struct ControlPlane {
     pub cluster_autoscaler: ClusterAutoscaler,
     /// metrics-server.
     pub metrics_server: MetricsServer,
+    /// Vertical pod autoscaler.
+    pub vertical_pod_autoscaler: VpaSettings,
+    /// Prometheus and prometheus-adapter.
+    pub prometheus_adapter: PrometheusAdapter,
+    /// Feature gates that are off unless they are asked for.
+    pub feature_gates: FeatureGates,
     /// Kubelets.
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
@@ -243,10 +278,36 @@ settings! {
         scale_down_utilization_threshold: f64 = 0.5,
         /// `--scale-down-delay-after-add`.
         scale_down_delay_after_add: SimDuration = s(600),
+        /// `--scale-down-unready-time`.
+        scale_down_unready_time: SimDuration = s(1200),
+        /// `--scale-down-delay-after-delete`.
+        scale_down_delay_after_delete: SimDuration = s(0),
         /// `--max-node-provision-time`.
         max_node_provision_time: SimDuration = s(900),
-        /// `--expander`: least-waste, most-pods, least-nodes, random or price.
+        /// `--max-total-unready-percentage`.
+        max_total_unready_percentage: f64 = 45.0,
+        /// `--ok-total-unready-count`.
+        ok_total_unready_count: u32 = 3,
+        /// `--expander`: least-waste, most-pods, least-nodes, random, price, priority, or several with commas between.
         expander: Str = "least-waste".into(),
+        /// ConfigMap cluster-autoscaler-priority-expander: priorities and patterns of pool names.
+        expander_priorities: Vec<(i64, Str)> = Vec::new(),
+        /// `--balance-similar-node-groups`.
+        balance_similar_node_groups: bool = false,
+        /// `--new-pod-scale-up-delay`.
+        new_pod_scale_up_delay: SimDuration = s(0),
+        /// `--expendable-pods-priority-cutoff`.
+        expendable_pods_priority_cutoff: i32 = -10,
+        /// `--skip-nodes-with-local-storage`.
+        skip_nodes_with_local_storage: bool = true,
+        /// `--skip-nodes-with-system-pods`.
+        skip_nodes_with_system_pods: bool = true,
+        /// `--max-bulk-soft-taint-count`; zero means no soft taints.
+        max_bulk_soft_taint_count: u32 = 10,
+        /// `--cores-total`: least and most cores of the cluster.
+        cores_total: (u32, u32) = (0, 320_000),
+        /// `--memory-total`: least and most memory of the cluster, in GiB.
+        memory_total_gib: (u32, u32) = (0, 6_400_000),
         /// `--max-scale-down-parallelism`.
         max_scale_down_parallelism: u32 = 10,
         /// `--max-drain-parallelism`.
@@ -263,6 +324,71 @@ settings! {
     }
 }
 settings! {
+    /// Vertical pod autoscaler: recommender and updater.
+    VpaSettings {
+        /// `--recommender-interval`.
+        recommender_interval: SimDuration = s(60),
+        /// `--recommendation-margin-fraction`.
+        recommendation_margin_fraction: f64 = 0.15,
+        /// `--pod-recommendation-min-cpu-millicores`.
+        pod_recommendation_min_cpu_millicores: u32 = 25,
+        /// `--pod-recommendation-min-memory-mb`, in bytes.
+        pod_recommendation_min_memory_bytes: i64 = 250 << 20,
+        /// `--target-cpu-percentile`.
+        target_cpu_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-cpu-percentile`.
+        lower_bound_cpu_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-cpu-percentile`.
+        upper_bound_cpu_percentile: f64 = 0.95,
+        /// `--target-memory-percentile`.
+        target_memory_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-memory-percentile`.
+        lower_bound_memory_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-memory-percentile`.
+        upper_bound_memory_percentile: f64 = 0.95,
+        /// `--confidence-interval-cpu` and `--confidence-interval-memory`.
+        confidence_interval: SimDuration = s(86_400),
+        /// `--cpu-histogram-decay-half-life`.
+        cpu_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-histogram-decay-half-life`.
+        memory_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-aggregation-interval`.
+        memory_aggregation_interval: SimDuration = s(86_400),
+        /// `--oom-bump-up-ratio`.
+        oom_bump_up_ratio: f64 = 1.2,
+        /// `--oom-min-bump-up-bytes`.
+        oom_min_bump_up_bytes: i64 = 100 << 20,
+        /// `--updater-interval`.
+        updater_interval: SimDuration = s(60),
+        /// `--min-replicas` of the updater.
+        min_replicas: u32 = 2,
+        /// `--eviction-tolerance`.
+        eviction_tolerance: f64 = 0.5,
+        /// `--pod-update-threshold`.
+        pod_update_threshold: f64 = 0.1,
+        /// `--in-recommendation-bounds-eviction-lifetime-threshold`.
+        lifetime_threshold: SimDuration = s(43_200),
+        /// `--evict-after-oom-threshold`.
+        evict_after_oom_threshold: SimDuration = s(600),
+    }
+}
+settings! {
+    /// Prometheus and prometheus-adapter: who serves metrics that are no resources.
+    PrometheusAdapter {
+        /// Prometheus' `global.scrape_interval`.
+        scrape_interval: SimDuration = s(60),
+        /// Over which a counter's rate is taken (docs/sample-config.yaml of prometheus-adapter: `rate(...[2m])`).
+        rate_interval: SimDuration = s(120),
+    }
+}
+settings! {
+    /// Feature gates that are off unless they are asked for.
+    FeatureGates {
+        /// `HPAScaleToZero`.
+        hpa_scale_to_zero: bool = false,
+    }
+}
+settings! {
     /// Kubelets.
     KubeletSettings {
         /// Renewal of the node's lease.
@@ -271,8 +397,18 @@ settings! {
         node_status_update_frequency: SimDuration = s(10),
         /// `serializeImagePulls`.
         serialize_image_pulls: bool = true,
-        /// Pull time of an image that no behavior speaks of.
+        /// `maxParallelImagePulls`, of kubelets that do not serialize them; zero means no limit.
+        max_parallel_image_pulls: u32 = 0,
+        /// `registryPullQPS`: a pull beyond it fails; zero means no limit.
+        registry_pull_qps: f64 = 5.0,
+        /// `registryBurst`.
+        registry_burst: u32 = 10,
+        /// Bytes per second of a node's pulls together, of images whose size is known and time is not.
+        image_pull_bandwidth_bytes: i64 = 32 << 20,
+        /// Pull time of an image of which neither time nor size is known.
         default_image_pull: Distribution = Distribution::Constant(s(3)),
+        /// Pull time of an image that the node has: the registry is asked for it all the same.
+        image_check: Distribution = Distribution::Constant(ms(300)),
         /// From a pulled image to a running container.
         container_start: Distribution = Distribution::Constant(ms(300)),
         /// `syncFrequency`: a pod is looked at again after this, and up to half as much more.
@@ -283,6 +419,24 @@ settings! {
         eviction_hard_memory_available_bytes: i64 = 100 << 20,
         /// `evictionMinimumReclaim[memory.available]`, in bytes.
         eviction_minimum_reclaim_memory_bytes: i64 = 0,
+        /// `evictionHard`: replaces all defaults (memory as above, 10 % of nodefs, 15 % of imagefs).
+        eviction_hard: Option<Vec<(EvictionSignal, EvictionValue)>> = None,
+        /// `evictionSoft`.
+        eviction_soft: Vec<(EvictionSignal, EvictionValue)> = Vec::new(),
+        /// `evictionSoftGracePeriod`.
+        eviction_soft_grace_period: Vec<(EvictionSignal, SimDuration)> = Vec::new(),
+        /// `evictionMinimumReclaim`.
+        eviction_minimum_reclaim: Vec<(EvictionSignal, EvictionValue)> = Vec::new(),
+        /// `evictionMaxPodGracePeriod`, of pods evicted for a soft threshold.
+        eviction_max_pod_grace_period: SimDuration = s(0),
+        /// Processes that a node can have.
+        max_pids: i64 = 4_194_304,
+        /// `imageGCHighThresholdPercent`.
+        image_gc_high_threshold_percent: u32 = 85,
+        /// `imageGCLowThresholdPercent`.
+        image_gc_low_threshold_percent: u32 = 80,
+        /// `imageMinimumGCAge`.
+        image_minimum_gc_age: SimDuration = s(120),
         /// `evictionPressureTransitionPeriod`.
         eviction_pressure_transition_period: SimDuration = s(300),
         /// `shutdownGracePeriod`; zero means that a shutdown waits for no pod.
@@ -291,6 +445,8 @@ settings! {
         shutdown_grace_period_critical_pods: SimDuration = s(0),
         /// `shutdownGracePeriodByPodPriority`, instead of both: from this priority on, so long.
         shutdown_grace_period_by_pod_priority: Vec<(i32, SimDuration)> = Vec::new(),
+        /// `--housekeeping-interval`: cAdvisor looks at a container again after this, and up to as much more.
+        housekeeping_interval: SimDuration = s(10),
         /// First back-off of a crashing container.
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
@@ -301,6 +457,41 @@ settings! {
         default_stop: Distribution = Distribution::Constant(ms(500)),
     }
 }
+/// What a kubelet watches to evict pods before its node has none left.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "official names, in another case")]
+pub enum EvictionSignal {
+    MemoryAvailable,
+    NodefsAvailable,
+    ImagefsAvailable,
+    PidAvailable,
+}
+
+impl EvictionSignal {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::MemoryAvailable, Self::NodefsAvailable, Self::ImagefsAvailable, Self::PidAvailable];
+
+    /// The official name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MemoryAvailable => "memory.available",
+            Self::NodefsAvailable => "nodefs.available",
+            Self::ImagefsAvailable => "imagefs.available",
+            Self::PidAvailable => "pid.available",
+        }
+    }
+}
+
+/// How much of it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum EvictionValue {
+    /// Bytes, or processes.
+    Amount(i64),
+    /// 0 to 100, of what there is.
+    Percent(f64),
+}
+
 settings! {
     /// Provisioners and attachers of volumes, and how long the scheduler waits for them.
     VolumeSettings {
@@ -367,6 +558,16 @@ pub struct Behavior {
     pub crash: Option<Crash>,
     /// Memory of its process over time. `None` means that it matters to nobody.
     pub memory: Option<MemoryUse>,
+    /// Bytes that it wrote to its node's disk, over time.
+    pub storage: Option<MemoryUse>,
+    /// Processes that it has, over time.
+    pub pids: Option<MemoryUse>,
+    /// From the pod's containers being ready until somebody fulfils its readiness gates; `None` means nobody does.
+    pub readiness_gates: Option<Distribution>,
+    /// Time of a postStart hook that is not a sleep.
+    pub post_start: Option<Distribution>,
+    /// Its postStart hook fails, and the container is killed for it.
+    pub post_start_fails: bool,
     /// Time of a preStop hook that is not a sleep.
     pub pre_stop: Option<Distribution>,
     /// How it answers requests.
@@ -736,6 +937,13 @@ pub enum FaultAction {
         /// Its exit code.
         exit_code: i32,
     },
+    /// A probe of a container fails until the container is another.
+    ProbeFailure {
+        /// The container; `None` means the first.
+        container: Option<Str>,
+        /// Which probe.
+        probe: ProbeKind,
+    },
     /// A part of the control plane is away. Undone: it starts again.
     ControlPlaneKill(ControlPlaneComponent),
     /// The pod is deleted with this grace.
@@ -743,6 +951,50 @@ pub enum FaultAction {
         /// Grace.
         grace: SimDuration,
     },
+    /// Nodes that the cluster autoscaler orders do not come. Undone: orders made from then on do.
+    ProvisioningFailure(ProvisioningFailure),
+}
+
+/// How orders of nodes fail.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProvisioningFailure {
+    /// Which pools; none means all.
+    pub pools: Vec<Str>,
+    /// Why.
+    pub reason: ProvisioningFailureReason,
+    /// What the cloud says.
+    pub message: Str,
+    /// Share of the ordered nodes that fail.
+    pub share: f64,
+    /// From the order until the cloud says so.
+    pub after: SimDuration,
+}
+
+/// Why ordered nodes do not come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ProvisioningFailureReason {
+    /// The cloud has no such machines left, and says so of each instance.
+    OutOfResources,
+    /// The project's quota is used up, which the cloud says of each instance.
+    QuotaExceeded,
+    /// The cloud refuses the order.
+    Refused,
+    /// The cloud takes the order and makes no instance.
+    NeverCreated,
+    /// The instance is made, and never becomes a node.
+    NeverRegisters,
+}
+
+impl ProvisioningFailureReason {
+    /// The error code of an instance, as GCE has it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "RESOURCE_POOL_EXHAUSTED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
+            Self::Refused | Self::NeverCreated | Self::NeverRegisters => "OTHER",
+        }
+    }
 }
 
 /// A part of the control plane.
@@ -786,6 +1038,8 @@ pub enum FaultMode {
 /// Whom a fault may strike.
 #[derive(Clone, PartialEq, Debug)]
 pub enum FaultTarget {
+    /// What the action itself names.
+    Cloud,
     /// Nodes with these labels (`None`: all) or names (empty: all).
     Nodes {
         /// Labels.
@@ -799,6 +1053,75 @@ pub enum FaultTarget {
     Pods(PodSelector),
     /// The control plane, which the action names.
     ControlPlane,
+}
+
+/// A metric of the custom or the external metrics API.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Metric {
+    /// Name.
+    pub name: Str,
+    /// Its own labels, which an autoscaler may select by.
+    pub labels: Labels,
+    /// Of what.
+    pub of: MetricOf,
+    /// Its value over time.
+    pub value: MetricValue,
+    /// From one sample to the next; `None` is Prometheus' own interval.
+    pub resolution: Option<SimDuration>,
+    /// How long a sample takes to get to the adapter.
+    pub lag: SimDuration,
+}
+
+/// What a metric is of.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MetricOf {
+    /// Of each of these pods.
+    Pods(PodSelector),
+    /// Of one object.
+    Object {
+        /// Its kind; any.
+        kind: Str,
+        /// Its name.
+        key: ObjectKey,
+    },
+    /// Of something outside of the cluster.
+    External,
+}
+
+/// A metric's value over time.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MetricValue {
+    /// As written. The first point's value holds before it, the last one's after it.
+    Series {
+        /// Ascending; never empty.
+        points: Vec<MetricPoint>,
+        /// It is of all pods together, shared by those that are ready.
+        shared: bool,
+    },
+    /// As the traffic makes it, of each pod or of a Service.
+    Traffic(TrafficMeasure, Option<ObjectKey>),
+}
+
+/// A point of a metric's value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MetricPoint {
+    /// When.
+    pub at: SimTime,
+    /// The value from then on, in thousandths.
+    pub value_millis: i64,
+    /// Whether it goes in a straight line to the next point instead of staying.
+    pub linear: bool,
+}
+
+/// What is counted of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrafficMeasure {
+    /// Requests that a pod has answered, or that a Service was asked, per second.
+    RequestsPerSecond,
+    /// Requests in pods, waiting or worked on.
+    InFlight,
+    /// Requests that wait in pods, and messages that wait for a worker.
+    QueueLength,
 }
 
 /// cpu that pods use without any request being played, as an autoscaler is shown it.
@@ -836,6 +1159,8 @@ pub enum StepAction {
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.
     SetImage(Kind, ObjectKey, Vec<(Str, Str)>),
+    /// `kubectl patch --subresource resize` of all pods of a workload, or of one.
+    Resize(Kind, ObjectKey, PodResize),
     /// `kubectl rollout undo`, to a revision or to the one before.
     RolloutUndo(Kind, ObjectKey, Option<u64>),
     /// `kubectl rollout restart`.
@@ -852,8 +1177,21 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// `kubectl label pod`: of these pods all, or the first so many by name; an empty value takes the label off.
+    LabelPods(PodSelector, Option<u32>, Labels),
     /// Pods use so much cpu from now on.
     SetLoad(CpuLoad),
+}
+
+/// What containers are to have from now on; what is not said stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PodResize {
+    /// `None` means every container.
+    pub container: Option<Str>,
+    /// cpu and memory.
+    pub requests: ResourceList,
+    /// cpu and memory.
+    pub limits: ResourceList,
 }
 
 /// A moment with a name, from which recovery is measured.

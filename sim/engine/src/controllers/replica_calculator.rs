@@ -62,7 +62,8 @@ struct Groups {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) pods: &'a [Measured<'a>],
-    pub(crate) resource: &'a ResourceName,
+    /// `None`: a metric that is no resource.
+    pub(crate) resource: Option<&'a ResourceName>,
     pub(crate) current: i32,
     pub(crate) tolerances: Tolerances,
     pub(crate) readiness: Readiness,
@@ -72,7 +73,7 @@ pub(crate) struct Question<'a> {
 /// Replicas by utilization (upstream: GetResourceReplicas).
 pub(crate) fn by_utilization(question: &Question<'_>, target: i32, container: Option<&Str>) -> Result<Proposal, String> {
     check_metrics(question)?;
-    let groups = group(question, |pod| request_millis(pod, question.resource, container))?;
+    let groups = group(question, |pod| question.resource.map_or(Ok(0), |resource| request_millis(pod, resource, container)))?;
     if groups.ready.is_empty() {
         return Err(NO_METRICS.to_owned());
     }
@@ -95,13 +96,50 @@ pub(crate) fn by_average(question: &Question<'_>, target_millis: i64) -> Result<
     Ok(Proposal { replicas, utilization: None, mean_millis: mean(&groups.ready) })
 }
 
+/// What is known of a target where its pods are not looked at one by one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    /// Replicas that are wanted.
+    pub(crate) current: i32,
+    /// Replicas that there are.
+    pub(crate) status: i32,
+    /// Pods that run and are ready; `None` when there are no pods at all.
+    pub(crate) ready: Option<usize>,
+    pub(crate) tolerances: Tolerances,
+}
+
+/// Replicas by one value for all (upstream: GetObjectMetricReplicas, GetExternalMetricReplicas).
+pub(crate) fn by_value(counts: &Counts, usage_millis: i64, target_millis: i64) -> Result<Proposal, String> {
+    let ratio = usage_millis as f64 / target_millis as f64;
+    let proposal = |replicas| Ok(Proposal { replicas, utilization: None, mean_millis: usage_millis });
+    if counts.current == 0 {
+        return proposal(ceil(ratio));
+    }
+    if counts.tolerances.is_within(ratio) {
+        return proposal(counts.current);
+    }
+    match counts.ready {
+        Some(ready) => proposal(ceil(ratio * ready as f64)),
+        None => Err("unable to calculate ready pods: no pods returned by selector while calculating replica count".to_owned()),
+    }
+}
+
+/// Replicas by one value for all and a target for each
+/// (upstream: GetObjectPerPodMetricReplicas, GetExternalPerPodMetricReplicas).
+pub(crate) fn by_average_of_all(counts: &Counts, usage_millis: i64, target_millis: i64) -> Proposal {
+    let (usage, replicas) = (usage_millis as f64, f64::from(counts.status));
+    let ratio = usage / (target_millis as f64 * replicas);
+    let replicas = if counts.tolerances.is_within(ratio) { counts.status } else { ceil(usage / target_millis as f64) };
+    Proposal { replicas, utilization: None, mean_millis: libm::ceil(usage / f64::from(counts.status)) as i64 }
+}
+
 const NO_METRICS: &str = "did not receive metrics for targeted pods (pods might be unready)";
 
 fn check_metrics(question: &Question<'_>) -> Result<(), String> {
-    if question.pods.iter().all(|measured| measured.metric.is_none()) {
-        return Err(no_metrics(question.resource));
+    match question.resource {
+        Some(resource) if question.pods.iter().all(|measured| measured.metric.is_none()) => Err(no_metrics(resource)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What metrics-server answers when it knows nothing.
@@ -181,7 +219,9 @@ fn group(question: &Question<'_>, request: impl Fn(&Pod) -> Result<i64, String>)
         }
         match metric {
             None => groups.missing.push(request),
-            Some(metric) if *question.resource == ResourceName::Cpu && is_unready(pod, *metric, question) => groups.unready.push(request),
+            Some(metric) if question.resource == Some(&ResourceName::Cpu) && is_unready(pod, *metric, question) => {
+                groups.unready.push(request)
+            }
             Some(metric) => groups.ready.push((metric.value_millis, request)),
         }
     }
@@ -255,7 +295,7 @@ mod tests {
         let pods: Vec<Measured<'_>> = built.iter().map(|(pod, usage)| Measured { pod, metric: usage.map(metric) }).collect();
         let question = Question {
             pods: &pods,
-            resource,
+            resource: Some(resource),
             current,
             tolerances: Tolerances { scale_down: 0.1, scale_up: 0.1 },
             readiness: Readiness {
@@ -381,6 +421,42 @@ mod tests {
         let never = pod("never").start(0).unready_since(29);
         assert_eq!(ask(2, 100, &many(&late, 2, Some(200))), Ok((4, 200)));
         assert_eq!(ask(2, 100, &many(&never, 2, Some(200))), Err(NO_METRICS.to_owned()));
+    }
+
+    #[test]
+    fn one_value_for_all_counts_by_ready_pods_or_by_replicas() {
+        let tolerances = Tolerances { scale_down: 0.1, scale_up: 0.1 };
+        let counts = |current, status, ready| Counts { current, status, ready, tolerances };
+        let value = |counts, usage| by_value(&counts, usage, 100_000).map(|proposal| (proposal.replicas, proposal.mean_millis));
+        assert_eq!(value(counts(4, 4, Some(4)), 150_000), Ok((6, 150_000)));
+        assert_eq!(value(counts(4, 4, Some(2)), 150_000), Ok((3, 150_000)), "only ready pods are multiplied");
+        assert_eq!(value(counts(4, 4, Some(4)), 110_000), Ok((4, 110_000)), "within the tolerance");
+        assert_eq!(value(counts(4, 4, Some(4)), 50_000), Ok((2, 50_000)));
+        assert_eq!(value(counts(0, 0, None), 250_000), Ok((3, 250_000)), "from zero by the ratio alone");
+        let none = "unable to calculate ready pods: no pods returned by selector while calculating replica count";
+        assert_eq!(value(counts(4, 4, None), 150_000), Err(none.to_owned()));
+        let average = |counts, usage| {
+            let proposal = by_average_of_all(&counts, usage, 100_000);
+            (proposal.replicas, proposal.mean_millis)
+        };
+        assert_eq!(average(counts(4, 4, Some(4)), 1_000_000), (10, 250_000));
+        assert_eq!(average(counts(8, 4, Some(4)), 420_000), (4, 105_000), "within the tolerance it is the replicas there are");
+        assert_eq!(average(counts(8, 4, Some(0)), 450_000), (5, 112_500), "whether they are ready does not matter");
+        assert_eq!(average(counts(0, 0, None), 0).0, 0);
+        assert_eq!(average(counts(0, 0, None), 250_000).0, 3);
+    }
+
+    #[test]
+    fn metrics_of_pods_do_not_ask_whether_a_pod_is_ready() {
+        let never = pod("never").start(0).unready_since(29).build();
+        let window = SimDuration::from_secs(60);
+        let metric = Some(PodMetric { value_millis: 30_000, timestamp: SimTime::from_secs(NOW), window });
+        let pods = [Measured { pod: &never, metric }; 2];
+        let readiness =
+            Readiness { cpu_initialization_period: SimDuration::from_secs(300), initial_readiness_delay: SimDuration::from_secs(30) };
+        let tolerances = Tolerances { scale_down: 0.1, scale_up: 0.1 };
+        let question = Question { pods: &pods, resource: None, current: 2, tolerances, readiness, now: SimTime::from_secs(NOW) };
+        assert_eq!(by_average(&question, 10_000), Ok(Proposal { replicas: 6, utilization: None, mean_millis: 30_000 }));
     }
 
     #[test]

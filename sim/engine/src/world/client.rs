@@ -152,7 +152,7 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver | Component::VpaRecommender | Component::VpaUpdater => None,
             _ => {
                 // Both threads of the node lifecycle controller send through one client.
                 let by = if by == Component::NodeMonitor { Component::NodeLifecycle } else { by };

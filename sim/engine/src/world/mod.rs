@@ -22,6 +22,7 @@ mod evict;
 mod outage;
 mod processes;
 mod queues;
+mod resize;
 mod setup;
 mod steps;
 mod strike;
@@ -39,12 +40,15 @@ use rustc_hash::FxHashMap;
 use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
-use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
-use crate::controllers::horizontal_pod_autoscaler::HpaController;
+use crate::controllers::cluster_autoscaler::{ClusterAutoscaler, FiltersOf};
+use crate::controllers::custom_metrics::{CustomMetrics, Exporters};
+use crate::controllers::horizontal_pod_autoscaler::{HpaController, MetricsApis};
 use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::vertical_pod_autoscaler::recommender::Recommender;
+use crate::controllers::vertical_pod_autoscaler::updater::Updater;
 use crate::controllers::volume::external::CsiDrivers;
 use crate::controllers::{self, View};
 use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
@@ -91,6 +95,9 @@ pub struct World {
     cluster_autoscaler: ClusterAutoscaler,
     csi_drivers: CsiDrivers,
     metrics: PodMetrics,
+    custom_metrics: CustomMetrics,
+    vpa_recommender: Recommender,
+    vpa_updater: Updater,
     /// `None` when nothing sends requests.
     traffic: Option<Player>,
     faults: Faults,
@@ -167,14 +174,17 @@ impl World {
             calendar: Calendar::default(),
             scheduler,
             scheduling: Scheduling::default(),
-            kubelets: Kubelets::new(&spec.behaviors),
+            kubelets: Kubelets::new(&spec.behaviors, &spec.images),
             node_lifecycle: NodeLifecycle::new(&spec.control_plane.node_lifecycle, &streams),
             taint_eviction: TaintEviction::default(),
-            pod_gc: PodGc::default(),
+            pod_gc: PodGc::new(&streams),
             hpa: HpaController::default(),
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
+            custom_metrics: CustomMetrics::new(&spec.metrics),
+            vpa_recommender: Recommender::default(),
+            vpa_updater: Updater::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
@@ -301,10 +311,16 @@ impl World {
             Event::NodeMonitor => self.node_lifecycle.monitor(&view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
-            Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
+            Event::HpaSync(hpa) => {
+                let apis = MetricsApis { resource: &self.metrics, custom: &self.custom_metrics };
+                self.hpa.sync(hpa, &view!(self), apis, &mut out);
+            }
             Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
             Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
+            Event::VpaRecommender => self.vpa_recommender.run(&view!(self), &self.metrics, &mut out),
+            Event::VpaUpdater => self.vpa_updater.run(&view!(self), &mut out),
+            Event::CustomMetricScrape(metric) => self.scrape_custom(metric, &mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
             Event::PodGc => self.pod_gc.run(&view!(self), &mut out),
@@ -413,9 +429,14 @@ impl World {
         } else if by == Component::Kubectl {
             let step = steps::command(&write, &self.store).into();
             self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
+<<<<<<< HEAD
         } else if by != Component::HorizontalPodAutoscaler {
             // The autoscaler thinks anew; everybody else still wants the same.
             self.outage.hold(Request { by, write, key });
+=======
+        } else if !matches!(by, Component::VpaRecommender | Component::VpaUpdater) {
+            self.outage.hold(Request { by, write, key }); // Their next loops ask anew.
+>>>>>>> main
         }
     }
 
@@ -461,6 +482,8 @@ impl World {
             }
             self.kubelets.changed(&change, view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
+            self.vpa_recommender.changed(&change, &view!(self), out);
+            self.vpa_updater.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
             self.csi_drivers.changed(&change, &view!(self), out);
             match change {
@@ -533,6 +556,7 @@ impl World {
         let usage = |id, pod: &api::Pod| {
             let served_bytes = traffic.and_then(|traffic| traffic.memory_bytes(pod.meta.uid, now));
             PodUsage {
+                serving: kubelets.serving_container(id, pod),
                 cpu: traffic.and_then(|traffic| traffic.cpu_used(pod.meta.uid, now)),
                 memory: kubelets.memory_in_use(id, pod, served_bytes, now),
             }
@@ -540,7 +564,18 @@ impl World {
         self.metrics.scrape(&view!(self), usage, out);
     }
 
+    /// Prometheus scrapes those who export a metric.
+    fn scrape_custom(&mut self, metric: u32, out: &mut Effects) {
+        let traffic = self.traffic.as_ref();
+        let exporters = Exporters {
+            pod: &|pod| traffic.and_then(|traffic| traffic.pod_load(pod)),
+            service: &|service| traffic.and_then(|traffic| traffic.service_load(service)),
+        };
+        self.custom_metrics.scrape(metric, &view!(self), &exporters, out);
+    }
+
     fn autoscale_cluster(&mut self, out: &mut Effects) {
+<<<<<<< HEAD
         if self.outage.api_server_is_away() {
             // It cannot list what there is, and tries again at its next turn.
             return out.at(self.now + self.spec.control_plane.cluster_autoscaler.scan_interval, Event::ClusterAutoscaler);
@@ -548,6 +583,10 @@ impl World {
         let scheduler = &*self.scheduler;
         let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
         self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+=======
+        let filters = FiltersOf(&*self.scheduler);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
+>>>>>>> main
     }
 
     fn close_window(&mut self) {

@@ -237,7 +237,7 @@ impl World {
                 self.queues = Queues::default();
                 self.node_lifecycle = NodeLifecycle::new(&self.spec.control_plane.node_lifecycle, &self.streams);
                 self.taint_eviction = controllers::taint_eviction::TaintEviction::default();
-                self.pod_gc = controllers::pod_gc::PodGc::default();
+                self.pod_gc = controllers::pod_gc::PodGc::started(self.now);
                 self.hpa = controllers::horizontal_pod_autoscaler::HpaController::default();
                 self.watch_nodes_anew(out);
             }

@@ -61,6 +61,8 @@ impl World {
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());
         }
+        // Before the pods: their requests are set as they are made.
+        self.set_up_all(&spec.objects.vertical_pod_autoscalers);
         for deployment in &spec.objects.deployments {
             self.create_deployment(deployment.clone());
         }
@@ -119,6 +121,9 @@ impl World {
         if self.traffic.is_some() {
             self.calendar.schedule(SimTime::ZERO + self.window(), Event::TrafficWindow);
         }
+        let mut out = Effects::default();
+        self.custom_metrics.arm(&view!(self), &mut out);
+        self.apply(&mut out, None);
     }
 
     /// A machine that was ordered has booted, registered and become Ready.
@@ -129,6 +134,9 @@ impl World {
             return;
         }
         let spec = self.spec.clone();
+        if !self.cluster_autoscaler.arrives(pool, ordinal) {
+            return; // It was deleted before it came.
+        }
         if let Some(pool) = spec.node_pools.get(pool as usize) {
             self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
         }

@@ -30,6 +30,15 @@ impl World {
             self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "control-plane-kill".into(), targets });
             return self.control_plane_goes(component, (number, occurrence), fault.duration, out);
         }
+        if let FaultAction::ProvisioningFailure(failure) = &fault.action {
+            let targets = failure.pools.iter().map(|pool| Str::from(format!("NodePool/{pool}"))).collect();
+            self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "provisioning-failure".into(), targets });
+            self.cluster_autoscaler.provisioning_fails((number, occurrence), failure);
+            if let Some(after) = fault.duration {
+                out.at(self.now + after, Event::FaultEnds(number, occurrence));
+            }
+            return;
+        }
         let struck = faults::targets(fault, occurrence, &self.store, &self.streams);
         let targets: Vec<Str> = struck.iter().filter_map(|target| self.target_name(*target)).collect();
         self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: faults::action_name(&fault.action).into(), targets });
@@ -42,7 +51,7 @@ impl World {
         }
         let ends = match fault.action {
             FaultAction::NodeRestart(after) => Some(after),
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
+            FaultAction::ContainerKill { .. } | FaultAction::ProbeFailure { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
             _ => fault.duration,
         };
         self.faults.remember(number, occurrence, struck);
@@ -57,6 +66,9 @@ impl World {
         self.records.push(Record::FaultEnded { fault: fault.name.clone() });
         if let FaultAction::ControlPlaneKill(component) = fault.action {
             return self.control_plane_returns(component, out);
+        }
+        if let FaultAction::ProvisioningFailure(_) = &fault.action {
+            return self.cluster_autoscaler.provisioning_works((number, occurrence));
         }
         for target in self.faults.forget(number, occurrence) {
             if let Struck::Node(node) = target {
@@ -97,7 +109,11 @@ impl World {
                 let write = Write::PatchNode { node, add: vec![taint.clone()], remove: Vec::new(), unschedulable: None };
                 out.write(Component::Kubectl, write);
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 
@@ -121,7 +137,11 @@ impl World {
                 let remove = vec![(taint.key.clone(), taint.effect)];
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } | FaultAction::ControlPlaneKill(_) => {}
+            FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
+            | FaultAction::PodKill { .. }
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 
@@ -131,6 +151,7 @@ impl World {
                 let reason = if *exit_code == 0 { "Completed" } else { "Error" };
                 self.kubelets.kill_container(id, container.as_ref(), *exit_code, reason, view!(self), out);
             }
+            FaultAction::ProbeFailure { container, probe } => self.kubelets.fail_probe(id, container.as_ref(), *probe, view!(self), out),
             FaultAction::PodKill { grace } => {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }
@@ -192,7 +213,7 @@ impl World {
     /// Nothing is announced: processes and kubelet are gone from one instant to the next.
     fn power_off(&mut self, node: NodeId, out: &mut Effects) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
     }
 
@@ -222,7 +243,7 @@ impl World {
     /// A machine leaves for good, with all that runs on it.
     pub(super) fn node_goes(&mut self, node: NodeId) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
     }
 }
 

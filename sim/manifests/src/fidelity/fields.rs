@@ -14,7 +14,8 @@ const NO_USERS: &str = "rights and users inside a container are not modelled";
 const NO_DISK: &str = "what is on a disk is not modelled";
 const HOOK: &str = "it takes no time unless `behaviors` says how long";
 const SPARE_DRIVER: &str = "such a volume is there at once, whatever is asked of it";
-const CUSTOM: &str = "custom metrics do not exist in the simulation; the metric is never available";
+const VPA_ALPHA: &str = "alpha: the gates of the vertical pod autoscaler are off";
+const GIVEN_METRIC: &str = "there is what the scenario's `metrics` give; any other metric is never available";
 
 const fn of(name: &'static str, rows: &'static [Row]) -> Type {
     Type { name, rows }
@@ -84,7 +85,7 @@ pub(super) const TYPES: &[Type] = &[
                 "activeDeadlineSeconds affinity:Affinity containers:Container hostNetwork initContainers:Container nodeName nodeSelector overhead preemptionPolicy priority priorityClassName resources:ResourceRequirements restartPolicy schedulerName schedulingGates:PodSchedulingGate terminationGracePeriodSeconds tolerations:Toleration topologySpreadConstraints:TopologySpreadConstraint volumes:Volume",
             ),
             simplified("hostUsers", "with hostNetwork the scheduler asks for nodes that declare the feature; nothing else"),
-            accepted("readinessGates", "nobody fulfils them: such a pod never becomes Ready"),
+            simplified("readinessGates", "fulfilled when `readinessGates` of a behavior says so, else never; all at once"),
             accepted("ephemeralContainers", "debugging containers are not started"),
             accepted("resourceClaims", "dynamic resource allocation is not simulated; the pod needs no device"),
             accepted("runtimeClassName", "overhead and node selection of the RuntimeClass are not applied"),
@@ -110,20 +111,17 @@ pub(super) const TYPES: &[Type] = &[
             simplified("volumeMounts", "must name volumes of the pod; mounting takes no time"),
             carried("volumeDevices", "block devices take no time"),
             carried("args command env envFrom stdin stdinOnce tty workingDir", "what a container does is said by `behaviors`"),
-            carried("resizePolicy", "resources of running containers do not change"),
+            simulated("resizePolicy:ContainerResizePolicy"),
             carried("securityContext", NO_USERS),
             carried("terminationMessagePath terminationMessagePolicy", "containers leave no messages"),
         ],
     ),
+    of("ContainerResizePolicy", &[simulated("resourceName restartPolicy")]),
     of("ContainerRestartRule", &[simulated("action exitCodes:ContainerRestartRuleOnExitCodes")]),
     of("ContainerRestartRuleOnExitCodes", &[simulated("operator values")]),
     of(
         "Lifecycle",
-        &[
-            accepted("postStart", "a container counts as started without waiting for it"),
-            simulated("preStop:LifecycleHandler"),
-            carried("stopSignal", "its feature gate is off in 1.36"),
-        ],
+        &[simulated("postStart:LifecycleHandler preStop:LifecycleHandler"), carried("stopSignal", "its feature gate is off in 1.36")],
     ),
     of("LifecycleHandler", &[simulated("sleep:SleepAction"), accepted("exec httpGet tcpSocket", HOOK)]),
     of("SleepAction", &[simulated("seconds")]),
@@ -338,15 +336,17 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "MetricSpec",
         &[
-            simulated("containerResource:ContainerResourceMetricSource resource:ResourceMetricSource type"),
-            accepted("object pods", CUSTOM),
-            accepted("external", "external metrics do not exist in the simulation; the metric is never available"),
+            simulated("containerResource:ContainerResourceMetricSource external:ExternalMetricSource object:ObjectMetricSource"),
+            simulated("pods:PodsMetricSource resource:ResourceMetricSource type"),
         ],
     ),
     of(
         "ContainerResourceMetricSource",
         &[
-            simplified("container", "a pod's whole cpu counts for whichever of its containers is asked; memory is each container's own"),
+            simplified(
+                "container",
+                "cpu is that of the container that answers requests, the first with ports; memory is each container's own",
+            ),
             simulated("name"),
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
             simulated("target:MetricTarget"),
@@ -359,6 +359,10 @@ pub(super) const TYPES: &[Type] = &[
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
         ],
     ),
+    of("PodsMetricSource", &[simulated("metric:MetricIdentifier target:MetricTarget")]),
+    of("ObjectMetricSource", &[simulated("describedObject:CrossVersionObjectReference metric:MetricIdentifier target:MetricTarget")]),
+    of("ExternalMetricSource", &[simulated("metric:MetricIdentifier target:MetricTarget")]),
+    of("MetricIdentifier", &[simplified("name", GIVEN_METRIC), simulated("selector:LabelSelector")]),
     of("MetricTarget", &[simulated("averageUtilization averageValue type value")]),
     of(
         "HorizontalPodAutoscaler/v1",
@@ -370,6 +374,38 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "HorizontalPodAutoscalerSpec/v1",
         &[simulated("maxReplicas scaleTargetRef:CrossVersionObjectReference targetCPUUtilizationPercentage"), simulated("minReplicas")],
+    ),
+    of(
+        "VerticalPodAutoscaler",
+        &[
+            simulated("apiVersion kind metadata:ObjectMeta spec:VerticalPodAutoscalerSpec"),
+            carried("status", "the recommender makes its own, without history from before the run"),
+        ],
+    ),
+    of(
+        "VerticalPodAutoscalerSpec",
+        &[
+            simulated("resourcePolicy:PodResourcePolicy targetRef:CrossVersionObjectReference updatePolicy:PodUpdatePolicy"),
+            accepted("recommenders", "there is one recommender, which is the default one"),
+            carried("startupBoost", VPA_ALPHA),
+        ],
+    ),
+    of(
+        "PodUpdatePolicy",
+        &[
+            simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"),
+            accepted("updateMode", "nothing is resized in place; pods are evicted").only(&["InPlaceOrRecreate"]),
+            carried("evictAfterOOMSeconds", VPA_ALPHA),
+        ],
+    ),
+    of("EvictionRequirement", &[simulated("changeRequirement resources")]),
+    of("PodResourcePolicy", &[simulated("containerPolicies:ContainerResourcePolicy")]),
+    of(
+        "ContainerResourcePolicy",
+        &[
+            simulated("containerName controlledResources controlledValues maxAllowed minAllowed mode"),
+            carried("memoryAggregationIntervalCount memoryAggregationIntervalSeconds oomBumpUpRatio oomMinBumpUp startupBoost", VPA_ALPHA),
+        ],
     ),
     of(
         "PodDisruptionBudget",

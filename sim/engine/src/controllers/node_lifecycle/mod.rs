@@ -121,6 +121,9 @@ const CLEARING: u32 = WORKERS as u32;
 const TAINTING: u32 = CLEARING + 1;
 const TELLING: u32 = CLEARING + 2;
 
+/// Numbers of the random streams of the controller: its phases, then one for each node it picks to taint.
+const PICKS: u64 = 2;
+
 /// How often the tainting pass looks at its queues. Upstream: scheduler.NodeEvictionPeriod.
 const TAINTING_PERIOD: SimDuration = SimDuration::from_millis(100);
 
@@ -140,6 +143,7 @@ pub(crate) struct NodeLifecycle {
     /// The next [`Event::NodeEviction`] that counts.
     tainting_armed: Option<SimTime>,
     tainting: Option<Tainting>,
+    picks: u64,
     /// Events go through the same client, one after the other.
     news: VecDeque<Record>,
     is_telling: bool,
@@ -160,6 +164,7 @@ impl NodeLifecycle {
             tainting_phase: phase(1, TAINTING_PERIOD),
             tainting_armed: None,
             tainting: None,
+            picks: 0,
             news: VecDeque::new(),
             is_telling: false,
         }
@@ -503,7 +508,10 @@ impl NodeLifecycle {
         }
         for zone in self.zones.values_mut() {
             while !zone.queue.is_empty() && zone.take_token(view.now) {
-                let id = zone.queue.remove(0);
+                // Every tick puts those who wait back into the queue, in the order of a Go map.
+                let mut stream = view.streams.stream(Purpose::MonitorPhase, PICKS + self.picks);
+                self.picks += 1;
+                let id = zone.queue.swap_remove(stream.below(zone.queue.len() as u64) as usize);
                 let (Some(health), Some(node)) = (self.nodes.get_mut(&id), view.store.nodes.get(id)) else { continue };
                 if health.ready.is_true() {
                     continue;

@@ -32,8 +32,8 @@ impl Cohort {
             let (mut queued, mut busy, mut shed, mut orphaned, mut cpu) = (0.0, 0.0, 0.0, 0.0, 0.0);
             for pod in service.programs.iter().flat_map(|program| &self.programs[*program as usize].pods) {
                 let pod = &self.pods[*pod as usize];
-                queued += pod.waiting();
-                busy += pod.held() - pod.waiting();
+                queued += pod.queued();
+                busy += pod.held() - pod.queued();
                 shed += pod.window_shed;
                 orphaned += pod.window_orphaned;
                 cpu += pod.cpu_nanos - pod.cpu_told;
