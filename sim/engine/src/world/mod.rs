@@ -429,14 +429,9 @@ impl World {
         } else if by == Component::Kubectl {
             let step = steps::command(&write, &self.store).into();
             self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
-<<<<<<< HEAD
-        } else if by != Component::HorizontalPodAutoscaler {
-            // The autoscaler thinks anew; everybody else still wants the same.
+        } else if !matches!(by, Component::HorizontalPodAutoscaler | Component::VpaRecommender | Component::VpaUpdater) {
+            // Their next loops think anew; everybody else still wants the same.
             self.outage.hold(Request { by, write, key });
-=======
-        } else if !matches!(by, Component::VpaRecommender | Component::VpaUpdater) {
-            self.outage.hold(Request { by, write, key }); // Their next loops ask anew.
->>>>>>> main
         }
     }
 
@@ -575,18 +570,12 @@ impl World {
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {
-<<<<<<< HEAD
         if self.outage.api_server_is_away() {
             // It cannot list what there is, and tries again at its next turn.
             return out.at(self.now + self.spec.control_plane.cluster_autoscaler.scan_interval, Event::ClusterAutoscaler);
         }
-        let scheduler = &*self.scheduler;
-        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
-        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
-=======
         let filters = FiltersOf(&*self.scheduler);
         self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
->>>>>>> main
     }
 
     fn close_window(&mut self) {
