@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Labels, ObjectKey, Propagation};
-use engine::spec::{Mark, Step, StepAction};
+use api::{Kind, Labels, ObjectKey, Propagation, ResourceList, ResourceName};
+use engine::spec::{Mark, PodResize, Step, StepAction};
 use manifests::{Diagnostic, Origin, Pointer};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::cluster::taint_of;
 use super::selector::{parse_workload, selector};
 use crate::catalog::{engine_objects, origins};
 use crate::cx::Cx;
-use crate::format::{self, LabelStep, RolloutUndo, SetImage, TaintStep};
+use crate::format::{self, LabelStep, Resize, RolloutUndo, SetImage, TaintStep};
 
 const PROPAGATIONS: &[(&str, Propagation)] =
     &[("background", Propagation::Background), ("foreground", Propagation::Foreground), ("orphan", Propagation::Orphan)];
@@ -74,7 +74,7 @@ fn step(cx: &mut Cx<'_>, applied: &Applied, path: &Pointer) -> Option<Step> {
         let (label, code) =
             if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
         let diagnostic = Diagnostic::error(code, "a step has one action").label(label);
-        cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, suspend, resume, cordon, uncordon, drain, taint, label"), path);
+        cx.push(diagnostic.help("one of apply, delete, scale, setImage, resize, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, suspend, resume, cordon, uncordon, drain, taint, label"), path);
         return None;
     };
     let (done, words) = Reader { cx, applied, path, fields: &fields, action }.read()?;
@@ -126,6 +126,7 @@ impl Reader<'_, '_> {
                 (StepAction::Scale(kind, key.clone(), scale.replicas), format!("scale {key} to {}", scale.replicas))
             }
             "setImage" => self.set_image(&at)?,
+            "resize" => self.resize(&at)?,
             "rolloutUndo" => self.undo(&at)?,
             "rolloutRestart" => {
                 let (kind, key) = self.object(&text(&fields.rollout_restart), &at)?;
@@ -222,6 +223,29 @@ impl Reader<'_, '_> {
         };
         let words = images.iter().map(|(_, image)| image.to_string()).collect::<Vec<_>>().join(", ");
         Some((StepAction::SetImage(kind, key.clone(), images), format!("set image of {key} to {words}")))
+    }
+
+    fn resize(&mut self, at: &Pointer) -> Option<(StepAction, String)> {
+        let fields: Resize = self.cx.read(at)?;
+        let (kind, key) = self.object(&fields.workload, &at.key("workload"))?;
+        let mut lists = [ResourceList::new(), ResourceList::new()];
+        for ((field, given), list) in [("requests", &fields.requests), ("limits", &fields.limits)].into_iter().zip(&mut lists) {
+            for (name, text) in given.iter().flatten() {
+                let (resource, at) = (ResourceName::new(name), at.key(field).key(name));
+                if !matches!(resource, ResourceName::Cpu | ResourceName::Memory) {
+                    self.cx.error("WT0108", format!("`{name}` of a running pod cannot be changed"), "only cpu and memory can", &at);
+                } else if let Some(amount) = self.cx.quantity(&resource, text, &at) {
+                    list.insert(resource, amount);
+                }
+            }
+        }
+        let [requests, limits] = lists;
+        if requests.is_empty() && limits.is_empty() {
+            self.cx.error("WT0107", "a resize to nothing", "`requests`, `limits` or both belong here", at);
+            return None;
+        }
+        let resize = PodResize { container: fields.container.as_deref().map(Into::into), requests, limits };
+        Some((StepAction::Resize(kind, key.clone(), resize), format!("resize {kind} {key}")))
     }
 
     fn undo(&mut self, at: &Pointer) -> Option<(StepAction, String)> {

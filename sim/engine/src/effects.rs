@@ -15,6 +15,7 @@ use trace::Record;
 
 use crate::event::{Event, ProbeKind};
 use crate::objects::{AnyObject, Part};
+use crate::spec::PodResize;
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
@@ -125,6 +126,8 @@ pub(crate) enum Write {
     RemovePod(PodId),
     /// Replaces a pod's status.
     PodStatus(PodId, Box<PodStatus>),
+    /// The resize subresource: other cpu and memory for containers of a pod.
+    ResizePod(PodId, Vec<PodResize>),
     /// Sets only the Ready condition to False with a reason (node controller).
     PodNotReady(PodId, Str),
     /// Asks the eviction API to let a pod go; refused when a PodDisruptionBudget is in the way.
@@ -166,8 +169,10 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
-    /// Sets a node's MemoryPressure condition.
-    NodeMemoryPressure(NodeId, bool),
+    /// Replaces the images that a node reports.
+    NodeImages(NodeId, Vec<api::ContainerImage>),
+    /// Sets one of a node's conditions of pressure.
+    NodePressure(NodeId, NodePressure, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.
@@ -191,6 +196,14 @@ pub(crate) enum Write {
     PodLabels(PodId, api::Labels),
     /// A write, and what is said of it once it has been answered.
     Announced(Box<Self>, Box<Announcement>),
+}
+
+/// What a node can be short of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum NodePressure {
+    Memory,
+    Disk,
+    Pid,
 }
 
 /// What a component says once a write of its own has been answered.
@@ -297,6 +310,8 @@ pub(crate) enum ProcessChange {
     Started(PodId),
     /// SIGTERM: they work on what they have, and on what still comes, until they stop.
     Terminating(PodId),
+    /// They have other cpu and memory from now on.
+    Resized(PodId),
     /// They are gone, and what they were working on with them.
     Stopped(PodId),
     /// The same, after the pod's object went by force.
@@ -310,6 +325,17 @@ pub(crate) struct ProbeRequest {
     pub(crate) container: u8,
     pub(crate) kind: ProbeKind,
     pub(crate) timeout: SimDuration,
+}
+
+/// What an exporter would count of requests: of a pod's process, or of a Service.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct RequestLoad {
+    /// Answered by the process since its start; attempts at the Service since the run's.
+    pub(crate) requests: u64,
+    /// In the process, waiting or worked on; zero for a Service, whose pods hold them.
+    pub(crate) in_flight: u64,
+    /// Those of them that wait; for a Service, messages that no worker has taken yet.
+    pub(crate) queued: u64,
 }
 
 /// What a room wants done.

@@ -29,7 +29,7 @@ impl World {
 
     /// The node is cordoned; once kubectl has heard so, it asks for the eviction of the pods.
     pub(super) fn drain(&mut self, node: NodeId) -> bool {
-        let at = self.now + self.spec.control_plane.api_server.request_latency;
+        let at = self.now + self.spec.control_plane.api_server.request_latency.mean();
         for pod in self.moved_by_drain(node) {
             self.calendar.schedule(at, Event::Evict(pod));
         }

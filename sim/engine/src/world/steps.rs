@@ -22,7 +22,7 @@ use crate::controllers::history::History;
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, with_kind};
 use crate::select::selects;
-use crate::spec::{Objects, PodSelector, StepAction};
+use crate::spec::{Objects, PodResize, PodSelector, StepAction};
 use crate::store::{DeploymentId, NodeId, PodId, Store, Table};
 
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -51,6 +51,7 @@ impl World {
             StepAction::Delete(kind, key, propagation) => self.kubectl_delete(*kind, key, *propagation, out),
             StepAction::Scale(kind, key, replicas) => self.kubectl_scale(*kind, key, *replicas, out),
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
+            StepAction::Resize(kind, key, resize) => self.kubectl_resize(*kind, key, resize, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
             StepAction::RolloutRestart(kind, key) => self.rollout_restart(*kind, key, out),
             StepAction::Suspend(kind, key, suspend) => self.kubectl_suspend(*kind, key, *suspend, out),
@@ -109,6 +110,24 @@ impl World {
             }
             Ok(())
         })
+    }
+
+    /// All pods of a workload; what the API server says to each is told where it refuses.
+    fn kubectl_resize(&self, kind: Kind, key: &ObjectKey, resize: &PodResize, out: &mut Effects) -> Result<String, String> {
+        let selector = PodSelector { workload: Some((kind, key.clone())), ..PodSelector::default() };
+        let selected = |pod: &Pod| pod.is_active() && selects(&selector, pod, &self.store);
+        let pods: Vec<(PodId, &Pod)> = self.store.pods.iter().filter(|(_, pod)| selected(pod)).collect();
+        let has =
+            |pod: &Pod, name: &Str| pod.spec.containers.iter().chain(&pod.spec.init_containers).any(|container| container.name == *name);
+        match (pods.first(), &resize.container) {
+            (None, _) => return Err(not_found(kind, &key.name)),
+            (Some((_, pod)), Some(name)) if !has(pod, name) => return Err(format!("error: unable to find container named \"{name}\"")),
+            _ => {}
+        }
+        for (id, _) in &pods {
+            out.write(Component::Kubectl, Write::ResizePod(*id, vec![resize.clone()]));
+        }
+        Ok(format!("{} pods patched", pods.len()))
     }
 
     fn rollout_restart(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {

@@ -32,12 +32,6 @@ fn vpa(change: impl FnOnce(&mut VerticalPodAutoscaler)) -> VerticalPodAutoscaler
 
 fn replicas(names: &[&str], of: impl Fn(TestPod) -> TestPod) -> Bench {
     let mut bench = bench().replica_set("web", names.len() as i32).at(1000).node("n", "a", 4000);
-    bench.change_replica_set("web", |set| {
-        set.selector = std::sync::Arc::new(api::LabelSelector {
-            match_labels: (*super::super::bench::labels("app=web")).clone(),
-            ..api::LabelSelector::default()
-        });
-    });
     for name in names {
         bench = bench.owned_pod("web", of(pod(name).labels("app=web").on("n").ready_since(0)));
     }

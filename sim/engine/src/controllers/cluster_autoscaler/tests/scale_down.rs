@@ -325,6 +325,25 @@ fn pods_that_do_not_end_in_time_give_the_node_back() {
 }
 
 #[test]
+fn daemon_pods_are_evicted_with_the_others_but_nobody_waits_for_them() {
+    let small = pool("small", 1000, (0, 10), 0.1);
+    let mut rig = rig(std::slice::from_ref(&small))
+        .nodes(&small, 1..3)
+        .pods(2, |number| pod(&format!("web-{number}")).on(&format!("small-{}", number + 1)).cpu(200 + 200 * number as i64).ready_since(0));
+    let meta = api::ObjectMeta { namespace: "default".into(), name: "agent".into(), ..api::ObjectMeta::default() };
+    let set = api::DaemonSet { meta, ..api::DaemonSet::default() };
+    rig.bench.store.create(set, rig.bench.now, &rig.bench.streams).expect("a free name");
+    let uid = rig.bench.store.daemon_sets.iter().next().map(|(_, set)| set.meta.uid).expect("one");
+    let owner = api::OwnerReference { kind: "DaemonSet".into(), name: "agent".into(), uid, controller: true };
+    rig.bench.add_pod(pod("agent-x").on("small-1").cpu(50).ready_since(0).with(|pod| pod.meta.owners = vec![owner]));
+    let lines = rig.until(616);
+    assert!(only(&lines, "pods to reschedule: web-0")[0].ends_with("web-0"), "the daemon's pod goes nowhere else");
+    assert_eq!(only(&lines, "delete pod"), ["615 cluster-autoscaler delete pod web-0", "615 cluster-autoscaler delete pod agent-x"]);
+    rig.kill("web-0");
+    assert_eq!(only(&rig.until(700), "pool "), ["620 pool small 2 -> 1: small-1 underutilized"], "agent-x is still there");
+}
+
+#[test]
 fn pods_that_a_drain_cannot_evict_yet_order_a_node_when_their_place_is_taken() {
     // web-0 is held by its budget from 615 on; at 616 another pod takes the room it was to move to.
     let mut rig = guarded(1);
