@@ -430,7 +430,7 @@ impl World {
             let step = steps::command(&write, &self.store).into();
             self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
         } else if !matches!(by, Component::HorizontalPodAutoscaler | Component::VpaRecommender | Component::VpaUpdater) {
-            // Autoscalers think anew; everybody else still wants the same.
+            // Their next loops think anew; everybody else still wants the same.
             self.outage.hold(Request { by, write, key });
         }
     }

@@ -257,10 +257,10 @@ pub(super) const TYPES: &[Type] = &[
         "JobSpec",
         &[
             simulated(
-                "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode completions maxFailedIndexes parallelism podFailurePolicy:PodFailurePolicy podReplacementPolicy successPolicy:SuccessPolicy suspend template:PodTemplateSpec ttlSecondsAfterFinished",
+                "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode completions maxFailedIndexes parallelism podFailurePolicy:PodFailurePolicy podReplacementPolicy selector:LabelSelector successPolicy:SuccessPolicy suspend template:PodTemplateSpec ttlSecondsAfterFinished",
             ),
+            simplified("manualSelector", "pods get the labels of a generated selector all the same"),
             simplified("managedBy", "a Job of another controller makes no pods"),
-            simplified("manualSelector selector", "the pods of a Job are those that it owns; a given selector is not looked at"),
         ],
     ),
     of("PodFailurePolicy", &[simulated("rules:PodFailurePolicyRule")]),
