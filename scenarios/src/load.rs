@@ -209,13 +209,13 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     let applied = lower::Applied::read(cx, &base, &options, &path.key("steps"));
     let catalog = Catalog::new(std::iter::once(&objects).chain(applied.objects()), cx.names(&path.key("cluster").key("nodePools")));
     let behaviors = lower::behaviors(cx, &catalog, &path.key("behaviors"));
-    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &path.key("traffic"));
+    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &control_plane, &path.key("traffic"));
     let faults = lower::faults(cx, &path.key("faults"));
     let steps = lower::steps(cx, &applied, &path.key("steps"));
     let marks = lower::marks(cx, &path.key("marks"));
     let questions = lower::expectations(cx, &catalog, &path.key("expectations"));
 
-    check::services(cx, &catalog, &check::asked(&traffic, &behaviors));
+    check::services(cx, &catalog, &traffic, &check::asked(&traffic, &behaviors));
     check::behaviors(cx, &catalog, &behaviors, &steps);
     check::calls(cx, &catalog, &behaviors);
     check::unanswered(cx, &catalog, &behaviors, &traffic, &sources);

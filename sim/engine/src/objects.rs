@@ -122,4 +122,5 @@ kinds! {
     VolumeAttachment: VolumeAttachment, volume_attachments, [attached, unwanted_since];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
+    NetworkPolicy: NetworkPolicy, network_policies, [];
 }

@@ -52,6 +52,9 @@ pub enum Purpose {
     VolumeDetach = 73,
     LeaderElection = 50,
     ApiLatency = 51,
+    EntryNode = 90,
+    ClientIdentity = 91,
+    Dns = 92,
 }
 
 /// The streams of one run.

@@ -11,8 +11,8 @@ use std::marker::PhantomData;
 
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
-    Job, Kind, LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
-    PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
+    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
+    PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -144,7 +144,8 @@ objects!(
     CsiStorageCapacity,
     CronJob,
     ResourceQuota,
-    LimitRange
+    LimitRange,
+    NetworkPolicy
 );
 
 /// Characters of generated names (upstream: apimachinery/pkg/util/rand).
@@ -302,6 +303,7 @@ pub(crate) struct Store {
     pub(crate) volume_attachments: Table<VolumeAttachment>,
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
+    pub(crate) network_policies: Table<NetworkPolicy>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,

@@ -22,6 +22,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use api::Uid;
 
 use super::calendar::NEVER;
+use super::slab::NONE;
 
 /// A rate of one cpu nanosecond per nanosecond, in 2^-32.
 pub(super) const FULL_RATE: u64 = 1 << 32;
@@ -42,6 +43,10 @@ pub(super) struct Station {
     pub(super) process: Process,
     pub(super) program: u32,
     pub(super) node: u32,
+    /// What NetworkPolicies know it as.
+    pub(super) end: u32,
+    /// Its process by number: connections to another are no longer any good.
+    pub(super) epoch: u32,
     /// Cpu the pod may use, and its weight among the node's pods, in millicores.
     pub(super) cores_millis: i64,
     pub(super) weight_millis: i64,
@@ -158,7 +163,9 @@ impl Station {
             pod,
             process: Process::Stopped,
             program: 0,
-            node: 0,
+            node: NONE,
+            end: NONE,
+            epoch: 0,
             cores_millis: 0,
             weight_millis: 0,
             demand_millis: 0,

@@ -175,7 +175,7 @@ impl World {
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
-            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
+            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
             clients: Clients::new(&spec.control_plane, streams),
@@ -439,7 +439,7 @@ impl World {
             match change {
                 Change::EndpointsChanged(service) => self.propagate(service),
                 Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
-                _ => {}
+                other => self.tell_network(&other),
             }
             self.apply(out, None);
         }

@@ -494,6 +494,11 @@ impl Cohort {
         Some(SimDuration::from_nanos((state.cpu_nanos + state.cores_used * since) as u64))
     }
 
+    /// Share of a pod's requests that find no worker free, as it stands now.
+    pub(crate) fn waiting_share(&self, pod: Uid) -> Option<f64> {
+        self.pod_by_uid.get(&pod).map(|pod| self.pods[*pod as usize].kernel.waits)
+    }
+
     /// Bytes that a pod's running process uses, as of the last step.
     pub(crate) fn memory_bytes(&self, pod: Uid, now: SimTime) -> Option<i64> {
         let state = &self.pods[*self.pod_by_uid.get(&pod)? as usize];
