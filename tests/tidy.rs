@@ -158,3 +158,31 @@ fn docs_name_files_that_are_there() {
     }
     refuse(missing, "the docs name what the code has");
 }
+
+/// docs/fidelity.md lists what simulators most easily get wrong, row by row with the tests that hold it.
+#[test]
+fn every_trap_has_a_test_and_every_test_of_one_is_listed() {
+    let docs = fs::read_to_string(root().join("docs/fidelity.md")).unwrap();
+    let section = docs.split("### What simulators most easily get wrong").nth(1).unwrap().split("\n### ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #")).collect();
+    let numbers: Vec<usize> = rows.iter().map(|row| row.split('|').nth(1).unwrap().trim().parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=24).collect::<Vec<_>>(), "the rows of the list");
+    let listed: Vec<&str> = rows.iter().flat_map(|row| row.rsplit('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    let without = rows.iter().filter(|row| !row.contains("`the_trap_of_")).map(|row| format!("no test in {row}"));
+    let mut wrong: Vec<String> = without.collect();
+    let files = rust_files();
+    let is_test = |name: &str| {
+        let head = format!("#[test]\nfn {name}()");
+        files.values().any(|text| text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n").contains(&head))
+    };
+    wrong.extend(listed.iter().filter(|name| !is_test(name)).map(|name| format!("docs/fidelity.md names `{name}`, which is no test")));
+    for (name, text) in &files {
+        for test in text.lines().filter_map(|line| line.trim_start().strip_prefix("fn the_trap_of_")) {
+            let test = format!("the_trap_of_{}", test.split('(').next().unwrap());
+            if !listed.contains(&&*test) {
+                wrong.push(format!("{name}: {test} is not listed"));
+            }
+        }
+    }
+    refuse(wrong, "docs/fidelity.md, \"What simulators most easily get wrong\", names the tests of each row");
+}

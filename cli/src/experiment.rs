@@ -77,7 +77,8 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
     done.into_iter().collect()
 }
 
-fn run_one(
+/// Runs one seed. The bytes of what it leaves do not depend on what else runs.
+pub(crate) fn run_one(
     plan: &Plan<'_>,
     spec: &Arc<engine::spec::WorldSpec>,
     seed: u64,
@@ -184,6 +185,11 @@ fn header(scenario: &Scenario, policy: &Policy, seed: u64) -> Header {
         questions: scenario.questions.clone(),
         notes: scenario.notes.iter().map(|note| note.as_str().into()).chain(extenders).collect(),
     }
+}
+
+/// The id of the job that a scenario, a policy and a seed make.
+pub(crate) fn job_id_of(scenario: &Scenario, policy: &Policy, seed: u64) -> String {
+    job_id(&header(scenario, policy, seed))
 }
 
 /// The digest of what determines a run, short enough for a file name.

@@ -199,6 +199,12 @@ fn known() -> Known {
     }
 }
 
+/// A scenario and the policy it is run under.
+pub(crate) struct Prepared {
+    pub(crate) scenario: Scenario,
+    pub(crate) policy: Policy,
+}
+
 /// A scheduling policy, to be made once per run.
 #[derive(Clone)]
 pub(crate) enum Policy {
@@ -214,13 +220,40 @@ impl Policy {
         if schedulers::names().contains(&name) {
             return Ok(Self::Builtin(name.to_owned()));
         }
+        if let Some((base, options)) = name.split_once(':')
+            && let Some(config) = schedulers::configuration(base)
+        {
+            return Self::with_options(base, config, options);
+        }
         let path = Path::new(name);
         if !path.exists() || path.is_dir() {
             let known = schedulers::names().join(", ");
-            let help = format!("built in are {known}; anything else is the path of a KubeSchedulerConfiguration");
+            let help = format!(
+                "built in are {known}, also with options (`default:NodeResourcesFit.weight=5`); anything else is the path of a KubeSchedulerConfiguration"
+            );
             return Err(CliError::asked(format!("there is no policy `{name}`"), help));
         }
         Self::configured(name, &read_text(name)?, io)
+    }
+
+    /// A built-in policy with options: fields of its KubeSchedulerConfiguration, weights and arguments of plugins.
+    fn with_options(base: &str, mut config: serde_json::Value, options: &str) -> Result<Self, CliError> {
+        let name = format!("{base}:{options}");
+        let wrong = |message: String| {
+            CliError::asked(
+                message,
+                "options are `percentageOfNodesToScore=50`, `PLUGIN.weight=5` (0 turns it off), `PLUGIN.args.NAME=VALUE`, separated by commas",
+            )
+        };
+        for option in options.split(',') {
+            let Some((key, value)) = option.split_once('=') else {
+                return Err(wrong(format!("policy `{name}`: `{option}` is no option")));
+            };
+            let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
+            schedulers::set_option(&mut config, key, value).map_err(|why| wrong(format!("policy `{name}`: `{option}`: {why}")))?;
+        }
+        schedulers::from_config_in(&config, &Surroundings::default()).map_err(|error| policy_error(&name, &error))?;
+        Ok(Self::Config { name, value: config })
     }
 
     /// The policy a scenario asks for.

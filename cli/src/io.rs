@@ -28,6 +28,12 @@ pub(crate) enum ProgressStyle {
     Never,
 }
 
+/// A variable of the environment that says which part of a work this is.
+#[expect(clippy::disallowed_methods, reason = "batch systems tell a job's place this way; what a job gives does not depend on it")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// A command's streams.
 pub(crate) struct Io {
     color: Color,

@@ -11,6 +11,7 @@ mod experiment;
 mod extenders;
 mod files;
 mod io;
+mod jobs;
 mod progress;
 mod rerun;
 mod results;
@@ -56,6 +57,9 @@ Exit codes:  0 ok · 1 unexpected · 2 usage · 3 invalid input · 4 expectation
 #[derive(Subcommand)]
 enum Verb {
     Run(verbs::run::Run),
+    Compare(verbs::compare::Compare),
+    Sweep(verbs::sweep::Sweep),
+    Merge(verbs::merge::Merge),
     Schedule(verbs::schedule::Schedule),
     Validate(verbs::validate::Validate),
     Init(verbs::init::Init),
@@ -79,6 +83,9 @@ fn main() -> ExitCode {
     }
     let done = match cli.verb {
         Verb::Run(verb) => verb.run(&io),
+        Verb::Compare(verb) => verb.run(&io),
+        Verb::Sweep(verb) => verb.run(&io),
+        Verb::Merge(verb) => verb.run(&io),
         Verb::Schedule(verb) => verb.run(&io),
         Verb::Validate(verb) => verb.run(&io),
         Verb::Init(verb) => verb.run(&io),

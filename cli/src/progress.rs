@@ -3,7 +3,7 @@
 //! Not here: anything that a result could depend on. Wall time is read here and in `experiment` only.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{SimDuration, SimTime};
@@ -18,12 +18,21 @@ pub(crate) struct Progress<'a> {
     plain: Option<Mutex<Instant>>,
     total_nanos: u64,
     done_nanos: AtomicU64,
+    /// Jobs in all and done, when there are many.
+    jobs: usize,
+    done_jobs: AtomicUsize,
+    started: Instant,
 }
 
 impl<'a> Progress<'a> {
     /// Of `runs` runs of this length each.
     pub(crate) fn new(io: &'a Io, runs: usize, duration: SimDuration) -> Self {
-        let total_nanos = duration.as_nanos().saturating_mul(runs as u64).max(1);
+        Self { jobs: 0, ..Self::of_jobs(io, runs, duration.as_nanos().saturating_mul(runs as u64)) }
+    }
+
+    /// Of many jobs, `total_nanos` of simulated time in all.
+    pub(crate) fn of_jobs(io: &'a Io, jobs: usize, total_nanos: u64) -> Self {
+        let total_nanos = total_nanos.max(1);
         let style = io.progress_style();
         let bar = (style == ProgressStyle::Auto).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total_nanos), ProgressDrawTarget::stderr_with_hz(10));
@@ -32,7 +41,7 @@ impl<'a> Progress<'a> {
             bar
         });
         let plain = (style == ProgressStyle::Plain).then(|| Mutex::new(now()));
-        Self { io, bar, plain, total_nanos, done_nanos: AtomicU64::new(0) }
+        Self { io, bar, plain, total_nanos, done_nanos: AtomicU64::new(0), jobs, done_jobs: AtomicUsize::new(0), started: now() }
     }
 
     /// A run has come from `from` to `to`.
@@ -41,15 +50,34 @@ impl<'a> Progress<'a> {
         let done = self.done_nanos.fetch_add(step, Ordering::Relaxed) + step;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(format!("at {to}"));
+            bar.set_message(self.place(to));
         }
         let Some(last) = &self.plain else { return };
         if let Ok(mut last) = last.try_lock()
             && last.elapsed() >= Duration::from_secs(10)
         {
             *last = now();
-            self.io.say(&format!("{:3.0}% simulated, at {to}", done as f64 * 100.0 / self.total_nanos as f64));
+            let share = done as f64 / self.total_nanos as f64;
+            self.io.say(&format!("{:3.0}% simulated, {}{}", share * 100.0, self.place(to), self.left(share)));
         }
+    }
+
+    /// A job is done.
+    pub(crate) fn job_done(&self) {
+        self.done_jobs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn place(&self, at: SimTime) -> String {
+        if self.jobs == 0 { format!("at {at}") } else { format!("{} of {} jobs", self.done_jobs.load(Ordering::Relaxed), self.jobs) }
+    }
+
+    /// What is left at the pace so far; nothing before there is a pace.
+    fn left(&self, share: f64) -> String {
+        let gone = self.started.elapsed().as_secs_f64();
+        if self.jobs == 0 || share < 0.02 {
+            return String::new();
+        }
+        format!(", about {} left", reports::metrics::seconds((gone / share - gone).max(1.0)))
     }
 
     /// All runs are over.

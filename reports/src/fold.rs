@@ -202,6 +202,19 @@ pub(crate) struct Autoscale<'t> {
     pub reason: &'t str,
 }
 
+/// What a VerticalPodAutoscaler recommends to a container.
+#[derive(Clone, Copy)]
+pub(crate) struct Recommendation<'t> {
+    pub at: SimTime,
+    pub vpa: &'t str,
+    pub target: &'t str,
+    pub mode: &'t str,
+    pub container: &'t str,
+    /// Lower bound, target, upper bound.
+    pub cpu_millis: [i64; 3],
+    pub memory_bytes: [i64; 3],
+}
+
 /// A change of a node pool's size.
 pub(crate) struct PoolChange<'t> {
     pub at: SimTime,
@@ -249,6 +262,7 @@ pub struct Run<'t> {
     /// (when, ready, total), by Service.
     pub(crate) endpoints: BTreeMap<&'t str, Vec<(SimTime, u32, u32)>>,
     pub(crate) autoscales: Vec<Autoscale<'t>>,
+    pub(crate) recommendations: Vec<Recommendation<'t>>,
     pub(crate) pool_changes: Vec<PoolChange<'t>>,
     /// active, backoff, unschedulable, gated.
     pub(crate) queue: Vec<(SimTime, [u32; 4])>,
@@ -286,6 +300,7 @@ impl<'t> Run<'t> {
             denied: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             autoscales: Vec::new(),
+            recommendations: Vec::new(),
             pool_changes: Vec::new(),
             queue: Vec::new(),
             faults: Vec::new(),
@@ -423,6 +438,9 @@ impl<'t> Run<'t> {
                 metric,
                 reason,
             }),
+            Record::Recommendation { vpa, target, mode, container, cpu_millis, memory_bytes } => self
+                .recommendations
+                .push(Recommendation { at, vpa, target, mode, container, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes }),
             Record::NodePool { pool, from, to, reason } => {
                 self.pool_changes.push(PoolChange { at, pool, from: *from, to: *to, reason });
             }

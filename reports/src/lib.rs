@@ -1,7 +1,8 @@
 //! What a run means: metrics, verdict, tables, page. Reads traces, never the world.
 //!
 //! ```text
-//! Trace ── Run::new ──► Run ──┬─ Measures::of ─► judge ─► render::{text, json, csv, page}
+//! Trace ── Run::new ──► Run ──┬─ Measures::of ─┬► judge ─────────► render::{text, json, csv, page}
+//!                             │                └► compare::compare ► render::comparison_*
 //!                             └─ inspect::{get, why}
 //! ```
 //!
@@ -17,12 +18,15 @@
 //!
 //! Not here: files, terminals and exit codes (`cli`).
 
+pub mod compare;
 mod fold;
 pub mod inspect;
 pub mod metrics;
 pub mod render;
 mod series;
+pub mod statistics;
 mod story;
+pub mod sweep;
 #[doc(hidden)]
 pub mod testing;
 pub mod verdict;

@@ -247,5 +247,6 @@ pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
         resource_quotas: plain(&objects.resource_quotas),
         limit_ranges: plain(&objects.limit_ranges),
         network_policies: plain(&objects.network_policies),
+        vertical_pod_autoscalers: plain(&objects.vertical_pod_autoscalers),
     }
 }

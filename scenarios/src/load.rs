@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::SimDuration;
-use engine::spec::WorldSpec;
+use engine::spec::{ControlPlane, WorldSpec};
 use manifests::{Diagnostic, Document, Origin, Pointer, Problems, Severity, SourceFile, documents};
 use serde_json::{Map, Value, json};
 use trace::Question;
@@ -205,11 +205,12 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     let lower::Pools { pools, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
     let mut control_plane = lower::control_plane(cx, &path.key("controlPlane"));
     control_plane.controller_manager.clock_start = since_epoch(&start);
-    let (base, objects, options) = manifests_of(cx, import, &start, &path);
+    let (base, objects, options) = manifests_of(cx, import, &start, &control_plane, &path);
     let applied = lower::Applied::read(cx, &base, &options, &path.key("steps"));
     let catalog = Catalog::new(std::iter::once(&objects).chain(applied.objects()), cx.names(&path.key("cluster").key("nodePools")));
     let behaviors = lower::behaviors(cx, &catalog, &path.key("behaviors"));
     let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &control_plane, &path.key("traffic"));
+    let metrics = lower::metrics(cx, &catalog, !traffic.sources.is_empty(), &path.key("metrics"));
     let faults = lower::faults(cx, &path.key("faults"));
     let steps = lower::steps(cx, &applied, &path.key("steps"));
     let marks = lower::marks(cx, &path.key("marks"));
@@ -223,6 +224,8 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::faults(cx, &catalog, &pools, &objects, &faults);
     check::steps(cx, &catalog, &steps);
     check::autoscalers(cx, &catalog, &objects);
+    check::served(cx, &objects, &metrics);
+    check::vertical(cx, &catalog, &objects, &behaviors);
     check::endless_jobs(cx, &catalog, &behaviors);
     if !incomplete {
         check::pods_fit(cx, &catalog, &pools, &objects);
@@ -241,6 +244,8 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
+        lease_phases: std::collections::BTreeMap::new(),
+        metrics,
         watch: false,
     };
     let metadata = file.metadata.as_ref();
@@ -408,6 +413,7 @@ fn manifests_of(
     cx: &mut Cx<'_>,
     import: Option<String>,
     start: &str,
+    control_plane: &ControlPlane,
     path: &Pointer,
 ) -> (Vec<Origin>, manifests::Objects, manifests::Options) {
     let mut all: Vec<Origin> = Vec::new();
@@ -423,7 +429,8 @@ fn manifests_of(
         all.extend(origins(cx, &item));
     }
     let origin_seconds = start.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
-    let options = manifests::Options { strict: cx.options.strict, origin_seconds, ..manifests::Options::default() };
+    let hpa_scale_to_zero = control_plane.feature_gates.hpa_scale_to_zero;
+    let options = manifests::Options { strict: cx.options.strict, origin_seconds, hpa_scale_to_zero, ..manifests::Options::default() };
     let objects = manifests::read(&all, &options, cx.problems);
     (all, objects, options)
 }

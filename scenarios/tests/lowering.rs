@@ -7,7 +7,7 @@ mod common;
 use api::{Kind, ObjectKey, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -154,6 +154,10 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert!(matches!(node.target, FaultTarget::Nodes { labels: Some(_), .. }) && node.mode == FaultMode::Fixed(2));
     let of_pod = fault("action: node-drain, selector: {labelSelectors: {app: shop}, target: node-of-pod}");
     assert!(matches!(of_pod.target, FaultTarget::NodesOfPods(_)) && of_pod.mode == FaultMode::One);
+    let stockout = fault("action: provisioning-failure, nodePools: [general], share: 50%, duration: 1h");
+    let FaultAction::ProvisioningFailure(failure) = &stockout.action else { panic!("{stockout:?}") };
+    assert_eq!((&*failure.pools[0], failure.reason), ("general", ProvisioningFailureReason::OutOfResources));
+    assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
 }
@@ -198,14 +202,93 @@ fn expectations_are_in_base_units() {
 
 #[test]
 fn settings_of_components_are_read_under_their_flags_names() {
-    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
+    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: \"priority, price\", scaleDownEnabled: false, coresTotal: 2:80, expendablePodsPriorityCutoff: -5, expanderPriorities: {5: [a], 50: [b, c]}}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
     let seconds = SimDuration::from_secs;
     assert_eq!((plane.node_lifecycle.node_monitor_grace_period, plane.node_lifecycle.node_eviction_rate), (seconds(40), 0.2));
     assert_eq!((plane.scheduler.pod_max_backoff, plane.api_server.default_unreachable_toleration_seconds), (seconds(20), 30));
-    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("price", false));
+    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("priority, price", false));
+    let autoscaler = &plane.cluster_autoscaler;
+    assert_eq!((autoscaler.cores_total, autoscaler.expendable_pods_priority_cutoff), ((2, 80), -5));
+    assert_eq!(autoscaler.expander_priorities, [(50, "b".into()), (50, "c".into()), (5, "a".into())]);
     assert_eq!(plane.horizontal_pod_autoscaler.tolerance, 0.05);
     assert_eq!(plane.kubelet.default_image_pull, Distribution::lognormal_median_p95(seconds(8), seconds(25)));
     assert_eq!((plane.kubelet.eviction_hard_memory_available_bytes, plane.kubelet.shutdown_grace_period), (200 << 20, seconds(30)));
+}
+
+/// The one metric that this text is.
+fn metric(text: &str) -> engine::spec::Metric {
+    let scenario = with("  marks:", &format!("  metrics: [{text}]\n  marks:"));
+    scenario.world.metrics.into_iter().next().unwrap_or_else(|| panic!("{text} is no metric"))
+}
+
+#[test]
+fn metrics_are_of_pods_objects_or_something_outside() {
+    use engine::spec::{MetricOf, MetricValue, TrafficMeasure};
+    let shop = || ObjectKey::new("default", "shop");
+    let of = |text: &str| metric(&format!("{{name: m, for: {text}, value: 1}}")).of;
+    assert!(
+        matches!(of("{pods: {workload: deployment/shop}}"), MetricOf::Pods(selector) if selector.workload == Some((Kind::Deployment, shop())))
+    );
+    assert_eq!(of("{object: {kind: Service, name: shop}}"), MetricOf::Object { kind: "Service".into(), key: shop() });
+    assert_eq!(
+        of("{object: {kind: Ingress, name: web/front}}"),
+        MetricOf::Object { kind: "Ingress".into(), key: ObjectKey::new("web", "front") }
+    );
+    let depth = metric(
+        "{name: depth, for: external, labels: {queue: mail}, lag: 90s, resolution: 1m, value: {traffic: queue-length, service: shop}}",
+    );
+    assert_eq!((depth.of, depth.value), (MetricOf::External, MetricValue::Traffic(TrafficMeasure::QueueLength, Some(shop()))));
+    assert_eq!((depth.lag, depth.resolution), (SimDuration::from_secs(90), Some(SimDuration::from_secs(60))));
+    assert_eq!(depth.labels, [("queue".into(), "mail".into())].into());
+    let own = metric("{name: rps, for: {object: {kind: Service, name: shop}}, value: {traffic: requests-per-second}}");
+    assert_eq!(own.value, MetricValue::Traffic(TrafficMeasure::RequestsPerSecond, Some(shop())));
+}
+
+#[test]
+fn every_way_of_writing_a_metrics_value_becomes_points() {
+    struct Recorded;
+    impl scenarios::FileSource for Recorded {
+        fn read(&self, path: &str) -> Result<Option<String>, String> {
+            Ok((path == "depth.csv").then(|| "time,mail,orders\n100,1,20\n160,2,35\n".to_owned()))
+        }
+        fn matching(&self, _: &str) -> Vec<String> {
+            Vec::new()
+        }
+    }
+    for (value, expected, is_shared) in [
+        ("250m", vec![(0, 250, false)], false),
+        (
+            "{series: [{at: 0s, value: 1k}, {at: {after: release, delay: 1m}, value: 2}]}",
+            vec![(0, 1_000_000, false), (240, 2000, false)],
+            false,
+        ),
+        ("{series: [{at: 1m, value: 1}, {at: 2m, value: 3}], linear: true, shared: true}", vec![(60, 1000, true), (120, 3000, true)], true),
+        ("{path: depth.csv, column: orders, scale: 0.1}", vec![(0, 2000, false), (60, 3500, false)], false),
+        ("{path: depth.csv}", vec![(0, 1000, false), (60, 2000, false)], false),
+    ] {
+        let text = FINE.replacen("  marks:", &format!("  metrics: [{{name: m, for: {{pods: {{}}}}, value: {value}}}]\n  marks:"), 1);
+        let (scenario, said) = load("shop.yaml", &text, &Recorded, &[]);
+        let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+        let engine::spec::MetricValue::Series { points, shared } = &scenario.world.metrics[0].value else { panic!("{value} is no series") };
+        let found: Vec<(u64, i64, bool)> = points.iter().map(|point| (point.at.as_secs(), point.value_millis, point.linear)).collect();
+        assert_eq!((found, *shared), (expected, is_shared), "{value}");
+    }
+}
+
+#[test]
+fn an_autoscaler_may_go_to_zero_when_its_gate_is_on() {
+    let external = "metrics: [{type: External, external: {metric: {name: depth}, target: {type: AverageValue, averageValue: \"30\"}}}]";
+    let text = FINE
+        .replacen("minReplicas: 3", "minReplicas: 0", 1)
+        .replacen("metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 60}}}]", external, 1)
+        .replacen(
+            "  manifests:",
+            "  controlPlane: {featureGates: {HPAScaleToZero: true}}\n  metrics: [{name: depth, for: external, value: 5}]\n  manifests:",
+            1,
+        );
+    let scenario = sound(&text);
+    assert!(scenario.world.control_plane.feature_gates.hpa_scale_to_zero);
+    assert_eq!(scenario.world.objects.horizontal_pod_autoscalers[0].min_replicas, 0);
 }
 
 #[test]

@@ -22,8 +22,10 @@ mod framework;
 pub mod harness;
 mod kube_scheduler;
 mod plugins;
+#[cfg(test)]
+mod traps;
 
-pub use builtin::{Builtin, builtin, names, policy, policy_in};
+pub use builtin::{Builtin, builtin, configuration, names, policy, policy_in, set_option};
 pub use config::{Notice, PolicyError, Surroundings, extenders_of, from_config, from_config_in, from_config_with};
 pub use framework::{Attempt, FeasibleNode, Lots, PreFilterRejection, Profile, RejectedNode, Sampling, TieBreak};
 pub use kube_scheduler::KubeScheduler;

@@ -216,7 +216,10 @@ fn numbers(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Ve
             Some(Duration { recorded, simulated, .. }) => {
                 // Both are draws from the same law: their ranges meet, and neither goes far beyond the other.
                 let meets = recorded.0 <= simulated.1 + within && simulated.0 <= recorded.1 + within;
-                let far = simulated.0 < recorded.0 - within - 1e-9 && simulated.1 > recorded.1 + within + 1e-9 && !time;
+                let (least, most) = (recorded.0 - within - 1e-9, recorded.1 + within + 1e-9);
+                let agrees =
+                    |story: &Story| story.numbers.get(fact).is_some_and(|values| values.iter().all(|value| (least..=most).contains(value)));
+                let far = simulated.0 < least && simulated.1 > most && !time && !seeds.iter().any(agrees);
                 if !meets || far {
                     let is_chance = simulated.0 < simulated.1;
                     found.push(Difference { fact: fact.clone(), recorded: text(recorded), simulated: text(simulated), is_chance });
@@ -228,7 +231,9 @@ fn numbers(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Ve
                 let values = |story: &Story| story.numbers.get(fact).cloned().unwrap_or_default();
                 let (recorded, simulated) = (values(group[0]), values(&seeds[0]));
                 let is_seldom = tolerance(fact) > 0.0 && recorded.iter().chain(&simulated).all(|value| *value <= tolerance(fact));
-                if !is_seldom && group.iter().all(|story| story.numbers.contains_key(fact)) | !simulated.is_empty() {
+                let has = |story: &Story| story.numbers.contains_key(fact);
+                let may_be_absent = !group.iter().all(|story| has(story)) && !seeds.iter().all(has);
+                if !is_seldom && !may_be_absent {
                     let show = |values: &[f64]| if values.is_empty() { "nothing".to_owned() } else { text(range(values.iter())) };
                     let is_chance = seeds.iter().any(|story| values(story) != simulated);
                     found.push(Difference { fact: fact.clone(), recorded: show(&recorded), simulated: show(&simulated), is_chance });

@@ -80,6 +80,7 @@ impl<'a> Lowering<'a> {
         let mut nodes: Vec<Value> = nodes.map(|(_, node)| node.clone()).collect();
         nodes.iter_mut().for_each(|node| as_before(node, self.recording));
         self.spec.objects = self.read(&nodes);
+        self.spec.lease_phases = lease_phases(self.recording);
         for (place, step) in self.recording.steps().into_iter().enumerate() {
             self.step(place, step);
         }
@@ -124,12 +125,18 @@ impl<'a> Lowering<'a> {
                 self.act(t, "delete node", StepAction::Delete(Kind::Node, ObjectKey::new("", step.text("node")), Propagation::Background))
             }
             "taint" | "untaint" => self.taint(place, step),
-            "node-partition" | "node-freeze" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
+            "node-partition" => self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition),
+            // "`node-freeze`: SIGSTOP/SIGCONT": its connections last, so that there is nothing to back off from.
+            "node-freeze" => {
+                self.spec.control_plane.kubelet.reconnect_back_off_max = SimDuration::ZERO;
+                self.strike(place, &[step.text("node")], t, FaultAction::NodeNetworkPartition);
+            }
             "node-kill" => self.strike(place, &[step.text("node")], t, FaultAction::NodePoweroff),
             "nodes-stop-renewing-leases" => {
                 let names = range(step.text("nodes"));
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                self.strike(place, &names, t, FaultAction::NodeNetworkPartition);
+                // "Only Node+Lease objects": there is no kubelet that would have to find out.
+                self.strike(place, &names, t, FaultAction::KubeletServiceKill);
             }
             "crash" => self.crash(step),
             "set-load" => self.load(step),
@@ -313,6 +320,12 @@ const KINDS: &[(&str, Kind)] = &[
     ("HorizontalPodAutoscaler", Kind::HorizontalPodAutoscaler),
     ("PodDisruptionBudget", Kind::PodDisruptionBudget),
 ];
+
+/// When kubelets renewed their leases, as far as the recording tells.
+fn lease_phases(recording: &Recording) -> BTreeMap<Str, SimTime> {
+    let leases = recording.summary["leases"].as_object().into_iter().flatten();
+    leases.filter_map(|(node, told)| Some((node.as_str().into(), time(told["lastRenewBefore"].as_f64()?)))).collect()
+}
 
 /// A node as it was just before the script: its taints, and the images that earlier runs had left on it. Those
 /// are seen by the first pod that runs such an image there: it finds it present.

@@ -173,7 +173,7 @@ impl TraceSink for Availability {
                 let (before, since) = self.ready.insert(name.clone(), (*ready, at)).unwrap_or((3, at));
                 // What is still being set up is not broken.
                 if before < 2 && since > SimTime::from_secs(3600 * 24 * 7) {
-                    self.short += at.since(since);
+                    self.short = self.short + at.since(since);
                 }
             }
             Record::Container { state, .. } if &**state == "Terminated" => self.failures += 1,

@@ -1,13 +1,17 @@
 //! One file per verb.
 
+pub(crate) mod compare;
 pub(crate) mod completion;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod merge;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod sweep;
 pub(crate) mod validate;
 pub(crate) mod why;
+pub(crate) mod work;

@@ -69,12 +69,12 @@ pub(crate) struct Run {
 
 /// `A..B`, both included.
 #[derive(Clone)]
-struct SeedRange(std::ops::RangeInclusive<u64>);
+pub(crate) struct SeedRange(pub(crate) std::ops::RangeInclusive<u64>);
 
 /// More seeds than this are a slip.
 const MOST_SEEDS: u64 = 100_000;
 
-fn parse_seeds(text: &str) -> Result<SeedRange, String> {
+pub(crate) fn parse_seeds(text: &str) -> Result<SeedRange, String> {
     let parsed =
         text.split_once("..").and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim_start_matches('=').trim().parse().ok()?)));
     match parsed {

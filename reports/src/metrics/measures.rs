@@ -229,10 +229,7 @@ fn values(run: &Run<'_>) -> Vec<Value> {
 }
 
 fn measure(run: &Run<'_>, info: &MetricInfo, filter: &BTreeMap<Str, Str>, into: &mut Vec<Value>) {
-    // Over the whole run a ratio, a rate and a count are one number; asking for more statistics would repeat it.
-    let varies = info.stats.contains(&"time-mean") || info.stats.first() == Some(&"p95") || info.filters.contains(&"fault");
-    let stats: &[&'static str] = if varies { info.stats } else { &[""] };
-    for (stat, value) in statistics(run, info, filter, stats) {
+    for (stat, value) in statistics(run, info, filter, info.stats_of_run()) {
         into.push(Value { metric: info.name.into(), stat: stat.into(), filter: filter.clone(), value });
     }
 }

@@ -174,6 +174,14 @@ impl MetricInfo {
     pub fn own_stat(&self) -> &'static str {
         self.stats.first().copied().unwrap_or("")
     }
+
+    /// The statistics of it over a whole run, of which the first is its own. One without a name when it is one number
+    /// there: over a whole run a ratio, a rate and a count are, and asking for more statistics would repeat it.
+    #[must_use]
+    pub fn stats_of_run(&self) -> &'static [&'static str] {
+        let varies = self.stats.contains(&"time-mean") || self.stats.first() == Some(&"p95") || self.filters.contains(&"fault");
+        if varies { self.stats } else { &[""] }
+    }
 }
 
 /// The metric called `name`.

@@ -26,7 +26,7 @@ impl TextOptions<'_> {
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
-    fn heading(&self, text: &str) -> String {
+    pub(super) fn heading(&self, text: &str) -> String {
         self.paint("1", text)
     }
     fn mark(&self, judged: &Judged) -> String {

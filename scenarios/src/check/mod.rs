@@ -4,7 +4,9 @@
 //! could not mean what its author wants, a warning where it may.
 
 mod feasibility;
+mod metrics;
 mod references;
 
 pub(crate) use feasibility::{autoscalers, capacity, pods_fit};
+pub(crate) use metrics::{served, vertical};
 pub(crate) use references::{asked, behaviors, calls, endless_jobs, faults, names, services, steps, times, unanswered};

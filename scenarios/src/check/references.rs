@@ -207,6 +207,7 @@ pub(crate) fn faults(
         let at = if cx.value(&at).is_some() { at } else { path.clone() };
         match &fault.target {
             FaultTarget::ControlPlane => {}
+            FaultTarget::Cloud => orders(cx, pools, fault, path),
             FaultTarget::Nodes { labels, names } => {
                 for name in names {
                     catalog.node(cx, name, &at.key("nodes"));
@@ -231,6 +232,19 @@ pub(crate) fn faults(
         {
             nobody(cx, fault, "no pod has a container of this name", &path.key("containerNames"));
         }
+    }
+}
+
+/// Orders of pools that nobody resizes cannot fail.
+fn orders(cx: &mut Cx<'_>, pools: &[NodePool], fault: &Fault, path: &Pointer) {
+    let FaultAction::ProvisioningFailure(failure) = &fault.action else { return };
+    let resized: Vec<&str> = pools.iter().filter(|pool| pool.autoscaling.is_some()).map(|pool| &*pool.name).collect();
+    if resized.is_empty() {
+        return nobody(cx, fault, "the cluster autoscaler resizes no node pool: none has a `count` with `min` and `max`", path);
+    }
+    for (place, name) in failure.pools.iter().enumerate().filter(|(_, name)| !resized.contains(&&***name)) {
+        let label = format!("no node pool that the cluster autoscaler resizes is called `{name}`; those are {}", resized.join(", "));
+        nobody(cx, fault, &label, &path.key("nodePools").index(place));
     }
 }
 

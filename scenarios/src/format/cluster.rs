@@ -31,6 +31,8 @@ fields! {
         price_per_hour: Option<f64>,
         /// From ordering a node to its being Ready. Default 75s median, 140s at p95.
         provisioning: Option<Part<Law>>,
+        /// Whether the cluster autoscaler gives it all its nodes or none (ZeroOrMaxNodeScaling). Default false.
+        zero_or_max: Option<bool>,
     }
 
     /// The range of a pool that the cluster autoscaler resizes.

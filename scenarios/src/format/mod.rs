@@ -9,6 +9,7 @@ mod behavior;
 mod cluster;
 mod describe;
 mod explain;
+mod metrics;
 mod operations;
 mod traffic;
 
@@ -16,6 +17,7 @@ pub(crate) use behavior::*;
 pub(crate) use cluster::*;
 pub(crate) use describe::*;
 pub use explain::explain;
+pub(crate) use metrics::*;
 pub(crate) use operations::*;
 pub(crate) use traffic::*;
 
@@ -69,6 +71,8 @@ fields! {
         behaviors: Option<Vec<Part<Behavior>>>,
         /// Requests from outside the cluster.
         traffic: Option<Part<Traffic>>,
+        /// What the custom and the external metrics API serve, for HorizontalPodAutoscalers of types Pods, Object and External.
+        metrics: Option<Vec<Part<Metric>>>,
         /// What goes wrong, in the words of Chaos Mesh (pods) and Litmus (nodes).
         faults: Option<Vec<Part<Fault>>>,
         /// What an operator does, as kubectl would.

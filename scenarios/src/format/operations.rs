@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AmountText, Described, DurationText, NameText, Part, PercentText, Selector, Shape, TaintFields, fields};
+use super::{AmountText, Described, DurationText, NameText, Part, PercentText, RatioText, Selector, Shape, TaintFields, fields};
 
 fields! {
     /// Something that goes wrong.
@@ -13,7 +13,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill.
+        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill. Control plane: control-plane-kill. Cloud: provisioning-failure.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,
@@ -37,6 +37,16 @@ fields! {
         container_names: Option<Vec<String>>,
         /// container-kill: exit code. Default 137, as of SIGKILL.
         exit_code: Option<i32>,
+        /// provisioning-failure: pools whose orders fail. Default all that the cluster autoscaler resizes.
+        node_pools: Option<Vec<String>>,
+        /// provisioning-failure: out-of-resources (default; a stockout), quota-exceeded, refused (the order itself), never-created (no machine comes of it) or never-registers (a machine that becomes no node).
+        reason: Option<String>,
+        /// provisioning-failure: what the cloud says.
+        message: Option<String>,
+        /// provisioning-failure: share of the ordered nodes that fail. Default all.
+        share: Option<RatioText>,
+        /// provisioning-failure: from the order until the cloud says that it failed. Default 10s.
+        detected_after: Option<DurationText>,
     }
 
     /// How often a fault comes back.

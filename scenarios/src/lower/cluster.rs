@@ -78,6 +78,7 @@ fn pool(cx: &mut Cx<'_>, path: &Pointer, zones: &[Str]) -> Option<NodePool> {
         zones: spread,
         price_per_hour: price?,
         provisioning: provisioning?,
+        zero_or_max: fields.zero_or_max.unwrap_or(false),
     })
 }
 

@@ -3,6 +3,7 @@
 //! Reading, explaining and printing defaults all go through the table, so none can know a setting the others do not.
 
 use api::{SimDuration, Str};
+use engine::pattern::Pattern;
 use engine::random::Distribution;
 use engine::spec::ControlPlane;
 use manifests::{Diagnostic, Pointer};
@@ -31,6 +32,14 @@ enum Slot<'a> {
     Switch(&'a mut bool),
     Word(&'a mut Str, &'static [(&'static str, ())]),
     Law(&'a mut Distribution),
+    /// A whole number that may be negative.
+    Whole(&'a mut i32),
+    /// Least and most, `min:max`, as in the flags of that kind.
+    Range(&'a mut (u32, u32)),
+    /// Words with commas between.
+    Chain(&'a mut Str, &'static [(&'static str, ())]),
+    /// Patterns of names by their priority.
+    Priorities(&'a mut Vec<(i64, Str)>),
 }
 
 struct Setting {
@@ -62,7 +71,8 @@ const TIE_BREAKS: &[(&str, ())] = &[("upstream", ()), ("name", ()), ("random", (
 const PROXY_MODES: &[(&str, ())] = &[("iptables", ()), ("nftables", ()), ("ipvs", ())];
 const IPVS_SCHEDULERS: &[(&str, ())] = &[("rr", ()), ("lc", ()), ("sh", ())];
 const DENIED: &[(&str, ())] = &[("drop", ()), ("reject", ())];
-const EXPANDERS: &[(&str, ())] = &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ())];
+const EXPANDERS: &[(&str, ())] =
+    &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ()), ("priority", ())];
 
 #[rustfmt::skip]
 const COMPONENTS: &[Component] = &[
@@ -113,16 +123,61 @@ const COMPONENTS: &[Component] = &[
         "scanInterval" Period scan_interval "From one look to the next.",
         "scaleDownEnabled" Switch scale_down_enabled "Whether nodes are ever removed.",
         "scaleDownUnneededTime" Time scale_down_unneeded_time "How long a node must be unneeded.",
+        "scaleDownUnreadyTime" Time scale_down_unready_time "The same for a node that is not ready.",
         "scaleDownUtilizationThreshold" Share scale_down_utilization_threshold "A node with less of it requested is a candidate.",
         "scaleDownDelayAfterAdd" Time scale_down_delay_after_add "How long after adding a node none is removed.",
-        "expander" Word expander "Which pool grows: least-waste, most-pods, least-nodes, random or price." of EXPANDERS,
+        "scaleDownDelayAfterDelete" Time scale_down_delay_after_delete "How long after nodes began to be removed no further one is.",
+        "maxNodeProvisionTime" Period max_node_provision_time "How long an ordered node may take to register; then it is given up, and its pool backed off.",
+        "maxTotalUnreadyPercentage" Rate max_total_unready_percentage "With more unready nodes than this, in percent, the autoscaler does nothing.",
+        "okTotalUnreadyCount" Count ok_total_unready_count "So many unready nodes are always all right.",
+        "expander" Chain expander "Which pool grows: least-waste, most-pods, least-nodes, random, price or priority; several with commas between are asked in turn." of EXPANDERS,
+        "expanderPriorities" Priorities expander_priorities "For expander priority: patterns of pool names by priority, as in ConfigMap cluster-autoscaler-priority-expander; the highest wins.",
+        "balanceSimilarNodeGroups" Switch balance_similar_node_groups "Whether pools that are alike but for their zone grow evenly.",
+        "newPodScaleUpDelay" Time new_pod_scale_up_delay "Younger pods do not order nodes.",
+        "expendablePodsPriorityCutoff" Whole expendable_pods_priority_cutoff "Pods of lower priority neither order nodes nor keep them.",
+        "skipNodesWithLocalStorage" Switch skip_nodes_with_local_storage "Whether pods with emptyDir or hostPath keep their node.",
+        "skipNodesWithSystemPods" Switch skip_nodes_with_system_pods "Whether pods of kube-system keep their node (for an hour, without a disruption budget).",
+        "maxBulkSoftTaintCount" Count max_bulk_soft_taint_count "Unneeded nodes marked PreferNoSchedule per loop; 0 marks none.",
+        "coresTotal" Range cores_total "Least and most cores of the cluster.",
+        "memoryTotal" Range memory_total_gib "Least and most memory of the cluster, in GiB.",
         "maxScaleDownParallelism" Count max_scale_down_parallelism "Nodes removed at once.",
         "maxDrainParallelism" Count max_drain_parallelism "Nodes with pods removed at once.",
         "maxNodesTotal" Count max_nodes_total "Most nodes in all; 0 means no limit.",
-    } not yet ["maxNodeProvisionTime", "scaleDownDelayAfterDelete", "scaleDownDelayAfterFailure", "scaleDownUnreadyTime", "balanceSimilarNodeGroups", "newPodScaleUpDelay", "skipNodesWithLocalStorage", "skipNodesWithSystemPods"]),
+    } not yet ["scaleDownDelayAfterFailure"]),
     component!("metricsServer", "metrics-server.", metrics_server {
         "metricResolution" Period resolution "From one scrape of the kubelets to the next.",
         "resolution" Period resolution "Another word for metricResolution.",
+    } not yet []),
+    component!("verticalPodAutoscaler", "The vertical pod autoscaler: recommender and updater.", vertical_pod_autoscaler {
+        "recommenderInterval" Period recommender_interval "From one look at usages to the next.",
+        "recommendationMarginFraction" Rate recommendation_margin_fraction "Added to what was used.",
+        "podRecommendationMinCpuMillicores" Count pod_recommendation_min_cpu_millicores "Least cpu of a pod that is recommended.",
+        "podRecommendationMinMemory" Bytes pod_recommendation_min_memory_bytes "Least memory of a pod that is recommended (--pod-recommendation-min-memory-mb).",
+        "targetCpuPercentile" Share target_cpu_percentile "Share of cpu samples that the target covers.",
+        "recommendationLowerBoundCpuPercentile" Share lower_bound_cpu_percentile "The same of the lower bound.",
+        "recommendationUpperBoundCpuPercentile" Share upper_bound_cpu_percentile "The same of the upper bound.",
+        "targetMemoryPercentile" Share target_memory_percentile "Share of memory peaks that the target covers.",
+        "recommendationLowerBoundMemoryPercentile" Share lower_bound_memory_percentile "The same of the lower bound.",
+        "recommendationUpperBoundMemoryPercentile" Share upper_bound_memory_percentile "The same of the upper bound.",
+        "confidenceInterval" Period confidence_interval "History with which the upper bound is twice what it would be (--confidence-interval-cpu and -memory).",
+        "cpuHistogramDecayHalfLife" Period cpu_histogram_decay_half_life "In which a cpu sample loses half of its weight.",
+        "memoryHistogramDecayHalfLife" Period memory_histogram_decay_half_life "In which a memory peak loses half of its weight.",
+        "memoryAggregationInterval" Period memory_aggregation_interval "Memory counts as one peak in each of these.",
+        "oomBumpUpRatio" Rate oom_bump_up_ratio "Memory after an out-of-memory kill, over what was used.",
+        "oomMinBumpUp" Bytes oom_min_bump_up_bytes "The least that is added after such a kill (--oom-min-bump-up-bytes).",
+        "updaterInterval" Period updater_interval "From one look at pods to the next.",
+        "minReplicas" Count min_replicas "A group with fewer live pods is left alone.",
+        "evictionTolerance" Share eviction_tolerance "Share of a group that may be away.",
+        "podUpdateThreshold" Rate pod_update_threshold "A smaller relative change is not worth an eviction.",
+        "inRecommendationBoundsEvictionLifetimeThreshold" Time lifetime_threshold "A pod within its bounds is only evicted when it is as old as this.",
+        "evictAfterOomThreshold" Time evict_after_oom_threshold "A container killed for its memory sooner after its start makes its pod change at once.",
+    } not yet []),
+    component!("prometheusAdapter", "Prometheus and prometheus-adapter, which serve what `metrics` give.", prometheus_adapter {
+        "scrapeInterval" Period scrape_interval "From one scrape to the next (Prometheus' global.scrape_interval).",
+        "rateInterval" Period rate_interval "Over which requests per second are taken (prometheus-adapter's sample-config.yaml: `rate(...[2m])`).",
+    } not yet []),
+    component!("featureGates", "Feature gates of the control plane that are off in Kubernetes 1.36.", feature_gates {
+        "HPAScaleToZero" Switch hpa_scale_to_zero "Whether HorizontalPodAutoscalers may have minReplicas 0.",
     } not yet []),
     component!("kubelet", "Every node's kubelet.", kubelet {
         "nodeLeaseRenewInterval" Period lease_renew_interval "From one renewal of the node's lease to the next.",
@@ -207,6 +262,10 @@ const fn words(slot: &Slot<'_>) -> &'static str {
         Slot::Share(_) => "a share such as 0.1 or `10%`",
         Slot::Switch(_) => "true or false",
         Slot::Word(..) => "word",
+        Slot::Whole(_) => "whole number",
+        Slot::Range(_) => "`min:max`",
+        Slot::Chain(..) => "words with commas between",
+        Slot::Priorities(_) => "mapping of priorities to lists of patterns",
         Slot::Law(_) => "a duration, or a distribution",
     }
 }
@@ -221,7 +280,17 @@ fn shown(slot: &Slot<'_>) -> Value {
         Slot::Bytes(bytes) => json!(bytes),
         Slot::Rate(number) | Slot::Positive(number) | Slot::Share(number) => json!(number),
         Slot::Switch(on) => json!(on),
-        Slot::Word(word, _) => json!(word.to_string()),
+        Slot::Word(word, _) | Slot::Chain(word, _) => json!(word.to_string()),
+        Slot::Whole(number) => json!(number),
+        Slot::Range((least, most)) => json!(format!("{least}:{most}")),
+        Slot::Priorities(list) => {
+            let mut all: Map<String, Value> = Map::new();
+            for (priority, pattern) in list.iter() {
+                let patterns = all.entry(priority.to_string()).or_insert_with(|| json!([]));
+                patterns.as_array_mut().into_iter().for_each(|patterns| patterns.push(json!(pattern.to_string())));
+            }
+            Value::Object(all)
+        }
         Slot::Law(Distribution::Constant(span)) => json!(span.to_string()),
         Slot::Law(other) => json!({ "mean": other.mean().to_string() }),
     }
@@ -317,7 +386,49 @@ fn read_setting(cx: &mut Cx<'_>, slot: Slot<'_>, path: &Pointer) {
             replace(place, word.map(Str::from));
         }
         Slot::Law(place) => replace(place, law(cx, path, Bare::Constant)),
+        Slot::Whole(place) => replace(place, cx.read(path)),
+        Slot::Range(place) => replace(place, range(cx, path)),
+        Slot::Chain(place, known) => {
+            let words = cx.read::<String>(path);
+            let all_known = |words: &String| words.split(',').all(|word| cx.word(word.trim(), known, path).is_some());
+            replace(place, words.filter(all_known).map(Str::from));
+        }
+        Slot::Priorities(place) => replace(place, priorities(cx, path)),
     }
+}
+
+/// `min:max`.
+fn range(cx: &mut Cx<'_>, path: &Pointer) -> Option<(u32, u32)> {
+    let text = cx.read::<String>(path)?;
+    let both = text.split_once(':').and_then(|(least, most)| Some((least.parse::<u32>().ok()?, most.parse::<u32>().ok()?)));
+    let found = both.filter(|(least, most)| least <= most);
+    if found.is_none() {
+        let diagnostic = Diagnostic::error("WT0118", format!("`{text}` is not a range")).label("expected `min:max` in whole numbers");
+        cx.push(diagnostic.help("such as `0:320000`"), path);
+    }
+    found
+}
+
+/// Lists of patterns by priority.
+fn priorities(cx: &mut Cx<'_>, path: &Pointer) -> Option<Vec<(i64, Str)>> {
+    let mut all = Vec::new();
+    for (name, at) in entries(cx, path) {
+        let Ok(priority) = name.parse::<i64>() else {
+            cx.error("WT0118", format!("`{name}` is not a priority"), "expected a whole number", &at);
+            return None;
+        };
+        for (place, item) in cx.items(&at).iter().enumerate() {
+            let pattern = cx.read::<String>(item)?;
+            if let Err(why) = Pattern::new(&pattern) {
+                let diagnostic = Diagnostic::error("WT0118", format!("`{pattern}` is not a pattern")).label(why);
+                cx.push(diagnostic.help("a regular expression that is looked for in pool names, such as `.*spot.*`"), &at.index(place));
+                return None;
+            }
+            all.push((priority, Str::from(pattern)));
+        }
+    }
+    all.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    Some(all)
 }
 
 fn replace<T>(place: &mut T, new: Option<T>) {

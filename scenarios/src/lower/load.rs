@@ -8,27 +8,36 @@ use crate::cx::{Cx, with_help};
 
 /// The rates recorded in `file`: a step at each row, nothing after the last row's own length.
 pub(crate) fn rates(cx: &mut Cx<'_>, file: &SourceFile, column: Option<&str>, scale: f64, at: &Pointer) -> Option<Vec<RatePoint>> {
-    let table = Table::read(cx, file, at)?;
-    let column = table.column(cx, column, 1, at)?;
-    let mut points: Vec<RatePoint> = Vec::with_capacity(table.rows.len() + 1);
-    for (line, row) in &table.rows {
-        let seconds = table.number(cx, *line, row, 0)?;
-        let rate = table.number(cx, *line, row, column)?;
-        let time = SimTime::ZERO + SimDuration::from_secs_f64(seconds);
-        if points.last().is_some_and(|last| last.at >= time) {
-            table.wrong(cx, *line, "the time does not go up");
-            return None;
-        }
-        points.push(RatePoint { at: time, per_second: rate * scale, linear: false });
-    }
-    let (first, last) = (points.first()?.at, points.last()?.at);
+    let levels = levels(cx, file, column, at)?;
+    let mut points: Vec<RatePoint> =
+        levels.iter().map(|(at, rate)| RatePoint { at: *at, per_second: rate * scale, linear: false }).collect();
+    let last = points.last()?.at;
     let before = points.len().checked_sub(2).map_or(last, |index| points[index].at);
     let step = last.since(before).max(SimDuration::from_secs(u64::from(points.len() == 1)));
     points.push(RatePoint { at: last + step, per_second: 0.0, linear: false });
-    for point in &mut points {
-        point.at = SimTime::ZERO + point.at.since(first);
-    }
     Some(points)
+}
+
+/// The numbers recorded in `file`, with their times since the first row; never empty.
+pub(crate) fn levels(cx: &mut Cx<'_>, file: &SourceFile, column: Option<&str>, at: &Pointer) -> Option<Vec<(SimTime, f64)>> {
+    let table = Table::read(cx, file, at)?;
+    let column = table.column(cx, column, 1, at)?;
+    let mut levels: Vec<(SimTime, f64)> = Vec::with_capacity(table.rows.len());
+    for (line, row) in &table.rows {
+        let seconds = table.number(cx, *line, row, 0)?;
+        let level = table.number(cx, *line, row, column)?;
+        let time = SimTime::ZERO + SimDuration::from_secs_f64(seconds);
+        if levels.last().is_some_and(|(last, _)| *last >= time) {
+            table.wrong(cx, *line, "the time does not go up");
+            return None;
+        }
+        levels.push((time, level));
+    }
+    let first = levels.first()?.0;
+    for (at, _) in &mut levels {
+        *at = SimTime::ZERO + at.since(first);
+    }
+    Some(levels)
 }
 
 /// The durations recorded in `file`: texts with units, or seconds.

@@ -102,8 +102,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_are_settled_as_the_heap_settles_them() {
-        // Checked against the real scheduler's heap.
+    fn the_trap_of_random_ties_they_are_settled_as_the_heap_settles_them() {
+        // Checked against the real scheduler's heap: neither by lot, nor always the first.
         for (totals, winner) in [
             (&[7, 7, 7, 7][..], 0),
             (&[1, 5, 5], 1),

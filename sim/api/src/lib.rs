@@ -27,6 +27,7 @@ mod resources;
 mod service;
 mod storage;
 mod time;
+mod vertical_pod_autoscaler;
 mod workload;
 
 pub use batch::*;
@@ -45,6 +46,7 @@ pub use resources::{Bytes, Millicpu, ResourceList, ResourceName, Resources};
 pub use service::*;
 pub use storage::*;
 pub use time::{DurationError, SimDuration, SimTime};
+pub use vertical_pod_autoscaler::*;
 pub use workload::*;
 
 /// A shared immutable string. Cloning costs a counter, comparing two clones of one costs nothing more.

@@ -49,6 +49,7 @@ pub enum Kind {
     ResourceQuota,
     LimitRange,
     NetworkPolicy,
+    VerticalPodAutoscaler,
 }
 
 impl Kind {
@@ -82,6 +83,7 @@ impl Kind {
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::VerticalPodAutoscaler => "VerticalPodAutoscaler",
         }
     }
 }

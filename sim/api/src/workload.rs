@@ -294,6 +294,26 @@ pub enum MetricTarget {
     AverageValueMillis(i64),
     /// In all, in milli-units.
     ValueMillis(i64),
+    /// None that the metric's type knows; its controller says so.
+    Unset,
+}
+
+/// A metric by name, and which of its series.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetricIdentifier {
+    /// Name.
+    pub name: Str,
+    /// On the metric's own labels; `None` takes all.
+    pub selector: Option<LabelSelector>,
+}
+
+/// The object that a metric describes, in the autoscaler's namespace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "official names")]
+pub struct DescribedObject {
+    pub api_version: Str,
+    pub kind: Str,
+    pub name: Str,
 }
 
 /// Where a HorizontalPodAutoscaler's metric comes from.
@@ -303,8 +323,12 @@ pub enum MetricSource {
     Resource(ResourceName),
     /// A resource of one container.
     ContainerResource(ResourceName, Str),
-    /// Any other metric, by type and name; accepted, not simulated yet.
-    Other(Str, Str),
+    /// A metric that each pod has.
+    Pods(MetricIdentifier),
+    /// A metric of one object.
+    Object(MetricIdentifier, DescribedObject),
+    /// A metric of something outside of the cluster.
+    External(MetricIdentifier),
 }
 
 /// One metric of a HorizontalPodAutoscaler.
@@ -380,8 +404,8 @@ pub struct HorizontalPodAutoscaler {
     pub desired_replicas: i32,
     /// When it last scaled.
     pub last_scale: Option<SimTime>,
-    /// Conditions AbleToScale, ScalingActive and ScalingLimited, those that there are: status and reason.
-    pub conditions: [Option<(crate::ConditionStatus, &'static str)>; 3],
+    /// Conditions AbleToScale, ScalingActive, ScalingLimited and ScaledToZero, those that there are: status and reason.
+    pub conditions: [Option<(crate::ConditionStatus, &'static str)>; 4],
 }
 
 /// A PodDisruptionBudget.

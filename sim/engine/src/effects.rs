@@ -29,7 +29,10 @@ pub(crate) enum Component {
     AttachDetach,
     CsiDriver,
     EndpointSlice,
+    /// Node lifecycle: its work queue.
     NodeLifecycle,
+    /// Node lifecycle: its monitor and its tainting pass, which wait for each of their requests.
+    NodeMonitor,
     TaintEviction,
     PodGc,
     GarbageCollector,
@@ -42,6 +45,8 @@ pub(crate) enum Component {
     Disruption,
     Namespace,
     ClusterAutoscaler,
+    VpaRecommender,
+    VpaUpdater,
     Scheduler,
     Kubelet,
     Kubectl,
@@ -61,7 +66,7 @@ impl Component {
     pub(crate) const fn process(self) -> Option<Process> {
         match self {
             Self::Scheduler => Some(Process::Scheduler),
-            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::CsiDriver => None,
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::VpaRecommender | Self::VpaUpdater | Self::CsiDriver => None,
             _ => Some(Process::ControllerManager),
         }
     }
@@ -77,7 +82,7 @@ impl Component {
             Self::AttachDetach => "attachdetach-controller",
             Self::CsiDriver => "csi-driver",
             Self::EndpointSlice => "endpoint-slice-controller",
-            Self::NodeLifecycle => "node-controller",
+            Self::NodeLifecycle | Self::NodeMonitor => "node-controller",
             Self::TaintEviction => "taint-eviction-controller",
             Self::PodGc => "pod-garbage-collector",
             Self::GarbageCollector => "garbage-collector",
@@ -90,6 +95,8 @@ impl Component {
             Self::Disruption => "controllermanager",
             Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
+            Self::VpaRecommender => "vpa-recommender",
+            Self::VpaUpdater => "vpa-updater",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
             Self::Kubectl => "kubectl",
@@ -108,6 +115,8 @@ pub(crate) struct WriteId(pub(crate) u32);
 /// A request to the API server.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Write {
+    /// A read: it takes its turn at the client and changes nothing.
+    Read,
     /// Creates a pod; the store gives it its uid, and completes a name that ends in `-` (`generateName`).
     CreatePod(Box<Pod>),
     /// Asks for a pod's deletion; `None` takes the pod's own grace, zero removes it at once.
@@ -118,6 +127,8 @@ pub(crate) enum Write {
     PodStatus(PodId, Box<PodStatus>),
     /// Sets only the Ready condition to False with a reason (node controller).
     PodNotReady(PodId, Str),
+    /// Asks the eviction API to let a pod go; refused when a PodDisruptionBudget is in the way.
+    EvictPod(PodId),
     /// Sets DisruptionTarget with a reason before an eviction.
     PodDisruptionTarget(PodId, Str),
     /// Where preemption makes room; `None` clears it.
@@ -143,12 +154,14 @@ pub(crate) enum Write {
     /// Replaces the endpoints of a Service.
     Endpoints(ServiceId, Vec<Endpoint>),
     /// Replaces a HorizontalPodAutoscaler's status fields.
-    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 3] },
+    HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 4] },
     /// Creates a node.
     CreateNode(Box<Node>),
     /// Adds taints (replacing those of equal key and effect), takes others off by key and effect, and
     /// cordons or uncordons: a patch of what the node is when it lands, so that two writers lose nothing.
     PatchNode { node: NodeId, add: Vec<Taint>, remove: Vec<(Str, TaintEffect)>, unschedulable: Option<bool> },
+    /// Cordons a node, and when that has landed asks for the eviction of its pods (`kubectl drain`).
+    Drain(NodeId),
     /// Replaces a node's labels.
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
@@ -299,6 +312,8 @@ pub(crate) struct ProbeRequest {
 pub(crate) struct Effects {
     /// Requests to the API server, with who makes them.
     pub(crate) writes: Vec<(Component, Write)>,
+    /// Requests of the node monitor, which goes on with its answers; with its own numbers for them.
+    pub(crate) calls: Vec<(Key, Write)>,
     /// Events at later instants.
     pub(crate) timers: Vec<(SimTime, Event)>,
     /// Facts for the trace.
@@ -311,6 +326,8 @@ pub(crate) struct Effects {
     pub(crate) resync: Option<SimTime>,
     /// Places among the writes before which all earlier ones must have landed; later ones are not sent otherwise.
     pub(crate) waves: Vec<usize>,
+    /// What is written instead of the last waves, as many as these, when a write before those was refused.
+    pub(crate) otherwise: Vec<Vec<(Component, Write)>>,
     /// The sync's last write.
     pub(crate) finally: Option<Box<Finally>>,
 }
@@ -319,6 +336,10 @@ impl Effects {
     /// Asks for a write.
     pub(crate) fn write(&mut self, by: Component, write: Write) {
         self.writes.push((by, write));
+    }
+    /// Asks for a request of the node monitor.
+    pub(crate) fn call(&mut self, call: Key, write: Write) {
+        self.calls.push((call, write));
     }
     /// What a sync writes from here on waits until all before has landed, and is not sent when that was refused.
     pub(crate) fn then(&mut self) {
@@ -366,12 +387,14 @@ impl Effects {
     /// Forgets everything, keeping the room.
     pub(crate) fn clear(&mut self) {
         self.writes.clear();
+        self.calls.clear();
         self.timers.clear();
         self.records.clear();
         self.processes.clear();
         self.probes.clear();
         self.resync = None;
         self.waves.clear();
+        self.otherwise.clear();
         self.finally = None;
     }
 }

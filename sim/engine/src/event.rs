@@ -28,9 +28,9 @@ pub(crate) enum Event {
     KubeletNode(NodeId, NodeTimer, u32),
     /// A node that was shut down loses its power.
     NodePowersOff(NodeId),
-    /// The node lifecycle controller's monitor could see something new about this node.
-    NodeMonitor(NodeId),
-    /// A zone's rate limiter lets the next node be tainted NoExecute.
+    /// The node lifecycle controller's monitor could see something new; stale when it waits for another tick.
+    NodeMonitor,
+    /// A zone's rate limiter lets the next node be tainted NoExecute; stale like a tick.
     NodeEviction,
     /// A pod's toleration ends.
     TaintEviction(PodId),
@@ -42,6 +42,12 @@ pub(crate) enum Event {
     VolumesBound(PodId),
     /// metrics-server scrapes.
     MetricsScrape,
+    /// The loop of the vertical pod autoscaler's recommender.
+    VpaRecommender,
+    /// The loop of its updater.
+    VpaUpdater,
+    /// Prometheus scrapes the metric of this number.
+    CustomMetricScrape(u32),
     /// The cluster autoscaler's loop.
     ClusterAutoscaler,
     /// An ordered node has booted.
@@ -61,8 +67,8 @@ pub(crate) enum Event {
     UsageSample,
     /// A drain tries again to evict a pod that its disruption budgets protected.
     Evict(PodId),
-    /// A kubelet that was cut off reaches the API server again: with its watches, or (true) its heartbeats.
-    Reconnected(NodeId, bool),
+    /// A client of a kubelet that was cut off reaches the API server again.
+    Reconnected(NodeId, KubeletClient),
     /// A process that lost its lease leads again.
     LeaderElected(Process),
     /// A fault begins; with how often it began before.
@@ -83,7 +89,7 @@ impl Event {
         match self {
             Self::Sync(component, _) => component.process(),
             Self::SchedulingCycle | Self::BackoffFlush | Self::UnschedulableFlush => Some(Process::Scheduler),
-            Self::NodeMonitor(_) | Self::NodeEviction | Self::TaintEviction(_) | Self::HpaSync(_) | Self::PodGc => {
+            Self::NodeMonitor | Self::NodeEviction | Self::TaintEviction(_) | Self::HpaSync(_) | Self::PodGc => {
                 Some(Process::ControllerManager)
             }
             _ => None,
@@ -98,6 +104,17 @@ pub(crate) enum StorageWork {
     Delete(Id<PersistentVolume>),
     Attach(Id<VolumeAttachment>),
     Detach(Id<VolumeAttachment>),
+}
+
+/// What a kubelet asks the API server for, each with a back-off of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KubeletClient {
+    /// Its watch of pods.
+    Pods,
+    /// Its lease.
+    Lease,
+    /// Its node's status.
+    NodeStatus,
 }
 
 /// What a kubelet's timer is for.

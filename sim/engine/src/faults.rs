@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use api::PodPhase;
+use api::{PodPhase, SimTime};
 
 use crate::random::{Purpose, Stream, Streams, entity};
 use crate::select::selects;
@@ -36,6 +36,7 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
         FaultAction::ContainerKill { .. } => "container-kill",
         FaultAction::ControlPlaneKill(_) => "control-plane-kill",
         FaultAction::PodKill { .. } => "pod-kill",
+        FaultAction::ProvisioningFailure(_) => "provisioning-failure",
     }
 }
 
@@ -72,7 +73,7 @@ fn candidates(target: &FaultTarget, store: &Store) -> Vec<Struck> {
             let nodes = pods.filter_map(|(_, pod)| store.node_by_name(pod.node_name.as_ref()?));
             nodes.map(|(id, node)| (node.meta.name.to_string(), Struck::Node(id))).collect()
         }
-        FaultTarget::ControlPlane => Vec::new(),
+        FaultTarget::ControlPlane | FaultTarget::Cloud => Vec::new(),
         FaultTarget::Pods(selector) => store
             .pods
             .iter()
@@ -110,6 +111,8 @@ struct Outage {
     power: u32,
     kubelet: u32,
     network: u32,
+    /// When the network went.
+    cut_off_at: SimTime,
 }
 
 /// Who is struck and not healed yet.
@@ -151,16 +154,20 @@ impl Faults {
         outage.kubelet == 0
     }
     /// Whether this is what cuts the kubelet off.
-    pub(crate) fn cut_off(&mut self, node: NodeId) -> bool {
+    pub(crate) fn cut_off(&mut self, node: NodeId, now: SimTime) -> bool {
         let outage = self.outages.entry(node).or_default();
         outage.network += 1;
-        outage.network == 1
+        let is_first = outage.network == 1;
+        if is_first {
+            outage.cut_off_at = now;
+        }
+        is_first
     }
-    /// Whether this is what heals the network.
-    pub(crate) fn network_back(&mut self, node: NodeId) -> bool {
+    /// When this is what heals the network: since when it was away.
+    pub(crate) fn network_back(&mut self, node: NodeId) -> Option<SimTime> {
         let outage = self.outages.entry(node).or_default();
         outage.network = outage.network.saturating_sub(1);
-        outage.network == 0
+        (outage.network == 0).then_some(outage.cut_off_at)
     }
     /// Whether the kubelet cannot reach the API server.
     pub(crate) fn is_cut_off(&self, node: NodeId) -> bool {
@@ -175,7 +182,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::{Node, ObjectMeta, SimDuration, SimTime};
+    use api::{Node, ObjectMeta, SimDuration};
 
     fn store(nodes: u32) -> Store {
         let mut store = Store::default();

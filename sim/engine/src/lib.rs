@@ -17,6 +17,7 @@ mod event;
 mod faults;
 mod kubelet;
 mod objects;
+pub mod pattern;
 pub mod random;
 mod scheduling;
 mod select;

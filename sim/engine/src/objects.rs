@@ -123,4 +123,5 @@ kinds! {
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
     NetworkPolicy: NetworkPolicy, network_policies, [];
+    VerticalPodAutoscaler: VerticalPodAutoscaler, vpas, [recommendation, conditions];
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything a [`PodSelector`] names must hold; one that names nothing selects every pod.
 
-use api::{Kind, ObjectKey, ObjectMeta, Pod};
+use api::{Kind, ObjectKey, ObjectMeta, OwnerReference, Pod};
 
 use crate::spec::PodSelector;
 use crate::store::Store;
@@ -34,6 +34,12 @@ fn belongs_to(pod: &Pod, kind: Kind, key: &ObjectKey, store: &Store) -> bool {
     }
     let is_owner = |meta: &ObjectMeta| meta.controller().is_some_and(|owner| &*owner.kind == kind.as_str() && owner.name == key.name);
     is_owner(&pod.meta) || store.between(pod).is_some_and(is_owner)
+}
+
+/// Who controls the pod in the end: its Deployment, not its ReplicaSet.
+pub(crate) fn top_controller<'a>(pod: &'a Pod, store: &'a Store) -> Option<&'a OwnerReference> {
+    let own = pod.meta.controller()?;
+    Some(store.between(pod).and_then(ObjectMeta::controller).unwrap_or(own))
 }
 
 /// Whether `text` is what `pattern` says, with `*` for any text.

@@ -5,12 +5,13 @@
 //!
 //! Not here: how any of it is written in a file (`scenarios`), and what is expected of the run (`reports`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
     CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
-    LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
-    PriorityClass, Propagation, ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
+    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint, VerticalPodAutoscaler,
 };
 
 use crate::random::Distribution;
@@ -36,6 +37,10 @@ pub struct WorldSpec {
     pub steps: Vec<Step>,
     /// Moments with a name.
     pub marks: Vec<Mark>,
+    /// An instant at which the kubelet of a node that is there from the start renews its lease; drawn for other nodes.
+    pub lease_phases: BTreeMap<Str, SimTime>,
+    /// What the custom and the external metrics API serve.
+    pub metrics: Vec<Metric>,
     /// Records what a watch of the whole API would tell ([`trace::Record::Watch`]).
     pub watch: bool,
 }
@@ -66,6 +71,7 @@ pub struct Objects {
     pub resource_quotas: Vec<ResourceQuota>,
     pub limit_ranges: Vec<LimitRange>,
     pub network_policies: Vec<NetworkPolicy>,
+    pub vertical_pod_autoscalers: Vec<VerticalPodAutoscaler>,
 }
 
 /// A pool of equal nodes.
@@ -85,6 +91,8 @@ pub struct NodePool {
     pub price_per_hour: f64,
     /// From the order to a registered, Ready node.
     pub provisioning: Distribution,
+    /// The cluster autoscaler gives it all its nodes or none (upstream: ZeroOrMaxNodeScaling).
+    pub zero_or_max: bool,
 }
 
 /// Settings of the components.
@@ -106,6 +114,12 @@ pub struct ControlPlane {
     pub cluster_autoscaler: ClusterAutoscaler,
     /// metrics-server.
     pub metrics_server: MetricsServer,
+    /// Vertical pod autoscaler.
+    pub vertical_pod_autoscaler: VpaSettings,
+    /// Prometheus and prometheus-adapter.
+    pub prometheus_adapter: PrometheusAdapter,
+    /// Feature gates that are off unless they are asked for.
+    pub feature_gates: FeatureGates,
     /// Kubelets.
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
@@ -245,10 +259,36 @@ settings! {
         scale_down_utilization_threshold: f64 = 0.5,
         /// `--scale-down-delay-after-add`.
         scale_down_delay_after_add: SimDuration = s(600),
+        /// `--scale-down-unready-time`.
+        scale_down_unready_time: SimDuration = s(1200),
+        /// `--scale-down-delay-after-delete`.
+        scale_down_delay_after_delete: SimDuration = s(0),
         /// `--max-node-provision-time`.
         max_node_provision_time: SimDuration = s(900),
-        /// `--expander`: least-waste, most-pods, least-nodes, random or price.
+        /// `--max-total-unready-percentage`.
+        max_total_unready_percentage: f64 = 45.0,
+        /// `--ok-total-unready-count`.
+        ok_total_unready_count: u32 = 3,
+        /// `--expander`: least-waste, most-pods, least-nodes, random, price, priority, or several with commas between.
         expander: Str = "least-waste".into(),
+        /// ConfigMap cluster-autoscaler-priority-expander: priorities and patterns of pool names.
+        expander_priorities: Vec<(i64, Str)> = Vec::new(),
+        /// `--balance-similar-node-groups`.
+        balance_similar_node_groups: bool = false,
+        /// `--new-pod-scale-up-delay`.
+        new_pod_scale_up_delay: SimDuration = s(0),
+        /// `--expendable-pods-priority-cutoff`.
+        expendable_pods_priority_cutoff: i32 = -10,
+        /// `--skip-nodes-with-local-storage`.
+        skip_nodes_with_local_storage: bool = true,
+        /// `--skip-nodes-with-system-pods`.
+        skip_nodes_with_system_pods: bool = true,
+        /// `--max-bulk-soft-taint-count`; zero means no soft taints.
+        max_bulk_soft_taint_count: u32 = 10,
+        /// `--cores-total`: least and most cores of the cluster.
+        cores_total: (u32, u32) = (0, 320_000),
+        /// `--memory-total`: least and most memory of the cluster, in GiB.
+        memory_total_gib: (u32, u32) = (0, 6_400_000),
         /// `--max-scale-down-parallelism`.
         max_scale_down_parallelism: u32 = 10,
         /// `--max-drain-parallelism`.
@@ -262,6 +302,71 @@ settings! {
     MetricsServer {
         /// `--metric-resolution`.
         resolution: SimDuration = s(15),
+    }
+}
+settings! {
+    /// Vertical pod autoscaler: recommender and updater.
+    VpaSettings {
+        /// `--recommender-interval`.
+        recommender_interval: SimDuration = s(60),
+        /// `--recommendation-margin-fraction`.
+        recommendation_margin_fraction: f64 = 0.15,
+        /// `--pod-recommendation-min-cpu-millicores`.
+        pod_recommendation_min_cpu_millicores: u32 = 25,
+        /// `--pod-recommendation-min-memory-mb`, in bytes.
+        pod_recommendation_min_memory_bytes: i64 = 250 << 20,
+        /// `--target-cpu-percentile`.
+        target_cpu_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-cpu-percentile`.
+        lower_bound_cpu_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-cpu-percentile`.
+        upper_bound_cpu_percentile: f64 = 0.95,
+        /// `--target-memory-percentile`.
+        target_memory_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-memory-percentile`.
+        lower_bound_memory_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-memory-percentile`.
+        upper_bound_memory_percentile: f64 = 0.95,
+        /// `--confidence-interval-cpu` and `--confidence-interval-memory`.
+        confidence_interval: SimDuration = s(86_400),
+        /// `--cpu-histogram-decay-half-life`.
+        cpu_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-histogram-decay-half-life`.
+        memory_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-aggregation-interval`.
+        memory_aggregation_interval: SimDuration = s(86_400),
+        /// `--oom-bump-up-ratio`.
+        oom_bump_up_ratio: f64 = 1.2,
+        /// `--oom-min-bump-up-bytes`.
+        oom_min_bump_up_bytes: i64 = 100 << 20,
+        /// `--updater-interval`.
+        updater_interval: SimDuration = s(60),
+        /// `--min-replicas` of the updater.
+        min_replicas: u32 = 2,
+        /// `--eviction-tolerance`.
+        eviction_tolerance: f64 = 0.5,
+        /// `--pod-update-threshold`.
+        pod_update_threshold: f64 = 0.1,
+        /// `--in-recommendation-bounds-eviction-lifetime-threshold`.
+        lifetime_threshold: SimDuration = s(43_200),
+        /// `--evict-after-oom-threshold`.
+        evict_after_oom_threshold: SimDuration = s(600),
+    }
+}
+settings! {
+    /// Prometheus and prometheus-adapter: who serves metrics that are no resources.
+    PrometheusAdapter {
+        /// Prometheus' `global.scrape_interval`.
+        scrape_interval: SimDuration = s(60),
+        /// Over which a counter's rate is taken (docs/sample-config.yaml of prometheus-adapter: `rate(...[2m])`).
+        rate_interval: SimDuration = s(120),
+    }
+}
+settings! {
+    /// Feature gates that are off unless they are asked for.
+    FeatureGates {
+        /// `HPAScaleToZero`.
+        hpa_scale_to_zero: bool = false,
     }
 }
 settings! {
@@ -843,6 +948,50 @@ pub enum FaultAction {
         /// Grace.
         grace: SimDuration,
     },
+    /// Nodes that the cluster autoscaler orders do not come. Undone: orders made from then on do.
+    ProvisioningFailure(ProvisioningFailure),
+}
+
+/// How orders of nodes fail.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProvisioningFailure {
+    /// Which pools; none means all.
+    pub pools: Vec<Str>,
+    /// Why.
+    pub reason: ProvisioningFailureReason,
+    /// What the cloud says.
+    pub message: Str,
+    /// Share of the ordered nodes that fail.
+    pub share: f64,
+    /// From the order until the cloud says so.
+    pub after: SimDuration,
+}
+
+/// Why ordered nodes do not come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ProvisioningFailureReason {
+    /// The cloud has no such machines left, and says so of each instance.
+    OutOfResources,
+    /// The project's quota is used up, which the cloud says of each instance.
+    QuotaExceeded,
+    /// The cloud refuses the order.
+    Refused,
+    /// The cloud takes the order and makes no instance.
+    NeverCreated,
+    /// The instance is made, and never becomes a node.
+    NeverRegisters,
+}
+
+impl ProvisioningFailureReason {
+    /// The error code of an instance, as GCE has it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "RESOURCE_POOL_EXHAUSTED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
+            Self::Refused | Self::NeverCreated | Self::NeverRegisters => "OTHER",
+        }
+    }
 }
 
 /// A part of the control plane.
@@ -886,6 +1035,8 @@ pub enum FaultMode {
 /// Whom a fault may strike.
 #[derive(Clone, PartialEq, Debug)]
 pub enum FaultTarget {
+    /// What the action itself names.
+    Cloud,
     /// Nodes with these labels (`None`: all) or names (empty: all).
     Nodes {
         /// Labels.
@@ -899,6 +1050,75 @@ pub enum FaultTarget {
     Pods(PodSelector),
     /// The control plane, which the action names.
     ControlPlane,
+}
+
+/// A metric of the custom or the external metrics API.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Metric {
+    /// Name.
+    pub name: Str,
+    /// Its own labels, which an autoscaler may select by.
+    pub labels: Labels,
+    /// Of what.
+    pub of: MetricOf,
+    /// Its value over time.
+    pub value: MetricValue,
+    /// From one sample to the next; `None` is Prometheus' own interval.
+    pub resolution: Option<SimDuration>,
+    /// How long a sample takes to get to the adapter.
+    pub lag: SimDuration,
+}
+
+/// What a metric is of.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MetricOf {
+    /// Of each of these pods.
+    Pods(PodSelector),
+    /// Of one object.
+    Object {
+        /// Its kind; any.
+        kind: Str,
+        /// Its name.
+        key: ObjectKey,
+    },
+    /// Of something outside of the cluster.
+    External,
+}
+
+/// A metric's value over time.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MetricValue {
+    /// As written. The first point's value holds before it, the last one's after it.
+    Series {
+        /// Ascending; never empty.
+        points: Vec<MetricPoint>,
+        /// It is of all pods together, shared by those that are ready.
+        shared: bool,
+    },
+    /// As the traffic makes it, of each pod or of a Service.
+    Traffic(TrafficMeasure, Option<ObjectKey>),
+}
+
+/// A point of a metric's value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MetricPoint {
+    /// When.
+    pub at: SimTime,
+    /// The value from then on, in thousandths.
+    pub value_millis: i64,
+    /// Whether it goes in a straight line to the next point instead of staying.
+    pub linear: bool,
+}
+
+/// What is counted of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrafficMeasure {
+    /// Requests that a pod has answered, or that a Service was asked, per second.
+    RequestsPerSecond,
+    /// Requests in pods, waiting or worked on.
+    InFlight,
+    /// Requests that wait in pods, and messages that wait for a worker.
+    QueueLength,
 }
 
 /// cpu that pods use without any request being played, as an autoscaler is shown it.

@@ -11,8 +11,9 @@ use std::marker::PhantomData;
 
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
-    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
+    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VerticalPodAutoscaler,
+    VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -74,6 +75,7 @@ pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 pub(crate) type DaemonSetId = Id<DaemonSet>;
 pub(crate) type JobId = Id<Job>;
 pub(crate) type CronJobId = Id<CronJob>;
+pub(crate) type VpaId = Id<VerticalPodAutoscaler>;
 
 /// What every kept kind has.
 pub(crate) trait Object {
@@ -145,7 +147,8 @@ objects!(
     CronJob,
     ResourceQuota,
     LimitRange,
-    NetworkPolicy
+    NetworkPolicy,
+    VerticalPodAutoscaler
 );
 
 /// Characters of generated names (upstream: apimachinery/pkg/util/rand).
@@ -304,6 +307,7 @@ pub(crate) struct Store {
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
     pub(crate) network_policies: Table<NetworkPolicy>,
+    pub(crate) vpas: Table<VerticalPodAutoscaler>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,

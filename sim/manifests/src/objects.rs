@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::{
     ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
-    Namespace, NetworkPolicy, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-    ReplicaSet, ResourceQuota, Service, StatefulSet, StorageClass, Str,
+    Namespace, NetworkPolicy, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
+    ResourceQuota, Service, StatefulSet, StorageClass, Str, VerticalPodAutoscaler,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -116,6 +116,7 @@ pub struct Objects {
     pub resource_quotas: Vec<Found<ResourceQuota>>,
     pub limit_ranges: Vec<Found<LimitRange>>,
     pub network_policies: Vec<Found<NetworkPolicy>>,
+    pub vertical_pod_autoscalers: Vec<Found<VerticalPodAutoscaler>>,
     /// Everything else.
     pub carried: Vec<Carried>,
 }
@@ -168,10 +169,12 @@ pub struct Options {
     pub origin_seconds: Option<i64>,
     /// The namespace of objects that do not name one.
     pub namespace: Str,
+    /// Feature gate HPAScaleToZero.
+    pub hpa_scale_to_zero: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { strict: false, fidelity: true, origin_seconds: None, namespace: "default".into() }
+        Self { strict: false, fidelity: true, origin_seconds: None, namespace: "default".into(), hpa_scale_to_zero: false }
     }
 }

@@ -15,7 +15,7 @@ use crate::admission::Classes;
 use crate::check::Cx;
 use crate::convert::{
     autoscaling::{autoscaler, autoscaler_v1},
-    batch as jobs, network, node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
+    batch as jobs, network, node, pod, policy as policies, quota as quotas, service, storage as volumes, vertical, workload,
 };
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::fidelity::{self, State};
@@ -231,6 +231,7 @@ impl Reader<'_> {
             Kind::ResourceQuota => keep!(resource_quotas, core::ResourceQuota, quotas::resource_quota),
             Kind::LimitRange => keep!(limit_ranges, core::LimitRange, quotas::limit_range),
             Kind::NetworkPolicy => keep!(network_policies, networking::NetworkPolicy, network::network_policy),
+            Kind::VerticalPodAutoscaler => keep!(vertical_pod_autoscalers, vertical::RawAutoscaler, vertical::autoscaler),
             Kind::EndpointSlice | Kind::ControllerRevision | Kind::VolumeAttachment => return,
         };
         fidelity::check(&mut cx, kind, value);

@@ -218,6 +218,16 @@ const RULES: &[Rule] = &[
         "autoscaler cannot compute a utilization",
         "A HorizontalPodAutoscaler aims at a percentage of what pods request, and a container of its target requests nothing of that resource. A real one reports FailedGetResourceMetric and never scales. Add a request, or aim at an averageValue.",
     ),
+    rule_of(
+        "WT0505",
+        "nobody serves the metric of an autoscaler",
+        "A HorizontalPodAutoscaler of type Pods, Object or External names a metric that the scenario's `metrics` do not give, so that it will report FailedGetPodsMetric, FailedGetObjectMetric or FailedGetExternalMetric, as in a cluster whose adapter does not know it.",
+    ),
+    rule_of(
+        "WT0506",
+        "a vertical autoscaler knows nothing",
+        "A VerticalPodAutoscaler learns from what containers use, and no behavior says what the pods of its target use: neither `memoryOverTime` nor a `service` that is asked. It will recommend nothing.",
+    ),
 ];
 
 #[cfg(test)]

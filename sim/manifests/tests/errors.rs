@@ -46,7 +46,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "scaling-and-budgets",
-        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: cart}\nspec:\n  scaleTargetRef: {kind: Deployment}\n  minReplicas: 5\n  maxReplicas: 2\n  metrics:\n    - {type: Resource, resource: {name: cpu, target: {type: Utilization}}}\n    - {type: Resources}\n  behavior: {scaleUp: {policies: [{type: Pods, value: 0, periodSeconds: 9999}]}}\n---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: cart}\nspec: {minAvailable: 1, maxUnavailable: 50, selector: {matchExpressions: [{key: app, operator: In}]}}\n",
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: cart}\nspec:\n  scaleTargetRef: {kind: Deployment}\n  minReplicas: 5\n  maxReplicas: 2\n  metrics:\n    - {type: Resource, resource: {name: cpu, target: {type: Utilization}}}\n    - {type: Resources}\n    - {type: Pods, pods: {metric: {name: m}, target: {type: Value, value: 5}}}\n    - {type: External, external: {metric: {}, target: {type: Value, value: 0, averageValue: 5}}}\n  behavior: {scaleUp: {policies: [{type: Pods, value: 0, periodSeconds: 9999}]}}\n---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: cart}\nspec: {minAvailable: 1, maxUnavailable: 50, selector: {matchExpressions: [{key: app, operator: In}]}}\n",
     ),
     (
         "not-simulated",

@@ -272,6 +272,21 @@ pub enum Record {
         /// Why it is what it is: official condition reason (DesiredWithinRange, TooManyReplicas, ScaleUpLimit, ScaleDownStabilized, FailedGetResourceMetric…).
         reason: Str,
     },
+    /// A VerticalPodAutoscaler recommends something else to a container.
+    Recommendation {
+        /// The autoscaler.
+        vpa: Str,
+        /// Its target: `Deployment/ns/name`.
+        target: Str,
+        /// When it is applied: Off, Initial, Recreate, InPlaceOrRecreate, InPlace.
+        mode: Str,
+        /// The container.
+        container: Str,
+        /// Millicores: lower bound, target, upper bound; zeros when nothing is known of its cpu.
+        cpu_millis: [i64; 3],
+        /// Bytes: lower bound, target, upper bound; zeros when nothing is known of its memory.
+        memory_bytes: [i64; 3],
+    },
     /// The cluster autoscaler changed a node pool's target size.
     NodePool {
         /// Pool.

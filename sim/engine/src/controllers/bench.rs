@@ -11,7 +11,7 @@ use api::{
 use trace::Record;
 
 use super::View;
-use crate::effects::{Effects, Write};
+use crate::effects::{Effects, Key, Write};
 use crate::objects::{Kept, Part, with_kind, with_object};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
@@ -25,10 +25,19 @@ pub(super) struct Bench {
     pub(super) now: SimTime,
     /// Timers set so far.
     pub(super) timers: Vec<(SimTime, crate::event::Event)>,
+    /// Requests whose answers are waited for.
+    pub(super) calls: Vec<(Key, Write)>,
 }
 
 pub(super) fn bench() -> Bench {
-    Bench { store: Store::default(), settings: ControlPlane::default(), streams: Streams::new(7), now: SimTime::ZERO, timers: Vec::new() }
+    Bench {
+        store: Store::default(),
+        settings: ControlPlane::default(),
+        streams: Streams::new(7),
+        now: SimTime::ZERO,
+        timers: Vec::new(),
+        calls: Vec::new(),
+    }
 }
 
 /// Labels from `key=value` words.
@@ -172,7 +181,7 @@ impl Bench {
         let mut out = Effects::default();
         act(&self.view(), &mut out);
         let mut lines = Vec::new();
-        for (by, write) in out.writes {
+        for (by, write) in out.writes.into_iter().filter(|(_, write)| *write != Write::Read) {
             lines.push(format!("{} {}", by.name(), self.land(write)));
         }
         if let Some((by, write)) = out.finally.and_then(|finally| Some((finally.by, finally.landed?))) {
@@ -182,10 +191,11 @@ impl Bench {
         lines.extend(out.timers.iter().map(|(time, event)| format!("at {time}: {event:?}")));
         lines.extend(out.resync.map(|time| format!("resync at {time}")));
         self.timers.extend(out.timers);
+        self.calls.extend(out.calls);
         lines
     }
 
-    fn land(&mut self, write: Write) -> String {
+    pub(super) fn land(&mut self, write: Write) -> String {
         let (now, streams) = (self.now, self.streams);
         match write {
             Write::Announced(write, announcement) => {
@@ -431,7 +441,7 @@ impl TestPod {
     pub(super) fn build(&self) -> Pod {
         self.pod.clone()
     }
-    fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
         change(&mut self.pod);
         self
     }

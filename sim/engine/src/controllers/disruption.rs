@@ -129,6 +129,7 @@ pub(crate) fn budgets_of<'a>(pod: &'a Pod, store: &'a Store) -> impl Iterator<It
 }
 
 /// How many pods of this budget may be disrupted now (`status.disruptionsAllowed`).
+#[cfg(test)]
 pub(crate) fn disruptions_allowed(budget: &PodDisruptionBudget, store: &Store) -> i32 {
     state(budget, store).allowed()
 }
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn percentages_round_up() {
+    fn the_trap_of_uniform_rounding_budgets_round_up() {
         let bench = cluster(&[]);
         for (min, max, allowed) in [
             (None, Some(IntOrPercent::Percent(1)), 0),

@@ -3,17 +3,18 @@
 //! Reads: the cpu time each pod has used so far and the memory its containers use, given by the caller. Writes nothing.
 //!
 //! Invariants: a usage is a mean over the window between two points of one life of a container; a pod that
-//! was not there at the last scrape has no usage; only pods that some autoscaler looks at are scraped. Memory is
-//! what is in use at the last scrape, per container; a pod's is the sum of those that are known.
+//! was not there at the last scrape has no usage; only pods that some autoscaler looks at are scraped. Cpu is that of
+//! the container that answers requests; the others of its pod use none. Memory is what is in use at the last scrape,
+//! per container; a pod's is the sum of those that are known.
 //!
-//! Not modelled: cpu of single containers (a pod's counts as its first container's), page cache, the kubelet's
-//! own 10 s housekeeping between container and scrape, scrape errors and delays.
+//! Not modelled: page cache, the kubelet's own 10 s housekeeping between container and scrape, scrape errors and delays.
 
-use api::{ContainerState, Pod, ResourceName, SimDuration, SimTime, Str, Uid};
+use api::{ContainerState, Kind, Pod, ResourceName, SimDuration, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
 use super::View;
 use super::horizontal_pod_autoscaler::target_of;
+use super::vertical_pod_autoscaler::pods_under;
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::select::selects;
@@ -45,6 +46,8 @@ struct Point {
 /// What one scrape finds of a pod.
 #[derive(Debug, Default)]
 pub(crate) struct PodUsage {
+    /// The container that answers requests, whose the cpu is.
+    pub(crate) serving: Option<Str>,
     /// cpu time used since its start, if that is known.
     pub(crate) cpu: Option<SimDuration>,
     /// Bytes in use, of the containers of which that is known.
@@ -64,6 +67,8 @@ struct MemorySample {
 #[derive(Debug, Default)]
 pub(crate) struct PodMetrics {
     points: FxHashMap<Uid, (Option<Point>, Point)>,
+    /// Whose points they are.
+    serving: FxHashMap<Uid, Str>,
     memory: FxHashMap<Uid, MemorySample>,
     is_armed: bool,
     /// Usages given outright, which nobody measures.
@@ -73,13 +78,14 @@ pub(crate) struct PodMetrics {
 impl PodMetrics {
     /// Starts scraping when the first autoscaler is there.
     pub(crate) fn changed(&mut self, change: &Change, view: &View<'_>, out: &mut Effects) {
-        if matches!(change, Change::HpaChanged(_)) && !self.is_armed {
+        let concerns = matches!(change, Change::HpaChanged(_) | Change::Object(Kind::VerticalPodAutoscaler, _));
+        if concerns && !self.is_armed {
             self.arm(view, out);
         }
     }
 
     fn arm(&mut self, view: &View<'_>, out: &mut Effects) {
-        self.is_armed = view.store.hpas.len() > 0;
+        self.is_armed = view.store.hpas.len() + view.store.vpas.len() > 0;
         if self.is_armed {
             let after = view.now + SimDuration::from_nanos(1);
             out.at(after.next_on_grid(SimTime::ZERO, view.settings.metrics_server.resolution), Event::MetricsScrape);
@@ -89,23 +95,27 @@ impl PodMetrics {
     /// One scrape ([`Event::MetricsScrape`]).
     pub(crate) fn scrape(&mut self, view: &View<'_>, usage: impl Fn(PodId, &Pod) -> PodUsage, out: &mut Effects) {
         let resolution = view.settings.metrics_server.resolution;
-        let (mut points, mut memory) = (FxHashMap::default(), FxHashMap::default());
-        for (_, hpa) in view.store.hpas.iter() {
-            let Some(target) = target_of(hpa, view.store) else { continue };
-            for (id, pod) in target.pods(view.store) {
-                let Some(started) = running_since(pod) else { continue };
-                let (uid, usage) = (pod.meta.uid, usage(id, pod));
-                if let Some(used) = usage.cpu {
-                    let last = Point { used, at: view.now };
-                    let known = self.points.get(&uid).map(|(_, point)| *point);
-                    points.insert(uid, (previous(known, started, last, resolution), last));
-                }
-                if !usage.memory.is_empty() {
-                    memory.insert(uid, self.memory_sample(uid, usage.memory, started, view));
-                }
+        let (mut points, mut serving, mut memory) = (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
+        let horizontally = view.store.hpas.iter().filter_map(|(_, hpa)| Some(target_of(hpa, view.store)?.pods(view.store)));
+        let vertically = view.store.vpas.iter().map(|(_, vpa)| pods_under(vpa, view.store));
+        for (id, pod) in horizontally.chain(vertically).flatten() {
+            let uid = pod.meta.uid;
+            if points.contains_key(&uid) || memory.contains_key(&uid) {
+                continue; // Two autoscalers look at it.
+            }
+            let Some(started) = running_since(pod) else { continue };
+            let usage = usage(id, pod);
+            if let Some(used) = usage.cpu {
+                let last = Point { used, at: view.now };
+                let known = self.points.get(&uid).map(|(_, point)| *point);
+                points.insert(uid, (previous(known, started, last, resolution), last));
+                serving.extend(usage.serving.map(|container| (uid, container)));
+            }
+            if !usage.memory.is_empty() {
+                memory.insert(uid, self.memory_sample(uid, usage.memory, started, view));
             }
         }
-        (self.points, self.memory) = (points, memory);
+        (self.points, self.serving, self.memory) = (points, serving, memory);
         self.arm(view, out);
     }
 
@@ -126,15 +136,25 @@ impl PodMetrics {
     /// What a pod, or one of its containers, used, if that is known.
     pub(crate) fn get(&self, pod: &Pod, resource: &ResourceName, container: Option<&Str>, view: &View<'_>) -> Option<PodMetric> {
         match resource {
-            ResourceName::Cpu => self.cpu(pod, view),
+            ResourceName::Cpu => self.cpu(pod, container, view),
             ResourceName::Memory => self.memory(pod.meta.uid, container),
             _ => None,
         }
     }
 
-    fn cpu(&self, pod: &Pod, view: &View<'_>) -> Option<PodMetric> {
-        let given = self.loads.iter().find(|load| selects(&load.selector, pod, view.store));
-        given.map_or_else(|| self.measured(pod.meta.uid), |load| Some(given_usage(load, pod, view)))
+    fn cpu(&self, pod: &Pod, container: Option<&Str>, view: &View<'_>) -> Option<PodMetric> {
+        if let Some(load) = self.loads.iter().find(|load| selects(&load.selector, pod, view.store)) {
+            return Some(given_usage(load, pod, view));
+        }
+        let metric = self.measured(pod.meta.uid)?;
+        let serving = self.serving.get(&pod.meta.uid);
+        match container {
+            Some(name) if serving.is_some_and(|serving| serving != name) => {
+                let is_there = pod.spec.containers.iter().chain(&pod.spec.init_containers).any(|container| container.name == *name);
+                is_there.then_some(PodMetric { value_millis: 0, ..metric })
+            }
+            _ => Some(metric),
+        }
     }
 
     fn memory(&self, pod: Uid, container: Option<&Str>) -> Option<PodMetric> {
@@ -193,7 +213,7 @@ fn previous(known: Option<Point>, started: SimTime, last: Point, resolution: Sim
     (age >= FRESH && age < resolution).then_some(Point { used: SimDuration::ZERO, at: started })
 }
 
-fn running_since(pod: &Pod) -> Option<SimTime> {
+pub(super) fn running_since(pod: &Pod) -> Option<SimTime> {
     let starts = pod.status.containers.iter().filter_map(|status| match status.state {
         ContainerState::Running { started } => Some(started),
         ContainerState::Waiting { .. } | ContainerState::Terminated { .. } => None,

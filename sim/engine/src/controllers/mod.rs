@@ -19,6 +19,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, Statef
 mod bench;
 pub(crate) mod cluster_autoscaler;
 pub(crate) mod cron_job;
+pub(crate) mod custom_metrics;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
@@ -38,6 +39,7 @@ pub(crate) mod resource_quota;
 pub(crate) mod stateful_set;
 pub(crate) mod taint_eviction;
 pub(crate) mod ttl_after_finished;
+pub(crate) mod vertical_pod_autoscaler;
 pub(crate) mod volume;
 
 /// What a room may read.
@@ -101,9 +103,12 @@ pub(crate) fn sync(component: Component, key: Key, view: &View<'_>, out: &mut Ef
         Component::TtlAfterFinished => ttl_after_finished::sync(Id::new(key.0), view, out),
         Component::Job => job::sync(key, view, out),
         Component::TaintEviction
+        | Component::NodeMonitor
         | Component::PodGc
         | Component::HorizontalPodAutoscaler
         | Component::ClusterAutoscaler
+        | Component::VpaRecommender
+        | Component::VpaUpdater
         | Component::Scheduler
         | Component::Kubelet
         | Component::CsiDriver

@@ -62,7 +62,8 @@ struct Groups {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) pods: &'a [Measured<'a>],
-    pub(crate) resource: &'a ResourceName,
+    /// `None`: a metric that is no resource.
+    pub(crate) resource: Option<&'a ResourceName>,
     pub(crate) current: i32,
     pub(crate) tolerances: Tolerances,
     pub(crate) readiness: Readiness,
@@ -72,7 +73,7 @@ pub(crate) struct Question<'a> {
 /// Replicas by utilization (upstream: GetResourceReplicas).
 pub(crate) fn by_utilization(question: &Question<'_>, target: i32, container: Option<&Str>) -> Result<Proposal, String> {
     check_metrics(question)?;
-    let groups = group(question, |pod| request_millis(pod, question.resource, container))?;
+    let groups = group(question, |pod| question.resource.map_or(Ok(0), |resource| request_millis(pod, resource, container)))?;
     if groups.ready.is_empty() {
         return Err(NO_METRICS.to_owned());
     }
@@ -95,13 +96,50 @@ pub(crate) fn by_average(question: &Question<'_>, target_millis: i64) -> Result<
     Ok(Proposal { replicas, utilization: None, mean_millis: mean(&groups.ready) })
 }
 
+/// What is known of a target where its pods are not looked at one by one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    /// Replicas that are wanted.
+    pub(crate) current: i32,
+    /// Replicas that there are.
+    pub(crate) status: i32,
+    /// Pods that run and are ready; `None` when there are no pods at all.
+    pub(crate) ready: Option<usize>,
+    pub(crate) tolerances: Tolerances,
+}
+
+/// Replicas by one value for all (upstream: GetObjectMetricReplicas, GetExternalMetricReplicas).
+pub(crate) fn by_value(counts: &Counts, usage_millis: i64, target_millis: i64) -> Result<Proposal, String> {
+    let ratio = usage_millis as f64 / target_millis as f64;
+    let proposal = |replicas| Ok(Proposal { replicas, utilization: None, mean_millis: usage_millis });
+    if counts.current == 0 {
+        return proposal(ceil(ratio));
+    }
+    if counts.tolerances.is_within(ratio) {
+        return proposal(counts.current);
+    }
+    match counts.ready {
+        Some(ready) => proposal(ceil(ratio * ready as f64)),
+        None => Err("unable to calculate ready pods: no pods returned by selector while calculating replica count".to_owned()),
+    }
+}
+
+/// Replicas by one value for all and a target for each
+/// (upstream: GetObjectPerPodMetricReplicas, GetExternalPerPodMetricReplicas).
+pub(crate) fn by_average_of_all(counts: &Counts, usage_millis: i64, target_millis: i64) -> Proposal {
+    let (usage, replicas) = (usage_millis as f64, f64::from(counts.status));
+    let ratio = usage / (target_millis as f64 * replicas);
+    let replicas = if counts.tolerances.is_within(ratio) { counts.status } else { ceil(usage / target_millis as f64) };
+    Proposal { replicas, utilization: None, mean_millis: libm::ceil(usage / f64::from(counts.status)) as i64 }
+}
+
 const NO_METRICS: &str = "did not receive metrics for targeted pods (pods might be unready)";
 
 fn check_metrics(question: &Question<'_>) -> Result<(), String> {
-    if question.pods.iter().all(|measured| measured.metric.is_none()) {
-        return Err(no_metrics(question.resource));
+    match question.resource {
+        Some(resource) if question.pods.iter().all(|measured| measured.metric.is_none()) => Err(no_metrics(resource)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What metrics-server answers when it knows nothing.
@@ -181,7 +219,9 @@ fn group(question: &Question<'_>, request: impl Fn(&Pod) -> Result<i64, String>)
         }
         match metric {
             None => groups.missing.push(request),
-            Some(metric) if *question.resource == ResourceName::Cpu && is_unready(pod, *metric, question) => groups.unready.push(request),
+            Some(metric) if question.resource == Some(&ResourceName::Cpu) && is_unready(pod, *metric, question) => {
+                groups.unready.push(request)
+            }
             Some(metric) => groups.ready.push((metric.value_millis, request)),
         }
     }
@@ -255,7 +295,7 @@ mod tests {
         let pods: Vec<Measured<'_>> = built.iter().map(|(pod, usage)| Measured { pod, metric: usage.map(metric) }).collect();
         let question = Question {
             pods: &pods,
-            resource,
+            resource: Some(resource),
             current,
             tolerances: Tolerances { scale_down: 0.1, scale_up: 0.1 },
             readiness: Readiness {
@@ -280,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn utilization_is_cut_to_whole_per_cent_before_it_is_compared() {
+    fn the_trap_of_exact_ratios_utilization_is_cut_to_whole_per_cent_before_it_is_compared() {
         // 88.9 % of 80 is a ratio of 1.111, outside of the tolerance; cut to 88 % it is exactly 1.1, inside.
         let pods: Vec<_> = (0..10).map(|number| (ready(), Some(if number == 0 { 88 } else { 89 }))).collect();
         assert_eq!(ask(10, 80, &pods), Ok((10, 88)));
@@ -321,11 +361,102 @@ mod tests {
     }
 
     #[test]
+    fn upstreams_own_cases_of_utilization() {
+        // pkg/controller/podautoscaler/replica_calculator_test.go, a tenth of its numbers: requests are 100m.
+        let unready = || pod("unready").start(NOW - 20).unready_since(NOW - 20);
+        let used = |usages: &[i64]| -> Vec<(TestPod, Option<i64>)> { usages.iter().map(|usage| (ready(), Some(*usage))).collect() };
+        let busy = |usages: &[i64]| -> Vec<(TestPod, Option<i64>)> { usages.iter().map(|usage| (unready(), Some(*usage))).collect() };
+        let missing = |count| many(&ready(), count, None);
+        type Row = (&'static str, i32, i32, Vec<(TestPod, Option<i64>)>, (i32, i32));
+        let rows: [Row; 17] = [
+            ("up: 50 / 30 * 3", 3, 30, used(&[30, 50, 70]), (5, 50)),
+            ("up, one unready: 60 %, then 120 / 300", 3, 30, [busy(&[30]), used(&[50, 70])].concat(), (4, 60)),
+            ("two unready would turn it round: 40 %, then 13 %", 3, 30, [used(&[40]), busy(&[50, 70])].concat(), (3, 40)),
+            ("down: 28 / 50 * 5", 5, 50, used(&[10, 30, 50, 25, 25]), (3, 28)),
+            ("down: unready ones neither help nor hinder", 5, 50, [used(&[10, 30, 50]), busy(&[25, 25])].concat(), (2, 30)),
+            ("within the tolerance", 3, 100, used(&[101, 103, 102]), (3, 102)),
+            ("a size beyond the one seen: 90 / 50 * 2", 1, 50, used(&[90, 90]), (4, 90)),
+            ("missing at just the target", 2, 100, [used(&[100]), missing(1)].concat(), (2, 100)),
+            ("missing hold growth back: 95 %", 2, 100, [used(&[190]), missing(1)].concat(), (2, 190)),
+            ("missing hold shrinking back: 80 %", 2, 100, [used(&[60]), missing(1)].concat(), (2, 60)),
+            ("missing pods would turn it round: 145 / 200 is 72 %", 3, 50, [busy(&[10]), used(&[45]), missing(1)].concat(), (3, 45)),
+            ("the same growing: 200 of 300 is 66 %", 3, 50, [busy(&[10]), used(&[200]), missing(1)].concat(), (4, 200)),
+            ("the same shrinking: 120 of 300 is 40 %", 4, 50, [busy(&[10]), used(&[10, 10]), missing(1)].concat(), (3, 10)),
+            ("missing count the target above 100 %: (80 + 200) / 200 of 200 %", 4, 200, [used(&[80]), missing(1)].concat(), (2, 80)),
+            ("exactly 0.9 stays", 10, 100, many(&ready(), 10, Some(90)), (10, 90)),
+            ("exactly 1.1 stays", 10, 100, many(&ready(), 10, Some(110)), (10, 110)),
+            ("nothing used", 4, 50, many(&ready(), 4, Some(0)), (0, 0)),
+        ];
+        for (what, current, target, pods, expected) in rows {
+            assert_eq!(ask(current, target, &pods), Ok(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn cpu_of_a_young_pod_counts_once_it_was_measured_while_ready() {
+        // (seconds since the start, whether Ready, seconds since that changed, whether it counts); the sample is 5 s
+        // old and spans 15 s.
+        for (started, is_ready, since, counts) in [
+            (10, true, 8, false),
+            (200, true, 19, false),
+            (200, true, 20, true), // The whole window lies behind the change.
+            (200, false, 100, false),
+            (299, false, 299, false),
+            (300, false, 300, false), // The period is over; it was never ready, as the change came at the start.
+            (400, false, 371, false), // Changed 29 s after the start:
+            (400, false, 370, true),  // from 30 s on it is taken for one that was ready once.
+            (400, true, 1, true),
+        ] {
+            let young = pod("young").ready_since(NOW - since).start(NOW - started);
+            let young = if is_ready { young } else { pod("young").unready_since(NOW - since).start(NOW - started) };
+            let answer = ask(1, 100, &[(young, Some(200))]);
+            let expected = if counts { Ok((2, 200)) } else { Err(NO_METRICS.to_owned()) };
+            assert_eq!(answer, expected, "{started} {is_ready} {since}");
+        }
+    }
+
+    #[test]
     fn a_pod_that_became_unready_late_still_counts() {
         let late = pod("late").start(0).unready_since(500);
         let never = pod("never").start(0).unready_since(29);
         assert_eq!(ask(2, 100, &many(&late, 2, Some(200))), Ok((4, 200)));
         assert_eq!(ask(2, 100, &many(&never, 2, Some(200))), Err(NO_METRICS.to_owned()));
+    }
+
+    #[test]
+    fn one_value_for_all_counts_by_ready_pods_or_by_replicas() {
+        let tolerances = Tolerances { scale_down: 0.1, scale_up: 0.1 };
+        let counts = |current, status, ready| Counts { current, status, ready, tolerances };
+        let value = |counts, usage| by_value(&counts, usage, 100_000).map(|proposal| (proposal.replicas, proposal.mean_millis));
+        assert_eq!(value(counts(4, 4, Some(4)), 150_000), Ok((6, 150_000)));
+        assert_eq!(value(counts(4, 4, Some(2)), 150_000), Ok((3, 150_000)), "only ready pods are multiplied");
+        assert_eq!(value(counts(4, 4, Some(4)), 110_000), Ok((4, 110_000)), "within the tolerance");
+        assert_eq!(value(counts(4, 4, Some(4)), 50_000), Ok((2, 50_000)));
+        assert_eq!(value(counts(0, 0, None), 250_000), Ok((3, 250_000)), "from zero by the ratio alone");
+        let none = "unable to calculate ready pods: no pods returned by selector while calculating replica count";
+        assert_eq!(value(counts(4, 4, None), 150_000), Err(none.to_owned()));
+        let average = |counts, usage| {
+            let proposal = by_average_of_all(&counts, usage, 100_000);
+            (proposal.replicas, proposal.mean_millis)
+        };
+        assert_eq!(average(counts(4, 4, Some(4)), 1_000_000), (10, 250_000));
+        assert_eq!(average(counts(8, 4, Some(4)), 420_000), (4, 105_000), "within the tolerance it is the replicas there are");
+        assert_eq!(average(counts(8, 4, Some(0)), 450_000), (5, 112_500), "whether they are ready does not matter");
+        assert_eq!(average(counts(0, 0, None), 0).0, 0);
+        assert_eq!(average(counts(0, 0, None), 250_000).0, 3);
+    }
+
+    #[test]
+    fn metrics_of_pods_do_not_ask_whether_a_pod_is_ready() {
+        let never = pod("never").start(0).unready_since(29).build();
+        let window = SimDuration::from_secs(60);
+        let metric = Some(PodMetric { value_millis: 30_000, timestamp: SimTime::from_secs(NOW), window });
+        let pods = [Measured { pod: &never, metric }; 2];
+        let readiness =
+            Readiness { cpu_initialization_period: SimDuration::from_secs(300), initial_readiness_delay: SimDuration::from_secs(30) };
+        let tolerances = Tolerances { scale_down: 0.1, scale_up: 0.1 };
+        let question = Question { pods: &pods, resource: None, current: 2, tolerances, readiness, now: SimTime::from_secs(NOW) };
+        assert_eq!(by_average(&question, 10_000), Ok(Proposal { replicas: 6, utilization: None, mean_millis: 30_000 }));
     }
 
     #[test]

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn victims_go_in_upstreams_order() {
+    fn the_trap_of_the_newest_pod_victims_go_in_upstreams_order() {
         // Each row: the one that goes first, the one that stays, and why.
         let rows = [
             (pod("a").pending(), pod("b").on("n").pending(), "not assigned"),
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_ready_for_40_and_60_minutes_are_as_good_as_equal() {
+    fn the_trap_of_the_newest_pod_40_and_60_minutes_are_as_good_as_equal() {
         // 2^41 ns is 36.6 min, 2^42 ns is 73.3 min: one bucket, so the smaller identity goes.
         let (mut old, mut new) = (pod("old").on("n").ready_since(0).build(), pod("new").on("n").ready_since(1200).build());
         (old.meta.uid, new.meta.uid) = (Uid(1), Uid(2));

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_fails_at_once_waits_0_10_20_40_80_160_300() {
+    fn the_trap_of_the_first_crash_it_waits_0_and_only_then_10_20_40_80_160_300() {
         assert_eq!(waits(&[1; 9]), [0, 10, 20, 40, 80, 160, 300, 300, 300]);
     }
 
@@ -82,5 +82,23 @@ mod tests {
         let second = Some(Backoff::next(first, at(15), at(15), &settings));
         assert!(Backoff::holds_since_update(second, at(34), &settings));
         assert!(!Backoff::holds_since_update(second, at(35), &settings));
+    }
+
+    #[test]
+    fn the_trap_of_one_back_off_crashes_and_pulls_share_their_numbers_and_nothing_else() {
+        let settings = KubeletSettings::default();
+        let (mut entry, mut now, mut pulls) = (None, SimTime::from_secs(5), Vec::new());
+        for _ in 0..8 {
+            entry = Some(Backoff::next(entry, now, now, &settings));
+            let wait = (0..).find(|wait| !Backoff::holds_since_update(entry, now + SimDuration::from_secs(*wait), &settings));
+            pulls.push(wait.expect("it ends"));
+            now += SimDuration::from_secs(wait.expect("it ends"));
+        }
+        assert_eq!(pulls, [10, 20, 40, 80, 160, 300, 300, 300], "a pull waits after its first failure");
+        assert_eq!(waits(&[1; 9]), [0, 10, 20, 40, 80, 160, 300, 300, 300], "a container after its second");
+        // A container is forgiven for having run, an image for not having been asked for; neither knows of the other.
+        assert_eq!(waits(&[1, 1, 601]), [0, 10, 0]);
+        let later = now + SimDuration::from_secs(601);
+        assert_eq!(Backoff::next(entry, later, later, &settings), Backoff::next(None, later, later, &settings));
     }
 }

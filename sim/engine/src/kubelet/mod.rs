@@ -149,6 +149,12 @@ impl Kubelets {
         worker.places().filter_map(of).collect()
     }
 
+    /// The container whose process answers requests.
+    pub(crate) fn serving_container(&self, id: PodId, pod: &Pod) -> Option<Str> {
+        let worker = self.workers.get(&id)?;
+        Some(worker.spec(pod, worker.serving_place(pod)).name.clone())
+    }
+
     /// A watcher's news.
     pub(crate) fn changed(&mut self, change: &Change, view: View<'_>, out: &mut Effects) {
         match change {

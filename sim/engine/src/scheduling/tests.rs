@@ -316,7 +316,7 @@ fn higher_priority_goes_first_and_equals_go_in_order_of_arrival() {
 }
 
 #[test]
-fn an_idle_scheduler_takes_a_woken_pod_out_of_backoff_at_once() {
+fn the_trap_of_full_back_offs_an_idle_scheduler_takes_a_woken_pod_out_at_once() {
     let mut bench = Bench::new();
     bench.node("n", 1);
     bench.pod("a", 0);
@@ -328,7 +328,7 @@ fn an_idle_scheduler_takes_a_woken_pod_out_of_backoff_at_once() {
 }
 
 #[test]
-fn a_pod_that_failed_by_error_waits_for_a_later_whole_second() {
+fn the_trap_of_full_back_offs_a_pod_that_failed_by_error_waits_for_a_later_whole_second() {
     // floor(t + d) + 1, with d = 1, 2, 4, 8, 10 s: 501 ms -> 1 -> 2; 2.001 -> 4 -> 5; 5.001 -> 9 -> 10; ...
     let mut bench = Bench::new();
     bench.scheduler.errors_to_come = 5;

@@ -233,6 +233,12 @@ impl Bench {
         self.orphaned
     }
 
+    /// Requests that waited at the last window's end.
+    #[must_use]
+    pub const fn queued(&self) -> u64 {
+        self.queued
+    }
+
     /// When a pod was first said to have reached its memory limit.
     #[must_use]
     pub fn out_of_memory_at(&self) -> Option<SimTime> {

@@ -18,6 +18,8 @@ pub(super) struct Flow {
     pub(super) external: bool,
     pub(super) service: u32,
     pub(super) counts: TrafficCounts,
+    /// Attempts in the windows before.
+    pub(super) attempts_before: u64,
     /// `in_flight + in_backoff` at the last window's end.
     pub(super) open_before: u64,
     pub(super) latency: Histogram,

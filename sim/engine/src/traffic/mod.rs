@@ -30,6 +30,7 @@ mod flow;
 pub mod graph;
 mod kept;
 mod link;
+mod load;
 #[cfg(test)]
 mod network_tests;
 mod player;
@@ -56,6 +57,7 @@ use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
+pub(crate) use self::load::RequestLoad;
 pub(crate) use self::player::Player;
 pub use self::player::network_unsupported_by_cohort;
 pub(crate) use self::policy::PodEnd;
@@ -525,6 +527,7 @@ impl Traffic {
             external,
             service,
             counts: TrafficCounts::default(),
+            attempts_before: 0,
             open_before: 0,
             latency: Histogram::default(),
             requests: self.streams.stream(Purpose::CpuDemand, number),

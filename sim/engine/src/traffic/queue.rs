@@ -25,6 +25,13 @@ pub(super) struct Queue {
     turn: usize,
 }
 
+impl Queue {
+    /// Messages that nobody has taken yet.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+}
+
 impl Traffic {
     /// A process begins to take messages.
     pub(super) fn consumer_started(&mut self, station: u32, worker: &WorkerQueue) {

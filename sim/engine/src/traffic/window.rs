@@ -154,6 +154,7 @@ impl Flow {
     fn close(&mut self, service: api::Str, window: SimDuration) -> Record {
         let TrafficCounts { in_flight, in_backoff, .. } = self.counts;
         self.open_before = in_flight + in_backoff;
+        self.attempts_before += self.counts.attempts;
         let counts = std::mem::replace(&mut self.counts, TrafficCounts { in_flight, in_backoff, ..TrafficCounts::default() });
         let latency = std::mem::take(&mut self.latency);
         Record::Traffic { flow: self.name.clone(), external: self.external, service, window, counts, latency }

@@ -117,6 +117,10 @@ impl World {
                 let now = self.now;
                 self.change_node(node, |node| patch_node(node, &add, &remove, unschedulable, now))
             }
+            Write::Drain(node) => {
+                let now = self.now;
+                self.change_node(node, |node| patch_node(node, &[], &[], Some(true), now)) && self.drain(node)
+            }
             Write::NodeLabels(node, labels) => {
                 self.store.nodes.get(node).is_some() && {
                     self.store.update_node(node, |node| replace(Arc::make_mut(&mut node.meta.labels), labels));
@@ -127,10 +131,12 @@ impl World {
             Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
+            Write::EvictPod(pod) => self.evict_once(pod, by),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
             Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
+            Write::Read => true,
             Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
         }
     }

@@ -150,8 +150,10 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver | Component::VpaRecommender | Component::VpaUpdater => None,
             _ => {
+                // Both threads of the node lifecycle controller send through one client.
+                let by = if by == Component::NodeMonitor { Component::NodeLifecycle } else { by };
                 let place = CONTROLLERS.iter().position(|controller| *controller == by)?;
                 self.controllers.get_mut(place)
             }
@@ -172,5 +174,25 @@ mod tests {
         assert_eq!(granted[30..], [50, 100, 150]);
         let later = now + SimDuration::from_secs(60);
         assert_eq!((0..31).map(|_| bucket.take(later)).max(), Some(later + SimDuration::from_millis(50)));
+    }
+
+    #[test]
+    fn the_trap_of_a_shared_rate_every_controller_has_a_bucket_of_its_own() {
+        let mut settings = ControlPlane::default();
+        settings.api_server.request_latency = SimDuration::from_millis(5);
+        let mut clients = Clients::new(&settings, Streams::new(1));
+        let now = SimTime::from_secs(100);
+        let mut lands = |by| {
+            let write = Write::RemovePod(crate::store::PodId::new(0));
+            clients.send(now, Request { by, write, key: None }).0.since(now).as_millis()
+        };
+        // A burst of 30, then 20 per second.
+        let deployments: Vec<u64> = (0..33).map(|_| lands(Component::Deployment)).collect();
+        assert_eq!(deployments[29..], [5, 55, 105, 155]);
+        for by in CONTROLLERS.iter().filter(|by| **by != Component::Deployment) {
+            assert_eq!(lands(*by), 5, "{by:?} has not sent anything yet");
+        }
+        assert_eq!(lands(Component::Kubelet), 5);
+        assert_eq!(lands(Component::Deployment), 205);
     }
 }

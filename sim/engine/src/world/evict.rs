@@ -1,13 +1,16 @@
-//! Evictions as `kubectl drain` asks for them: one pod at a time, held back by PodDisruptionBudgets.
+//! Evictions as `kubectl drain` and the vertical pod autoscaler ask for them: one pod at a time, held back by
+//! PodDisruptionBudgets.
 //!
 //! The API server decides and deletes in one step, so two evictions never use the same allowance.
 //! Upstream: pkg/registry/core/pod/storage/eviction.go, kubectl/pkg/drain.
 //!
 //! Simplified: the answer's way back and forth takes no time, and a drain has no time-out.
 
-use api::{Pod, SimDuration};
+use api::{ObjectKey, Pod, SimDuration};
+use trace::Record;
 
 use super::World;
+use super::outage::REFUSED;
 use crate::controllers::disruption::{Budgets, Eviction, note_eviction};
 use crate::effects::{Component, Effects};
 use crate::event::Event;
@@ -17,17 +20,20 @@ use crate::store::{NodeId, PodId};
 const RETRY: SimDuration = SimDuration::from_secs(5);
 
 impl World {
-    /// Asks for the eviction of every pod of a node that a drain moves, in order of binding.
-    pub(super) fn drain(&self, node: NodeId, out: &mut Effects) -> usize {
-        let Some(node) = self.store.nodes.get(node) else { return 0 };
+    /// The pods of a node that a drain moves, in order of binding.
+    pub(super) fn moved_by_drain(&self, node: NodeId) -> Vec<PodId> {
+        let Some(node) = self.store.nodes.get(node) else { return Vec::new() };
         let stays = |pod: &Pod| pod.meta.owners.iter().any(|owner| matches!(&*owner.kind, "DaemonSet" | "Node"));
-        let moved: Vec<PodId> = self.store.pods_on(&node.meta.name).filter(|(_, pod)| !stays(pod)).map(|(id, _)| id).collect();
-        // kubectl waits for the answer to its cordon first.
-        let at = self.now + self.spec.control_plane.api_server.request_latency.times(2);
-        for pod in &moved {
-            out.at(at, Event::Evict(*pod));
+        self.store.pods_on(&node.meta.name).filter(|(_, pod)| !stays(pod)).map(|(id, _)| id).collect()
+    }
+
+    /// The node is cordoned; once kubectl has heard so, it asks for the eviction of the pods.
+    pub(super) fn drain(&mut self, node: NodeId) -> bool {
+        let at = self.now + self.spec.control_plane.api_server.request_latency;
+        for pod in self.moved_by_drain(node) {
+            self.calendar.schedule(at, Event::Evict(pod));
         }
-        moved.len()
+        true
     }
 
     /// Evicts a pod, or tries again later. A drain that was undone meanwhile asks for nothing.
@@ -37,20 +43,43 @@ impl World {
         if !node.is_some_and(|(_, node)| node.spec.unschedulable) {
             return;
         }
+        if self.outage.api_server_is_away() {
+            return self.give_up(pod.meta.key());
+        }
         match Budgets::default().evict(pod, &self.store) {
-            Eviction::Allowed => {
-                let (name, now) = (pod.meta.name.clone(), self.now);
-                let namespace = pod.meta.namespace.clone();
-                let budgets = self.store.pdbs.in_namespace(&namespace);
-                let budget = budgets.filter(|(_, budget)| budget.selector.as_ref().is_some_and(|it| it.matches(&pod.meta.labels)));
-                let budget = budget.map(|(id, _)| id).next();
-                if let Some(budget) = budget {
-                    self.store.update(budget, |budget| note_eviction(budget, &name, now));
-                }
-                self.set_disruption_target(id, &"EvictionByEvictionAPI".into());
-                self.delete_pod(id, None, Component::Kubectl);
-            }
+            Eviction::Allowed => self.let_go(id, Component::Kubectl),
             Eviction::Blocked(_) | Eviction::Ambiguous => out.at(self.now + RETRY, Event::Evict(id)),
         }
+    }
+
+    /// kubectl tries again what a budget refused, and nothing else.
+    fn give_up(&mut self, key: ObjectKey) {
+        let ObjectKey { namespace, name } = &key;
+        let outcome = format!("error when evicting pods/\"{name}\" -n \"{namespace}\": {REFUSED}").into();
+        self.records.push(Record::Step { step: format!("kubectl drain: evict pod {key}").into(), outcome });
+    }
+
+    /// Evicts a pod, or says that a budget is in the way.
+    pub(super) fn evict_once(&mut self, id: PodId, by: Component) -> bool {
+        let Some(pod) = self.store.pods.get(id).filter(|pod| !pod.meta.is_deleting()) else { return false };
+        let is_allowed = matches!(Budgets::default().evict(pod, &self.store), Eviction::Allowed);
+        if is_allowed {
+            self.let_go(id, by);
+        }
+        is_allowed
+    }
+
+    fn let_go(&mut self, id: PodId, by: Component) {
+        let Some(pod) = self.store.pods.get(id) else { return };
+        let (name, now) = (pod.meta.name.clone(), self.now);
+        let namespace = pod.meta.namespace.clone();
+        let budgets = self.store.pdbs.in_namespace(&namespace);
+        let budget = budgets.filter(|(_, budget)| budget.selector.as_ref().is_some_and(|it| it.matches(&pod.meta.labels)));
+        let budget = budget.map(|(id, _)| id).next();
+        if let Some(budget) = budget {
+            self.store.update(budget, |budget| note_eviction(budget, &name, now));
+        }
+        self.set_disruption_target(id, &"EvictionByEvictionAPI".into());
+        self.delete_pod(id, None, by);
     }
 }

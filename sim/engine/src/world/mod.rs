@@ -39,12 +39,15 @@ use rustc_hash::FxHashMap;
 use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
-use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
-use crate::controllers::horizontal_pod_autoscaler::HpaController;
+use crate::controllers::cluster_autoscaler::{ClusterAutoscaler, FiltersOf};
+use crate::controllers::custom_metrics::{CustomMetrics, Exporters};
+use crate::controllers::horizontal_pod_autoscaler::{HpaController, MetricsApis};
 use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::vertical_pod_autoscaler::recommender::Recommender;
+use crate::controllers::vertical_pod_autoscaler::updater::Updater;
 use crate::controllers::volume::external::CsiDrivers;
 use crate::controllers::{self, View};
 use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
@@ -91,6 +94,9 @@ pub struct World {
     cluster_autoscaler: ClusterAutoscaler,
     csi_drivers: CsiDrivers,
     metrics: PodMetrics,
+    custom_metrics: CustomMetrics,
+    vpa_recommender: Recommender,
+    vpa_updater: Updater,
     /// `None` when nothing sends requests.
     traffic: Option<Player>,
     faults: Faults,
@@ -175,6 +181,9 @@ impl World {
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
+            custom_metrics: CustomMetrics::new(&spec.metrics),
+            vpa_recommender: Recommender::default(),
+            vpa_updater: Updater::default(),
             traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
@@ -297,13 +306,20 @@ impl World {
             Event::Kubelet(pod, timer, generation) => self.kubelets.due(pod, timer, generation, view!(self), &mut out),
             Event::KubeletNode(node, timer, number) => self.kubelets.node_due(node, timer, number, view!(self), &mut out),
             Event::NodePowersOff(node) => self.shutdown_is_through(node, &mut out),
-            Event::NodeMonitor(node) => self.node_lifecycle.monitor(node, &view!(self), &mut out),
+            Event::NodeMonitor | Event::NodeEviction if self.outage.is_away(Process::ControllerManager) => {}
+            Event::NodeMonitor => self.node_lifecycle.monitor(&view!(self), &mut out),
             Event::NodeEviction => self.node_lifecycle.eviction(&view!(self), &mut out),
             Event::TaintEviction(pod) => self.taint_eviction.due(pod, &view!(self), &mut out),
-            Event::HpaSync(hpa) => self.hpa.sync(hpa, &view!(self), &self.metrics, &mut out),
+            Event::HpaSync(hpa) => {
+                let apis = MetricsApis { resource: &self.metrics, custom: &self.custom_metrics };
+                self.hpa.sync(hpa, &view!(self), apis, &mut out);
+            }
             Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
             Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
+            Event::VpaRecommender => self.vpa_recommender.run(&view!(self), &self.metrics, &mut out),
+            Event::VpaUpdater => self.vpa_updater.run(&view!(self), &mut out),
+            Event::CustomMetricScrape(metric) => self.scrape_custom(metric, &mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
             Event::PodGc => self.pod_gc.run(&view!(self), &mut out),
@@ -311,7 +327,7 @@ impl World {
             Event::TrafficWindow => self.close_window(),
             Event::UsageSample => self.sample_usage(),
             Event::Evict(pod) => self.evict(pod, &mut out),
-            Event::Reconnected(node, heartbeats) => self.reconnected(node, heartbeats, &mut out),
+            Event::Reconnected(node, client) => self.reconnected(node, client, &mut out),
             Event::LeaderElected(process) => self.start(process, &mut out),
             Event::FaultBegins(fault, occurrence) => self.fault_begins(fault, occurrence, &mut out),
             Event::FaultEnds(fault, occurrence) => self.fault_ends(fault, occurrence, &mut out),
@@ -338,6 +354,10 @@ impl World {
         }
         for (by, write) in out.writes.drain(..) {
             let (at, id) = self.clients.send(self.now, Request { by, write, key });
+            self.calendar.schedule(at, Event::Write(id));
+        }
+        for (call, write) in out.calls.drain(..) {
+            let (at, id) = self.clients.send(self.now, Request { by: Component::NodeMonitor, write, key: Some(call) });
             self.calendar.schedule(at, Event::Write(id));
         }
         out.clear();
@@ -372,7 +392,9 @@ impl World {
         }
         let call = write.scheduler_call().filter(|_| by == Component::Scheduler);
         let answer = self.perform(by, write);
-        if let Some(key) = key {
+        if by == Component::NodeMonitor {
+            self.node_monitor_hears(key, answer.is_ok(), out);
+        } else if let Some(key) = key {
             let refused = answer.as_ref().err().filter(|refusal| !matches!(refusal, Refusal::NamespaceTerminating(_))).map(Refusal::text);
             let next = self.queues.landed(by, key, refused, self.now, &mut self.calendar);
             self.send(next, key);
@@ -386,19 +408,28 @@ impl World {
         }
     }
 
+    /// The node monitor's request has been answered.
+    fn node_monitor_hears(&mut self, call: Option<Key>, is_accepted: bool, out: &mut Effects) {
+        if let Some(call) = call.filter(|_| !self.outage.is_away(Process::ControllerManager)) {
+            self.node_lifecycle.answered(call, is_accepted, &view!(self), out);
+        }
+    }
+
     /// A request finds no API server: its key is synced again, or the request itself is made again.
     fn unanswered(&mut self, Request { by, write, key }: Request, out: &mut Effects) {
-        if let Some(key) = key {
+        if by == Component::NodeMonitor {
+            self.node_monitor_hears(key, false, out);
+        } else if let Some(key) = key {
             let why = Some("dial tcp: connect: connection refused".into());
             let next = self.queues.landed(by, key, why, self.now, &mut self.calendar);
             self.send(next, key);
         } else if let (Component::Scheduler, Some((call, pod))) = (by, write.scheduler_call()) {
             self.scheduling.returned(call, pod, false, &*self.scheduler, view!(self), out);
         } else if by == Component::Kubectl {
-            let outcome = "The connection to the server was refused - did you specify the right host or port?".into();
-            self.records.push(Record::Step { step: "kubectl".into(), outcome });
-        } else {
-            self.outage.hold(Request { by, write, key });
+            let step = steps::command(&write, &self.store).into();
+            self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
+        } else if !matches!(by, Component::VpaRecommender | Component::VpaUpdater) {
+            self.outage.hold(Request { by, write, key }); // Their next loops ask anew.
         }
     }
 
@@ -434,6 +465,8 @@ impl World {
             }
             self.kubelets.changed(&change, view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
+            self.vpa_recommender.changed(&change, &view!(self), out);
+            self.vpa_updater.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
             self.csi_drivers.changed(&change, &view!(self), out);
             match change {
@@ -506,6 +539,7 @@ impl World {
         let usage = |id, pod: &api::Pod| {
             let served_bytes = traffic.and_then(|traffic| traffic.memory_bytes(pod.meta.uid, now));
             PodUsage {
+                serving: kubelets.serving_container(id, pod),
                 cpu: traffic.and_then(|traffic| traffic.cpu_used(pod.meta.uid, now)),
                 memory: kubelets.memory_in_use(id, pod, served_bytes, now),
             }
@@ -513,10 +547,19 @@ impl World {
         self.metrics.scrape(&view!(self), usage, out);
     }
 
+    /// Prometheus scrapes those who export a metric.
+    fn scrape_custom(&mut self, metric: u32, out: &mut Effects) {
+        let traffic = self.traffic.as_ref();
+        let exporters = Exporters {
+            pod: &|pod| traffic.and_then(|traffic| traffic.pod_load(pod)),
+            service: &|service| traffic.and_then(|traffic| traffic.service_load(service)),
+        };
+        self.custom_metrics.scrape(metric, &view!(self), &exporters, out);
+    }
+
     fn autoscale_cluster(&mut self, out: &mut Effects) {
-        let scheduler = &*self.scheduler;
-        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
-        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+        let filters = FiltersOf(&*self.scheduler);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
     }
 
     fn close_window(&mut self) {

@@ -36,6 +36,9 @@ use super::queues::Queues;
 /// Upstream's JitterFactor: a candidate tries every retry period and up to 1.2 of it more.
 const RETRY_JITTER: f64 = 1.2;
 
+/// What kubectl says; it tries nothing again.
+pub(super) const REFUSED: &str = "The connection to the server was refused - did you specify the right host or port?";
+
 /// Who is away, and what waits for them.
 #[derive(Default)]
 pub(super) struct Outage {

@@ -4,13 +4,14 @@
 //! - A key waits at most once: adding one that waits anyway changes nothing, or makes it earlier.
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
+//! - Of a controller whose workers wait for their requests no more keys are synced at once than it has workers.
 //! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s to 1 min), whether or
 //!   not news wake it earlier.
 //! - A wave of writes is sent when all of the wave before has landed; none is sent after a refusal, but for
-//!   the sync's last write.
+//!   what the sync wants written otherwise, and its last write.
 //!
 //! Upstream: client-go/util/workqueue/{queue,delaying_queue,default_rate_limiters}.go. Not modelled: the
-//! number of workers (each controller has five or more, and a sync takes no time here), the global limit
+//! number of workers of other controllers (five or more, and a sync takes no time here), the global limit
 //! of 10 retries per second.
 
 use std::collections::VecDeque;
@@ -33,6 +34,14 @@ const fn retry(component: Component) -> (SimDuration, SimDuration) {
     }
 }
 
+/// Upstream: scheduler.UpdateWorkerSize, which the node lifecycle controller has for NoSchedule taints.
+const fn workers(component: Component) -> Option<u32> {
+    match component {
+        Component::NodeLifecycle => Some(8),
+        _ => None,
+    }
+}
+
 /// Writes of one component.
 pub(super) type Wave = Vec<(Component, Write)>;
 
@@ -40,6 +49,8 @@ pub(super) type Wave = Vec<(Component, Write)>;
 #[derive(Default)]
 pub(super) struct Rest {
     waves: VecDeque<Wave>,
+    /// Instead of the last waves, as many as these, when a write before those was refused.
+    otherwise: VecDeque<Wave>,
     finally: Option<Box<Finally>>,
     resync: Option<SimTime>,
 }
@@ -54,7 +65,7 @@ impl Rest {
                 waves.push_front(wave);
             }
         }
-        Self { waves, finally: out.finally.take(), resync: out.resync.take() }
+        Self { waves, otherwise: std::mem::take(&mut out.otherwise).into(), finally: out.finally.take(), resync: out.resync.take() }
     }
 }
 
@@ -70,16 +81,22 @@ struct Item {
     rest: Rest,
     /// Why the first of them that was refused was.
     refused: Option<Str>,
+    /// The same, once what is written otherwise is on its way.
+    failed: Option<Str>,
     /// Something happened since its last sync began.
     dirty: bool,
     /// Refusals in a row.
     failures: u32,
+    /// It waits for a worker.
+    is_waiting: bool,
 }
 
 /// All work queues. Looked up by key only.
 #[derive(Default)]
 pub(super) struct Queues {
     items: FxHashMap<(Component, Key), Item>,
+    /// Workers at work, and keys that wait for one. Looked up by component only.
+    at_work: FxHashMap<Component, (u32, VecDeque<Key>)>,
 }
 
 impl Queues {
@@ -88,7 +105,7 @@ impl Queues {
         let item = self.items.entry((component, key)).or_default();
         if item.in_flight > 0 {
             item.dirty = true;
-        } else {
+        } else if !item.is_waiting {
             item.wait_until(now, component, key, calendar);
         }
     }
@@ -107,6 +124,18 @@ impl Queues {
         if item.in_flight > 0 {
             item.dirty = true;
             return false;
+        }
+        if item.is_waiting {
+            return false;
+        }
+        if let Some(most) = workers(component) {
+            let (busy, waiting) = self.at_work.entry(component).or_default();
+            if *busy >= most {
+                item.is_waiting = true;
+                waiting.push_back(key);
+                return false;
+            }
+            *busy += 1;
         }
         item.dirty = false;
         true
@@ -153,7 +182,11 @@ impl Queues {
             item.in_flight = next.len() as u32;
             return next;
         }
-        if item.refused.take().is_some() {
+        let free = workers(component).and_then(|_| self.at_work.get_mut(&component)).and_then(|(busy, waiting)| {
+            *busy = busy.saturating_sub(1);
+            waiting.pop_front()
+        });
+        if item.refused.take().or(item.failed.take()).is_some() {
             let (base, most) = retry(component);
             let wait = base.times(1 << item.failures.min(20)).min(most);
             item.failures += 1;
@@ -168,6 +201,10 @@ impl Queues {
         if item.due.is_none() && item.failures == 0 {
             self.items.remove(&(component, key));
         }
+        if let Some(item) = free.and_then(|key| self.items.get_mut(&(component, key))) {
+            item.is_waiting = false;
+            item.wait_until(now, component, free.unwrap_or(key), calendar);
+        }
         Wave::new()
     }
 }
@@ -175,13 +212,20 @@ impl Queues {
 impl Item {
     fn next_wave(&mut self) -> Wave {
         if self.refused.is_some() {
-            self.rest.waves.clear();
+            let is_before = self.rest.waves.len() >= self.rest.otherwise.len();
+            let otherwise = std::mem::take(&mut self.rest.otherwise);
+            if is_before && !otherwise.is_empty() {
+                self.rest.waves = otherwise;
+                self.failed = self.refused.take();
+            } else {
+                self.rest.waves.clear();
+            }
         }
         if let Some(wave) = self.rest.waves.pop_front() {
             return wave;
         }
         let Some(finally) = self.rest.finally.take() else { return Wave::new() };
-        let write = match &self.refused {
+        let write = match self.refused.as_ref().or(self.failed.as_ref()) {
             None => finally.landed,
             Some(why) => finally.refused.map(|mut write| {
                 write.learn(why);
@@ -274,6 +318,35 @@ mod tests {
         assert_eq!((answer(true), answer(false)), (0, 1), "after a refusal only the last write");
         assert_eq!(answer(true), 0);
         assert_eq!(due(&mut calendar), [5], "and a retry");
+    }
+
+    #[test]
+    fn a_sync_that_was_refused_a_wave_goes_on_with_what_it_wants_otherwise() {
+        let write = || (WHO.0, Write::RemovePod(crate::store::PodId::new(0)));
+        let plan = || {
+            let mut out = Effects::default();
+            for wave in [1, 2, 3] {
+                out.then();
+                (0..wave).for_each(|_| out.writes.push(write()));
+            }
+            out.otherwise = vec![vec![write(); 5], vec![write(); 7]];
+            Rest::take(&mut out)
+        };
+        let now = SimTime::ZERO;
+        for (answers, sent) in [(vec![true], vec![1, 2]), (vec![false], vec![1, 5]), (vec![true, true, false], vec![1, 2, 0])] {
+            let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+            assert!(queues.begin(WHO.0, WHO.1, now));
+            let mut waves = vec![queues.synced(WHO, 0, plan(), now, &mut calendar).len()];
+            for answer in answers {
+                let refused = (!answer).then(|| Str::from("no"));
+                let is_last = queues.items[&WHO].in_flight == 1;
+                let next = queues.landed(WHO.0, WHO.1, refused, now, &mut calendar).len();
+                if is_last {
+                    waves.push(next);
+                }
+            }
+            assert_eq!(waves, sent);
+        }
     }
 
     #[test]

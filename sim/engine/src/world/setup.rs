@@ -61,6 +61,8 @@ impl World {
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());
         }
+        // Before the pods: their requests are set as they are made.
+        self.set_up_all(&spec.objects.vertical_pod_autoscalers);
         for deployment in &spec.objects.deployments {
             self.create_deployment(deployment.clone());
         }
@@ -119,11 +121,17 @@ impl World {
         if self.traffic.is_some() {
             self.calendar.schedule(SimTime::ZERO + self.window(), Event::TrafficWindow);
         }
+        let mut out = Effects::default();
+        self.custom_metrics.arm(&view!(self), &mut out);
+        self.apply(&mut out, None);
     }
 
     /// A machine that was ordered has booted, registered and become Ready.
     pub(super) fn node_provisioned(&mut self, pool: u32, ordinal: u32) {
         let spec = self.spec.clone();
+        if !self.cluster_autoscaler.arrives(pool, ordinal) {
+            return; // It was deleted before it came.
+        }
         if let Some(pool) = spec.node_pools.get(pool as usize) {
             self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
         }
@@ -134,7 +142,9 @@ impl World {
         let Some(node) = self.store.nodes.get(id) else { return };
         let interval = self.spec.control_plane.kubelet.lease_renew_interval;
         let mut stream = self.streams.stream(Purpose::LeasePhase, entity(&node.meta.name));
-        let phase = SimDuration::from_nanos(stream.below(interval.as_nanos()));
+        let drawn = SimDuration::from_nanos(stream.below(interval.as_nanos()));
+        let known = self.spec.lease_phases.get(&node.meta.name).filter(|_| self.now == SimTime::ZERO);
+        let phase = known.map_or(drawn, |known| SimDuration::from_nanos(known.as_nanos() % interval.as_nanos().max(1)));
         let mut out = Effects::default();
         self.node_lifecycle.node_registered(id, phase, &view!(self), &mut out);
         self.apply(&mut out, None);

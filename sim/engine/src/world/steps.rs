@@ -16,6 +16,8 @@ use api::{
 use trace::Record;
 
 use super::World;
+use super::apply::taint_text;
+use super::outage::REFUSED;
 use crate::controllers::history::History;
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, with_kind};
@@ -32,8 +34,12 @@ impl World {
         if let StepAction::SetLoad(load) = &step.action {
             self.metrics.set_load(load);
         }
-        let outcome = self.act(&step.action, out);
-        let outcome = outcome.unwrap_or_else(|refusal| refusal).into();
+        let is_request = !matches!(step.action, StepAction::SetLoad(_));
+        let outcome = if is_request && self.outage.api_server_is_away() {
+            REFUSED.into() // Before it asks for anything it reads what is there.
+        } else {
+            self.act(&step.action, out).unwrap_or_else(|refusal| refusal).into()
+        };
         self.records.push(Record::Step { step: step.name.clone(), outcome });
     }
 
@@ -267,8 +273,8 @@ impl World {
 
     fn kubectl_drain(&self, name: &Str, out: &mut Effects) -> Result<String, String> {
         let node = self.node(name)?;
-        self.cordon(node, true, out);
-        let count = self.drain(node, out);
+        let count = self.moved_by_drain(node).len();
+        out.write(Component::Kubectl, Write::Drain(node));
         Ok(format!("{}, evicting {count} pods", done(Kind::Node, name, "cordoned")))
     }
 
@@ -347,7 +353,7 @@ impl World {
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
         }
-        apply!(horizontal_pod_autoscalers);
+        apply!(horizontal_pod_autoscalers, vertical_pod_autoscalers);
         let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());
         said.extend(nodes.map(|node| done(Kind::Node, &node.meta.name, "unchanged")));
         let pods = objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_some());
@@ -406,6 +412,7 @@ fn resource(kind: Kind, name: &str) -> String {
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ".apps",
         Kind::HorizontalPodAutoscaler => ".autoscaling",
         Kind::Job | Kind::CronJob => ".batch",
+        Kind::VerticalPodAutoscaler => ".autoscaling.k8s.io",
         Kind::PodDisruptionBudget => ".policy",
         Kind::PriorityClass => ".scheduling.k8s.io",
         Kind::StorageClass | Kind::CSINode | Kind::CSIDriver | Kind::CSIStorageCapacity => ".storage.k8s.io",
@@ -422,6 +429,34 @@ fn not_found(kind: Kind, name: &str) -> String {
     let resource = resource(kind, "");
     let resource = resource.trim_end_matches('/').replacen(&kind.as_str().to_lowercase(), &format!("{}s", kind.as_str().to_lowercase()), 1);
     format!("Error from server (NotFound): {resource} \"{name}\" not found")
+}
+
+/// The command that makes this request, for saying that nobody answered it.
+pub(super) fn command(write: &Write, store: &Store) -> String {
+    let node_name = |node: &NodeId| store.nodes.get(*node).map(|node| node.meta.name.clone()).unwrap_or_default();
+    let named = |verb: &str, kind: Kind, key: &ObjectKey| format!("kubectl {verb} {} {key}", kind.as_str().to_lowercase());
+    match write {
+        Write::PatchNode { node, unschedulable: Some(true), .. } => format!("kubectl cordon {}", node_name(node)),
+        Write::PatchNode { node, unschedulable: Some(false), .. } => format!("kubectl uncordon {}", node_name(node)),
+        Write::PatchNode { node, add, remove, .. } => {
+            let put_on = add.iter().map(|taint| format!(" {}", taint_text(taint)));
+            let taken_off = remove.iter().map(|(key, effect)| format!(" {key}:{}-", effect.as_str()));
+            format!("kubectl taint node {}{}", node_name(node), put_on.chain(taken_off).collect::<String>())
+        }
+        Write::Drain(node) => format!("kubectl drain {}", node_name(node)),
+        Write::NodeLabels(node, _) => format!("kubectl label node {}", node_name(node)),
+        Write::DeletePod { pod, .. } => {
+            let key = store.pods.get(*pod).map(|pod| pod.meta.key().to_string()).unwrap_or_default();
+            format!("kubectl delete pod {key}")
+        }
+        Write::Delete(kind, key, _) => named("delete", *kind, key),
+        Write::Scale(kind, key, _) => named("scale", *kind, key),
+        Write::Create(object) | Write::Apply(object) => named("apply", object.kind(), &object.meta().key()),
+        Write::CreateDeployment(deployment) | Write::UpdateDeployment(_, deployment) => {
+            named("apply", Kind::Deployment, &deployment.meta.key())
+        }
+        _ => "kubectl".to_owned(),
+    }
 }
 
 fn not_simulated(verb: &str, kind: Kind) -> String {

@@ -439,7 +439,7 @@ fn autoscaler(hpa: &HorizontalPodAutoscaler) -> Projected {
 }
 
 fn autoscaler_conditions(hpa: &HorizontalPodAutoscaler) -> Value {
-    let named = ["AbleToScale", "ScalingActive", "ScalingLimited"].into_iter().zip(hpa.conditions);
+    let named = ["AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"].into_iter().zip(hpa.conditions);
     Value::Object(named.filter_map(|(name, told)| told.map(|(status, reason)| (name.to_owned(), status_text(status, reason)))).collect())
 }
 

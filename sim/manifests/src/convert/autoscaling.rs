@@ -4,12 +4,12 @@
 //! user wrote a `behavior`; without one the controller's own rules hold, which differ in the look-back.
 
 use api::{
-    HorizontalPodAutoscaler, HpaBehavior, IntOrPercent, MetricSource, MetricSpec, MetricTarget, ResourceName, ScalingPolicy,
-    ScalingPolicySelect, ScalingRules, SimDuration,
+    DescribedObject, HorizontalPodAutoscaler, HpaBehavior, IntOrPercent, MetricIdentifier, MetricSource, MetricSpec, MetricTarget,
+    ResourceName, ScalingPolicy, ScalingPolicySelect, ScalingRules, SimDuration,
 };
 use k8s_openapi::api::autoscaling::{v1, v2};
 
-use super::meta::object_meta;
+use super::meta::{object_meta, optional_selector};
 use crate::check::{Cx, NameRule};
 use crate::source::Step;
 
@@ -27,6 +27,7 @@ pub(crate) fn autoscaler(cx: &mut Cx<'_>, from: &v2::HorizontalPodAutoscaler) ->
     if spec.metrics.as_ref().is_none_or(Vec::is_empty) {
         found.metrics.push(cpu_utilization(80));
     }
+    check_scale_to_zero(cx, &found);
     let behavior_at = at.key("behavior");
     found.behavior = spec.behavior.as_ref().map(|from| HpaBehavior {
         scale_up: rules(cx, from.scale_up.as_ref(), scale_up_defaults(), &behavior_at.key("scaleUp")),
@@ -52,7 +53,18 @@ pub(crate) fn autoscaler_v1(cx: &mut Cx<'_>, from: &v1::HorizontalPodAutoscaler)
         cx.ranged(per_cent, 1..=i32::MAX, &at.key("targetCPUUtilizationPercentage"));
     }
     found.metrics.push(cpu_utilization(per_cent.unwrap_or(80)));
+    check_scale_to_zero(cx, &found);
     found
+}
+
+/// Without pods there are no metrics of pods.
+fn check_scale_to_zero(cx: &mut Cx<'_>, found: &HorizontalPodAutoscaler) {
+    let has_outer = found.metrics.iter().any(|metric| matches!(metric.source, MetricSource::Object(..) | MetricSource::External(_)));
+    if found.min_replicas == 0 && cx.options.hpa_scale_to_zero && !has_outer {
+        let label = "must specify at least one Object or External metric to support scaling to zero replicas";
+        let root = Step::Root;
+        cx.error("WT0118", "an autoscaler that could not come back from zero", label, &root.key("spec").key("minReplicas"));
+    }
 }
 
 fn cpu_utilization(per_cent: i32) -> MetricSpec {
@@ -77,7 +89,14 @@ fn common(
         cx.missing("name", &target_at);
     }
     let min = min_replicas.unwrap_or(1);
-    cx.ranged(min, 1..=i32::MAX, &at.key("minReplicas"));
+    let least = if cx.options.hpa_scale_to_zero { 0 } else { 1 };
+    if min == 0 && least == 1 {
+        let help = "feature gate HPAScaleToZero allows it; a scenario sets it with `controlPlane: {featureGates: {HPAScaleToZero: true}}`";
+        let label = "must be greater than or equal to 1";
+        cx.error_with_help("WT0109", "0 is out of range", label, help, &at.key("minReplicas"));
+    } else {
+        cx.ranged(min, least..=i32::MAX, &at.key("minReplicas"));
+    }
     if max_replicas == 0 {
         cx.missing("maxReplicas", &at);
     } else if max_replicas < min {
@@ -103,50 +122,127 @@ fn metric(cx: &mut Cx<'_>, from: &v2::MetricSpec, at: &Step<'_>) -> Option<Metri
     ];
     let field = cx.word(&from.type_, fields, &at.key("type"))?;
     let source_at = at.key(field);
-    let other = |name: &str| MetricSource::Other(from.type_.as_str().into(), name.into());
-    let (source, target) = match field {
-        "resource" => from.resource.as_ref().map(|from| (MetricSource::Resource(ResourceName::new(&from.name)), &from.target)),
-        "containerResource" => from
-            .container_resource
-            .as_ref()
-            .map(|from| (MetricSource::ContainerResource(ResourceName::new(&from.name), from.container.as_str().into()), &from.target)),
-        "pods" => from.pods.as_ref().map(|from| (other(&from.metric.name), &from.target)),
-        "object" => from.object.as_ref().map(|from| (other(&from.metric.name), &from.target)),
-        _ => from.external.as_ref().map(|from| (other(&from.metric.name), &from.target)),
-    }
-    .or_else(|| {
+    let found = match field {
+        "resource" => from.resource.as_ref().map(|from| {
+            let target = target(cx, &from.target, &[AVERAGE_VALUE, UTILIZATION], &source_at);
+            (MetricSource::Resource(ResourceName::new(&from.name)), target)
+        }),
+        "containerResource" => from.container_resource.as_ref().map(|from| {
+            let target = target(cx, &from.target, &[AVERAGE_VALUE, UTILIZATION], &source_at);
+            (MetricSource::ContainerResource(ResourceName::new(&from.name), from.container.as_str().into()), target)
+        }),
+        "pods" => from.pods.as_ref().map(|from| {
+            let target = target(cx, &from.target, &[AVERAGE_VALUE], &source_at);
+            (MetricSource::Pods(identifier(cx, &from.metric, &source_at)), target)
+        }),
+        "object" => from.object.as_ref().map(|from| {
+            let own: &[&str] = match &*from.target.type_ {
+                "Value" => &[VALUE],
+                "AverageValue" => &[AVERAGE_VALUE],
+                _ => &[],
+            };
+            let mut target = target(cx, &from.target, &[VALUE, AVERAGE_VALUE], &source_at);
+            if !is_among(&target, own) {
+                target = MetricTarget::Unset; // The controller goes by the type alone, and then finds no value.
+            }
+            (MetricSource::Object(identifier(cx, &from.metric, &source_at), described(cx, &from.described_object, &source_at)), target)
+        }),
+        _ => from.external.as_ref().map(|from| {
+            let target_at = source_at.key("target");
+            if from.target.value.is_some() && from.target.average_value.is_some() {
+                let label = "may not set both a target value for metric and a per-pod target";
+                cx.error("WT0117", "`value` and `averageValue` exclude each other", label, &target_at.key("value"));
+            }
+            let target = target(cx, &from.target, &[AVERAGE_VALUE, VALUE], &source_at);
+            (MetricSource::External(identifier(cx, &from.metric, &source_at)), target)
+        }),
+    };
+    let Some((source, target)) = found else {
         cx.missing(field, at);
-        None
-    })?;
-    let target = metric_target(cx, target, &source_at.key("target"))?;
+        return None;
+    };
     Some(MetricSpec { source, target })
 }
 
-fn metric_target(cx: &mut Cx<'_>, from: &v2::MetricTarget, at: &Step<'_>) -> Option<MetricTarget> {
-    let fields = &[("Utilization", "averageUtilization"), ("AverageValue", "averageValue"), ("Value", "value")];
-    let field = cx.word(&from.type_, fields, &at.key("type"))?;
-    let found = match field {
-        "averageUtilization" => from.average_utilization.map(MetricTarget::AverageUtilization),
-        "averageValue" => from
-            .average_value
-            .as_ref()
-            .and_then(|raw| cx.quantity(raw, &at.key(field)))
-            .map(|quantity| MetricTarget::AverageValueMillis(quantity.milli_value())),
-        _ => from
-            .value
-            .as_ref()
-            .and_then(|raw| cx.quantity(raw, &at.key(field)))
-            .map(|quantity| MetricTarget::ValueMillis(quantity.milli_value())),
-    };
-    let is_there = from.average_utilization.is_some() || from.average_value.is_some() || from.value.is_some();
-    match &found {
-        None if !is_there => cx.missing(field, at),
-        Some(MetricTarget::AverageUtilization(per_cent)) => {
-            cx.ranged(*per_cent, 1..=i32::MAX, &at.key(field));
-        }
-        _ => {}
+fn identifier(cx: &mut Cx<'_>, from: &v2::MetricIdentifier, source_at: &Step<'_>) -> MetricIdentifier {
+    let at = source_at.key("metric");
+    if from.name.is_empty() {
+        cx.missing("name", &at);
     }
-    found
+    MetricIdentifier { name: from.name.as_str().into(), selector: optional_selector(cx, from.selector.as_ref(), &at.key("selector")) }
+}
+
+fn described(cx: &mut Cx<'_>, from: &v2::CrossVersionObjectReference, source_at: &Step<'_>) -> DescribedObject {
+    let at = source_at.key("describedObject");
+    for (field, text) in [("kind", &from.kind), ("name", &from.name)] {
+        if text.is_empty() {
+            cx.missing(field, &at);
+        }
+    }
+    DescribedObject {
+        api_version: from.api_version.as_deref().unwrap_or_default().into(),
+        kind: from.kind.as_str().into(),
+        name: from.name.as_str().into(),
+    }
+}
+
+const UTILIZATION: &str = "averageUtilization";
+const AVERAGE_VALUE: &str = "averageValue";
+const VALUE: &str = "value";
+
+fn is_among(target: &MetricTarget, fields: &[&str]) -> bool {
+    let field = match target {
+        MetricTarget::AverageUtilization(_) => UTILIZATION,
+        MetricTarget::AverageValueMillis(_) => AVERAGE_VALUE,
+        MetricTarget::ValueMillis(_) => VALUE,
+        MetricTarget::Unset => return true,
+    };
+    fields.contains(&field)
+}
+
+/// The target in the first of `fields` that is set, which is the order in which the controller looks for it; the
+/// target's type is checked and otherwise left alone.
+fn target(cx: &mut Cx<'_>, from: &v2::MetricTarget, fields: &[&'static str], source_at: &Step<'_>) -> MetricTarget {
+    let at = source_at.key("target");
+    cx.word(&from.type_, &[("Utilization", ()), ("AverageValue", ()), ("Value", ())], &at.key("type"));
+    let mut positive = |raw: Option<&k8s_openapi::apimachinery::pkg::api::resource::Quantity>, field| {
+        let millis = cx.quantity(raw?, &at.key(field))?.milli_value();
+        if millis <= 0 {
+            cx.error("WT0109", format!("a target of {}", raw?.0), "must be positive", &at.key(field));
+        }
+        Some(millis.max(1))
+    };
+    let value = positive(from.value.as_ref(), VALUE).map(MetricTarget::ValueMillis);
+    let average_value = positive(from.average_value.as_ref(), AVERAGE_VALUE).map(MetricTarget::AverageValueMillis);
+    if let Some(per_cent) = from.average_utilization {
+        cx.ranged(per_cent, 1..=i32::MAX, &at.key(UTILIZATION));
+    }
+    let utilization = from.average_utilization.map(|per_cent| MetricTarget::AverageUtilization(per_cent.max(1)));
+    let mut found = fields.iter().filter_map(|field| match *field {
+        UTILIZATION => utilization.clone(),
+        AVERAGE_VALUE => average_value.clone(),
+        _ => value.clone(),
+    });
+    let found = found.next();
+    let is_given = |field: &str| match field {
+        UTILIZATION => from.average_utilization.is_some(),
+        AVERAGE_VALUE => from.average_value.is_some(),
+        _ => from.value.is_some(),
+    };
+    // A quantity that is none has been told of.
+    if found.is_none() && !fields.iter().any(|field| is_given(field)) {
+        let word = fields.iter().find(|field| type_of(field) == from.type_).or_else(|| fields.last());
+        cx.missing(word.unwrap_or(&VALUE), &at);
+    }
+    found.unwrap_or(MetricTarget::Unset)
+}
+
+fn type_of(field: &str) -> &'static str {
+    match field {
+        UTILIZATION => "Utilization",
+        AVERAGE_VALUE => "AverageValue",
+        _ => "Value",
+    }
 }
 
 const WINDOW: SimDuration = SimDuration::from_secs(15);

@@ -16,4 +16,5 @@ pub(crate) mod quota;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod storage;
+pub(crate) mod vertical;
 pub(crate) mod workload;

@@ -30,6 +30,7 @@ const SHORT_NAMES: &[(&str, Kind)] = &[
     ("sc", Kind::StorageClass),
     ("sts", Kind::StatefulSet),
     ("svc", Kind::Service),
+    ("vpa", Kind::VerticalPodAutoscaler),
 ];
 
 /// What is simulated of `Kind` or `Kind.field.path` (`deployment.spec.strategy`); kinds may be written as for kubectl.

@@ -14,7 +14,8 @@ const NO_USERS: &str = "rights and users inside a container are not modelled";
 const NO_DISK: &str = "what is on a disk is not modelled";
 const HOOK: &str = "it takes no time unless `behaviors` says how long";
 const SPARE_DRIVER: &str = "such a volume is there at once, whatever is asked of it";
-const CUSTOM: &str = "custom metrics do not exist in the simulation; the metric is never available";
+const VPA_ALPHA: &str = "alpha: the gates of the vertical pod autoscaler are off";
+const GIVEN_METRIC: &str = "there is what the scenario's `metrics` give; any other metric is never available";
 
 const fn of(name: &'static str, rows: &'static [Row]) -> Type {
     Type { name, rows }
@@ -339,15 +340,14 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "MetricSpec",
         &[
-            simulated("containerResource:ContainerResourceMetricSource resource:ResourceMetricSource type"),
-            accepted("object pods", CUSTOM),
-            accepted("external", "external metrics do not exist in the simulation; the metric is never available"),
+            simulated("containerResource:ContainerResourceMetricSource external:ExternalMetricSource object:ObjectMetricSource"),
+            simulated("pods:PodsMetricSource resource:ResourceMetricSource type"),
         ],
     ),
     of(
         "ContainerResourceMetricSource",
         &[
-            simplified("container", "a pod's whole cpu counts for whichever of its containers is asked; memory is each container's own"),
+            simplified("container", "cpu is that of the container that answers requests, the first with ports; memory is each container's own"),
             simulated("name"),
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
             simulated("target:MetricTarget"),
@@ -360,6 +360,10 @@ pub(super) const TYPES: &[Type] = &[
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
         ],
     ),
+    of("PodsMetricSource", &[simulated("metric:MetricIdentifier target:MetricTarget")]),
+    of("ObjectMetricSource", &[simulated("describedObject:CrossVersionObjectReference metric:MetricIdentifier target:MetricTarget")]),
+    of("ExternalMetricSource", &[simulated("metric:MetricIdentifier target:MetricTarget")]),
+    of("MetricIdentifier", &[simplified("name", GIVEN_METRIC), simulated("selector:LabelSelector")]),
     of("MetricTarget", &[simulated("averageUtilization averageValue type value")]),
     of(
         "HorizontalPodAutoscaler/v1",
@@ -371,6 +375,38 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "HorizontalPodAutoscalerSpec/v1",
         &[simulated("maxReplicas scaleTargetRef:CrossVersionObjectReference targetCPUUtilizationPercentage"), simulated("minReplicas")],
+    ),
+    of(
+        "VerticalPodAutoscaler",
+        &[
+            simulated("apiVersion kind metadata:ObjectMeta spec:VerticalPodAutoscalerSpec"),
+            carried("status", "the recommender makes its own, without history from before the run"),
+        ],
+    ),
+    of(
+        "VerticalPodAutoscalerSpec",
+        &[
+            simulated("resourcePolicy:PodResourcePolicy targetRef:CrossVersionObjectReference updatePolicy:PodUpdatePolicy"),
+            accepted("recommenders", "there is one recommender, which is the default one"),
+            carried("startupBoost", VPA_ALPHA),
+        ],
+    ),
+    of(
+        "PodUpdatePolicy",
+        &[
+            simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"),
+            accepted("updateMode", "nothing is resized in place; pods are evicted").only(&["InPlaceOrRecreate"]),
+            carried("evictAfterOOMSeconds", VPA_ALPHA),
+        ],
+    ),
+    of("EvictionRequirement", &[simulated("changeRequirement resources")]),
+    of("PodResourcePolicy", &[simulated("containerPolicies:ContainerResourcePolicy")]),
+    of(
+        "ContainerResourcePolicy",
+        &[
+            simulated("containerName controlledResources controlledValues maxAllowed minAllowed mode"),
+            carried("memoryAggregationIntervalCount memoryAggregationIntervalSeconds oomBumpUpRatio oomMinBumpUp startupBoost", VPA_ALPHA),
+        ],
     ),
     of(
         "PodDisruptionBudget",

@@ -134,6 +134,7 @@ fn mistakes(kind: Kind, api_version: &str, value: &Value) -> Option<Vec<Mistake>
         Kind::ResourceQuota => read_value::<core::ResourceQuota>(value).1,
         Kind::LimitRange => read_value::<core::LimitRange>(value).1,
         Kind::NetworkPolicy => read_value::<networking::NetworkPolicy>(value).1,
+        Kind::VerticalPodAutoscaler => read_value::<crate::convert::vertical::RawAutoscaler>(value).1,
         Kind::EndpointSlice | Kind::ControllerRevision | Kind::VolumeAttachment => return None,
     })
 }

@@ -15,6 +15,8 @@
 mod backoff;
 mod indexes;
 mod policy;
+#[cfg(test)]
+mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,6 +135,8 @@ struct Sync<'a> {
     finished: Option<JobCondition>,
     /// Pods made or deleted, each batch after the one before has landed.
     pod_writes: Vec<Vec<Write>>,
+    /// How many are made.
+    made: i32,
     event: Option<Record>,
 }
 
@@ -154,6 +158,7 @@ impl<'a> Sync<'a> {
             delayed: BTreeMap::new(),
             finished: None,
             pod_writes: Vec::new(),
+            made: 0,
             event: None,
             job,
             view,
@@ -438,7 +443,8 @@ impl<'a> Sync<'a> {
                 batch.push(creation);
             }
         }
-        self.active.len() as i32 + missing as i32
+        self.made = missing as i32;
+        self.active.len() as i32 + self.made
     }
 
     /// Indexes that need no pod now.
@@ -549,7 +555,8 @@ impl<'a> Sync<'a> {
         flush |= self.job.is_indexed() && self.write_indexes(&done);
         flush |= self.announce_end();
 
-        let mut batches = std::mem::take(&mut self.pod_writes);
+        let pod_writes = std::mem::take(&mut self.pod_writes);
+        let mut batches = Vec::new();
         let mut part = Part::Status;
         if flush {
             (self.status.failures_after_last_success, self.status.last_failure) = (self.backoff.failures, self.backoff.last);
@@ -570,9 +577,20 @@ impl<'a> Sync<'a> {
             }
             batches.push(vec![write]);
         }
-        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+        let mut waves: Vec<Vec<_>> = pod_writes.into_iter().filter(|batch| !batch.is_empty()).map(as_job).collect();
+        let counting = batches.into_iter().filter(|batch: &Vec<Write>| !batch.is_empty()).map(as_job);
+        if waves.is_empty() || self.finished.is_some() {
+            waves.extend(counting);
+        } else {
+            // What has ended is counted even if others cannot be made (upstream: `manageJobErr` is returned last).
+            let counting: Vec<Vec<_>> = counting.collect();
+            out.otherwise = counting.clone();
+            out.otherwise.iter_mut().flatten().for_each(|(_, write)| forget_made(write, self.made));
+            waves.extend(counting);
+        }
+        for wave in waves {
             out.then();
-            out.writes.extend(batch.into_iter().map(|write| (Component::Job, write)));
+            out.writes.extend(wave);
         }
     }
 
@@ -679,6 +697,19 @@ impl<'a> Sync<'a> {
         let message = "Too many succeeded pods running after completion count reached";
         let too_many = too_many.then(|| self.event("Warning", "TooManySucceededPods", message));
         too_many.into_iter().chain([self.event("Normal", "Completed", "Job completed")]).collect()
+    }
+}
+
+fn as_job(batch: Vec<Write>) -> Vec<(Component, Write)> {
+    batch.into_iter().map(|write| (Component::Job, write)).collect()
+}
+
+/// Takes pods that were not made out of a status.
+fn forget_made(write: &mut Write, made: i32) {
+    match write {
+        Write::Announced(write, _) => forget_made(write, made),
+        Write::Update(AnyObject::Job(job), _) => job.status.active -= made,
+        _ => {}
     }
 }
 

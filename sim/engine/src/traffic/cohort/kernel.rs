@@ -53,23 +53,49 @@ pub(super) fn gamma_quantile(mean: f64, cv2: f64, p: f64) -> f64 {
     mean * (root * root * root).max(0.0)
 }
 
+/// Survival of a gamma law of this mean and squared coefficient of variation (Wilson-Hilferty).
+fn gamma_beyond(mean: f64, cv2: f64, value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    if cv2 <= 1e-9 || mean <= 0.0 {
+        return f64::from(u8::from(value < mean));
+    }
+    let z = (libm::cbrt(value / mean) - (1.0 - cv2 / 9.0)) * 3.0 / libm::sqrt(cv2);
+    0.5 * libm::erfc(z / core::f64::consts::SQRT_2)
+}
+
+/// Demands told apart where a request that failed comes back with the same demand: bounds of their shares.
+pub(super) const DEMANDS: usize = 30;
+fn demand_bound(place: usize) -> f64 {
+    const TAIL: [f64; 7] = [0.9, 0.94, 0.97, 0.985, 0.995, 0.999, 1.0];
+    if place < 24 { place as f64 * 0.0375 } else { TAIL[place - 24] }
+}
+
 /// A law of demand as quantiles, in seconds.
 pub(super) struct Law {
     law: Distribution,
     pub(super) mean: f64,
     /// Squared coefficient of variation.
     pub(super) cv2: f64,
+    /// Demands and their shares.
+    pub(super) atoms: Vec<(f64, f64)>,
 }
 
 impl Law {
     pub(super) fn new(law: &Distribution) -> Self {
-        let mut this = Self { law: law.clone(), mean: 0.0, cv2: 0.0 };
+        let mut this = Self { law: law.clone(), mean: 0.0, cv2: 0.0, atoms: Vec::new() };
         (this.mean, this.cv2) = match law {
             Distribution::Constant(value) => (value.as_secs_f64(), 0.0),
             Distribution::Exponential { mean } => (mean.as_secs_f64(), 1.0),
             Distribution::Lognormal { sigma, .. } => (law.mean().as_secs_f64(), libm::expm1(sigma * sigma)),
             _ => this.moments(),
         };
+        let atom = |place: usize| {
+            let (low, high) = (demand_bound(place), demand_bound(place + 1));
+            (this.quantile(f64::midpoint(low, high)), high - low)
+        };
+        this.atoms = (0..DEMANDS).map(atom).collect();
         this
     }
 
@@ -133,8 +159,8 @@ pub(super) struct Kernel {
     /// Share that waits, and squared coefficient of variation of their wait.
     pub(super) waits: f64,
     pub(super) wait_cv2: f64,
-    /// Processor sharing, with this squared coefficient of variation of the stretching.
-    pub(super) sharing_cv2: Option<f64>,
+    /// Processor sharing: the least stretching, and the squared coefficient of variation of what is beyond it.
+    pub(super) sharing: Option<(f64, f64)>,
     /// A wait of the same length for all, for a slot.
     pub(super) slot_wait: f64,
     /// Work leaves the queue after so many seconds, and more comes per second than is served: what is served
@@ -147,12 +173,34 @@ impl Kernel {
         (self.mean - law.mean * self.slowdown).max(0.0) / self.waits.max(1e-12)
     }
 
+    /// Mean stretching beyond the least.
+    fn stretch(&self, law: &Law, least: f64) -> f64 {
+        if law.mean > 0.0 { (self.mean / law.mean - least).max(0.0) } else { 0.0 }
+    }
+
+    /// Share of requests of this demand that take longer than `seconds`.
+    pub(super) fn beyond_with(&self, law: &Law, demand: f64, seconds: f64) -> f64 {
+        let left = seconds - self.slot_wait;
+        if let Some((least, cv2)) = self.sharing {
+            let over = left / demand.max(1e-12) - least;
+            return if over <= 0.0 { 1.0 } else { gamma_beyond(self.stretch(law, least), cv2, over) };
+        }
+        let left = left - demand * self.slowdown;
+        if left <= 0.0 {
+            return 1.0;
+        }
+        if let Some((timeout, excess)) = self.deadline {
+            // What is served has waited an exponential of the excess less than the deadline.
+            return if left >= timeout { 0.0 } else { 1.0 - libm::exp(-excess * (timeout - left)) };
+        }
+        self.waits * gamma_beyond(self.wait_mean(law), self.wait_cv2, left)
+    }
+
     /// The time of a request with these two uniform numbers.
     pub(super) fn draw(&self, law: &Law, demand: f64, wait: f64) -> f64 {
         let own = law.quantile(demand);
-        if let Some(cv2) = self.sharing_cv2 {
-            let stretch = if law.mean > 0.0 { self.mean / law.mean } else { 1.0 };
-            return self.slot_wait + own * gamma_quantile(stretch, cv2, wait);
+        if let Some((least, cv2)) = self.sharing {
+            return self.slot_wait + own * (least + gamma_quantile(self.stretch(law, least), cv2, wait));
         }
         if let Some((timeout, excess)) = self.deadline {
             return own * self.slowdown + (timeout + libm::log(wait.max(1e-12)) / excess).max(0.0);
@@ -171,9 +219,10 @@ impl Kernel {
             return 1.0;
         }
         let middles = (0..ATOMS).map(|i| (f64::from(i) + 0.5) / f64::from(ATOMS));
-        if let Some(cv2) = self.sharing_cv2 {
-            let stretch = if law.mean > 0.0 { self.mean / law.mean } else { 1.0 };
-            return middles.map(|p| law.beyond(left / gamma_quantile(stretch, cv2, p).max(1e-12))).sum::<f64>() / f64::from(ATOMS);
+        if let Some((least, cv2)) = self.sharing {
+            let stretch = self.stretch(law, least);
+            let beyond = |p: f64| law.beyond(left / (least + gamma_quantile(stretch, cv2, p)).max(1e-12));
+            return middles.map(beyond).sum::<f64>() / f64::from(ATOMS);
         }
         let slow = self.slowdown.max(1e-12);
         if let Some((timeout, excess)) = self.deadline {

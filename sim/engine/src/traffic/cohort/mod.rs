@@ -16,6 +16,7 @@
 //! connection pools, caches, bursts, overload penalties, round robin. A cpu quota is a slower core here.
 
 mod kernel;
+mod load;
 mod outcome;
 mod pods;
 mod records;
@@ -67,6 +68,8 @@ struct FlowState {
     service: u32,
     totals: Totals,
     told: Totals,
+    /// Whole retries told so far: never more in a window than attempts, whatever the parts of requests add up to.
+    retries_told: u64,
     open_told: u64,
     /// Waiting to be tried again, or in a queue.
     backoff: u64,
@@ -88,6 +91,8 @@ struct RouteState {
     succeeds: f64,
     /// Fractions of grains that calls have not made yet.
     carry: f64,
+    /// Share of attempts that fail, by demand, as of a time-out ago; once any is late.
+    fails: Option<Box<[f64; kernel::DEMANDS]>>,
 }
 
 struct SourceState {
@@ -141,6 +146,8 @@ struct ProgramState {
     rest: f64,
     /// Requests whose cpu work ended in this step.
     departed: f64,
+    /// Mean demand of the attempts over that of requests: who wants much fails more often, and comes back.
+    heavier: f64,
 }
 
 struct NodeState {
@@ -296,8 +303,10 @@ impl Cohort {
         !out.is_empty()
     }
 
-    /// A step ends where a pod's memory is full.
+    /// A step ends where a pod's memory is full, and where a source's rate jumps.
     fn step_end(&self, end: u64) -> u64 {
+        let jump = self.sources.iter().filter_map(|source| source.next_jump(self.now));
+        let end = jump.fold(end, u64::min);
         let full = self.pods.iter().filter(|pod| pod.memory.is_some()).map(|pod| pod.memory_full_at(self.now));
         full.filter(|at| *at > self.now).fold(end, u64::min)
     }
@@ -336,7 +345,8 @@ impl Cohort {
         self.now = end;
         self.look_at_pods();
         // From one step to the next it at most doubles, so that what begins slowly is not passed over.
-        let longest = if self.critical { QUANTUM } else { (self.step * 2).min(LONGEST) };
+        let jumps = self.sources.iter().any(|source| source.jumps_at(end));
+        let longest = if self.critical || jumps { QUANTUM } else { (self.step * 2).min(LONGEST) };
         self.step = longest.max(1);
     }
 
@@ -542,6 +552,7 @@ impl Cohort {
             service,
             totals: Totals::default(),
             told: Totals::default(),
+            retries_told: 0,
             open_told: 0,
             backoff: 0,
             latency: Histogram::default(),
@@ -563,6 +574,7 @@ impl Cohort {
             bins: VecDeque::new(),
             succeeds: 1.0,
             carry: 0.0,
+            fails: None,
         });
         (self.routes.len() - 1) as u32
     }
@@ -612,6 +624,23 @@ fn requests(point: RatePoint, next: Option<RatePoint>, seconds: f64) -> f64 {
 }
 
 impl SourceState {
+    /// The next instant after `now` at which its rate is not what led up to it.
+    fn next_jump(&self, now: u64) -> Option<u64> {
+        let next = self.rate.partition_point(|point| point.at.as_nanos() <= now);
+        (next..self.rate.len()).find(|place| self.is_jump(*place)).map(|place| self.rate[place].at.as_nanos())
+    }
+    fn jumps_at(&self, nanos: u64) -> bool {
+        let place = self.rate.partition_point(|point| point.at.as_nanos() < nanos);
+        self.rate.get(place).is_some_and(|point| point.at.as_nanos() == nanos) && self.is_jump(place)
+    }
+    fn is_jump(&self, place: usize) -> bool {
+        let before = match place.checked_sub(1).map(|before| self.rate[before]) {
+            None => 0.0,
+            Some(point) if point.linear => self.rate[place].per_second,
+            Some(point) => point.per_second,
+        };
+        (self.rate[place].per_second - before).abs() > 0.01 * before.max(self.rate[place].per_second)
+    }
     /// Requests offered until `nanos`.
     fn until(&self, nanos: u64) -> f64 {
         let at = SimTime::from_nanos(nanos);

@@ -6,6 +6,7 @@
 //! comes from tracers where there is a closed form; only lateness behind calls does.
 
 use super::super::station::Process;
+use super::kernel::{DEMANDS, Kernel};
 use super::{Cohort, Due, Entry, Failure, GRAINS, MOST_ATTEMPTS, QUANTUM};
 use crate::random::mix;
 
@@ -351,6 +352,30 @@ impl Cohort {
         if count > 0.0 { sum / count } else { 0.0 }
     }
 
+    /// The same by demand, as shares of the demands of the first program behind the service; `None` where the
+    /// time of an answer is not that of its cpu work.
+    fn late_by_demand(&self, service: u32, timeout: f64) -> Option<(u32, [f64; DEMANDS])> {
+        let state = &self.services[service as usize];
+        if state.programs.iter().any(|program| self.programs[*program as usize].has_rest()) {
+            return None;
+        }
+        let running = || state.targets.iter().map(|pod| &self.pods[*pod as usize]).filter(|pod| pod.process == Process::Running);
+        let program = running().next()?.program;
+        let law = &self.programs[program as usize].cpu;
+        let (mut sum, mut count) = ([0.0; DEMANDS], 0.0);
+        let mut last: Option<(Kernel, [f64; DEMANDS])> = None;
+        for pod in running().filter(|pod| pod.program == program) {
+            let shares = match last {
+                Some((kernel, shares)) if kernel == pod.kernel => shares,
+                _ => std::array::from_fn(|place| pod.kernel.beyond_with(law, law.atoms[place].0, timeout)),
+            };
+            last = Some((pod.kernel, shares));
+            count += 1.0;
+            sum.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
+        }
+        (count > 0.0).then(|| (program, sum.map(|share| share / count)))
+    }
+
     /// Puts each share of a route's attempts where it is due.
     fn sort(&mut self, route: u32, end: u64, d: f64) {
         let flow = self.routes[route as usize].flow as usize;
@@ -363,11 +388,14 @@ impl Cohort {
         self.find_success(route, (1.0 - refused - silent - shed - dropped).max(0.0) * (1.0 - late) * (1.0 - error));
         let start = self.now as f64 / 1e9;
         let until = start + d;
-        for (place, (grains, delay)) in std::mem::take(&mut self.routes[route as usize].incoming).into_iter().enumerate() {
+        let incoming = std::mem::take(&mut self.routes[route as usize].incoming);
+        let lates = self.late_by_attempt(service, route, &incoming, late, d);
+        for (place, (grains, delay)) in incoming.into_iter().enumerate() {
             if grains == 0 {
                 continue;
             }
             let attempt = place as u32 + 1;
+            let late = lates[place];
             let totals = &mut self.flows[flow].totals;
             totals.attempts += grains;
             totals.retries += if attempt > 1 { grains } else { 0 };
@@ -394,6 +422,54 @@ impl Cohort {
             self.put_answers(service, entry(Due::Fail(Failure::Failed), wrong, delay), timeout, end, d);
             self.put_answers(service, entry(Due::Ok, left, delay), timeout, end, d);
         }
+    }
+
+    /// The share of late answers by attempt: a request has the same demand every time, so who failed is likelier to fail
+    /// again, and the attempts' mean demand is beyond the requests'.
+    fn late_by_attempt(&mut self, service: u32, route: u32, incoming: &[(u64, f64)], late: f64, d: f64) -> Vec<f64> {
+        let timeout = self.routes[route as usize].client.timeout.as_secs_f64();
+        let mut lates = vec![late; incoming.len()];
+        let by_demand = (late > 1e-6).then(|| self.late_by_demand(service, timeout)).flatten();
+        let Some((number, by_demand)) = by_demand.filter(|_| self.routes[route as usize].client.max_attempts > 1) else {
+            for program in self.services[service as usize].programs.clone() {
+                let heavier = &mut self.programs[program as usize].heavier;
+                *heavier += (1.0 - *heavier) * (d / timeout.max(1e-9)).min(1.0);
+            }
+            return lates;
+        };
+        let Ways { refused, silent, shed, dropped, error, .. } = self.services[service as usize].ways;
+        let answered = (1.0 - refused - silent - shed - dropped).clamp(0.0, 1.0) * (1.0 - error);
+        // Who comes again failed a time-out ago, more or less.
+        let fails = self.routes[route as usize].fails.get_or_insert_with(|| Box::new([1e-6; DEMANDS]));
+        let lag = (2.0 * d / timeout.max(1e-9)).min(1.0);
+        for (fails, late) in fails.iter_mut().zip(&by_demand) {
+            *fails += (1.0 - answered * (1.0 - late) - *fails) * lag;
+        }
+        let atoms = &self.programs[number as usize].cpu.atoms;
+        let mut weights: [f64; DEMANDS] = std::array::from_fn(|place| atoms[place].1);
+        let (mut first, mut seconds, mut all) = (0.0, 0.0, 0.0);
+        for (place, (grains, _)) in incoming.iter().enumerate() {
+            let sum: f64 = weights.iter().sum();
+            if sum <= 1e-300 {
+                break;
+            }
+            let share = weights.iter().zip(&by_demand).map(|(weight, late)| weight * late).sum::<f64>() / sum;
+            if place == 0 {
+                first = share;
+            }
+            if first > 1e-9 {
+                // What the atoms say of this attempt against the first; the first is known better.
+                lates[place] = (1.0 - (1.0 - late) * (1.0 - share) / (1.0 - first).max(1e-9)).clamp(0.0, 1.0);
+            }
+            let demand = weights.iter().zip(atoms).map(|(weight, (demand, _))| weight * demand).sum::<f64>() / sum;
+            (seconds, all) = (seconds + demand * *grains as f64, all + *grains as f64);
+            weights.iter_mut().zip(fails.iter()).for_each(|(weight, fails)| *weight *= fails);
+        }
+        let mean = atoms.iter().map(|(demand, share)| demand * share).sum::<f64>();
+        let heavier = if all > 0.0 && mean > 0.0 { seconds / all / mean } else { 1.0 };
+        let program = &mut self.programs[number as usize];
+        program.heavier += (heavier.max(1.0) - program.heavier) * lag;
+        lates
     }
 
     /// Spreads answers over the times of the tracers that are in time.

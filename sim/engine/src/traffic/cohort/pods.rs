@@ -4,17 +4,21 @@
 //! (`queue`), and what holds a slot afterwards (`after`); `cpu + after <= concurrency`. Others are one queue with a
 //! bounded room. Equal pods in equal states are computed once: the step of the pod before is taken over.
 
+use std::collections::VecDeque;
+
 use api::{SimDuration, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
-use super::super::{ProcessStarted, Signal};
+use super::super::{ProcessStarted, RequestLoad, Signal};
 use super::kernel::{Kernel, Law};
 use super::station::{Moved, Queue};
-use super::table::{Shape, Table};
+use super::table::{Parts, Point, Shape, Table};
 use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QUANTUM, QueueState, drops};
 use crate::spec::Balancing;
 
+/// Over which time what comes beyond what is served is averaged, where work leaves at its deadline.
+const EXCESS_SECONDS: f64 = 0.2;
 /// Far beyond any run.
 const FOR_EVER: f64 = 1e7;
 
@@ -34,10 +38,13 @@ pub(super) struct PodState {
     queue: Queue,
     accept: f64,
     after: f64,
+    /// Where work leaves at its deadline: what is really in line, by when it came. `queue` is what of it will be served.
+    line: Line,
     /// Requests that came in this step.
     pub(super) arrivals: f64,
-    /// Served per second.
+    /// Served per second, and how many wait for a worker in the mean.
     rate: f64,
+    in_line: f64,
     /// Share of this step's arrivals that was turned away, and that was dropped at its deadline.
     pub(super) shed: f64,
     pub(super) dropped: f64,
@@ -55,6 +62,47 @@ pub(super) struct PodState {
     gone: bool,
 }
 
+/// Requests in line where work leaves at its deadline.
+#[derive(Clone, PartialEq, Debug, Default)]
+struct Line {
+    /// Until when they came, and how many.
+    pieces: VecDeque<(u64, f64)>,
+    sum: f64,
+    /// Cpu at the last step, in millicores.
+    granted_millis: f64,
+    /// What came per second of late.
+    rate: f64,
+}
+
+impl Line {
+    /// A step until `end`: some came, some were served, and those leave who came before `deadline` and are not in work.
+    fn moved(&mut self, end: u64, came: f64, served: f64, in_work: f64, deadline: u64) {
+        self.pieces.push_back((end, came));
+        self.sum += came;
+        let mut served = served.min(self.sum);
+        self.sum -= served;
+        while let Some((_, piece)) = self.pieces.front_mut() {
+            let part = served.min(*piece);
+            (*piece, served) = (*piece - part, served - part);
+            if *piece > 1e-9 {
+                break;
+            }
+            self.pieces.pop_front();
+        }
+        while let Some((came_at, piece)) = self.pieces.front_mut() {
+            let part = piece.min(self.sum - in_work);
+            if *came_at > deadline || part <= 0.0 {
+                break;
+            }
+            (*piece, self.sum) = (*piece - part, self.sum - part);
+            if *piece > 1e-9 {
+                break;
+            }
+            self.pieces.pop_front();
+        }
+    }
+}
+
 /// What the step of a pod depends on.
 #[derive(Clone, Copy, PartialEq)]
 struct Before {
@@ -66,6 +114,8 @@ struct Before {
     arrivals: f64,
     concurrency: u32,
     queue_limit: u32,
+    /// Where work leaves at its deadline: those in line, the cpu they counted on, and what came per second of late.
+    line: [f64; 3],
 }
 
 /// And what it comes to.
@@ -75,9 +125,13 @@ struct After {
     accept: f64,
     after: f64,
     rate: f64,
+    in_line: f64,
     shed: f64,
     dropped: f64,
     departed: f64,
+    /// It got quicker, so that of those in line so many will be served, who were thought lost; and how many per second.
+    rescued: (f64, f64),
+    line_rate: f64,
     kernel: Kernel,
     critical: bool,
 }
@@ -99,8 +153,10 @@ impl PodState {
             queue: Queue::default(),
             accept: 0.0,
             after: 0.0,
+            line: Line::default(),
             arrivals: 0.0,
             rate: 0.0,
+            in_line: 0.0,
             shed: 0.0,
             dropped: 0.0,
             kernel: Kernel::default(),
@@ -119,12 +175,25 @@ impl PodState {
     }
 
     /// Requests that it holds.
-    pub(super) const fn held(&self) -> f64 {
-        self.queue.x + self.accept + self.after
+    pub(super) fn held(&self) -> f64 {
+        self.queue.x.max(self.line.sum) + self.accept + self.after
     }
-    /// Those of them that wait for a worker or a slot.
-    pub(super) fn waiting(&self) -> f64 {
+    /// Those of them that have no slot.
+    pub(super) fn queued(&self) -> f64 {
+        let slots = if self.concurrency == u32::MAX { f64::INFINITY } else { f64::from(self.concurrency) };
+        // In the mean of a queue that is short of slots only now and then, those in line are known, not the mean's excess.
+        let in_line = if slots <= f64::from(self.workers) { self.in_line } else { 0.0 };
+        self.accept + in_line.max(self.queue.x.max(self.line.sum) - slots).max(0.0)
+    }
+    /// Those of them that wait for a worker or a slot, as far as they will be served.
+    fn waiting(&self) -> f64 {
         self.accept + (self.queue.x - f64::from(self.workers)).max(0.0)
+    }
+    /// In whole requests, when its process runs.
+    pub(super) fn load(&self) -> Option<RequestLoad> {
+        let whole = |requests: f64| (requests + 0.5) as u64;
+        let load = RequestLoad { requests: self.served as u64, in_flight: whole(self.held()), queued: whole(self.waiting()) };
+        (self.process == Process::Running).then_some(load)
     }
     fn wait_nanos(&self) -> u64 {
         let waiting = self.waiting();
@@ -222,6 +291,7 @@ impl Cohort {
             pods: Vec::new(),
             rest,
             departed: 0.0,
+            heavier: 1.0,
         });
         number
     }
@@ -299,7 +369,8 @@ impl Cohort {
         let node = self.pods[pod as usize].node as usize;
         self.nodes[node].pods.retain(|other| *other != pod);
         let state = &mut self.pods[pod as usize];
-        (state.queue, state.accept, state.after) = (Queue::default(), 0.0, 0.0);
+        (state.queue, state.accept, state.after, state.line) = (Queue::default(), 0.0, 0.0, Line::default());
+        state.in_line = 0.0;
         (state.rate, state.shed, state.dropped, state.cores_used, state.arrivals) = (0.0, 0.0, 0.0, 0.0, 0.0);
         state.stressed = false;
     }
@@ -436,6 +507,7 @@ impl Cohort {
         let program = &self.programs[number as usize];
         let mut last: Option<(Before, After)> = None;
         let (mut departed, mut held_after) = (0.0, 0.0);
+        let (mut rescued, mut per_second) = (0.0, 0.0);
         for pod in &program.pods {
             let state = &mut self.pods[*pod as usize];
             let before = Before {
@@ -447,6 +519,7 @@ impl Cohort {
                 arrivals: std::mem::take(&mut state.arrivals),
                 concurrency: state.concurrency,
                 queue_limit: state.queue_limit,
+                line: [state.line.sum, state.line.granted_millis, state.line.rate],
             };
             let after = match last {
                 Some((same, after)) if same == before => after,
@@ -454,23 +527,81 @@ impl Cohort {
             };
             last = Some((before, after));
             (state.queue, state.accept, state.after) = (after.queue, after.accept, after.after);
-            (state.rate, state.shed, state.dropped, state.kernel) = (after.rate, after.shed, after.dropped, after.kernel);
+            (state.rate, state.in_line) = (after.rate, after.in_line);
+            (state.shed, state.dropped, state.kernel) = (after.shed, after.dropped, after.kernel);
+            if timeout.is_finite() {
+                let deadline = (end as f64 - timeout * 1e9).max(0.0) as u64;
+                let workers = f64::from(state.workers);
+                state.line.moved(end, before.arrivals * (1.0 - after.shed), after.departed, workers, deadline);
+                state.line.granted_millis = state.granted_millis;
+                state.line.rate = after.line_rate;
+            }
             state.window_shed += after.shed * before.arrivals;
-            state.cpu_nanos += after.departed * program.cpu.mean * 1e9;
-            state.cores_used = after.departed / d * program.cpu.mean;
+            let demand = program.cpu.mean * program.heavier;
+            state.cpu_nanos += after.departed * demand * 1e9;
+            state.cores_used = after.departed / d * demand;
             state.served += after.departed;
             self.critical |= after.critical;
             departed += after.departed;
+            (rescued, per_second) = (rescued + after.rescued.0, per_second + after.rescued.1);
             if program.rest >= d {
                 held_after += after.departed;
             }
         }
         let rest = program.rest;
         self.programs[number as usize].departed = departed;
+        if rescued > 0.0 { 
+            self.rescue(number, rescued, per_second, end);
+        }
         if held_after > 0.0 {
             let start = self.now as f64 / 1e9;
             let entry = super::Entry { due: Due::Slots(held_after), route: number, attempt: 0, grains: 0, delay: 0.0 };
             self.put_evenly(start + rest, start + d + rest, end, entry);
+        }
+    }
+
+    /// Pods that drop at the deadline have become quicker: of those in line who were thought lost, the first in line are
+    /// served as long as it is before their deadline.
+    fn rescue(&mut self, program: u32, most: f64, per_second: f64, end: u64) {
+        let ProgramState { services, cpu: law, pods, rest, .. } = &self.programs[program as usize];
+        let Some(pod) = pods.first().map(|pod| &self.pods[*pod as usize]) else { return };
+        let workers = f64::from(pod.workers);
+        let slow = (1000.0 * workers / pod.granted_millis.max(1e-9)).max(1.0);
+        let own = law.mean * slow + rest;
+        let waits = |entry: &super::Entry| {
+            let flow = &self.flows[self.routes[entry.route as usize].flow as usize];
+            matches!(entry.due, Due::Fail(Failure::TimedOut)) && services.contains(&flow.service)
+        };
+        let (mut all, mut last) = (0u64, self.now);
+        for (place, entries) in self.ring.range(self.now / QUANTUM..) {
+            let here: u64 = entries.iter().filter(|entry| waits(entry)).map(|entry| entry.grains).sum();
+            (all, last) = (all + here, if here > 0 { place * QUANTUM } else { last });
+        }
+        // More than can be served until their deadlines: each is taken just in time, and some are not done in time.
+        let span = last.saturating_sub(self.now) as f64 / 1e9;
+        let ratio = all as f64 / GRAINS as f64 / (span * per_second).max(1e-9);
+        let late = |slack: f64| if ratio > 1.0 { 1.0 - 1.0 / (1.0 + workers * (ratio - 1.0)) } else { law.beyond(slack / slow) };
+        let (mut left, mut served) = ((most * GRAINS as f64) as u64, 0u64);
+        let mut saved = Vec::new();
+        for (place, entries) in self.ring.range_mut(self.now / QUANTUM..) {
+            let due = (place * QUANTUM + QUANTUM / 2).saturating_sub(self.now) as f64 / 1e9;
+            for entry in entries.iter_mut() {
+                if !waits(entry) || left == 0 {
+                    continue;
+                }
+                let at = served as f64 / GRAINS as f64 / per_second;
+                let until = ((due * per_second * GRAINS as f64) as u64).saturating_sub(served);
+                let reached = entry.grains.min(left).min(until);
+                let grains = (reached as f64 * (1.0 - late(due - at))) as u64;
+                (served, left) = (served + reached, left - reached);
+                entry.grains -= grains;
+                let at = at + own;
+                saved.push((at, super::Entry { due: Due::Ok, grains, delay: (entry.delay + at - due).max(own), ..*entry }));
+            }
+        }
+        let start = self.now as f64 / 1e9;
+        for (at, entry) in saved {
+            self.put(start + at, end, entry);
         }
     }
 
@@ -577,10 +708,42 @@ impl ProgramState {
     }
 }
 
+/// Share of the arrivals that wait, and the squared coefficient of variation of their wait.
+fn waiting(table: &Table, point: &Point, queue: Queue, load: f64, in_line: f64) -> (f64, f64) {
+    if let Some(Parts { share, loaded, squares, rest, weight, .. }) = table.parts(point, queue.variance, load, queue.piled)
+        && weight > 0.25
+    {
+        // Those at rest wait exponentially, the others for what is before them.
+        let workers = f64::from(table.shape.workers);
+        let calm = (1.0 - share) * rest.waits;
+        let short = (rest.x - rest.used * workers + rest.waits) / rest.waits.max(1e-12);
+        let long = (loaded - workers + 1.0).max(1.0);
+        let spread = (squares - loaded * loaded).max(0.0) + long;
+        let waits = calm + share;
+        let mean = (calm * short + share * long) / waits.max(1e-12);
+        let squares = (calm * 2.0 * short * short + share * (long * long + spread)) / waits.max(1e-12);
+        return (waits.clamp(0.0, 1.0), (squares / (mean * mean) - 1.0).max(0.0));
+    }
+    let spread = if point.variance > 0.0 { queue.variance / point.variance } else { 1.0 };
+    let waits = 1.0 - (1.0 - point.waits) * table.correction(point, queue.variance);
+    (waits.clamp(0.0, 1.0), point.wait_cv2.min(point.wait_cv2 * spread + 1.0 / (1.0 + in_line)))
+}
+
+/// The least stretching under processor sharing, and how much what is beyond varies. One worker: the squared coefficient of
+/// variation rho/(2-rho) (Coffman, Muntz, Trotter). Several: nobody is stretched who meets a free one; what others meet
+/// is a geometric law, and evens out over the request as it does with one.
+fn stretching(point: &Point, queue: Queue, busy: f64, workers: u32, speed: f64) -> (f64, f64) {
+    let spread = if point.variance > 0.0 { (queue.variance / point.variance).min(1.0) } else { 1.0 };
+    if workers == 1 {
+        return (0.0, busy / (2.0 - busy) * spread);
+    }
+    (1.0 / speed.max(1e-9), ((1.0 + busy) / point.waits.max(1e-9) - 1.0) / (2.0 - busy) * spread)
+}
+
 fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, timeout: f64, feedback: f64) -> After {
     let workers = f64::from(table.shape.workers);
     let speed = (before.granted_millis / (1000.0 * workers)).min(1.0);
-    let mean = program.cpu.mean;
+    let mean = program.cpu.mean * program.heavier;
     let (rest, has_rest) = (program.rest, program.has_rest());
     let mut arrivals = before.arrivals;
     let (mut accept, mut shed) = (before.accept, 0.0);
@@ -608,10 +771,18 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
         let kernel = Kernel { slowdown: 1.0, slot_wait, ..Kernel::default() };
         let shed = if before.arrivals > 0.0 { shed / before.arrivals } else { 0.0 };
         let rate = arrivals / d;
-        return After { queue: Queue::default(), accept, after, rate, shed, dropped: 0.0, departed: arrivals, kernel, critical };
+        let queue = Queue::default();
+        return After { queue, accept, after, rate, in_line: 0.0, shed, dropped: 0.0, departed: arrivals, rescued: (0.0, 0.0), line_rate: 0.0, kernel, critical };
     }
     let capacity = workers * speed / mean;
-    let Moved { mut queue, mut rate, block, mut departed } = before.queue.moved(table, d, arrivals / d, capacity, feedback);
+    let mut queue = before.queue;
+    if timeout.is_finite() && before.granted_millis > before.line[1] * 1.01 {
+        // It got quicker: of those in line more will be served.
+        queue.x = queue.x.max(before.line[0].min(workers + capacity * timeout));
+    }
+    // Those in work and next in line are answered as foreseen: about half of what was to be served before the change.
+    let rescued = if queue.x > before.queue.x { (queue.x - before.queue.x / 2.0, capacity) } else { (0.0, 0.0) };
+    let Moved { mut queue, mut rate, block, mut departed } = queue.moved(table, d, arrivals / d, capacity, feedback);
     // What is still in line at its deadline leaves.
     let mut dropped = 0.0;
     if timeout.is_finite() {
@@ -624,38 +795,39 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
             queue.variance = queue.variance.min(short * (1.0 + short));
         }
     }
-    if departed > before.queue.x + arrivals {
-        departed = before.queue.x + arrivals;
-    }
+    departed = departed.min(before.queue.x.max(before.line[0]) + arrivals);
     if rate <= 0.0 {
         rate = capacity.min(departed / d);
     }
     let point = table.at(queue.x);
-    let in_line = (queue.x - workers * point.busy(queue.variance)).max(0.0);
+    let load = if capacity > 0.0 { arrivals / d / capacity } else { f64::INFINITY };
+    let busy = table.busy(&point, queue.variance, load, queue.piled).share;
+    let in_line = (queue.x - workers * busy).max(0.0);
+    let (waits, wait_cv2) = waiting(table, &point, queue, load, in_line);
     let sojourn = if queue.x <= 0.0 {
         mean / speed.max(1e-9)
     } else if capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
         // Arrivals see the queue as it is: those in line, and if all workers work the one that ends first.
-        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * point.waits) / capacity
+        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * waits) / capacity
     } else if rate > 0.0 {
         (queue.x / rate).max(mean / speed.max(1e-9)).min(FOR_EVER)
     } else {
         FOR_EVER
     };
-    let waits_in_line = (queue.x - point.used * workers).max(0.0);
-    let spread = if point.variance > 0.0 { queue.variance / point.variance } else { 1.0 };
-    let busy = point.busy(queue.variance);
-    let eta = arrivals / d - capacity;
+    // What is served has waited an exponential of the excess less than the deadline: the excess of more than one step.
+    let line_rate = before.line[2] + (arrivals / d - before.line[2]) * (d / EXCESS_SECONDS).min(1.0);
+    let eta = line_rate - capacity;
+    let binding = dropped > 0.01 * arrivals && eta > 0.0;
     let shares = before.arrivals.max(1e-300);
     shed = (shed + block * arrivals).min(before.arrivals) / shares;
     let kernel = Kernel {
         mean: sojourn,
         slowdown: 1.0 / speed.max(1e-9),
-        waits: point.waits.clamp(0.0, 1.0),
-        wait_cv2: point.wait_cv2.min(point.wait_cv2 * spread + 1.0 / (1.0 + waits_in_line)),
-        sharing_cv2: (before.concurrency == u32::MAX).then_some(busy / (2.0 - busy)),
+        waits,
+        wait_cv2,
+        sharing: (before.concurrency == u32::MAX).then(|| stretching(&point, queue, busy, table.shape.workers, speed)),
         slot_wait,
-        deadline: (dropped > 0.01 * arrivals && eta > 0.0).then_some((timeout, eta)),
+        deadline: binding.then_some((timeout, eta)),
     };
     let after = if !has_rest {
         0.0
@@ -666,6 +838,10 @@ fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, time
     };
     let moves = (queue.x - before.queue.x).abs() > 0.005 * (1.0 + queue.x);
     critical |= moves || point.used > 0.92 || block > 0.001 || dropped > 0.0;
-    let dropped = if before.arrivals > 0.0 { (dropped / before.arrivals).min(1.0 - shed) } else { 0.0 };
-    After { queue, accept, after, rate, shed, dropped, departed, kernel, critical }
+    let dropped = match before.arrivals {
+        0.0 => 0.0,
+        _ if binding => (eta / line_rate).min(1.0 - shed),
+        arrivals => (dropped / arrivals).min(1.0 - shed),
+    };
+    After { queue, accept, after, rate, in_line, shed, dropped, departed, rescued, line_rate, kernel, critical }
 }

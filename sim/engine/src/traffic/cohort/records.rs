@@ -32,8 +32,8 @@ impl Cohort {
             let (mut queued, mut busy, mut shed, mut orphaned, mut cpu) = (0.0, 0.0, 0.0, 0.0, 0.0);
             for pod in service.programs.iter().flat_map(|program| &self.programs[*program as usize].pods) {
                 let pod = &self.pods[*pod as usize];
-                queued += pod.waiting();
-                busy += pod.held() - pod.waiting();
+                queued += pod.queued();
+                busy += pod.held() - pod.queued();
                 shed += pod.window_shed;
                 orphaned += pod.window_orphaned;
                 cpu += pod.cpu_nanos - pod.cpu_told;
@@ -76,13 +76,14 @@ impl FlowState {
             in_flight: open - in_backoff,
             in_backoff,
             attempts: since(|of| of.attempts),
-            retries: since(|of| of.retries),
+            retries: (whole(now.retries) - self.retries_told).min(since(|of| of.attempts)),
         };
         let ended = counts.succeeded + counts.shed + counts.refused + counts.timed_out + counts.failed;
         assert_eq!(self.open_told + counts.arrived, ended + counts.in_flight + counts.in_backoff, "{}", self.name);
         let latency = whole_requests(&std::mem::take(&mut self.latency), counts.succeeded);
         self.told = now;
         self.open_told = open;
+        self.retries_told += counts.retries;
         let moved = counts.arrived + ended + counts.attempts > 0;
         let (flow, external) = (self.name.clone(), self.external);
         (moved || (!window.is_zero() && open > 0)).then_some(Record::Traffic { flow, external, service, window, counts, latency })

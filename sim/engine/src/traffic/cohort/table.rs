@@ -3,18 +3,25 @@
 //! A pod with `c` workers and room for `K` requests under a constant rate has a stationary law with one
 //! parameter, the offered load. Along it lie the mean `x`, the variance `Vs = dx/dln(lambda)`, the used
 //! share `u`, the share turned away and the share that waits. The table inverts this: everything as a
-//! function of `x`. A queue that is not stationary has another variance `V`; its idle share is corrected by
-//! the ratio of the idle shares of two negative binomial laws, of variance `V` and of variance `Vs`.
+//! function of `x`. A queue that is not stationary has another variance `V`; its idle share is corrected.
+//! - `V < Vs` (it fills, or is in overload): by what a truncated normal law has near nothing, relative to the
+//!   exponential one of a queue at rest. A queue that grows from nothing at load 1 is half a normal law, exactly.
+//!   Few workers and small queues are better met by the ratio of two negative binomial laws; the larger counts.
+//! - It drains: some pods have a backlog still and the others are at rest ([`Table::parts`]). A backlog that was piled up
+//!   is a normal law that moves down; one that was chance is exponential.
 //!
 //! Invariants: `u` and `block` do not fall with `x`; beyond the last point the queue is never idle.
 
 /// Values of `V/Vs` for which the correction is tabulated: powers of 1/sqrt(2).
-const KAPPAS: usize = 9;
+const KAPPAS: usize = 13;
 /// Largest room that is tabulated; a larger one is as good as none.
 const MOST_ROOM: u64 = 20_000;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Point {
+    /// The tabulated point below, and how far on the way to the next.
+    place: u32,
+    part: f64,
     pub(super) x: f64,
     /// Share of the workers that work.
     pub(super) used: f64,
@@ -26,7 +33,27 @@ pub(super) struct Point {
     pub(super) waits: f64,
     /// Squared coefficient of variation of the wait of those that wait.
     pub(super) wait_cv2: f64,
-    idle: [f64; KAPPAS],
+}
+
+/// Pods of one kind in a drain: some have a backlog still, the others are at rest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    /// Share of those with a backlog, its mean and mean square among them, and what they use of their workers.
+    pub(super) share: f64,
+    pub(super) loaded: f64,
+    pub(super) squares: f64,
+    used: f64,
+    pub(super) rest: Point,
+    /// How much this counts: nothing for a queue as good as at rest.
+    pub(super) weight: f64,
+}
+
+/// A queue's mean and variance now: which share of the workers works, and how strongly that depends on the queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Busy {
+    pub(super) share: f64,
+    /// Covariance of the number in the queue and the working share.
+    pub(super) covariance: f64,
 }
 
 /// Which queue.
@@ -44,6 +71,10 @@ pub(super) struct Shape {
 pub(super) struct Table {
     pub(super) shape: Shape,
     points: Vec<Point>,
+    /// Correction of the idle share by point, for falling `V/Vs`.
+    idle: Vec<[f64; KAPPAS]>,
+    /// Normal laws cut off at zero, by falling mean square over squared mean: that, and the share above zero.
+    cut: Vec<[f64; 2]>,
 }
 
 impl Table {
@@ -64,14 +95,20 @@ impl Table {
             let variance = if span > 0.0 { loads[i] * (points[high].x - points[low].x) / span } else { 0.0 };
             points[i].variance = variance.max(points[i].x.min(1.0) * 1e-6);
         }
-        let workers = shape.workers;
-        for point in &mut points {
-            let full = idle_share(workers, point.x, point.variance).max(1e-300);
-            for (step, idle) in point.idle.iter_mut().enumerate() {
-                *idle = idle_share(workers, point.x, point.variance * libm::pow(0.5, step as f64 / 2.0)) / full;
-            }
+        let normal: Vec<f64> = (0..KAPPAS).map(|step| truncated_normal(kappa(step))).collect();
+        let corrections = |point: &Point| {
+            let full = idle_share(shape.workers, point.x, point.variance).max(1e-300);
+            std::array::from_fn(|step| {
+                let counted = idle_share(shape.workers, point.x, point.variance * kappa(step)) / full;
+                counted.max(normal[step])
+            })
+        };
+        let idle = points.iter().map(corrections).collect();
+        for (place, point) in points.iter_mut().enumerate() {
+            point.place = place as u32;
         }
-        Self { shape, points }
+        let cut = (0..=600).map(|step| cut_normal(-4.0 + f64::from(step) / 50.0)).collect();
+        Self { shape, points, idle, cut }
     }
 
     /// Everything at the mean `x`.
@@ -81,41 +118,137 @@ impl Table {
             if self.shape.room <= MOST_ROOM {
                 return *last;
             }
-            return Point { x, used: 1.0, variance: x * x, block: 0.0, waits: 1.0, wait_cv2: 1.0, idle: [0.0; KAPPAS] };
+            let place = last.place;
+            return Point { place, part: 1.0, x, used: 1.0, variance: x * x, block: 0.0, waits: 1.0, wait_cv2: 1.0 };
         }
         let above = self.points.partition_point(|point| point.x <= x).clamp(1, self.points.len() - 1);
+        self.between(above, |point| point.x, x)
+    }
+
+    /// The queue at rest that uses this share of its workers; `None` when none does.
+    fn at_rest(&self, used: f64) -> Option<Point> {
+        let above = self.points.partition_point(|point| point.used <= used);
+        (above > 0 && above < self.points.len()).then(|| self.between(above, |point| point.used, used))
+    }
+
+    fn between(&self, above: usize, by: impl Fn(&Point) -> f64, value: f64) -> Point {
         let (a, b) = (&self.points[above - 1], &self.points[above]);
-        let part = if b.x > a.x { ((x - a.x) / (b.x - a.x)).clamp(0.0, 1.0) } else { 0.0 };
+        let part = if by(b) > by(a) { ((value - by(a)) / (by(b) - by(a))).clamp(0.0, 1.0) } else { 0.0 };
         let mix = |a: f64, b: f64| a + (b - a) * part;
-        let mut idle = [0.0; KAPPAS];
-        for (place, value) in idle.iter_mut().enumerate() {
-            *value = mix(a.idle[place], b.idle[place]);
-        }
         Point {
-            x,
+            place: a.place,
+            part,
+            x: mix(a.x, b.x),
             used: mix(a.used, b.used),
             variance: mix(a.variance, b.variance),
             block: mix(a.block, b.block),
             waits: mix(a.waits, b.waits),
             wait_cv2: mix(a.wait_cv2, b.wait_cv2),
-            idle,
         }
+    }
+
+    /// Idle share relative to the one at rest, for this variance.
+    pub(super) fn correction(&self, point: &Point, variance: f64) -> f64 {
+        if point.part >= 1.0 {
+            return 0.0; // Beyond the table: never idle.
+        }
+        if point.variance <= 0.0 || variance >= point.variance {
+            return 1.0;
+        }
+        let kappa = variance / point.variance;
+        let place = (-2.0 * libm::log2(kappa.max(1e-9))).clamp(0.0, (KAPPAS - 1) as f64);
+        let low = (place as usize).min(KAPPAS - 2);
+        let part = place - low as f64;
+        let at = |place: usize| {
+            let row = &self.idle[place.min(self.idle.len() - 1)];
+            row[low] + (row[low + 1] - row[low]) * part
+        };
+        let (a, b) = (at(point.place as usize), at(point.place as usize + 1));
+        a + (b - a) * point.part
+    }
+
+    /// A queue that was `piled` up, or is more spread than it would be at rest, drains; `load` is what is offered.
+    /// Mean and variance of all are those of the queue.
+    pub(super) fn parts(&self, point: &Point, variance: f64, load: f64, piled: bool) -> Option<Parts> {
+        if load >= 1.0 || !piled && variance <= point.variance * 1.001 {
+            return None;
+        }
+        let rest = self.at_rest(load)?;
+        let weight = (point.x / rest.x.max(1e-12) - 1.0).min(1.0);
+        if weight <= 1e-6 {
+            return None;
+        }
+        let (squares, rest_squares) = (variance + point.x * point.x, rest.variance + rest.x * rest.x);
+        if piled {
+            let (mut share, mut mean, mut square) = (1.0, 0.0, 0.0);
+            for _ in 0..4 {
+                mean = (point.x - rest.x * (1.0 - share)).max(1e-9);
+                square = (squares - rest_squares * (1.0 - share)).max(mean * mean);
+                share = self.above_zero(square / (mean * mean));
+            }
+            return Some(Parts { share, loaded: mean / share, squares: square / share, used: 1.0, rest, weight });
+        }
+        // Exponential.
+        let excess = point.x - rest.x;
+        let loaded = (squares - rest_squares) / (2.0 * excess) - rest.x;
+        let share = excess / (loaded - rest.x);
+        let used = self.at(loaded).used;
+        (loaded > rest.x && share < 1.0).then_some(Parts { share, loaded, squares: 2.0 * loaded * loaded, used, rest, weight })
+    }
+
+    /// Share above zero of the normal law whose part above zero has this mean square over its squared mean.
+    fn above_zero(&self, ratio: f64) -> f64 {
+        let above = self.cut.partition_point(|[of, _]| *of > ratio).clamp(1, self.cut.len() - 1);
+        let ([a, low], [b, high]) = (self.cut[above - 1], self.cut[above]);
+        low + (high - low) * ((a - ratio) / (a - b).max(1e-300)).clamp(0.0, 1.0)
+    }
+
+    /// What works of the workers, for this variance and offered load.
+    pub(super) fn busy(&self, point: &Point, variance: f64, load: f64, piled: bool) -> Busy {
+        let correction = self.correction(point, variance);
+        // Near rest a variance goes back to that of the queue at rest.
+        let strength = if point.variance > 0.0 { (variance / point.variance).max(1.0) } else { 1.0 };
+        let share = (1.0 - (1.0 - point.used) * correction).clamp(0.0, 1.0);
+        let plain = Busy { share, covariance: point.used * correction * strength };
+        let Some(Parts { share, loaded, used, rest, weight, .. }) = self.parts(point, variance, load, piled) else { return plain };
+        let busy = (1.0 - share) * rest.used + share * used;
+        // What idles does so with few in it: E[N (c - N)+], as at rest, of either part.
+        let few = (1.0 - share) * (rest.x * (1.0 - rest.used) - rest.used)
+            + if used < 1.0 { share * (loaded * (1.0 - used) - used) } else { 0.0 };
+        let covariance = (point.x * (1.0 - busy) - few).max(0.0);
+        let mix = |a: f64, b: f64| a + (b - a) * weight;
+        Busy { share: mix(plain.share, busy), covariance: mix(plain.covariance, covariance) }
     }
 }
 
-impl Point {
-    /// Idle share relative to the stationary one, for this variance.
-    pub(super) fn correction(&self, variance: f64) -> f64 {
-        let kappa = if self.variance > 0.0 { (variance / self.variance).clamp(1.0 / 16.0, 1.0) } else { 1.0 };
-        let place = (-2.0 * libm::log2(kappa)).clamp(0.0, (KAPPAS - 1) as f64);
-        let low = (place as usize).min(KAPPAS - 2);
-        let part = place - low as f64;
-        self.idle[low] + (self.idle[low + 1] - self.idle[low]) * part
+/// `V/Vs` of a place in the table of corrections.
+fn kappa(step: usize) -> f64 {
+    libm::pow(0.5, step as f64 / 2.0)
+}
+
+/// Density at zero times the mean, of a normal law cut off at zero with this squared coefficient of variation: 1 for the
+/// exponential limit, 2/pi for half a normal law.
+fn truncated_normal(cv2: f64) -> f64 {
+    // z is the mean of the uncut law in its standard deviations; h is phi(z) / Phi(z).
+    let of = |z: f64| {
+        let h = libm::exp(-z * z / 2.0) / (libm::sqrt(2.0 * core::f64::consts::PI) * 0.5 * libm::erfc(-z / core::f64::consts::SQRT_2));
+        let mean = z + h;
+        ((1.0 - h * mean) / (mean * mean), h * mean)
+    };
+    let (mut low, mut high) = (-30.0, 30.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if of(middle).0 > cv2 { low = middle } else { high = middle }
     }
-    /// Share of the workers that work, for this variance.
-    pub(super) fn busy(&self, variance: f64) -> f64 {
-        (1.0 - (1.0 - self.used) * self.correction(variance)).clamp(0.0, 1.0)
-    }
+    of(low).1.clamp(0.0, 1.0)
+}
+
+/// Of a normal law with mean `z` and deviation 1, what is above zero: mean square over squared mean, and its share.
+fn cut_normal(z: f64) -> [f64; 2] {
+    let density = libm::exp(-z * z / 2.0) / libm::sqrt(2.0 * core::f64::consts::PI);
+    let above = 0.5 * libm::erfc(-z / core::f64::consts::SQRT_2);
+    let mean = density + z * above;
+    [((1.0 + z * z) * above + z * density) / (mean * mean), above]
 }
 
 /// Room without limit, load below 1: Erlang C.
@@ -224,7 +357,7 @@ mod tests {
             let point = table.at(f64::from(step) / 2.0);
             assert!(point.used >= before - 1e-12);
             before = point.used;
-            assert!(point.busy(point.variance / 4.0) >= point.busy(point.variance) - 1e-9);
+            assert!(table.busy(&point, point.variance / 4.0, 2.0, false).share >= table.busy(&point, point.variance, 2.0, false).share - 1e-9);
         }
     }
 }

@@ -155,7 +155,7 @@ fn a_rolling_update_takes_one_node_after_the_other() {
 }
 
 #[test]
-fn a_percentage_of_unavailable_nodes_is_rounded_up() {
+fn the_trap_of_uniform_rounding_unavailable_daemon_pods_are_rounded_up() {
     let run = agents(120, 4, vec![step(30, new_image())], |set| {
         set.update_strategy =
             DaemonSetUpdateStrategy::RollingUpdate { max_surge: IntOrPercent::Count(0), max_unavailable: IntOrPercent::Percent(26) };

@@ -1,12 +1,16 @@
 //! Whole clusters in small: a spec in, the trace out.
 
+mod autoscaling;
 mod batch;
+mod cluster_autoscaling;
 mod clusters;
 mod daemons;
 mod determinism;
 mod liveness;
 mod stateful;
 mod traffic;
+mod traps;
+mod vertical;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -85,6 +89,7 @@ fn pool(name: &str, nodes: u32, cpu_millis: i64) -> NodePool {
         zones: Vec::new(),
         price_per_hour: 1.0,
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
+        zero_or_max: false,
     }
 }
 

@@ -1,0 +1,38 @@
+//! `wavetank merge`: puts the parts of a work together, as if it had been done in one place.
+
+use std::path::PathBuf;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::io::Io;
+use crate::jobs::{Kind, merge};
+use crate::verbs::{compare, sweep};
+
+/// Put the parts of a comparison or a sweep together.
+#[derive(clap::Args)]
+pub(crate) struct Merge {
+    /// The parts: directories that `--shard` runs wrote.
+    #[arg(required = true)]
+    parts: Vec<PathBuf>,
+    /// Where the whole goes.
+    #[arg(long, default_value = "out/merged", value_name = "DIR")]
+    out: PathBuf,
+    /// Make do with what there is.
+    #[arg(long)]
+    allow_missing: bool,
+    /// The form of the answer on stdout.
+    #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
+    output: String,
+}
+
+impl Merge {
+    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        let parts = merge::find(&self.parts)?;
+        let (store, manifest) = merge::merge(&parts, &self.out, self.allow_missing)?;
+        let answer = compare::Answer { output: &self.output, wall: None };
+        match manifest.kind {
+            Kind::Comparison => compare::finish(&store, &manifest, &answer, io),
+            Kind::Sweep => sweep::finish(&store, &manifest, &answer, io),
+        }
+    }
+}

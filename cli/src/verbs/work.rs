@@ -1,0 +1,202 @@
+//! What `compare`, `sweep` and `merge` have in common: the flags of a work, and how it is done and stored.
+
+use std::path::PathBuf;
+
+use api::SimDuration;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::files::{self, LoadOptions, Policy, Prepared};
+use crate::io::Io;
+use crate::jobs::pool::{self, How};
+use crate::jobs::store::Store;
+use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, jobs_of, shard};
+use crate::progress::now;
+use crate::verbs::run::{SeedRange, parse_seeds};
+
+/// Flags of a work.
+#[derive(clap::Args)]
+pub(crate) struct WorkArgs {
+    /// Seeds from..to, both included, instead of the scenario's.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub(crate) seeds: Option<SeedRange>,
+    /// As many seeds, from 1 on.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub(crate) reps: Option<u64>,
+    /// Change a value of the scenario for every point: a dotted path, `=`, and YAML (may be repeated).
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Stop at this simulated time, before the scenario's own end.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<SimDuration>,
+    /// Where results go; the work gets a directory of its name in it.
+    #[arg(long, default_value = "out", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Runs at a time; all cores by default.
+    #[arg(short, long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) jobs: usize,
+    /// Use results that are there already, of this or an earlier work.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Do one part of the work: `3/16`, or `auto` inside a batch system; `wavetank merge` puts parts together.
+    #[arg(long, value_name = "I/N|auto")]
+    pub(crate) shard: Option<String>,
+    /// How jobs fall to parts: in turn, or by their ids (a job stays in its part when others come or go).
+    #[arg(long, default_value = "slice", value_parser = ["slice", "hash"], value_name = "HOW")]
+    pub(crate) shard_by: String,
+    /// Keep the record of every run: `full`; or only what was measured: `none`.
+    #[arg(long, default_value = "none", value_parser = ["none", "full"], value_name = "WHAT")]
+    pub(crate) trace: String,
+    /// The form of the answer on stdout.
+    #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
+    pub(crate) output: String,
+    /// Refuse what is only accepted and not simulated.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Do not warn of these rules (WT0411, …).
+    #[arg(long, value_name = "CODE")]
+    pub(crate) allow: Vec<String>,
+    /// Say what would be run, and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A point before it is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    /// `None` takes the scenario's.
+    pub(crate) policy: Option<String>,
+    pub(crate) set: Vec<String>,
+    pub(crate) parameters: std::collections::BTreeMap<String, String>,
+}
+
+/// A work that has been done, as far as it was asked for here.
+pub(crate) struct Done {
+    pub(crate) store: Store,
+    pub(crate) manifest: Manifest,
+    pub(crate) wall: std::time::Duration,
+    /// Only a part of the work is here: there is nothing to judge yet.
+    pub(crate) is_part: bool,
+}
+
+impl WorkArgs {
+    /// Reads every point. Warnings are told once, with the first.
+    pub(crate) fn points(&self, source: &str, drafts: &[Draft], io: &Io) -> Result<Vec<Point>, CliError> {
+        let hushed = io.hushed();
+        let read = |(index, draft): (usize, &Draft)| {
+            let io = if index == 0 { io } else { &hushed };
+            let set: Vec<String> = self.set.iter().chain(&draft.set).cloned().collect();
+            let options = LoadOptions { set: &set, until: self.until, strict: self.strict, allow: &self.allow };
+            let scenario = files::load(source, &options, io)?;
+            let policy = match &draft.policy {
+                Some(name) => Policy::named(name, io)?,
+                None => Policy::of(&scenario, io)?,
+            };
+            let about = AboutPoint {
+                name: draft.name.clone(),
+                policy_source: draft.policy.clone().unwrap_or_default(),
+                policy: policy.name().to_owned(),
+                set,
+                parameters: draft.parameters.clone(),
+                scenario_digest: scenario.digest.clone(),
+            };
+            Ok(Point { about, prepared: Prepared { scenario, policy } })
+        };
+        drafts.iter().enumerate().map(read).collect()
+    }
+
+    /// The seeds asked for, else the scenario's.
+    pub(crate) fn seeds(&self, point: &Point) -> Vec<u64> {
+        match (&self.seeds, self.reps) {
+            (Some(range), _) => range.0.clone().collect(),
+            (None, Some(count)) => (1..=count.max(1)).collect(),
+            (None, None) => point.prepared.scenario.seeds.clone(),
+        }
+    }
+
+    /// What is to be done.
+    pub(crate) fn manifest(
+        &self,
+        kind: Kind,
+        source: &str,
+        points: &[Point],
+        reference: &str,
+        judging: Judging,
+        io: &Io,
+    ) -> Result<Manifest, CliError> {
+        let first =
+            points.first().ok_or_else(|| CliError::Asked { exit: Exit::Nothing, message: "there is nothing to run".into(), help: None })?;
+        let shard = match &self.shard {
+            Some(text) => {
+                let (part, from) = shard::parse(text, self.shard_by == "hash", &crate::io::variable)?;
+                if !from.is_empty() {
+                    io.say(&format!("part {} of {} ({from})", part.index, part.count));
+                }
+                Some(part)
+            }
+            None => None,
+        };
+        Ok(Manifest {
+            schema_version: SCHEMA_VERSION,
+            wavetank_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kind,
+            scenario: first.prepared.scenario.name.clone(),
+            source: source.to_owned(),
+            until: self.until.map(|until| until.to_string()),
+            reference: reference.to_owned(),
+            judging,
+            points: points.iter().map(|point| point.about.clone()).collect(),
+            jobs: jobs_of(points, &self.seeds(first)),
+            shard,
+        })
+    }
+
+    /// Tells what would be done.
+    pub(crate) fn tell(&self, points: &[Point], manifest: &Manifest, io: &Io) -> Result<Exit, CliError> {
+        let (mine, all) = (shard::select(&manifest.jobs, manifest.shard), shard::select(&manifest.jobs, None));
+        if self.output == "json" {
+            io.answer(&format!("{:#}\n", serde_json::json!({ "dryRun": true, "runs": mine.len(), "manifest": manifest })))?;
+            return Ok(Exit::Success);
+        }
+        let duration = points.first().map(|point| point.prepared.scenario.world.duration).unwrap_or_default();
+        let part = if mine.len() == all.len() { String::new() } else { format!(" of {}", all.len()) };
+        let seeds = manifest.seeds().len();
+        io.answer(&format!("{}: {} points, {seeds} seeds, {}{part} runs of {duration}\n", manifest.scenario, points.len(), mine.len()))?;
+        for point in &manifest.points {
+            let set = if point.set.is_empty() { String::new() } else { format!("  {}", point.set.join(" ")) };
+            io.answer(&format!("  {}  policy {}{set}\n", point.name, point.policy))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Does the work and stores it.
+    pub(crate) fn work(&self, points: &[Point], manifest: Manifest, io: &Io) -> Result<Done, CliError> {
+        let started = now();
+        let place = self.out.join(format!("{}-{}", manifest.kind.as_str(), manifest.scenario));
+        let store = Store::open(&place, &manifest, self.resume)?;
+        let mine = shard::select(&manifest.jobs, manifest.shard);
+        let missing = store.missing(&mine);
+        if self.resume && missing.len() < mine.len() {
+            io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
+        }
+        pool::work(points, &missing, &store, How { threads: self.jobs, traces: self.trace == "full" }, io)?;
+        let wall = started.elapsed();
+        let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
+        let directory = std::env::current_dir().ok();
+        store.write_json(
+            "run.meta.json",
+            &serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads, "directory": directory }),
+        )?;
+        let is_part = manifest.shard.is_some();
+        Ok(Done { store, manifest, wall, is_part })
+    }
+
+    /// What a part says when it is done.
+    pub(crate) fn tell_part(&self, done: &Done, io: &Io) -> Result<Exit, CliError> {
+        done.store.finish(&done.manifest, &[])?;
+        let mine = shard::select(&done.manifest.jobs, done.manifest.shard).len();
+        io.answer(&format!("{mine} jobs in {}; put the parts together with `wavetank merge`\n", done.store.place.display()))?;
+        Ok(Exit::Success)
+    }
+}
