@@ -194,6 +194,8 @@ pub(crate) enum Write {
     Adopt(Kind, u32, Box<OwnerReference>, Option<Str>),
     /// Replaces a pod's labels.
     PodLabels(PodId, api::Labels),
+    /// The second when admission forbids the first.
+    OrElse(Box<Self>, Box<Self>),
     /// A write, and what is said of it once it has been answered.
     Announced(Box<Self>, Box<Announcement>),
 }

@@ -36,6 +36,10 @@ impl World {
         match write {
             Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
             Write::ResizePod(pod, resizes) => self.resize_pod(pod, &resizes),
+            Write::OrElse(first, second) => match self.perform(by, *first) {
+                Err(Refusal::Forbidden(_)) => self.perform(by, *second),
+                answer => answer,
+            },
             Write::Create(object) => with_object!(object, object => self.create_kept(*object)),
             Write::Apply(object) => self.apply_object(object),
             Write::Announced(write, announcement) => match *write {
@@ -149,7 +153,9 @@ impl World {
                 self.store.pods.get(id).is_some()
             }
             Write::Read => true,
-            Write::CreatePod(_) | Write::ResizePod(..) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
+            Write::CreatePod(_) | Write::ResizePod(..) | Write::OrElse(..) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => {
+                false
+            } // The caller's.
         }
     }
 

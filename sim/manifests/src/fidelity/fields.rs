@@ -395,7 +395,6 @@ pub(super) const TYPES: &[Type] = &[
         "PodUpdatePolicy",
         &[
             simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"),
-            accepted("updateMode", "nothing is resized in place; pods are evicted").only(&["InPlaceOrRecreate"]),
             carried("evictAfterOOMSeconds", VPA_ALPHA),
         ],
     ),

@@ -4,7 +4,7 @@
 //! are too far from them; `admission.rs` gives them to pods as they are made. `histogram.rs` is what it remembers.
 //!
 //! Upstream: kubernetes/autoscaler, vertical-pod-autoscaler/pkg. Not modelled: checkpoints and history from before the
-//! run, in-place resizing (InPlaceOrRecreate evicts; InPlace only sets new pods), startup boosts, several
+//! run, mode InPlace beyond new pods (its gate is off), startup boosts, several
 //! recommenders, LimitRanges as caps of a recommendation (a pod that they forbid is refused), node-pressure evictions
 //! as out-of-memory news. A container whose use of a resource nobody knows gets no recommendation of it.
 

@@ -64,7 +64,7 @@ fn only_what_recreates_evicts() {
         (VpaUpdateMode::Off, 0),
         (VpaUpdateMode::Initial, 0),
         (VpaUpdateMode::Recreate, 1),
-        (VpaUpdateMode::InPlaceOrRecreate, 1),
+        (VpaUpdateMode::InPlaceOrRecreate, 0), // It resizes.
         (VpaUpdateMode::InPlace, 0),
     ] {
         let bench = replicas(&["web-a", "web-b"], |pod| pod);
