@@ -53,8 +53,8 @@ fn asked(spec: &mut WorldSpec, per_second: f64, worker: Option<WorkerQueue>) {
         to: key("web"),
         rate: vec![point(0, 1.0), point(120, per_second)],
         arrivals: Arrivals::Deterministic,
-        users: None,
         client: Client::default(),
+        ..Source::default()
     });
 }
 
