@@ -102,6 +102,12 @@ impl<'o> Catalog<'o> {
         }
     }
 
+    /// Images of all containers.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &Str> {
+        let of = |workload: &'o PodSpec| workload.init_containers.iter().chain(&workload.containers).map(|container| &container.image);
+        self.workloads.iter().flat_map(move |workload| of(workload.spec))
+    }
+
     /// The Service called `name` (or `namespace/name`); an unknown one is reported.
     pub(crate) fn service(&self, cx: &mut Cx<'_>, name: &str, at: &Pointer) -> Option<ObjectKey> {
         let found: Vec<ObjectKey> = match name.split_once('/') {

@@ -75,10 +75,20 @@ with_service_fields! {
         selector: Option<Part<Selector>>,
         /// From binding to ready.
         startup: Option<Startup>,
-        /// Which container `startup.ready`, `stop`, `preStop`, `crash`, `neverReady` and `memoryOverTime` are about. Default: every container but init containers and sidecars.
+        /// Which container `startup.ready`, `stop`, `postStart`, `preStop`, `crash`, `neverReady`, `memoryOverTime`, `ephemeralStorageOverTime` and `processesOverTime` are about. Default: every container but init containers and sidecars.
         container: Option<String>,
         /// Memory of a container's process: points {after, bytes} with straight lines between; the last one stays. At its limit the container is OOM-killed; a node short of memory evicts.
         memory_over_time: Option<Vec<Part<MemoryPoint>>>,
+        /// What a container's process writes to its node's disk: points {after, bytes} with straight lines between; the last one stays. Beyond the limit of `ephemeral-storage` the pod is evicted; a node short of disk deletes images and evicts.
+        ephemeral_storage_over_time: Option<Vec<Part<MemoryPoint>>>,
+        /// Processes of a container: points {after, count} with straight lines between. They matter where `controlPlane.kubelet.evictionHard` has pid.available.
+        processes_over_time: Option<Vec<Part<CountPoint>>>,
+        /// From the pod's containers being ready until its readiness gates are fulfilled. Without it nobody fulfils them.
+        readiness_gates: Option<Part<Law>>,
+        /// Time of a postStart hook that is not a sleep: the container counts as started when it is over. Default none.
+        post_start: Option<Part<Law>>,
+        /// The postStart hook fails, and the container is killed for it.
+        post_start_fails: Option<bool>,
         /// Time of a preStop hook that is not a sleep. Default none.
         pre_stop: Option<Part<Law>>,
         /// From SIGTERM to exit. Default 500ms.
@@ -131,7 +141,7 @@ fields! {
 
     /// From binding to ready.
     Startup as "mapping" {
-        /// Pull time of an image the node does not have. Default 3s.
+        /// Pull time of an image the node does not have. Default its size over the node's imagePullBandwidth where `spec.images` gives the size, else 3s.
         image_pull: Option<Part<Law>>,
         /// Its images cannot be pulled: what the runtime says, such as `manifest unknown`.
         image_pull_error: Option<String>,
@@ -149,7 +159,15 @@ fields! {
         times: Option<u32>,
     }
 
-    /// Memory of a process at one moment of its life.
+    /// Processes of a container at one moment of its life.
+    CountPoint as "mapping" {
+        /// How long after the container's start.
+        after: DurationText,
+        /// How many.
+        count: u32,
+    }
+
+    /// Memory, or what is on disk, of a process at one moment of its life.
     MemoryPoint as "mapping" {
         /// How long after the container's start.
         after: DurationText,

@@ -72,7 +72,7 @@ fn broken_manifests_are_explained() {
 fn strict_reading_makes_errors_of_what_is_not_simulated() {
     let text = BROKEN.iter().find(|broken| broken.0 == "not-simulated").expect("the case").1;
     let problems = read("strict", text, &Options { strict: true, ..Options::default() });
-    assert_eq!((problems.error_count(), problems.warning_count(), problems.info_count()), (6, 0, 1));
+    assert_eq!((problems.error_count(), problems.warning_count(), problems.info_count()), (5, 0, 1));
 }
 
 #[test]

@@ -26,6 +26,12 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
             }
         }
         // A pod that ends loses its address with that very change, and has to be taken off the list.
+        Change::PodModified(id, before) if before.relabelled => {
+            // Those that selected it before have to take it off their lists.
+            if let Some(pod) = view.store.pods.get(*id) {
+                view.store.services.in_namespace(&pod.meta.namespace).for_each(|(id, _)| queue(id));
+            }
+        }
         Change::PodModified(id, before) => {
             let matters = |pod: &&Pod| pod.status.has_ip || (pod.status.phase.is_terminal() && !before.terminal);
             if let Some(pod) = view.store.pods.get(*id).filter(matters) {
@@ -153,7 +159,7 @@ mod tests {
         let id = bench.pod_id("a");
         let woken = |terminal| {
             let mut woken = Vec::new();
-            let before = PodBefore { bound: true, ready: false, deleting: true, terminal };
+            let before = PodBefore { bound: true, ready: false, deleting: true, terminal, relabelled: false };
             interested(&Change::PodModified(id, before), &bench.view(), &mut |id| woken.push(id));
             woken
         };

@@ -57,7 +57,6 @@ use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
-pub(crate) use self::load::RequestLoad;
 pub(crate) use self::player::Player;
 pub use self::player::network_unsupported_by_cohort;
 pub(crate) use self::policy::PodEnd;
@@ -79,6 +78,8 @@ use crate::spec::{Cache, Call as CallSpec, CancelOnTimeout, Client, ServiceBehav
 pub(crate) enum TrafficProcess {
     /// It takes requests from now on, as far as a Service lists it.
     Started(Box<ProcessStarted>),
+    /// It has other cpu and memory from now on, and goes on.
+    Resized(Box<ProcessStarted>),
     /// It got SIGTERM: it goes on with what it has and what still comes.
     Terminating {
         /// The pod.
@@ -438,6 +439,7 @@ impl Traffic {
         self.enter(now);
         match change {
             TrafficProcess::Started(started) => self.process_started(started),
+            TrafficProcess::Resized(resized) => self.process_resized(resized),
             TrafficProcess::Terminating { pod } => self.terminating(*pod),
             TrafficProcess::Stopped { pod } => self.process_ended(*pod, Process::Stopped),
             TrafficProcess::Silent { pod } => self.process_ended(*pod, Process::Silent),
@@ -647,26 +649,17 @@ impl Traffic {
         let node_cpu_millis = started.node_cpu_millis.max(0);
         let node = self.node(&started.node, Some(node_cpu_millis));
         let (end, epoch) = (self.policies.end(started.end.clone()), self.new_epoch());
-        let limit = started.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis);
-        let period = started.behavior.cfs_period.as_nanos();
-        let has_quota = period > 0 && limit < node_cpu_millis;
-        let cores_millis = if has_quota { node_cpu_millis } else { limit.min(node_cpu_millis) };
-        let quota_nanos = if has_quota { (u128::from(period) * limit as u128 / 1000).max(1) as u64 } else { 0 };
         let worker = started.behavior.worker;
         let concurrency = worker.map(|worker| worker.consumers_per_pod).or(started.behavior.concurrency).map(|slots| slots.max(1));
-        let cores = (cores_millis as u64).div_ceil(1000).clamp(1, u64::from(u32::MAX)) as u32;
         let state = &mut self.stations[station];
         state.process = Process::Running;
         state.program = program;
         state.node = node;
         (state.end, state.epoch) = (end, epoch);
-        state.cores_millis = cores_millis;
-        state.weight_millis = started.cpu_request_millis.max(sharing::LEAST_WEIGHT);
         state.concurrency = concurrency.unwrap_or(u32::MAX);
-        state.workers = concurrency.map_or(u32::MAX, |slots| slots.min(cores));
         state.queue_limit = if worker.is_some() { 0 } else { started.behavior.queue_limit };
         state.served = 0;
-        state.set_quota(quota_nanos, period, self.now);
+        state.give_cpu(started, self.now);
         state.memory = started
             .behavior
             .memory
@@ -683,6 +676,23 @@ impl Traffic {
         if let Some(worker) = worker {
             self.consumer_started(station, &worker);
         }
+    }
+
+    /// The process goes on with other cpu and memory.
+    fn process_resized(&mut self, resized: &ProcessStarted) {
+        let Some(station) = self.station_by_pod.get(&resized.pod).copied() else { return };
+        let state = &mut self.stations[station];
+        if state.process != Process::Running {
+            return;
+        }
+        state.give_cpu(resized, self.now);
+        if let Some(memory) = &mut state.memory {
+            (memory.limit_bytes, memory.told) = (resized.memory_limit_bytes.unwrap_or(i64::MAX), false);
+        }
+        let node = state.node;
+        self.pump(station);
+        self.node_changed(node);
+        self.memory_due(station);
     }
 
     /// The process is gone, or nothing is heard of it any more.

@@ -161,7 +161,7 @@ impl Traffic {
     }
 
     /// Moves on whoever can: from the accept queue to slots, from there to workers.
-    fn pump(&mut self, station: u32) {
+    pub(super) fn pump(&mut self, station: u32) {
         let cancel = self.programs[self.stations[station].program as usize].cancel;
         loop {
             let state = &mut self.stations[station];

@@ -18,6 +18,7 @@ use crate::random::{Purpose, entity};
 use crate::spec::NodePool;
 use crate::store::NodeId;
 
+const REGISTRATION_RETRY: SimDuration = SimDuration::from_secs(7);
 const HOSTNAME: &str = "kubernetes.io/hostname";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -128,6 +129,11 @@ impl World {
 
     /// A machine that was ordered has booted, registered and become Ready.
     pub(super) fn node_provisioned(&mut self, pool: u32, ordinal: u32) {
+        if self.outage.api_server_is_away() {
+            // Upstream: pkg/kubelet/kubelet_node_status.go (registerWithAPIServer), which tries every 7 s in the end.
+            self.calendar.schedule(self.now + REGISTRATION_RETRY, Event::NodeProvisioned { pool, ordinal });
+            return;
+        }
         let spec = self.spec.clone();
         if !self.cluster_autoscaler.arrives(pool, ordinal) {
             return; // It was deleted before it came.

@@ -85,7 +85,7 @@ pub(super) const TYPES: &[Type] = &[
                 "activeDeadlineSeconds affinity:Affinity containers:Container hostNetwork initContainers:Container nodeName nodeSelector overhead preemptionPolicy priority priorityClassName resources:ResourceRequirements restartPolicy schedulerName schedulingGates:PodSchedulingGate terminationGracePeriodSeconds tolerations:Toleration topologySpreadConstraints:TopologySpreadConstraint volumes:Volume",
             ),
             simplified("hostUsers", "with hostNetwork the scheduler asks for nodes that declare the feature; nothing else"),
-            accepted("readinessGates", "nobody fulfils them: such a pod never becomes Ready"),
+            simplified("readinessGates", "fulfilled when `readinessGates` of a behavior says so, else never; all at once"),
             accepted("ephemeralContainers", "debugging containers are not started"),
             accepted("resourceClaims", "dynamic resource allocation is not simulated; the pod needs no device"),
             accepted("runtimeClassName", "overhead and node selection of the RuntimeClass are not applied"),
@@ -111,20 +111,17 @@ pub(super) const TYPES: &[Type] = &[
             simplified("volumeMounts", "must name volumes of the pod; mounting takes no time"),
             carried("volumeDevices", "block devices take no time"),
             carried("args command env envFrom stdin stdinOnce tty workingDir", "what a container does is said by `behaviors`"),
-            carried("resizePolicy", "resources of running containers do not change"),
+            simulated("resizePolicy:ContainerResizePolicy"),
             carried("securityContext", NO_USERS),
             carried("terminationMessagePath terminationMessagePolicy", "containers leave no messages"),
         ],
     ),
+    of("ContainerResizePolicy", &[simulated("resourceName restartPolicy")]),
     of("ContainerRestartRule", &[simulated("action exitCodes:ContainerRestartRuleOnExitCodes")]),
     of("ContainerRestartRuleOnExitCodes", &[simulated("operator values")]),
     of(
         "Lifecycle",
-        &[
-            accepted("postStart", "a container counts as started without waiting for it"),
-            simulated("preStop:LifecycleHandler"),
-            carried("stopSignal", "its feature gate is off in 1.36"),
-        ],
+        &[simulated("postStart:LifecycleHandler preStop:LifecycleHandler"), carried("stopSignal", "its feature gate is off in 1.36")],
     ),
     of("LifecycleHandler", &[simulated("sleep:SleepAction"), accepted("exec httpGet tcpSocket", HOOK)]),
     of("SleepAction", &[simulated("seconds")]),
@@ -260,10 +257,10 @@ pub(super) const TYPES: &[Type] = &[
         "JobSpec",
         &[
             simulated(
-                "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode completions maxFailedIndexes parallelism podFailurePolicy:PodFailurePolicy podReplacementPolicy successPolicy:SuccessPolicy suspend template:PodTemplateSpec ttlSecondsAfterFinished",
+                "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode completions maxFailedIndexes parallelism podFailurePolicy:PodFailurePolicy podReplacementPolicy selector:LabelSelector successPolicy:SuccessPolicy suspend template:PodTemplateSpec ttlSecondsAfterFinished",
             ),
+            simplified("manualSelector", "pods get the labels of a generated selector all the same"),
             simplified("managedBy", "a Job of another controller makes no pods"),
-            simplified("manualSelector selector", "the pods of a Job are those that it owns; a given selector is not looked at"),
         ],
     ),
     of("PodFailurePolicy", &[simulated("rules:PodFailurePolicyRule")]),
@@ -347,7 +344,10 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ContainerResourceMetricSource",
         &[
-            simplified("container", "cpu is that of the container that answers requests, the first with ports; memory is each container's own"),
+            simplified(
+                "container",
+                "cpu is that of the container that answers requests, the first with ports; memory is each container's own",
+            ),
             simulated("name"),
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
             simulated("target:MetricTarget"),
@@ -395,7 +395,6 @@ pub(super) const TYPES: &[Type] = &[
         "PodUpdatePolicy",
         &[
             simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"),
-            accepted("updateMode", "nothing is resized in place; pods are evicted").only(&["InPlaceOrRecreate"]),
             carried("evictAfterOOMSeconds", VPA_ALPHA),
         ],
     ),

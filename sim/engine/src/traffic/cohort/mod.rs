@@ -463,6 +463,7 @@ impl Cohort {
         self.enter(now, false);
         match change {
             TrafficProcess::Started(started) => self.process_started(started),
+            TrafficProcess::Resized(resized) => self.process_resized(resized),
             TrafficProcess::Terminating { .. } => {}
             TrafficProcess::Stopped { pod } => self.process_ended(*pod, super::station::Process::Stopped),
             TrafficProcess::Silent { pod } => self.process_ended(*pod, super::station::Process::Silent),

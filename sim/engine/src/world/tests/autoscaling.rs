@@ -53,8 +53,11 @@ fn asked(spec: &mut WorldSpec, per_second: f64, worker: Option<WorkerQueue>) {
         to: key("web"),
         rate: vec![point(0, 1.0), point(120, per_second)],
         arrivals: Arrivals::Deterministic,
+        users: None,
+        via: Default::default(),
+        clients: None,
+        address: None,
         client: Client::default(),
-        ..Source::default()
     });
 }
 
