@@ -214,7 +214,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     }
     let images = engine::spec::ImageCatalog { sizes, pull_bandwidth };
     let behaviors = lower::behaviors(cx, &catalog, &path.key("behaviors"));
-    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &path.key("traffic"));
+    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &control_plane, &path.key("traffic"));
     let metrics = lower::metrics(cx, &catalog, !traffic.sources.is_empty(), &path.key("metrics"));
     let faults = lower::faults(cx, &path.key("faults"));
     let steps = lower::steps(cx, &applied, &path.key("steps"));
@@ -223,7 +223,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     let watch = trace.and_then(|trace| trace.watch).unwrap_or(false);
     let questions = lower::expectations(cx, &catalog, &path.key("expectations"));
 
-    check::services(cx, &catalog, &check::asked(&traffic, &behaviors));
+    check::services(cx, &catalog, &traffic, &check::asked(&traffic, &behaviors));
     check::behaviors(cx, &catalog, &behaviors, &steps);
     check::calls(cx, &catalog, &behaviors);
     check::unanswered(cx, &catalog, &behaviors, &traffic, &sources);

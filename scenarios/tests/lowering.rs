@@ -7,7 +7,7 @@ mod common;
 use api::{Kind, ObjectKey, ResourceName, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, ProvisioningFailureReason, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProbeKind, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -160,6 +160,14 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
+    let sick = fault("action: probe-failure, probe: liveness");
+    assert_eq!(sick.action, FaultAction::ProbeFailure { container: None, probe: ProbeKind::Liveness });
+}
+
+#[test]
+fn a_scenario_may_ask_for_what_a_watch_tells() {
+    assert!(!sound(FINE).world.watch);
+    assert!(with("  duration: 10m", "  trace: {watch: true}\n  duration: 10m").world.watch);
 }
 
 #[test]
@@ -457,4 +465,41 @@ fn requests_are_counted_together_only_when_asked_for_and_the_scenario_says_so() 
     let cohort = cohort.unwrap_or_else(|| panic!("{said}"));
     assert_eq!(cohort.world.traffic.engine, TrafficEngine::Cohort);
     assert!(cohort.notes.iter().any(|note| note.contains("traffic engine cohort")), "{:?}", cohort.notes);
+}
+
+#[test]
+fn ways_in_connections_and_names_are_read_with_their_usual_numbers() {
+    use engine::spec::{Balancing, Connections, Dns, Via};
+    let source = |text: &str| with("rate: 50/s", text).world.traffic.sources[0].clone();
+    let plain = source("rate: 50/s");
+    assert_eq!(
+        (plain.via, plain.clients, plain.client.connections, plain.client.balancing),
+        (Via::ClusterIp, None, None, Balancing::KubeProxy)
+    );
+    let kept =
+        source("rate: 50/s, via: Ingress, clients: 200, address: 203.0.113.7, connections: {protocol: http2, connectionLifetime: 5m}");
+    assert_eq!((kept.via, kept.clients, kept.address), (Via::Ingress, Some(200), "203.0.113.7".parse().ok()));
+    let five_minutes = Some(SimDuration::from_secs(300));
+    assert_eq!(kept.client.connections, Some(Connections { multiplexed: true, lifetime: five_minutes, ..Connections::default() }));
+    let named = source("rate: 50/s, dns: {ttl: none, pinned: true}");
+    assert_eq!(named.client.dns, Dns { ttl: SimDuration::MAX, pinned: true });
+}
+
+#[test]
+fn a_door_that_a_service_does_not_have_and_other_slips_of_the_network_are_errors() {
+    for (text, said) in [
+        ("rate: 50/s, via: LoadBalancer", "the manifest would have to say type: LoadBalancer"),
+        ("rate: 50/s, via: NodePort", "type: NodePort or LoadBalancer"),
+        ("rate: 50/s, via: Nodeport", "did you mean `NodePort`?"),
+        ("rate: 50/s, address: somewhere", "expected such as 203.0.113.7"),
+        ("rate: 50/s, clients: 0", "expected at least 1"),
+        ("users: 5, clients: 3", "each user is a client"),
+        ("rate: 50/s, balancing: least-request, connections: {}", "a mesh chooses for each request"),
+        ("rate: 50/s, connections: {protocol: http3}", "unknown value `http3`"),
+        ("rate: 50/s, connections: {requestsPerConnection: 0}", "expected at least 1"),
+    ] {
+        assert!(FINE.contains("rate: 50/s"));
+        let (scenario, found) = load("test.yaml", &FINE.replacen("rate: 50/s", text, 1), &Nothing, &[]);
+        assert!(scenario.is_none() && found.contains(said), "{text}: {found}");
+    }
 }

@@ -39,7 +39,7 @@ pub(crate) fn names(cx: &mut Cx<'_>) {
 }
 
 /// Services that select no pod: an error for those that are asked.
-pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<ObjectKey>) {
+pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, traffic: &TrafficSpec, asked: &BTreeSet<ObjectKey>) {
     for service in &catalog.services {
         let key = service.meta.key();
         let Some(selector) = &service.selector else { continue };
@@ -64,12 +64,15 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
         push_at(cx, service, diagnostic, "/spec/selector");
     }
     for key in asked {
+        let beyond = traffic.external.iter().any(|external| external.service == *key);
         if let Some(service) =
-            catalog.find_service(key).filter(|service| service.selector.as_ref().is_none_or(|selector| selector.is_empty()))
+            catalog.find_service(key).filter(|service| !beyond && service.selector.as_ref().is_none_or(|selector| selector.is_empty()))
         {
             let diagnostic =
                 Diagnostic::error("WT0210", format!("Service `{}` has no selector", key.name)).label("nobody would answer its requests");
-            push_at(cx, service, diagnostic, "/spec");
+            let help =
+                format!("say how what is beyond the cluster answers: `traffic: {{external: [{{service: {}, latency: 50ms}}]}}`", key.name);
+            push_at(cx, service, diagnostic.help(help), "/spec");
         }
     }
 }

@@ -54,7 +54,7 @@ macro_rules! with_service_fields {
                 worker: Option<Part<Worker>>,
                 /// Length of the periods in which the cpu limit is accounted (CFS quota). Default 100ms; `none`: the limit is a slower core.
                 cfs_period: Option<TimeoutText>,
-                /// Accepted, not simulated yet.
+                /// Accepted, not simulated here: it belongs to the Service's manifest.
                 traffic_distribution: Option<Part<NotYet>>,
             }
         }
@@ -197,8 +197,34 @@ fields! {
         client_throttle: Option<Part<ClientThrottle>>,
         /// Connections of one caller, one request each.
         connection_pool: Option<Part<ConnectionPool>>,
-        /// random (default; kube-proxy with iptables or nftables), round-robin (ipvs) or least-request (a mesh: the less busy of two).
+        /// As the cluster's kube-proxy does it (the default), random (iptables, nftables), round-robin (ipvs) or least-request (a mesh: the less busy of two, for each request).
         balancing: Option<String>,
+        /// Connections that are used again: all requests on one go to one endpoint. Default a new one for each attempt.
+        connections: Option<Part<Connections>>,
+        /// How names of headless Services are looked up.
+        dns: Option<Part<Dns>>,
+    }
+
+    /// Connections that a caller uses again.
+    Connections as "mapping" {
+        /// http1 (default; keep-alive, one request at a time) or http2 (also gRPC: all requests of a caller on one).
+        protocol: Option<String>,
+        /// Requests after which a connection is closed. Default no limit.
+        requests_per_connection: Option<u32>,
+        /// Age at which a connection is closed. Default no limit.
+        connection_lifetime: Option<DurationText>,
+        /// How long a connection may rest. Default 90s.
+        idle_timeout: Option<DurationText>,
+        /// How long a connection may be silent, though something was asked, before it is given up: keep-alive pings, or the kernel's patience. Default 924s.
+        gives_up_after: Option<DurationText>,
+    }
+
+    /// Names of headless Services.
+    Dns as "mapping" {
+        /// How long addresses are known before they are looked up again; `none`: for ever. Default 30s.
+        ttl: Option<TimeoutText>,
+        /// A caller stays with one of the addresses as long as it knows them. Default false: each connection takes one at random.
+        pinned: Option<bool>,
     }
 
     /// A cache. With missTo the service called is the cache; without, it is in the caller's memory and only a miss makes the call.

@@ -2,8 +2,8 @@
 
 use api::{ObjectKey, ResourceName, SimDuration};
 use engine::spec::{
-    Balancing, Behavior, CFS_PERIOD, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, ClientThrottle, Crash, MemoryUse, PodSelector,
-    ServiceBehavior, ServiceMemory, TokenBucket, WorkerQueue,
+    Balancing, Behavior, CFS_PERIOD, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, ClientThrottle, Connections, Crash, Dns,
+    MemoryUse, PodSelector, ServiceBehavior, ServiceMemory, TokenBucket, WorkerQueue,
 };
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
@@ -354,6 +354,35 @@ pub(crate) fn protections(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) 
         let words = [("random", Balancing::Random), ("round-robin", Balancing::RoundRobin), ("least-request", Balancing::LeastRequest)];
         client.balancing = cx.word(&word, &words, &at).unwrap_or_default();
     }
+    let at = path.key("connections");
+    if cx.value(&at).is_some() {
+        client.connections = connections(cx, &at);
+        if client.balancing == Balancing::LeastRequest {
+            cx.error("WT0117", "`connections` and `balancing: least-request` exclude each other", "a mesh chooses for each request", &at);
+        }
+    }
+    let at = path.key("dns");
+    if cx.value(&at).is_some()
+        && let Some(fields) = cx.read::<format::Dns>(&at)
+    {
+        let ttl = fields.ttl.as_ref().and_then(|ttl| cx.timeout(ttl, &at.key("ttl"))).unwrap_or(client.dns.ttl);
+        client.dns = Dns { ttl, pinned: fields.pinned.unwrap_or(false) };
+    }
+}
+
+fn connections(cx: &mut Cx<'_>, path: &Pointer) -> Option<Connections> {
+    let fields: format::Connections = cx.read(path)?;
+    let usual = Connections::default();
+    let word = fields.protocol.as_deref().unwrap_or("http1");
+    let multiplexed = cx.word(word, &[("http1", false), ("http2", true)], &path.key("protocol"))?;
+    let most_requests = match fields.requests_per_connection {
+        Some(count) => Some(at_least_one(cx, count, &path.key("requestsPerConnection"))?),
+        None => None,
+    };
+    let lifetime = cx.optional_duration(fields.connection_lifetime.as_ref(), &path.key("connectionLifetime"));
+    let idle_timeout = cx.optional_duration(fields.idle_timeout.as_ref(), &path.key("idleTimeout")).unwrap_or(usual.idle_timeout);
+    let given_up = cx.optional_duration(fields.gives_up_after.as_ref(), &path.key("givesUpAfter"));
+    Some(Connections { multiplexed, most_requests, lifetime, idle_timeout, gives_up_after: given_up.unwrap_or(usual.gives_up_after) })
 }
 
 fn circuit_breaker(cx: &mut Cx<'_>, path: &Pointer) -> Option<CircuitBreaker> {

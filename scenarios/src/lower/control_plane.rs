@@ -80,6 +80,9 @@ macro_rules! component {
 }
 
 const TIE_BREAKS: &[(&str, ())] = &[("upstream", ()), ("name", ()), ("random", ())];
+const PROXY_MODES: &[(&str, ())] = &[("iptables", ()), ("nftables", ()), ("ipvs", ())];
+const IPVS_SCHEDULERS: &[(&str, ())] = &[("rr", ()), ("lc", ()), ("sh", ())];
+const DENIED: &[(&str, ())] = &[("drop", ()), ("reject", ())];
 const EXPANDERS: &[(&str, ())] =
     &[("least-waste", ()), ("most-pods", ()), ("least-nodes", ()), ("random", ()), ("price", ()), ("priority", ())];
 
@@ -227,9 +230,19 @@ const COMPONENTS: &[Component] = &[
         "bindTimeoutSeconds" Time bind_timeout "How long a pod waits for its claims before it is scheduled anew (VolumeBinding's argument).",
     } not yet []),
     component!("kubeProxy", "kube-proxy, and the way of endpoints to the nodes.", kube_proxy {
-        "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that knows.",
+        "mode" Word mode "How an endpoint is chosen for a connection: iptables or nftables (at random), or ipvs (as ipvsScheduler says)." of PROXY_MODES,
+        "ipvsScheduler" Word ipvs_scheduler "ipvs.scheduler: rr (in turn on each node), lc (the one with fewest connections of that node) or sh (by the client's address)." of IPVS_SCHEDULERS,
+        "minSyncPeriod" Time min_sync_period "From one writing of a node's rules to the next.",
+        "propagationBase" Time propagation_base "From a changed EndpointSlice to the first node that hears of it.",
         "propagationJitter" Time propagation_jitter "From the first node to the last.",
-    } not yet ["minSyncPeriod", "mode", "syncPeriod"]),
+    } not yet ["syncPeriod"]),
+    component!("loadBalancer", "Load balancers in front of the nodes: their health checks, as two delays.", load_balancer {
+        "targetRegistration" Time target_registration "How long a node must be healthy before it gets connections.",
+        "targetDeregistration" Time target_deregistration "How long a node must be unhealthy before it gets none.",
+    } not yet []),
+    component!("networkPolicy", "Whoever enforces NetworkPolicies.", network_policy {
+        "denied" Word denied "What becomes of a connection that is not allowed: drop (nobody answers, until connectTimeout) or reject (refused at once)." of DENIED,
+    } not yet []),
 ];
 
 /// `spec.controlPlane` as the format describes it.

@@ -122,5 +122,6 @@ kinds! {
     VolumeAttachment: VolumeAttachment, volume_attachments, [attached, unwanted_since];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
+    NetworkPolicy: NetworkPolicy, network_policies, [];
     VerticalPodAutoscaler: VerticalPodAutoscaler, vpas, [recommendation, conditions];
 }

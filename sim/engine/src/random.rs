@@ -56,6 +56,9 @@ pub enum Purpose {
     LeaderElection = 50,
     ApiLatency = 51,
     WatchLatency = 52,
+    EntryNode = 90,
+    ClientIdentity = 91,
+    Dns = 92,
 }
 
 /// The streams of one run.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use api::{
     CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
-    LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
-    ReplicaSet, ResourceList, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint, VerticalPodAutoscaler,
+    LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    PriorityClass, Propagation, ReplicaSet, ResourceList, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str,
+    Taint, VerticalPodAutoscaler,
 };
 
 pub use crate::event::ProbeKind;
@@ -74,6 +75,7 @@ pub struct Objects {
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
     pub resource_quotas: Vec<ResourceQuota>,
     pub limit_ranges: Vec<LimitRange>,
+    pub network_policies: Vec<NetworkPolicy>,
     pub vertical_pod_autoscalers: Vec<VerticalPodAutoscaler>,
 }
 
@@ -147,6 +149,10 @@ pub struct ControlPlane {
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
     pub kube_proxy: KubeProxy,
+    /// Load balancers in front of the nodes.
+    pub load_balancer: LoadBalancer,
+    /// Whoever enforces NetworkPolicies.
+    pub network_policy: NetworkPolicySettings,
     /// Provisioners and attachers of volumes.
     pub volumes: VolumeSettings,
 }
@@ -508,14 +514,35 @@ settings! {
     }
 }
 settings! {
-    /// kube-proxy.
+    /// kube-proxy, one on every node.
     KubeProxy {
-        /// `minSyncPeriod`.
+        /// `mode`: iptables, nftables (both at random) or ipvs (as `ipvs_scheduler` says).
+        mode: Str = "iptables".into(),
+        /// `ipvs.scheduler`: rr (in turn), lc (fewest connections of this node) or sh (by the client's address).
+        ipvs_scheduler: Str = "rr".into(),
+        /// `minSyncPeriod`: from one writing of all rules of a node to the next.
         min_sync_period: SimDuration = s(1),
-        /// From a changed EndpointSlice to the first node that knows.
+        /// From a changed EndpointSlice to the first node that hears of it.
         propagation_base: SimDuration = ms(500),
         /// From the first node to the last.
         propagation_jitter: SimDuration = s(1),
+    }
+}
+settings! {
+    /// Load balancers in front of the nodes. Defaults: health checks of the GCE provider, every 8 s, one good or three
+    /// bad in a row (cloud-provider-gcp, providers/gce/gce_healthchecks.go).
+    LoadBalancer {
+        /// A node gets connections when it has been healthy for so long.
+        target_registration: SimDuration = s(8),
+        /// A node gets no new connections when it has been unhealthy for so long.
+        target_deregistration: SimDuration = s(24),
+    }
+}
+settings! {
+    /// Whoever enforces NetworkPolicies.
+    NetworkPolicySettings {
+        /// What becomes of a connection that is not allowed: drop (nobody answers) or reject (refused at once).
+        denied: Str = "drop".into(),
     }
 }
 
@@ -728,18 +755,61 @@ pub struct Client {
     pub connection_pool: Option<u32>,
     /// How an endpoint is chosen.
     pub balancing: Balancing,
+    /// Connections that are used again; `None` means one for each attempt.
+    pub connections: Option<Connections>,
+    /// How names of headless Services are looked up.
+    pub dns: Dns,
 }
 
-/// How an endpoint is chosen, per attempt.
+/// How an endpoint is chosen: per connection, or by a mesh per request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub enum Balancing {
-    /// At random (kube-proxy with iptables or nftables).
+    /// As the cluster's kube-proxy does it.
     #[default]
+    KubeProxy,
+    /// At random, as kube-proxy with iptables or nftables.
     Random,
-    /// In turn, per node of callers (kube-proxy with ipvs).
+    /// In turn, per node of callers, as kube-proxy with ipvs.
     RoundRobin,
-    /// The less busy of two chosen at random (a mesh).
+    /// The less busy of two chosen at random, for each request (a mesh, which does without kube-proxy).
     LeastRequest,
+}
+
+/// Connections of one caller that are used again: all its requests on them go to one endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Connections {
+    /// Any number of requests at once on one connection (HTTP/2, gRPC); else one after the other (HTTP/1.1 keep-alive).
+    pub multiplexed: bool,
+    /// Requests after which a connection is closed; `None` means no limit.
+    pub most_requests: Option<u32>,
+    /// Age at which a connection is closed; `None` means no limit.
+    pub lifetime: Option<SimDuration>,
+    /// A connection without a request for so long is closed.
+    pub idle_timeout: SimDuration,
+    /// A connection on which nothing was heard for so long, while something was asked, is given up.
+    pub gives_up_after: SimDuration,
+}
+
+impl Default for Connections {
+    /// Go's net/http for idle connections (IdleConnTimeout); Linux' net.ipv4.tcp_retries2 for silent ones (about 924 s).
+    fn default() -> Self {
+        Self { multiplexed: false, most_requests: None, lifetime: None, idle_timeout: s(90), gives_up_after: s(924) }
+    }
+}
+
+/// How long a caller knows the addresses behind a headless Service, and what it does with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dns {
+    /// Addresses are looked up again after this (CoreDNS' and node caches; kubeadm's Corefile says 30).
+    pub ttl: SimDuration,
+    /// A caller stays with one address as long as it knows it.
+    pub pinned: bool,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { ttl: s(30), pinned: false }
+    }
 }
 
 /// Retry tokens of one caller, as AWS SDKs keep them: a success gives `refill`, a retry that succeeds its cost.
@@ -808,7 +878,9 @@ impl Default for Client {
             circuit_breaker: None,
             throttle: None,
             connection_pool: None,
-            balancing: Balancing::Random,
+            balancing: Balancing::KubeProxy,
+            connections: None,
+            dns: Dns::default(),
         }
     }
 }
@@ -822,6 +894,17 @@ pub struct TrafficSpec {
     pub sources: Vec<Source>,
     /// Which engine plays them.
     pub engine: TrafficEngine,
+    /// What answers beyond the cluster.
+    pub external: Vec<ExternalService>,
+}
+
+/// What answers behind a Service that has no pods: one address beyond the cluster, always there.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ExternalService {
+    /// The Service: an ExternalName, or one without a selector.
+    pub service: ObjectKey,
+    /// How it answers; its cpu is its own affair.
+    pub behavior: Arc<ServiceBehavior>,
 }
 
 /// Who plays the requests.
@@ -835,7 +918,7 @@ pub enum TrafficEngine {
 }
 
 /// A source of requests.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Source {
     /// Name.
     pub name: Str,
@@ -849,6 +932,27 @@ pub struct Source {
     pub users: Option<Users>,
     /// How callers wait and try again.
     pub client: Client,
+    /// Where it comes in.
+    pub via: Via,
+    /// How many clients of their own address it has; `None` means that each request is another's.
+    /// Each user of a closed source is a client.
+    pub clients: Option<u32>,
+    /// The address it has for NetworkPolicies; `None` is one that nobody speaks of.
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// Where a source's requests come in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Via {
+    /// From clients on the nodes, evenly.
+    #[default]
+    ClusterIp,
+    /// Through any node.
+    NodePort,
+    /// Through the nodes that a load balancer has found healthy.
+    LoadBalancer,
+    /// Through an ingress controller, which knows the endpoints and asks them in turn.
+    Ingress,
 }
 
 /// A closed source: each user asks, waits for the answer, thinks, and asks again.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
-    Job, Kind, LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
     PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VerticalPodAutoscaler,
     VolumeAttachment,
 };
@@ -155,6 +155,7 @@ objects!(
     CronJob,
     ResourceQuota,
     LimitRange,
+    NetworkPolicy,
     VerticalPodAutoscaler
 );
 
@@ -338,6 +339,7 @@ pub(crate) struct Store {
     pub(crate) volume_attachments: Table<VolumeAttachment>,
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
+    pub(crate) network_policies: Table<NetworkPolicy>,
     pub(crate) vpas: Table<VerticalPodAutoscaler>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,

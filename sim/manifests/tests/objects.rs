@@ -399,7 +399,7 @@ fn services_and_storage_keep_what_scheduling_and_traffic_look_at() {
     );
     let (a, b) = (&objects.services[0], &objects.services[1]);
     assert_eq!(
-        (a.selector.as_ref().map(|selector| selector.len()), a.internal_local, a.external_local, a.client_ip_affinity),
+        (a.selector.as_ref().map(|selector| selector.len()), a.internal_local, a.external_local, a.client_ip_affinity.is_some()),
         (Some(1), true, false, true)
     );
     assert_eq!((b.selector.is_none(), b.headless), (true, true));

@@ -24,6 +24,7 @@ use api::Uid;
 use super::ProcessStarted;
 use super::calendar::NEVER;
 use super::sharing::LEAST_WEIGHT;
+use super::slab::NONE;
 
 /// A rate of one cpu nanosecond per nanosecond, in 2^-32.
 pub(super) const FULL_RATE: u64 = 1 << 32;
@@ -44,6 +45,10 @@ pub(super) struct Station {
     pub(super) process: Process,
     pub(super) program: u32,
     pub(super) node: u32,
+    /// What NetworkPolicies know it as.
+    pub(super) end: u32,
+    /// Its process by number: connections to another are no longer any good.
+    pub(super) epoch: u32,
     /// Cpu the pod may use, and its weight among the node's pods, in millicores.
     pub(super) cores_millis: i64,
     pub(super) weight_millis: i64,
@@ -160,7 +165,9 @@ impl Station {
             pod,
             process: Process::Stopped,
             program: 0,
-            node: 0,
+            node: NONE,
+            end: NONE,
+            epoch: 0,
             cores_millis: 0,
             weight_millis: 0,
             demand_millis: 0,

@@ -185,7 +185,7 @@ impl World {
             custom_metrics: CustomMetrics::new(&spec.metrics),
             vpa_recommender: Recommender::default(),
             vpa_updater: Updater::default(),
-            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
+            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
             clients: Clients::new(&spec.control_plane, streams),
@@ -484,7 +484,7 @@ impl World {
             match change {
                 Change::EndpointsChanged(service) => self.propagate(service),
                 Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
-                _ => {}
+                other => self.tell_network(&other),
             }
             self.apply(out, None);
         }

@@ -1,13 +1,13 @@
 //! What the traffic engine must know of pods: which processes answer, how, and with what cpu.
 
-use api::{ObjectKey, Pod, Resources, Service};
+use api::{ObjectKey, Pod, Resources, Service, Str};
 
 use super::World;
 use super::apply::workload_of;
 use crate::effects::{ProbeRequest, ProcessChange};
 use crate::kubelet::shortest_timeout;
 use crate::store::{NodeId, PodId};
-use crate::traffic::{ProcessStarted, TrafficProcess};
+use crate::traffic::{PodEnd, ProcessStarted, TrafficProcess};
 
 impl World {
     /// A kubelet says what became of a pod's processes.
@@ -41,11 +41,13 @@ impl World {
     }
 
     /// Everything on a node falls silent: it has lost power.
-    pub(super) fn silence(&mut self, node: NodeId) {
-        let (Some(traffic), Some(node)) = (&mut self.traffic, self.store.nodes.get(node)) else { return };
+    pub(super) fn silence(&mut self, id: NodeId) {
+        let (Some(traffic), Some(node)) = (&mut self.traffic, self.store.nodes.get(id)) else { return };
         for (_, pod) in self.store.pods_on(&node.meta.name) {
             traffic.process(&TrafficProcess::Silent { pod: pod.meta.uid }, self.now);
         }
+        self.propagation.dark.insert(id);
+        self.tell_node(id);
     }
 
     /// Only pods with a service behavior answer requests.
@@ -71,6 +73,7 @@ impl World {
             node_cpu_millis: Resources::from_list(&node.status.allocatable).cpu_millis,
             memory_limit_bytes: has_memory_limit.then_some(limits.memory_bytes),
             probe_timeout: shortest_timeout(pod),
+            end: PodEnd { namespace: pod.meta.namespace.clone(), labels: pod.meta.labels.clone(), ports: named_ports(pod) },
         }))
     }
 
@@ -91,4 +94,10 @@ impl World {
             traffic.probe(pod, container, kind, timeout, self.now);
         }
     }
+}
+
+/// Ports of its containers that have a name.
+fn named_ports(pod: &Pod) -> Vec<(Str, u16)> {
+    let ports = pod.spec.containers.iter().flat_map(|container| &container.ports);
+    ports.filter(|port| !port.name.is_empty()).map(|port| (port.name.clone(), port.container_port)).collect()
 }

@@ -57,6 +57,7 @@ impl World {
         for budget in &spec.objects.pod_disruption_budgets {
             self.set_up_object(budget.clone().into_any());
         }
+        self.set_up_all(&spec.objects.network_policies);
         self.set_up_all(&spec.objects.persistent_volume_claims);
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());

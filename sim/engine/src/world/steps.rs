@@ -348,7 +348,7 @@ impl World {
         for claim in objects.persistent_volume_claims.iter().filter(|claim| claims.find(&claim.meta.key()).is_none()) {
             request(Kind::PersistentVolumeClaim, &claim.meta, false, Write::Apply(claim.clone().into_any()));
         }
-        apply!(pod_disruption_budgets, limit_ranges, resource_quotas, services, stateful_sets);
+        apply!(pod_disruption_budgets, limit_ranges, network_policies, resource_quotas, services, stateful_sets);
         for node in objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_none()) {
             request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
         }

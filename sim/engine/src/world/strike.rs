@@ -123,6 +123,8 @@ impl World {
                 if self.faults.power_back(node) && !self.kubelets.shutdown_cancelled(node, view!(self), out) {
                     self.kubelets.node_up(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
+                    self.propagation.dark.remove(&node);
+                    self.tell_node(node);
                 }
             }
             FaultAction::NodeNetworkPartition => self.find_api_server(node, out),

@@ -301,16 +301,17 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ServiceSpec",
         &[
-            simulated("externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity"),
-            simplified("type", "requests come from inside or outside alike; an ExternalName has no endpoints"),
-            simplified("ports", "checked; every endpoint serves them all"),
-            accepted("internalTrafficPolicy", "endpoints of all nodes are used").only(&["Local"]),
-            accepted("externalTrafficPolicy", "endpoints of all nodes are used").only(&["Local"]),
-            accepted("sessionAffinity", "each attempt chooses an endpoint at random").only(&["ClientIP"]),
-            carried("sessionAffinityConfig", "each attempt chooses an endpoint at random"),
-            accepted("trafficDistribution", "traffic is spread over all endpoints, without preference for near ones"),
+            simulated(
+                "externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity sessionAffinityConfig trafficDistribution",
+            ),
+            simplified(
+                "type",
+                "a source says where it comes in (`via`); what an ExternalName stands for is described in `traffic.external`",
+            ),
+            simplified("ports", "checked; requests go to the first, and NetworkPolicies see its targetPort"),
+            simplified("clusterIP clusterIPs", "`None` makes it headless; addresses are not looked up"),
             carried(
-                "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName healthCheckNodePort ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges",
+                "allocateLoadBalancerNodePorts externalIPs externalName healthCheckNodePort ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges",
                 NO_LOOKUP,
             ),
         ],
@@ -513,6 +514,24 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of("ScopeSelector", &[simulated("matchExpressions:ScopedResourceSelectorRequirement")]),
     of("ScopedResourceSelectorRequirement", &[simulated("operator scopeName values")]),
+    of("NetworkPolicy", &[simulated("apiVersion kind metadata:ObjectMeta spec:NetworkPolicySpec")]),
+    of(
+        "NetworkPolicySpec",
+        &[simulated("podSelector:LabelSelector policyTypes ingress:NetworkPolicyIngressRule egress:NetworkPolicyEgressRule")],
+    ),
+    of("NetworkPolicyIngressRule", &[simulated("from:NetworkPolicyPeer ports:NetworkPolicyPort")]),
+    of("NetworkPolicyEgressRule", &[simulated("to:NetworkPolicyPeer ports:NetworkPolicyPort")]),
+    of(
+        "NetworkPolicyPeer",
+        &[
+            simulated("podSelector:LabelSelector namespaceSelector:LabelSelector"),
+            simplified("ipBlock", "holds for sources (`address`); for pods, which have no addresses here, only where it is /0"),
+        ],
+    ),
+    of(
+        "NetworkPolicyPort",
+        &[simulated("endPort protocol"), simplified("port", "compared with the targetPort of the Service's first port")],
+    ),
     of("LimitRange", &[simulated("apiVersion kind metadata:ObjectMeta spec:LimitRangeSpec")]),
     of("LimitRangeSpec", &[simulated("limits:LimitRangeItem")]),
     of("LimitRangeItem", &[simulated("default defaultRequest max maxLimitRequestRatio min type")]),
