@@ -7,6 +7,7 @@ mod clusters;
 mod daemons;
 mod determinism;
 mod liveness;
+mod resize;
 mod stateful;
 mod traffic;
 mod traps;
