@@ -357,7 +357,9 @@ mod tests {
             let point = table.at(f64::from(step) / 2.0);
             assert!(point.used >= before - 1e-12);
             before = point.used;
-            assert!(table.busy(&point, point.variance / 4.0, 2.0, false).share >= table.busy(&point, point.variance, 2.0, false).share - 1e-9);
+            assert!(
+                table.busy(&point, point.variance / 4.0, 2.0, false).share >= table.busy(&point, point.variance, 2.0, false).share - 1e-9
+            );
         }
     }
 }

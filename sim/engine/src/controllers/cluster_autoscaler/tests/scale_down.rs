@@ -273,7 +273,7 @@ fn a_budget_without_any_left_keeps_a_node() {
 
 #[test]
 fn an_eviction_that_is_refused_for_two_minutes_gives_the_node_back() {
-    // The budget's status allows one; the API server, which counts pods, does not.
+    // The budget's status allows one; the API server does not believe it, since the budget has changed after it was written.
     let mut rig = guarded(1);
     let lines = hard(rig.until(760));
     assert_eq!(
