@@ -268,7 +268,10 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "processor sharing, two flows",
         sources: || {
-            vec![source("users", "s", &[(0, 700.0), (30, 1100.0), (40, 700.0)], client(2000, 2)), source("batch", "s", &[(0, 600.0)], patient())]
+            vec![
+                source("users", "s", &[(0, 700.0), (30, 1100.0), (40, 700.0)], client(2000, 2)),
+                source("batch", "s", &[(0, 600.0)], patient()),
+            ]
         },
         services: || vec![("s", 10, 2, ServiceBehavior { cpu_per_request: exponential(10_000), ..ServiceBehavior::default() })],
         steps: &[],
@@ -432,8 +435,7 @@ const COUNTS: &[Count] = &[
     ("timed out", |seen| seen.counts.timed_out),
     ("failed", |seen| seen.counts.failed),
 ];
-const LEVELS: &[Count] =
-    &[("backlog", |seen| seen.counts.in_flight + seen.counts.in_backoff), ("queued", |seen| seen.queued)];
+const LEVELS: &[Count] = &[("backlog", |seen| seen.counts.in_flight + seen.counts.in_backoff), ("queued", |seen| seen.queued)];
 
 fn compare(twin: &Twin) -> Vec<Compared> {
     let judge = Judge::new(twin);
