@@ -52,7 +52,7 @@ fn say(text: &str) {
 fn source(to: &str, rates: &[(u64, f64)], client: Client) -> Source {
     let point = |(second, per_second): &(u64, f64)| RatePoint { at: SimTime::from_secs(*second), per_second: *per_second, linear: false };
     let rate = rates.iter().map(point).collect();
-    Source { name: "users".into(), to: service_key(to), rate, arrivals: Arrivals::Poisson, users: None, client }
+    Source { name: "users".into(), to: service_key(to), rate, arrivals: Arrivals::Poisson, client, ..Source::default() }
 }
 fn call(to: &str, client: &Client) -> Call {
     Call { to: service_key(to), probability: 1.0, client: client.clone(), cache: None }

@@ -257,6 +257,8 @@ pub struct Run<'t> {
     pub(crate) workloads: BTreeMap<(&'t str, &'t str), Vec<(SimTime, Counts)>>,
     pub(crate) flows: BTreeMap<&'t str, Flow<'t>>,
     pub(crate) stations: BTreeMap<&'t str, Vec<StationWindow>>,
+    /// What NetworkPolicies did not allow, by Service, policy and flow: when first, attempts.
+    pub(crate) denied: BTreeMap<(&'t str, &'t str, &'t str), (SimTime, u64)>,
     /// (when, ready, total), by Service.
     pub(crate) endpoints: BTreeMap<&'t str, Vec<(SimTime, u32, u32)>>,
     pub(crate) autoscales: Vec<Autoscale<'t>>,
@@ -295,6 +297,7 @@ impl<'t> Run<'t> {
             workloads: BTreeMap::new(),
             flows: BTreeMap::new(),
             stations: BTreeMap::new(),
+            denied: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             autoscales: Vec::new(),
             recommendations: Vec::new(),
@@ -462,6 +465,9 @@ impl<'t> Run<'t> {
             Record::Traffic { flow, external, service, window, counts, latency } => {
                 let flow = self.flows.entry(flow).or_insert_with(|| Flow { name: flow, external: *external, service, windows: Vec::new() });
                 flow.windows.push(Window { end: at, length: *window, counts: *counts, latency });
+            }
+            Record::Denied { flow, service, policy, attempts } => {
+                self.denied.entry((service, policy, flow)).or_insert((at, 0)).1 += attempts;
             }
             Record::Station { service, pods, queued, busy, shed, orphaned, cpu_used: _ } => {
                 let window = StationWindow { end: at, pods: *pods, queued: *queued, busy: *busy, shed: *shed, orphaned: *orphaned };

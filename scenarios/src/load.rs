@@ -12,7 +12,7 @@ use trace::Question;
 use crate::catalog::{Catalog, engine_objects, origins};
 use crate::cx::{Cx, with_help};
 use crate::files::FileSource;
-use crate::format::{API_VERSION, Clock, File, Seeds, Spec};
+use crate::format::{API_VERSION, Clock, File, Seeds, Spec, Trace};
 use crate::{check, digest, lower, set};
 
 /// The unit in which a metric is written.
@@ -202,21 +202,28 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     moments(cx, &path);
     check::names(cx);
 
-    let lower::Pools { pools, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
+    let lower::Pools { pools, pull_bandwidth, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
     let mut control_plane = lower::control_plane(cx, &path.key("controlPlane"));
     control_plane.controller_manager.clock_start = since_epoch(&start);
     let (base, objects, options) = manifests_of(cx, import, &start, &control_plane, &path);
     let applied = lower::Applied::read(cx, &base, &options, &path.key("steps"));
     let catalog = Catalog::new(std::iter::once(&objects).chain(applied.objects()), cx.names(&path.key("cluster").key("nodePools")));
+    let sizes = lower::images(cx, &catalog, &path.key("images"));
+    if !sizes.is_empty() && pools.iter().any(|pool| pull_bandwidth.iter().all(|(name, _)| *name != pool.name)) {
+        cx.note(format!("images: {}Mi of bandwidth per node", control_plane.kubelet.image_pull_bandwidth_bytes >> 20));
+    }
+    let images = engine::spec::ImageCatalog { sizes, pull_bandwidth };
     let behaviors = lower::behaviors(cx, &catalog, &path.key("behaviors"));
-    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &path.key("traffic"));
+    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &control_plane, &path.key("traffic"));
     let metrics = lower::metrics(cx, &catalog, !traffic.sources.is_empty(), &path.key("metrics"));
     let faults = lower::faults(cx, &path.key("faults"));
     let steps = lower::steps(cx, &applied, &path.key("steps"));
     let marks = lower::marks(cx, &path.key("marks"));
+    let trace: Option<Trace> = spec.trace.is_some().then(|| cx.read(&path.key("trace"))).flatten();
+    let watch = trace.and_then(|trace| trace.watch).unwrap_or(false);
     let questions = lower::expectations(cx, &catalog, &path.key("expectations"));
 
-    check::services(cx, &catalog, &check::asked(&traffic, &behaviors));
+    check::services(cx, &catalog, &traffic, &check::asked(&traffic, &behaviors));
     check::behaviors(cx, &catalog, &behaviors, &steps);
     check::calls(cx, &catalog, &behaviors);
     check::unanswered(cx, &catalog, &behaviors, &traffic, &sources);
@@ -224,6 +231,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::faults(cx, &catalog, &pools, &objects, &faults);
     check::steps(cx, &catalog, &steps);
     check::autoscalers(cx, &catalog, &objects);
+    check::readiness_gates(cx, &catalog, &behaviors);
     check::served(cx, &objects, &metrics);
     check::vertical(cx, &catalog, &objects, &behaviors);
     check::endless_jobs(cx, &catalog, &behaviors);
@@ -241,13 +249,14 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         objects: engine_objects,
         control_plane,
         behaviors: behaviors.items.into_iter().map(|(behavior, _)| behavior).collect(),
+        images,
         traffic,
         faults: plain(faults),
         steps: plain(steps),
         marks: plain(marks),
-        lease_phases: std::collections::BTreeMap::new(),
+        lease_phases: BTreeMap::new(),
         metrics,
-        watch: false,
+        watch,
     };
     let metadata = file.metadata.as_ref();
     let name = metadata.and_then(|metadata| metadata.name.clone()).unwrap_or_else(|| stem(&cx.document.source.name));

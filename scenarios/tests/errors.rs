@@ -60,11 +60,16 @@ slips! {
     distribution_without_values: &[("{mean: 5ms}", "{distribution: lognormal, median: 5ms}")];
     file_that_is_not_there: &[("rate: 50/s", "path: ../shared/traces/rates/none.csv")];
     settings_of_the_control_plane: &[("  manifests:", "  controlPlane: {nodeLifecycle: {nodeMonitorGracePeriode: 50s, nodeMonitorPeriod: 0s}, scheduler: {percentageOfNodesToScore: 5}}\n  manifests:")];
+    kubelets_that_would_not_start: &[("  manifests:", "  controlPlane: {kubelet: {evictionSoft: {memory.available: 1Gi}, evictionHard: {memory.avail: 1Gi, nodefs.available: 110%, nodefs.inodesFree: 5%}, serializeImagePulls: true, maxParallelImagePulls: 4, imageGCLowThresholdPercent: 90, imagePullBandwidth: 0}}\n  manifests:")];
+    behavior_of_a_container_that_is_not_there: &[("  manifests:", "  images: [{name: \"nobodys:1\", size: 5Mi}]\n  manifests:"), ("workload: deployment/shop\n", "workload: deployment/shop\n      container: ap\n")];
+    resizes_that_cannot_be: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "resize: {workload: deployment/shop, container: sidecar, requests: {pods: 3}, limits: {cpu: 2}}")];
     settings_of_the_cluster_autoscaler: &[("  manifests:", "  controlPlane:\n    clusterAutoscaler:\n      expander: priority,least-wast\n      coresTotal: 10\n      memoryTotal: 9:5\n      expanderPriorities: {high: [a], 10: [\".*spot\", \"[a\"]}\n      scaleDownDelayAfterFailure: 3m\n  manifests:")];
     orders_that_cannot_fail: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [general, generl], reason: stockout, selector: {nodes: [general-0]},")];
     orders_of_a_pool_that_is_not_there: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [generl],")];
     not_a_step: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "scale: {workload: deployment/shop, replicas: 2}, cordon: general-9x")];
     unknown_policy: &[("  duration: 10m", "  duration: 10m\n  policy: bin-pck")];
+    labels_for_a_node_and_pods: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "label: {node: general-0, pods: {workload: deployment/shop}, labels: {a: b}}")];
+    labels_for_nobody: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "label: {labels: {a: b}}")];
     no_nodes: &[("    nodePools:\n      - name: general\n        count: {min: 2, max: 4}\n        spreadOver: zones\n        template:\n          capacity: {cpu: \"4\", memory: 16Gi}\n          labels: {pool: general}\n", "")];
     nobody_says_what_a_request_costs: &[("behaviors:\n    - workload: deployment/shop\n      service: {cpuPerRequest: {mean: 5ms}, concurrency: 16, queueLimit: 64}", "behaviors: []")];
 }

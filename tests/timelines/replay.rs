@@ -9,7 +9,8 @@ use std::sync::Arc;
 use api::{Kind, LabelSelector, ObjectKey, Propagation, SimDuration, SimTime, Str, Taint, TaintEffect};
 use engine::random::Distribution;
 use engine::spec::{
-    Behavior, ControlPlane, CpuLoad, Crash, Fault, FaultAction, FaultMode, FaultTarget, Objects, PodSelector, Step, StepAction, WorldSpec,
+    Behavior, ControlPlane, CpuLoad, Crash, Fault, FaultAction, FaultMode, FaultTarget, Objects, PodSelector, ProbeKind, Step, StepAction,
+    WorldSpec,
 };
 use engine::{Limits, World};
 use manifests::Problems;
@@ -139,6 +140,10 @@ impl<'a> Lowering<'a> {
                 self.strike(place, &names, t, FaultAction::KubeletServiceKill);
             }
             "crash" => self.crash(step),
+            "liveness-fails" => {
+                let probe = ProbeKind::Liveness;
+                self.strike_pod(t, step.text("pod"), FaultAction::ProbeFailure { container: None, probe });
+            }
             "set-load" => self.load(step),
             _ if step.step.get("patch").is_some() => self.patch(t, kind, name, &step.step["patch"]),
             _ => {}
@@ -146,6 +151,10 @@ impl<'a> Lowering<'a> {
     }
 
     fn delete(&mut self, t: f64, kind: &str, name: &str, propagation: &str) {
+        if kind == "Pod" { self.delete_pod(t, name) } else { self.delete_object(t, kind, name, propagation) }
+    }
+
+    fn delete_object(&mut self, t: f64, kind: &str, name: &str, propagation: &str) {
         let Some(kind) = KINDS.iter().find(|(known, _)| *known == kind).map(|(_, kind)| *kind) else { return };
         let propagation = match propagation {
             "Foreground" => Propagation::Foreground,
@@ -229,20 +238,59 @@ impl<'a> Lowering<'a> {
 
     fn crash(&mut self, step: recording::Step<'_>) {
         let exit_code = step.step["exitCode"].as_i64().unwrap_or(1) as i32;
-        let selector = PodSelector {
-            namespaces: vec![self.recording.namespace().into()],
-            names: vec![step.text("pod").into()],
-            ..PodSelector::default()
-        };
+        self.strike_pod(step.t, step.text("pod"), FaultAction::ContainerKill { container: None, exit_code });
+    }
+
+    /// Something that happens to one pod of this name in the recording.
+    fn strike_pod(&mut self, t: f64, name: &str, action: FaultAction) {
+        let target = FaultTarget::Pods(self.one_pod(name));
         self.spec.faults.push(Fault {
-            name: "crash".into(),
-            at: time(step.t),
+            name: "strike".into(),
+            at: time(t),
             duration: None,
             schedule: None,
-            action: FaultAction::ContainerKill { container: None, exit_code },
+            action,
             mode: FaultMode::One,
-            target: FaultTarget::Pods(selector),
+            target,
         });
+    }
+
+    /// A pod whose name the simulation has, too; else one of the same workload on the same node, where the
+    /// recording's choice of nodes has put one.
+    fn one_pod(&self, name: &str) -> PodSelector {
+        let namespaces = vec![self.recording.namespace().into()];
+        let told = |fact: &str| {
+            let lines = self.recording.lines.iter().filter(|line| line.kind == "Pod" && line.name == name);
+            lines.filter_map(|line| line.set.get(fact)?.as_str()).next().unwrap_or("").to_owned()
+        };
+        let (owner, node) = (told("owner"), told("node"));
+        let workload = match owner.split_once('/') {
+            // A ReplicaSet's name is its Deployment's and a hash.
+            Some(("ReplicaSet", set)) => {
+                let deployment = set.strip_suffix(&told("hash")).map_or(set, |name| name.trim_end_matches('-'));
+                let kind = if deployment == set { Kind::ReplicaSet } else { Kind::Deployment };
+                Some((kind, ObjectKey::new(self.recording.namespace(), deployment)))
+            }
+            Some(("DaemonSet", set)) => Some((Kind::DaemonSet, ObjectKey::new(self.recording.namespace(), set))),
+            Some(("Job", job)) => Some((Kind::Job, ObjectKey::new(self.recording.namespace(), job))),
+            _ => None,
+        };
+        let names = if workload.is_none() { vec![name.into()] } else { Vec::new() };
+        let on_node =
+            LabelSelector { match_labels: [("kubernetes.io/hostname".into(), node.as_str().into())].into(), ..LabelSelector::default() };
+        let node_labels = (workload.is_some() && !node.is_empty()).then_some(on_node);
+        PodSelector { namespaces, workload, names, node_labels, ..PodSelector::default() }
+    }
+
+    /// A pod whose name is drawn is deleted with the grace that the recording tells of.
+    fn delete_pod(&mut self, t: f64, name: &str) {
+        let selector = self.one_pod(name);
+        if selector.workload.is_none() {
+            return self.delete_object(t, "Pod", name, "");
+        }
+        let lines = self.recording.lines.iter().filter(|line| line.kind == "Pod" && line.name == name);
+        let grace = lines.filter_map(|line| line.set.get("deletionGraceSeconds")?.as_u64()).next().unwrap_or(30);
+        self.strike_pod(t, name, FaultAction::PodKill { grace: SimDuration::from_secs(grace) });
     }
 
     fn load(&mut self, step: recording::Step<'_>) {
@@ -361,7 +409,7 @@ fn settings() -> ControlPlane {
     let nothing = Distribution::Constant(SimDuration::ZERO);
     settings.kubelet.default_image_pull = nothing.clone();
     // "request -> watch event 5-20 ms ... scheduled -> running 20-70 ms".
-    settings.api_server.request_latency = SimDuration::from_millis(8);
+    settings.api_server.request_latency = Distribution::Constant(SimDuration::from_millis(8));
     settings.kubelet.container_start = Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
     settings.kubelet.default_stop = nothing;
     settings

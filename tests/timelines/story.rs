@@ -143,6 +143,13 @@ impl Names {
                 }
             }
         }
+        for line in lines.iter().filter(|line| line.kind == "StatefulSet") {
+            for revision in ["currentRevision", "updateRevision"].iter().filter_map(|fact| line.set.get(*fact)?.as_str()) {
+                let start = format!("revision of {}#", line.name);
+                let number = names.called.values().filter(|called| called.starts_with(&start)).count() + 1;
+                names.called.entry(revision.to_owned()).or_insert_with(|| format!("{start}{number}"));
+            }
+        }
         names
     }
 
@@ -260,33 +267,28 @@ fn lives(lines: &[Line], names: &Names, interests: &Interests<'_>) -> Vec<Life> 
             now.remove(&key);
             continue;
         }
-        life.changes.extend(line.set.iter().map(|(fact, value)| (line.t, fact.clone(), value.clone())));
+        let told = |fact: &str, value: &Value| match value {
+            value if value.is_null() || !PRESENCES.contains(&fact) => value.clone(),
+            _ => Value::from("<set>"),
+        };
+        life.changes.extend(line.set.iter().map(|(fact, value)| (line.t, fact.clone(), told(fact, value))));
     }
     lives
 }
 
-/// Facts that are names, clocks or said in another way.
-const NOT_COMPARED: &[&str] = &[
-    "podIP",
-    "node",
-    "nominatedNode",
-    "hash",
-    "image",
-    "labels",
-    "generation",
-    "observedGeneration",
-    "lastScaleTime",
-    "metrics",
-    "endpoints",
-    "startTime",
-    "completionTime",
-    "uncounted",
-    "clusterIP",
-    "currentRevision",
-    "updateRevision",
-    "owner",
-    "specFinalizers",
+/// Facts that are not told of here, and why.
+const NOT_COMPARED: &[(&str, &str)] = &[
+    ("hash", "a name that is drawn; which pods share one is told by their ReplicaSets"),
+    ("labels", "they are given, and do not change"),
+    ("specFinalizers", "given, and does not change"),
+    ("owner", "it is in the name of the subject"),
+    ("endpoints", "told of by pod"),
+    ("uncounted", "identities, and their grouping varies between runs; what comes of them is counted in the status"),
+    ("metrics", "the simulator keeps no metrics in an autoscaler's status; the sizes they lead to are compared"),
 ];
+
+/// Facts of which only matters whether, and when, they are there: addresses, places and clocks.
+const PRESENCES: &[&str] = &["podIP", "clusterIP", "nominatedNode", "startTime", "completionTime", "lastScaleTime"];
 
 fn show(value: &Value) -> String {
     match value {
@@ -301,7 +303,7 @@ fn tell_objects(lives: &[Life], names: &Names, script: &[f64], end: f64, story: 
         let subject = &life.subject;
         *story.numbers.entry(format!("{} objects there were", life.kind)).or_insert(vec![0.0]).first_mut().expect("one") += 1.0;
         let facts: BTreeSet<&String> = life.changes.iter().map(|(_, name, _)| name).collect();
-        for fact in facts.into_iter().filter(|name| !NOT_COMPARED.contains(&name.as_str())) {
+        for fact in facts.into_iter().filter(|name| !NOT_COMPARED.iter().any(|(known, _)| known == name)) {
             match fact.as_str() {
                 "conditions" => {
                     for condition in life.fields(fact) {
@@ -364,7 +366,7 @@ fn tell_pods(lives: &[Life], names: &Names, end: f64, story: &mut Story) {
         *counts.entry(format!("{subject} created")).or_default() += 1.0;
         *counts.entry(format!("{subject} removed")).or_default() += f64::from(u8::from(life.deleted.is_some()));
         let mut tell = |fact: &str, path: Path| story.paths.entry(format!("{subject} {fact}")).or_default().push(path);
-        for fact in ["phase", "deletionGraceSeconds", "priority", "finalizers"] {
+        for fact in ["phase", "deletionGraceSeconds", "priority", "finalizers", "podIP", "nominatedNode", "image"] {
             let path = life.path(fact);
             if !path.is_empty() {
                 tell(fact, life.told(&path, names, end));

@@ -103,6 +103,29 @@ pub struct Measures {
     pub traffic: Vec<TrafficSummary>,
     /// Every metric that has data.
     pub values: Vec<Value>,
+    /// What NetworkPolicies did not allow, by Service, policy and flow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<Denial>,
+}
+
+/// Attempts of a flow that NetworkPolicies did not allow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Denial {
+    /// The policies that isolate the end that did not allow it, `namespace/name`.
+    pub policy: Str,
+    /// The flow.
+    pub flow: Str,
+    /// How many.
+    pub attempts: u64,
+}
+
+fn denials(run: &Run<'_>) -> Vec<Denial> {
+    let denial = |((_, policy, flow), (_, attempts)): (&(&str, &str, &str), &(SimTime, u64))| Denial {
+        policy: (*policy).into(),
+        flow: (*flow).into(),
+        attempts: *attempts,
+    };
+    run.denied.iter().map(denial).collect()
 }
 
 impl Measures {
@@ -134,6 +157,7 @@ impl Measures {
             recoveries: recoveries(run).to_vec(),
             traffic: traffic(run),
             values: values(run),
+            denied: denials(run),
         }
     }
 }

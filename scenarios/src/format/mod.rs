@@ -67,6 +67,8 @@ fields! {
         control_plane: Option<Part<crate::lower::ControlPlaneFields>>,
         /// Real Kubernetes objects: each item is an object as you would `kubectl apply` it, or {path} of files.
         manifests: Option<Vec<Part<Manifest>>>,
+        /// Container images whose size is known: their pulls take size over bandwidth, and nodes tell of them (ImageLocality).
+        images: Option<Vec<Part<Image>>>,
         /// What a real manifest does not say about its workload: start-up, how requests are answered, crashes. The first that selects a pod holds, field by field.
         behaviors: Option<Vec<Part<Behavior>>>,
         /// Requests from outside the cluster.
@@ -79,8 +81,16 @@ fields! {
         steps: Option<Vec<Part<Step>>>,
         /// Moments with a name: recovery is measured from here too, and reports show them.
         marks: Option<Vec<Part<Mark>>>,
+        /// What the trace holds beside the records of what happens.
+        trace: Option<Part<Trace>>,
         /// What must hold. `wavetank run` exits with 4 when one of severity error does not.
         expectations: Option<Vec<Part<Expectation>>>,
+    }
+
+    /// What the trace holds beside the records of what happens.
+    Trace as "mapping" {
+        /// `true`: what a watch of the whole API tells, object by object, as `Watch` records (docs/trace.md). Many times as large. Default false.
+        watch: Option<bool>,
     }
 
     /// The scenario's clock.

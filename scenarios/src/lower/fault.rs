@@ -2,7 +2,8 @@
 
 use api::{SimDuration, Str};
 use engine::spec::{
-    ControlPlaneComponent, Fault, FaultAction, FaultMode, FaultTarget, PodSelector, ProvisioningFailure, ProvisioningFailureReason,
+    ControlPlaneComponent, Fault, FaultAction, FaultMode, FaultTarget, PodSelector, ProbeKind, ProvisioningFailure,
+    ProvisioningFailureReason,
 };
 use manifests::{Diagnostic, Pointer};
 
@@ -30,6 +31,7 @@ const ACTIONS: &[(&str, Kind, &str)] = &[
     ("node-taint", Kind::Node, "The node gets `taint`. Undone, it loses it."),
     ("pod-kill", Kind::Pod, "The pod is deleted, with `gracePeriod`."),
     ("container-kill", Kind::Pod, "A container exits with `exitCode`; the kubelet starts it again."),
+    ("probe-failure", Kind::Pod, "The container's `probe` (liveness, readiness or startup) fails until the container is another."),
     (
         "control-plane-kill",
         Kind::ControlPlane,
@@ -66,6 +68,9 @@ const COMPONENTS: &[(&str, ControlPlaneComponent)] = &[
     ("kube-apiserver", ControlPlaneComponent::KubeApiserver),
     ("etcd", ControlPlaneComponent::Etcd),
 ];
+
+const PROBES: &[(&str, ProbeKind)] =
+    &[("liveness", ProbeKind::Liveness), ("readiness", ProbeKind::Readiness), ("startup", ProbeKind::Startup)];
 
 /// Kinds of Chaos Mesh that are known and not simulated.
 const OTHER_KINDS: &[&str] = &[
@@ -183,6 +188,14 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
         "container-kill" => {
             let container = fields.container_names.iter().flatten().next().map(|name| Str::from(name.as_str()));
             FaultAction::ContainerKill { container, exit_code: fields.exit_code.unwrap_or(137) }
+        }
+        "probe-failure" => {
+            let container = fields.container_names.iter().flatten().next().map(|name| Str::from(name.as_str()));
+            let Some(probe) = &fields.probe else {
+                cx.error("WT0107", "required field `probe` is missing", "such as `probe: liveness`", path);
+                return None;
+            };
+            FaultAction::ProbeFailure { container, probe: cx.word(probe, PROBES, &path.key("probe"))? }
         }
         "control-plane-kill" => {
             let Some(component) = &fields.component else {

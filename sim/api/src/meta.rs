@@ -48,6 +48,7 @@ pub enum Kind {
     VolumeAttachment,
     ResourceQuota,
     LimitRange,
+    NetworkPolicy,
     VerticalPodAutoscaler,
 }
 
@@ -81,6 +82,7 @@ impl Kind {
             Self::VolumeAttachment => "VolumeAttachment",
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
+            Self::NetworkPolicy => "NetworkPolicy",
             Self::VerticalPodAutoscaler => "VerticalPodAutoscaler",
         }
     }
@@ -93,7 +95,7 @@ impl fmt::Display for Kind {
 }
 
 /// Namespace and name. The namespace is empty for cluster-scoped kinds.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct ObjectKey {
     /// Namespace, or empty.
     pub namespace: Str,

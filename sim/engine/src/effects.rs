@@ -8,13 +8,14 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, OwnerReference, Pod, PodStatus, Propagation,
+    ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
 use crate::event::{Event, ProbeKind};
 use crate::objects::{AnyObject, Part};
+use crate::spec::PodResize;
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
@@ -125,6 +126,8 @@ pub(crate) enum Write {
     RemovePod(PodId),
     /// Replaces a pod's status.
     PodStatus(PodId, Box<PodStatus>),
+    /// The resize subresource: other cpu and memory for containers of a pod.
+    ResizePod(PodId, Vec<PodResize>),
     /// Sets only the Ready condition to False with a reason (node controller).
     PodNotReady(PodId, Str),
     /// Asks the eviction API to let a pod go; refused when a PodDisruptionBudget is in the way.
@@ -166,8 +169,10 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
-    /// Sets a node's MemoryPressure condition.
-    NodeMemoryPressure(NodeId, bool),
+    /// Replaces the images that a node reports.
+    NodeImages(NodeId, Vec<api::ContainerImage>),
+    /// Sets one of a node's conditions of pressure.
+    NodePressure(NodeId, NodePressure, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.
@@ -184,8 +189,23 @@ pub(crate) enum Write {
     RemoveFinalizer(Kind, u32, Str),
     /// Takes an owner off an object, by its number in its table.
     Disown(Kind, u32, Uid),
+    /// Gives a controller (and a finalizer) to an object that has none, by its number in its table; refused when it
+    /// is gone, going, or controlled meanwhile.
+    Adopt(Kind, u32, Box<OwnerReference>, Option<Str>),
+    /// Replaces a pod's labels.
+    PodLabels(PodId, api::Labels),
+    /// The second when admission forbids the first.
+    OrElse(Box<Self>, Box<Self>),
     /// A write, and what is said of it once it has been answered.
     Announced(Box<Self>, Box<Announcement>),
+}
+
+/// What a node can be short of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum NodePressure {
+    Memory,
+    Disk,
+    Pid,
 }
 
 /// What a component says once a write of its own has been answered.
@@ -292,6 +312,8 @@ pub(crate) enum ProcessChange {
     Started(PodId),
     /// SIGTERM: they work on what they have, and on what still comes, until they stop.
     Terminating(PodId),
+    /// They have other cpu and memory from now on.
+    Resized(PodId),
     /// They are gone, and what they were working on with them.
     Stopped(PodId),
     /// The same, after the pod's object went by force.
@@ -305,6 +327,17 @@ pub(crate) struct ProbeRequest {
     pub(crate) container: u8,
     pub(crate) kind: ProbeKind,
     pub(crate) timeout: SimDuration,
+}
+
+/// What an exporter would count of requests: of a pod's process, or of a Service.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct RequestLoad {
+    /// Answered by the process since its start; attempts at the Service since the run's.
+    pub(crate) requests: u64,
+    /// In the process, waiting or worked on; zero for a Service, whose pods hold them.
+    pub(crate) in_flight: u64,
+    /// Those of them that wait; for a Service, messages that no worker has taken yet.
+    pub(crate) queued: u64,
 }
 
 /// What a room wants done.

@@ -34,6 +34,7 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
         FaultAction::NodeDrain => "node-drain",
         FaultAction::NodeTaint(_) => "node-taint",
         FaultAction::ContainerKill { .. } => "container-kill",
+        FaultAction::ProbeFailure { .. } => "probe-failure",
         FaultAction::ControlPlaneKill(_) => "control-plane-kill",
         FaultAction::PodKill { .. } => "pod-kill",
         FaultAction::ProvisioningFailure(_) => "provisioning-failure",

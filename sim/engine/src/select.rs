@@ -43,7 +43,7 @@ pub(crate) fn top_controller<'a>(pod: &'a Pod, store: &'a Store) -> Option<&'a O
 }
 
 /// Whether `text` is what `pattern` says, with `*` for any text.
-fn like(pattern: &str, text: &str) -> bool {
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
     rest.char_indices().map(|(start, _)| start).chain([rest.len()]).any(|start| like(tail, &rest[start..]))

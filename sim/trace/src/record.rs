@@ -374,6 +374,17 @@ pub enum Record {
         /// Time from intended start to answer of those that succeeded, in nanoseconds.
         latency: Histogram,
     },
+    /// Connections of one flow that NetworkPolicies did not allow in a window.
+    Denied {
+        /// The flow.
+        flow: Str,
+        /// The Service asked.
+        service: Str,
+        /// The policies that isolate the end that did not allow it, `namespace/name`.
+        policy: Str,
+        /// Attempts.
+        attempts: u64,
+    },
     /// One window of the pods behind a Service: where requests wait.
     Station {
         /// Service.

@@ -17,6 +17,7 @@ use crate::store::{Change, DeploymentId, Id, NodeId, PodId, ReplicaSetId, Statef
 
 #[cfg(test)]
 mod bench;
+mod claim;
 pub(crate) mod cluster_autoscaler;
 pub(crate) mod cron_job;
 pub(crate) mod custom_metrics;

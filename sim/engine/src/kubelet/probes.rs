@@ -173,7 +173,7 @@ impl Worker {
         let busy = self.runs[place as usize].busy.as_deref();
         let process = Self::process(&self.behavior, self.spec(pod, place), self.is_init(place));
         let never = kind == ProbeKind::Readiness && process.never_ready;
-        busy.is_none_or(|busy| at >= busy.answers_at && busy.ended.is_none()) && !never
+        busy.is_none_or(|busy| at >= busy.answers_at && busy.ended.is_none() && !busy.failing[kind as usize]) && !never
     }
 
     /// An attempt.
@@ -353,6 +353,20 @@ impl Worker {
                     then(self, place, kind, cx);
                 }
             }
+        }
+    }
+
+    /// From its next attempt on, a probe fails until the container is another.
+    pub(super) fn fail_probe(&mut self, place: u8, kind: ProbeKind, cx: &mut Context<'_>) {
+        if self.probe_spec(cx.pod, place, kind).is_none() || !self.is_probed(cx.pod, place, kind) {
+            return;
+        }
+        if cx.node.kubelet_works() {
+            self.attempt_each(place, kind, cx);
+        }
+        self.run(place).busy().failing[kind as usize] = true;
+        if cx.node.kubelet_works() {
+            self.plan_next(place, kind, cx);
         }
     }
 

@@ -40,7 +40,7 @@ fn call(to: &str, client: Client) -> Call {
 
 fn source(to: &str, rates: &[(u64, f64)], client: Client) -> Source {
     let rate = rates.iter().map(|(at, per_second)| RatePoint { at: at_ms(*at), per_second: *per_second, linear: false }).collect();
-    Source { name: "users".into(), to: key(to), rate, arrivals: Arrivals::Poisson, users: None, client }
+    Source { name: "users".into(), to: key(to), rate, arrivals: Arrivals::Poisson, client, ..Source::default() }
 }
 
 impl Bench {
@@ -443,7 +443,7 @@ fn t39_every_request_is_accounted_for_in_a_storm_and_none_is_left_behind() {
     assert!(used > 0 && used <= cores_nanos);
     // Nobody asks any more: everything ends, and every place is given back.
     bench.exact().sources.clear();
-    bench.exact().services.iter_mut().for_each(|service| service.targets.clear());
+    bench.exact().services.iter_mut().for_each(|service| service.endpoints = super::Endpoints::default());
     let end = bench.now + ms(200_000);
     while let Some(time) = bench.exact().calendar.next_time() {
         assert!(time < end.as_nanos());
@@ -565,6 +565,7 @@ fn started(pod: u64, node: &str, node_cpu_millis: i64, weight: i64, behavior: Se
         node_cpu_millis,
         memory_limit_bytes: None,
         probe_timeout: Some(ms(1000)),
+        end: super::bench::nobody(),
     }
 }
 
@@ -657,7 +658,7 @@ fn draining_pods_are_used_only_when_none_is_ready_and_nobody_means_refused() {
     let mut bench = Bench::of(10, vec![source("s", &[(0, 100.0)], Client::default())]).service("s", 2, 1, &quick);
     let list = |bench: &mut Bench, ready: [bool; 2]| {
         let pods = [Uid(1), Uid(2)].into_iter().zip(ready);
-        let targets: Vec<_> = pods.map(|(pod, ready)| EndpointTarget { pod, ready, draining: !ready }).collect();
+        let targets: Vec<_> = pods.map(|(pod, ready)| EndpointTarget { ready, draining: !ready, ..EndpointTarget::ready(pod) }).collect();
         bench.traffic.endpoints(&key("s"), &targets, bench.now);
     };
     list(&mut bench, [true, false]);
@@ -687,7 +688,7 @@ fn a_full_queue_signals_stress_even_when_nobody_may_wait() {
 
 #[test]
 fn what_is_kept_per_request_and_per_pod_is_small() {
-    assert!(size_of::<super::Call>() <= 48 && size_of::<super::Job>() <= 48);
+    assert!(size_of::<super::Call>() <= 56 && size_of::<super::Job>() <= 48);
     assert!(size_of::<super::Station>() <= 480, "{}", size_of::<super::Station>());
 }
 

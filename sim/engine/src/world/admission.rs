@@ -130,7 +130,7 @@ fn default_resources(container: &mut Container, item: &LimitRangeItem) {
 }
 
 /// A request above its limit, which defaults can bring about.
-fn is_valid(pod: &Pod) -> Result<(), Refusal> {
+pub(super) fn is_valid(pod: &Pod) -> Result<(), Refusal> {
     let groups = [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)];
     let mut wrong = Vec::new();
     for (group, containers) in groups {

@@ -5,16 +5,16 @@
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
 //! - Of a controller whose workers wait for their requests no more keys are synced at once than it has workers.
-//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s to 1 min), whether or
-//!   not news wake it earlier.
+//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s ([`Retry`] has the
+//!   controllers that differ), and later when its controller has tried more than a hundred keys again, and more than
+//!   ten a second since; whether or not news wake it earlier.
 //! - A wave of writes is sent when all of the wave before has landed; none is sent after a refusal, but for
 //!   what the sync wants written otherwise, and its last write.
 //!
 //! Upstream: client-go/util/workqueue/{queue,delaying_queue,default_rate_limiters}.go. Not modelled: the
-//! number of workers of other controllers (five or more, and a sync takes no time here), the global limit
-//! of 10 retries per second.
+//! number of workers of other controllers (five or more, and a sync takes no time here).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use api::{SimDuration, SimTime, Str};
 use rustc_hash::FxHashMap;
@@ -23,16 +23,38 @@ use crate::clock::{Calendar, EventId};
 use crate::effects::{Component, Effects, Finally, Key, Write};
 use crate::event::Event;
 
-const RETRY_BASE: SimDuration = SimDuration::from_millis(5);
-const RETRY_MAX: SimDuration = SimDuration::from_secs(1000);
+use super::client::Bucket;
 
-/// First and longest wait after a refusal. Upstream: DefaultJobApiBackOff and MaxJobApiBackOff of the Job controller.
-const fn retry(component: Component) -> (SimDuration, SimDuration) {
-    match component {
-        Component::Job => (SimDuration::from_secs(1), SimDuration::from_secs(60)),
-        _ => (RETRY_BASE, RETRY_MAX),
+/// How a controller tries again what was refused.
+struct Retry {
+    /// First wait; doubled each time.
+    base: SimDuration,
+    /// Longest wait.
+    most: SimDuration,
+    /// Retries in a row; then the key is left alone until there are news of it.
+    limit: u32,
+    /// Whether all keys together have a rate, too.
+    is_rated: bool,
+}
+
+impl Retry {
+    /// Upstream: DefaultTypedControllerRateLimiter, and what the constructors of these controllers ask for instead.
+    const fn of(component: Component) -> Self {
+        let (base, most) = (SimDuration::from_millis(5), SimDuration::from_secs(1000));
+        let default = Self { base, most, limit: u32::MAX, is_rated: true };
+        match component {
+            Component::Job => Self { base: SimDuration::from_secs(1), most: SimDuration::from_secs(60), is_rated: false, ..default },
+            Component::EndpointSlice => Self { base: SimDuration::from_secs(1), limit: 15, ..default },
+            Component::Deployment => Self { limit: 15, ..default },
+            Component::Namespace => Self { most: SimDuration::from_secs(60), ..default },
+            _ => default,
+        }
     }
 }
+
+/// `rate.NewLimiter(rate.Limit(10), 100)` of the same.
+const RETRIES_PER_SECOND: f64 = 10.0;
+const RETRIES_AT_ONCE: u32 = 100;
 
 /// Upstream: scheduler.UpdateWorkerSize, which the node lifecycle controller has for NoSchedule taints.
 const fn workers(component: Component) -> Option<u32> {
@@ -97,6 +119,8 @@ pub(super) struct Queues {
     items: FxHashMap<(Component, Key), Item>,
     /// Workers at work, and keys that wait for one. Looked up by component only.
     at_work: FxHashMap<Component, (u32, VecDeque<Key>)>,
+    /// What is left of each controller's rate of retries.
+    rates: BTreeMap<Component, Bucket>,
 }
 
 impl Queues {
@@ -187,11 +211,18 @@ impl Queues {
             waiting.pop_front()
         });
         if item.refused.take().or(item.failed.take()).is_some() {
-            let (base, most) = retry(component);
-            let wait = base.times(1 << item.failures.min(20)).min(most);
-            item.failures += 1;
-            let at = now + wait;
-            item.sync_by(at, component, key, calendar);
+            let retry = Retry::of(component);
+            if item.failures < retry.limit {
+                let mut at = now + retry.base.times(1 << item.failures.min(20)).min(retry.most);
+                if retry.is_rated {
+                    let rate = self.rates.entry(component).or_insert_with(|| Bucket::new(RETRIES_PER_SECOND, RETRIES_AT_ONCE));
+                    at = at.max(rate.take(now));
+                }
+                item.failures += 1;
+                item.sync_by(at, component, key, calendar);
+            } else {
+                item.failures = 0;
+            }
         } else {
             item.failures = 0;
         }
@@ -294,6 +325,46 @@ mod tests {
             now = due;
         }
         assert_eq!(waits, [5, 10, 20, 40]);
+    }
+
+    /// How long a key waits after each of so many refusals in a row; it ends when the key is left alone.
+    fn waits(component: Component, refusals: usize) -> Vec<u64> {
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        let mut now = SimTime::ZERO;
+        let once = |_| {
+            assert!(queues.begin(component, WHO.1, now));
+            queues.synced((component, WHO.1), 1, Rest::default(), now, &mut calendar);
+            queues.landed(component, WHO.1, Some("no".into()), now, &mut calendar);
+            let (due, _) = calendar.pop()?;
+            let wait = due.since(now).as_millis();
+            now = due;
+            Some(wait)
+        };
+        (0..refusals).map_while(once).collect()
+    }
+
+    #[test]
+    fn controllers_try_again_as_their_constructors_say() {
+        assert_eq!(waits(Component::ReplicaSet, 20)[16..], [327_680, 655_360, 1_000_000, 1_000_000]);
+        assert_eq!(waits(Component::Job, 8), [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(waits(Component::Namespace, 16)[13..], [40_960, 60_000, 60_000]);
+        assert_eq!(waits(Component::EndpointSlice, 99)[..4], [1000, 2000, 4000, 8000]);
+        for component in [Component::EndpointSlice, Component::Deployment] {
+            assert_eq!(waits(component, 99).len(), 15, "{component:?} leaves it alone then");
+        }
+    }
+
+    #[test]
+    fn a_controller_tries_a_hundred_keys_again_at_once_and_then_ten_per_second() {
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        let now = SimTime::ZERO;
+        for number in 0..103 {
+            let key = Key(number);
+            assert!(queues.begin(WHO.0, key, now));
+            queues.synced((WHO.0, key), 1, Rest::default(), now, &mut calendar);
+            queues.landed(WHO.0, key, Some("no".into()), now, &mut calendar);
+        }
+        assert_eq!(due(&mut calendar)[99..], [5, 100, 200, 300]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl World {
         }
         let ends = match fault.action {
             FaultAction::NodeRestart(after) => Some(after),
-            FaultAction::ContainerKill { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
+            FaultAction::ContainerKill { .. } | FaultAction::ProbeFailure { .. } | FaultAction::PodKill { .. } => Some(SimDuration::ZERO),
             _ => fault.duration,
         };
         self.faults.remember(number, occurrence, struck);
@@ -97,12 +97,7 @@ impl World {
                     self.kubelets.shut_down(node, view!(self), out);
                 }
             }
-            FaultAction::NodeNetworkPartition => {
-                if self.faults.cut_off(node, self.now) {
-                    self.kubelets.cut_off(node);
-                    self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
-                }
-            }
+            FaultAction::NodeNetworkPartition => self.lose_api_server(node, out),
             FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
@@ -115,6 +110,7 @@ impl World {
                 out.write(Component::Kubectl, write);
             }
             FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
             | FaultAction::PodKill { .. }
             | FaultAction::ControlPlaneKill(_)
             | FaultAction::ProvisioningFailure(_) => {}
@@ -127,13 +123,11 @@ impl World {
                 if self.faults.power_back(node) && !self.kubelets.shutdown_cancelled(node, view!(self), out) {
                     self.kubelets.node_up(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
+                    self.propagation.dark.remove(&node);
+                    self.tell_node(node);
                 }
             }
-            FaultAction::NodeNetworkPartition => {
-                if let Some(since) = self.faults.network_back(node) {
-                    self.reconnect(node, since, out);
-                }
-            }
+            FaultAction::NodeNetworkPartition => self.find_api_server(node, out),
             FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
@@ -146,6 +140,7 @@ impl World {
                 out.write(Component::Kubectl, Write::PatchNode { node, add: Vec::new(), remove, unschedulable: None });
             }
             FaultAction::ContainerKill { .. }
+            | FaultAction::ProbeFailure { .. }
             | FaultAction::PodKill { .. }
             | FaultAction::ControlPlaneKill(_)
             | FaultAction::ProvisioningFailure(_) => {}
@@ -158,10 +153,26 @@ impl World {
                 let reason = if *exit_code == 0 { "Completed" } else { "Error" };
                 self.kubelets.kill_container(id, container.as_ref(), *exit_code, reason, view!(self), out);
             }
+            FaultAction::ProbeFailure { container, probe } => self.kubelets.fail_probe(id, container.as_ref(), *probe, view!(self), out),
             FaultAction::PodKill { grace } => {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }
             _ => {}
+        }
+    }
+
+    /// The kubelet cannot reach the API server: the network between them is gone, or the API server is.
+    pub(super) fn lose_api_server(&mut self, node: NodeId, out: &mut Effects) {
+        if self.faults.cut_off(node, self.now) {
+            self.kubelets.cut_off(node);
+            self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+        }
+    }
+
+    /// One reason less for that.
+    pub(super) fn find_api_server(&mut self, node: NodeId, out: &mut Effects) {
+        if let Some(since) = self.faults.network_back(node) {
+            self.reconnect(node, since, out);
         }
     }
 
@@ -204,7 +215,7 @@ impl World {
     /// Nothing is announced: processes and kubelet are gone from one instant to the next.
     fn power_off(&mut self, node: NodeId, out: &mut Effects) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
     }
 
@@ -234,13 +245,13 @@ impl World {
     /// A machine leaves for good, with all that runs on it.
     pub(super) fn node_goes(&mut self, node: NodeId) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
     }
 }
 
 /// After how long a watch that was lost is tried for first once the network, away for so long, is back.
 /// Upstream: defaultBackoffFactor 2, defaultBackoffJitter 1.
-fn reflector_back_off(away: SimDuration, longest: SimDuration, stream: &mut Stream) -> SimDuration {
+pub(super) fn reflector_back_off(away: SimDuration, longest: SimDuration, stream: &mut Stream) -> SimDuration {
     let (mut tried, mut wait) = (SimDuration::ZERO, WATCH_BACK_OFF_INITIAL.min(longest));
     while tried < away && !wait.is_zero() {
         tried = tried + wait + SimDuration::from_nanos(stream.below(wait.as_nanos()));

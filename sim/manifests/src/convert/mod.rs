@@ -8,6 +8,7 @@ pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod container;
 pub(crate) mod meta;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod policy;

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use api::{Container, Pod, ResourceList, ResourceName, VpaUpdateMode};
+use api::{Container, Pod, ResourceList, ResourceName, VerticalPodAutoscaler, VpaUpdateMode};
 
 use super::{capped, controlling};
 use crate::store::Store;
@@ -22,13 +22,11 @@ pub(crate) fn admit(store: &Store, pod: &mut Pod) {
     let mut spec = (*pod.spec).clone();
     let mut updates = Vec::new();
     for (place, container) in spec.containers.iter_mut().enumerate() {
-        let Some(recommended) = capped(vpa, container) else { continue };
-        let requests_only = vpa.policy(&container.name).is_some_and(|policy| policy.requests_only);
-        let limits = if requests_only { ResourceList::new() } else { proportional(container, &recommended.target) };
-        let told = [(&recommended.target, "request"), (&limits, "limit")];
+        let Some((requests, limits)) = wanted(vpa, container) else { continue };
+        let told = [(&requests, "request"), (&limits, "limit")];
         let told = told.iter().flat_map(|(list, word)| list.keys().map(move |name| format!("{name} {word}")));
         updates.push(format!("container {place}: {}", told.collect::<Vec<_>>().join(", ")));
-        container.requests.extend(recommended.target);
+        container.requests.extend(requests);
         container.limits.extend(limits);
     }
     let names: Vec<&str> = spec.containers.iter().map(|container| &*container.name).collect();
@@ -38,6 +36,14 @@ pub(crate) fn admit(store: &Store, pod: &mut Pod) {
         annotations.insert(UPDATES.into(), format!("Pod resources updated by {}: {}", vpa.meta.name, updates.join("; ")).into());
         pod.spec = Arc::new(spec);
     }
+}
+
+/// Requests and limits that a container should have; what is not named stays.
+pub(super) fn wanted(vpa: &VerticalPodAutoscaler, container: &Container) -> Option<(ResourceList, ResourceList)> {
+    let target = capped(vpa, container)?.target;
+    let requests_only = vpa.policy(&container.name).is_some_and(|policy| policy.requests_only);
+    let limits = if requests_only { ResourceList::new() } else { proportional(container, &target) };
+    Some((target, limits))
 }
 
 /// Limits in their old ratio to the new requests (upstream: GetProportionalLimit).

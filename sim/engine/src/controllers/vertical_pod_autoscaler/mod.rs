@@ -4,7 +4,7 @@
 //! are too far from them; `admission.rs` gives them to pods as they are made. `histogram.rs` is what it remembers.
 //!
 //! Upstream: kubernetes/autoscaler, vertical-pod-autoscaler/pkg. Not modelled: checkpoints and history from before the
-//! run, in-place resizing (InPlaceOrRecreate evicts; InPlace only sets new pods), startup boosts, several
+//! run, mode InPlace beyond new pods (its gate is off), startup boosts, several
 //! recommenders, LimitRanges as caps of a recommendation (a pod that they forbid is refused), node-pressure evictions
 //! as out-of-memory news. A container whose use of a resource nobody knows gets no recommendation of it.
 
@@ -13,64 +13,40 @@ mod histogram;
 pub(crate) mod recommender;
 pub(crate) mod updater;
 
-use api::{LabelSelector, Labels, ObjectKey, ObjectMeta, Pod, ResourceList, VerticalPodAutoscaler, VpaContainerPolicy, VpaRecommendation};
+use api::{ObjectKey, ObjectMeta, Pod, ResourceList, Uid, VerticalPodAutoscaler, VpaContainerPolicy, VpaRecommendation};
 
 use crate::select::top_controller;
 use crate::store::{PodId, Store};
 
-/// Whom the pods of a target are known by.
-enum Selector<'a> {
-    Of(&'a LabelSelector),
-    /// A CronJob's pods have the labels of its template.
-    Labels(&'a Labels),
-}
-
-/// How the pods of the target are told from others; `None` when there is no such target, or of no kind that is known.
-fn selector_of<'a>(vpa: &VerticalPodAutoscaler, store: &'a Store) -> Option<Selector<'a>> {
+/// Who controls the pods of the target directly; `None` when there is no such target, or of no kind that is known.
+fn controllers_of(vpa: &VerticalPodAutoscaler, store: &Store) -> Option<Vec<Uid>> {
     let key = ObjectKey { namespace: vpa.meta.namespace.clone(), name: vpa.target_name.clone() };
-    macro_rules! selector {
+    macro_rules! target {
         ($table:ident) => {
-            store.$table.find(&key).and_then(|id| store.$table.get(id)).map(|object| Selector::Of(&object.selector))
+            store.$table.find(&key).and_then(|id| store.$table.get(id))?
         };
     }
-    match &*vpa.target_kind {
-        "Deployment" => selector!(deployments),
-        "ReplicaSet" => selector!(replica_sets),
-        "StatefulSet" => selector!(stateful_sets),
-        "DaemonSet" => selector!(daemon_sets),
-        "Job" => store.jobs.find(&key).and_then(|id| store.jobs.get(id)).map(|job| Selector::Labels(&job.spec.template.labels)),
-        "CronJob" => {
-            store.cron_jobs.find(&key).and_then(|id| store.cron_jobs.get(id)).map(|job| Selector::Labels(&job.job_spec.template.labels))
-        }
-        _ => None,
-    }
+    Some(match &*vpa.target_kind {
+        "Deployment" => store.replica_sets_of(target!(deployments)).into_iter().map(|(_, set)| set.meta.uid).collect(),
+        "CronJob" => store.jobs.of(target!(cron_jobs).meta.uid).map(|(_, job)| job.meta.uid).collect(),
+        "ReplicaSet" => vec![target!(replica_sets).meta.uid],
+        "StatefulSet" => vec![target!(stateful_sets).meta.uid],
+        "DaemonSet" => vec![target!(daemon_sets).meta.uid],
+        "Job" => vec![target!(jobs).meta.uid],
+        _ => return None,
+    })
 }
 
-impl Selector<'_> {
-    fn matches(&self, pod: &Pod) -> bool {
-        match self {
-            Self::Of(selector) => selector.matches(&pod.meta.labels),
-            Self::Labels(labels) => labels.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value)),
-        }
-    }
-}
-
-/// Pods that a VerticalPodAutoscaler learns from, by name.
+/// Pods that a VerticalPodAutoscaler learns from: those of its target (upstream: those its selector matches).
 pub(crate) fn pods_under<'a>(vpa: &VerticalPodAutoscaler, store: &'a Store) -> Vec<(PodId, &'a Pod)> {
-    let Some(selector) = selector_of(vpa, store) else { return Vec::new() };
-    store.pods.in_namespace(&vpa.meta.namespace).filter(|(_, pod)| selector.matches(pod)).collect()
+    controllers_of(vpa, store).into_iter().flatten().flat_map(|controller| store.pods_of(controller)).collect()
 }
 
 /// The VerticalPodAutoscaler that a pod belongs to: whose target is its topmost controller; of several the oldest, and
 /// of equally old ones the first by name (upstream: GetControllingVPAForPod).
 fn controlling<'a>(pod: &Pod, store: &'a Store, may_be: impl Fn(&VerticalPodAutoscaler) -> bool) -> Option<&'a VerticalPodAutoscaler> {
     let top = top_controller(pod, store)?;
-    let is_its = |vpa: &&VerticalPodAutoscaler| {
-        *vpa.target_kind == *top.kind
-            && vpa.target_name == top.name
-            && may_be(vpa)
-            && selector_of(vpa, store).is_some_and(|selector| selector.matches(pod))
-    };
+    let is_its = |vpa: &&VerticalPodAutoscaler| *vpa.target_kind == *top.kind && vpa.target_name == top.name && may_be(vpa);
     let all = store.vpas.in_namespace(&pod.meta.namespace).map(|(_, vpa)| vpa);
     all.filter(is_its).min_by_key(|vpa| vpa.meta.creation)
 }

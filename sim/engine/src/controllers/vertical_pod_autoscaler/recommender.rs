@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use trace::Record;
 
 use super::histogram::Histogram;
-use super::{cap, pods_under, selector_of};
+use super::{cap, controllers_of, pods_under};
 use crate::controllers::View;
 use crate::controllers::metrics::{PodMetric, PodMetrics};
 use crate::effects::{Component, Effects, Write};
@@ -181,7 +181,7 @@ impl State {
                 self.told.insert(one.container.clone(), one.target.clone());
             }
         }
-        let unsupported = selector_of(vpa, view.store).is_none().then_some((ConditionStatus::True, ""));
+        let unsupported = controllers_of(vpa, view.store).is_none().then_some((ConditionStatus::True, ""));
         let none_matched = (pods == 0).then_some((ConditionStatus::True, "NoPodsMatched"));
         let provided = match (recommendation.is_empty(), none_matched) {
             (false, _) => (ConditionStatus::True, ""),

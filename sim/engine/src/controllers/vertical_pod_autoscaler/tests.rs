@@ -32,12 +32,6 @@ fn vpa(change: impl FnOnce(&mut VerticalPodAutoscaler)) -> VerticalPodAutoscaler
 
 fn replicas(names: &[&str], of: impl Fn(TestPod) -> TestPod) -> Bench {
     let mut bench = bench().replica_set("web", names.len() as i32).at(1000).node("n", "a", 4000);
-    bench.change_replica_set("web", |set| {
-        set.selector = std::sync::Arc::new(api::LabelSelector {
-            match_labels: (*super::super::bench::labels("app=web")).clone(),
-            ..api::LabelSelector::default()
-        });
-    });
     for name in names {
         bench = bench.owned_pod("web", of(pod(name).labels("app=web").on("n").ready_since(0)));
     }
@@ -70,7 +64,7 @@ fn only_what_recreates_evicts() {
         (VpaUpdateMode::Off, 0),
         (VpaUpdateMode::Initial, 0),
         (VpaUpdateMode::Recreate, 1),
-        (VpaUpdateMode::InPlaceOrRecreate, 1),
+        (VpaUpdateMode::InPlaceOrRecreate, 0), // It resizes.
         (VpaUpdateMode::InPlace, 0),
     ] {
         let bench = replicas(&["web-a", "web-b"], |pod| pod);
@@ -140,7 +134,7 @@ fn without_any_there_are_no_loops() {
     let mut bench = replicas(&["web-a"], |pod| pod);
     let (mut recommender, mut updater) = (recommender::Recommender::default(), updater::Updater::default());
     let id = bench.pod_id("web-a");
-    let before = crate::store::PodBefore { bound: true, ready: true, deleting: false, terminal: false };
+    let before = crate::store::PodBefore { bound: true, ready: true, deleting: false, terminal: false, relabelled: false };
     let lines = bench.run(|view, out| {
         recommender.changed(&Change::PodModified(id, before), view, out);
         updater.changed(&Change::PodModified(id, before), view, out);

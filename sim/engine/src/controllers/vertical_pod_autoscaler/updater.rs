@@ -1,6 +1,7 @@
-//! The updater: pods that are too far from what is recommended to them are evicted, so that new ones get it.
+//! The updater: pods that are too far from what is recommended to them are resized in place, or evicted so that new
+//! ones get it.
 //!
-//! Reads: VerticalPodAutoscalers that recreate, their pods. Writes: evictions, which PodDisruptionBudgets may refuse.
+//! Reads: VerticalPodAutoscalers that recreate, their pods. Writes: resizes, and evictions, which PodDisruptionBudgets may refuse.
 //! Upstream: vertical-pod-autoscaler/pkg/updater/{logic,priority,restriction}.
 //!
 //! Invariants: of each group of replicas at most the tolerated share is away; pods that need more go before pods that
@@ -12,19 +13,20 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use api::{
-    ContainerState, Kind, Pod, PodPhase, ResourceName, SimDuration, SimTime, Str, Uid, VerticalPodAutoscaler, VpaRecommendation,
-    VpaUpdateMode,
+    ContainerState, Kind, Pod, PodPhase, ResourceList, ResourceName, SimDuration, SimTime, Str, Uid, VerticalPodAutoscaler,
+    VpaRecommendation, VpaUpdateMode,
 };
 use rustc_hash::FxHashMap;
 use trace::Record;
 
+use super::admission::wanted;
 use super::recommender::killed_at;
 use super::{capped, controlling, named, pods_under};
 use crate::controllers::disruption::{Budgets, Eviction};
 use crate::controllers::{View, object_name};
 use crate::effects::{Announcement, Component, Effects, Write};
 use crate::event::Event;
-use crate::spec::VpaSettings;
+use crate::spec::{PodResize, VpaSettings};
 use crate::store::{Change, PodId, Store};
 
 /// The updater's own memory.
@@ -35,7 +37,22 @@ pub(crate) struct Updater {
     starts: FxHashMap<(Uid, usize), SimTime>,
     /// When it was last killed for its memory, and after how long. Looked up only.
     kills: FxHashMap<(Uid, usize), (SimTime, SimDuration)>,
+    /// When each pod was first seen to be resized; kept, as upstream keeps it. Looked up only.
+    resizing: FxHashMap<Uid, SimTime>,
 }
+
+/// What is done with a pod that should change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Wait,
+    Resize,
+    Evict,
+}
+
+/// A resize that the node put off for longer is given up (upstream: DeferredResizeUpdateTimeout).
+const DEFERRED: SimDuration = SimDuration::from_secs(300);
+/// And one that is under way for longer (upstream: InProgressResizeUpdateTimeout).
+const IN_PROGRESS: SimDuration = SimDuration::from_secs(3600);
 
 /// How urgently a pod should change.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -51,7 +68,8 @@ struct Group {
     configured: i64,
     running: i64,
     tolerance: i64,
-    evicted: i64,
+    /// Evicted or resized in this loop.
+    disrupted: i64,
 }
 
 impl Updater {
@@ -65,6 +83,7 @@ impl Updater {
                 }
             }
             Change::PodDeleted(_, pod) if self.is_armed => {
+                self.resizing.remove(&pod.meta.uid);
                 for place in 0..pod.spec.containers.len() {
                     self.starts.remove(&(pod.meta.uid, place));
                     self.kills.remove(&(pod.meta.uid, place));
@@ -114,7 +133,7 @@ impl Updater {
         }
     }
 
-    fn update(&self, vpa: &VerticalPodAutoscaler, budgets: &mut Budgets, view: &View<'_>, out: &mut Effects) {
+    fn update(&mut self, vpa: &VerticalPodAutoscaler, budgets: &mut Budgets, view: &View<'_>, out: &mut Effects) {
         let settings = &view.settings.vertical_pod_autoscaler;
         // Upstream sees pods that have a node and are neither over nor asked to go.
         let is_live = |pod: &Pod| pod.node_name.is_some() && !pod.status.phase.is_terminal() && !pod.meta.is_deleting();
@@ -123,19 +142,53 @@ impl Updater {
         let mut groups = groups(vpa, &pods, settings, view.store);
         let mut urgent: Vec<(Priority, PodId, &Pod)> = Vec::new();
         for (id, pod) in &pods {
-            let may_go = group_of(pod).and_then(|key| groups.get(&key)).is_some_and(|group| group.lets_go(pod));
-            let was_killed = self.was_killed_quickly(vpa, pod, settings.evict_after_oom_threshold);
-            if let Some(priority) = may_go.then(|| priority(vpa, pod, was_killed, settings, view.now)).flatten() {
-                urgent.push((priority, *id, pod));
+            let Some(group) = group_of(pod).and_then(|key| groups.get(&key)) else { continue };
+            if self.way(vpa, pod, group, view.now) == Way::Wait {
+                continue;
             }
+            let was_killed = self.was_killed_quickly(vpa, pod, settings.evict_after_oom_threshold);
+            urgent.extend(priority(vpa, pod, was_killed, settings, view.now).map(|priority| (priority, *id, *pod)));
         }
         urgent.sort_by(|a, b| b.0.compare(&a.0));
         for (_, id, pod) in urgent {
             let Some(group) = group_of(pod).and_then(|key| groups.get_mut(&key)) else { continue };
-            if group.lets_go(pod) && budgets.evict(pod, view.store) == Eviction::Allowed {
-                group.evicted += i64::from(pod.status.phase != PodPhase::Pending);
-                evict(vpa, id, pod, out);
+            match self.way(vpa, pod, group, view.now) {
+                Way::Wait => {}
+                Way::Resize => {
+                    group.disrupted += 1;
+                    out.write(Component::VpaUpdater, Write::OrElse(Box::new(resize(vpa, id, pod)), Box::new(evict(vpa, id, pod))));
+                }
+                Way::Evict if budgets.evict(pod, view.store) == Eviction::Allowed => {
+                    group.disrupted += i64::from(pod.status.phase != PodPhase::Pending);
+                    out.write(Component::VpaUpdater, evict(vpa, id, pod));
+                }
+                Way::Evict => {}
             }
+        }
+    }
+
+    /// Upstream: CanInPlaceUpdate, CanEvict, CanEvictInPlacingPod.
+    fn way(&mut self, vpa: &VerticalPodAutoscaler, pod: &Pod, group: &Group, now: SimTime) -> Way {
+        let conditions = &pod.status.conditions;
+        let is_in_place = vpa.update_mode == VpaUpdateMode::InPlaceOrRecreate;
+        if pod.status.phase == PodPhase::Pending {
+            return if is_in_place { Way::Wait } else { Way::Evict };
+        }
+        let is_pending = conditions.resize_infeasible || conditions.resize_deferred;
+        if is_pending || conditions.resize_in_progress {
+            let since = *self.resizing.entry(pod.meta.uid).or_insert(now);
+            let patience = match (conditions.resize_infeasible, conditions.resize_deferred) {
+                (true, _) => SimDuration::ZERO,
+                (false, true) => DEFERRED,
+                (false, false) => IN_PROGRESS,
+            };
+            let is_over = conditions.resize_infeasible || now > since + patience;
+            return if is_over && group.is_disruptable() { Way::Evict } else { Way::Wait };
+        }
+        match (group.is_disruptable(), is_in_place) {
+            (false, _) => Way::Wait,
+            (true, true) => Way::Resize,
+            (true, false) => Way::Evict,
         }
     }
 }
@@ -144,20 +197,29 @@ fn recreates(vpa: &VerticalPodAutoscaler) -> bool {
     matches!(vpa.update_mode, VpaUpdateMode::Recreate | VpaUpdateMode::InPlaceOrRecreate)
 }
 
-fn evict(vpa: &VerticalPodAutoscaler, id: PodId, pod: &Pod, out: &mut Effects) {
-    let by = Component::VpaUpdater;
-    let event = |reason: &str, object: String, message: String| Record::Event {
-        kind: "Normal".into(),
-        reason: reason.into(),
-        object: object.into(),
-        message: message.into(),
-        source: by.name().into(),
-    };
+/// A write, and the event that tells of it once it has landed.
+fn told(write: Write, reason: &str, object: String, message: String) -> Write {
+    let source = Component::VpaUpdater.name().into();
+    let (kind, reason, object, message) = ("Normal".into(), reason.into(), object.into(), message.into());
+    let landed = Record::Event { kind, reason, object, message, source };
+    Write::Announced(Box::new(write), Box::new(Announcement { landed, forbidden: None }))
+}
+
+fn evict(vpa: &VerticalPodAutoscaler, id: PodId, pod: &Pod) -> Write {
     let of_pod = "Pod was evicted by VPA Updater to apply resource recommendation.".to_owned();
     let of_vpa = format!("VPA Updater evicted Pod {} to apply resource recommendation.", pod.meta.name);
-    let told = |landed| Box::new(Announcement { landed, forbidden: None });
-    let inner = Write::Announced(Box::new(Write::EvictPod(id)), told(event("EvictedByVPA", object_name("Pod", &pod.meta), of_pod)));
-    out.write(by, Write::Announced(Box::new(inner), told(event("EvictedPod", named(&vpa.meta), of_vpa))));
+    let write = told(Write::EvictPod(id), "EvictedByVPA", object_name("Pod", &pod.meta), of_pod);
+    told(write, "EvictedPod", named(&vpa.meta), of_vpa)
+}
+
+fn resize(vpa: &VerticalPodAutoscaler, id: PodId, pod: &Pod) -> Write {
+    let resize = |container: &api::Container| {
+        let (requests, limits) = wanted(vpa, container)?;
+        Some(PodResize { container: Some(container.name.clone()), requests, limits })
+    };
+    let resizes = pod.spec.containers.iter().filter_map(resize).collect();
+    let message = "Pod was resized in place by VPA Updater.".to_owned();
+    told(Write::ResizePod(id, resizes), "InPlaceResizedByVPA", object_name("Pod", &pod.meta), message)
 }
 
 type GroupKey = (Str, Str);
@@ -182,7 +244,7 @@ fn groups(vpa: &VerticalPodAutoscaler, pods: &[(PodId, &Pod)], settings: &VpaSet
         if let Some(configured) = configured.filter(|_| count >= least) {
             let pending = pods.iter().filter(|pod| pod.status.phase == PodPhase::Pending).count() as i64;
             let tolerance = (configured as f64 * settings.eviction_tolerance) as i64;
-            groups.insert(key, Group { configured, running: count - pending, tolerance, evicted: 0 });
+            groups.insert(key, Group { configured, running: count - pending, tolerance, disrupted: 0 });
         }
     }
     groups
@@ -202,19 +264,24 @@ fn configured((kind, name): &GroupKey, namespace: &Str, live: i64, store: &Store
 }
 
 impl Group {
-    /// Upstream: CanEvict, isPodDisruptable.
-    fn lets_go(&self, pod: &Pod) -> bool {
-        let alive = self.running - self.evicted;
-        pod.status.phase == PodPhase::Pending
-            || alive > self.configured - self.tolerance
-            || (self.configured == self.running && self.tolerance == 0 && self.evicted == 0)
+    /// Upstream: isPodDisruptable.
+    const fn is_disruptable(&self) -> bool {
+        self.running - self.disrupted > self.configured - self.tolerance
+            || (self.configured == self.running && self.tolerance == 0 && self.disrupted == 0)
     }
 }
 
 /// How urgently a pod should go, if it should at all (upstream: UpdatePriorityCalculator.AddPod).
 fn priority(vpa: &VerticalPodAutoscaler, pod: &Pod, quick_kill: bool, settings: &VpaSettings, now: SimTime) -> Option<Priority> {
-    let recommended: Vec<(&api::Container, VpaRecommendation)> =
-        pod.spec.containers.iter().filter_map(|container| Some((container, capped(vpa, container)?))).collect();
+    // What the kubelet has applied, where it says so, and not what is asked of it.
+    let applied = |place: usize| pod.status.containers.get(place).and_then(|status| status.requests.as_deref());
+    let recommended: Vec<Recommended<'_>> = pod
+        .spec
+        .containers
+        .iter()
+        .enumerate()
+        .filter_map(|(place, container)| Some((applied(place).unwrap_or(&container.requests), capped(vpa, container)?)))
+        .collect();
     let priority = distance(&recommended);
     if !priority.is_outside && !quick_kill {
         let is_old = pod.status.start_time.is_some_and(|start| now >= start + settings.lifetime_threshold);
@@ -225,19 +292,22 @@ fn priority(vpa: &VerticalPodAutoscaler, pod: &Pod, quick_kill: bool, settings: 
     if quick_kill && priority.difference == 0.0 {
         return None;
     }
-    let is_admitted = vpa.eviction_requirements.is_empty() || recommended.iter().any(|(container, one)| meets(vpa, container, one));
+    let is_admitted = vpa.eviction_requirements.is_empty() || recommended.iter().any(|(requests, one)| meets(vpa, requests, one));
     is_admitted.then_some(priority)
 }
 
+/// What a container asks for, and should.
+type Recommended<'a> = (&'a ResourceList, VpaRecommendation);
+
 /// Upstream: GetUpdatePriority.
-fn distance(recommended: &[(&api::Container, VpaRecommendation)]) -> Priority {
+fn distance(recommended: &[Recommended<'_>]) -> Priority {
     let mut priority = Priority::default();
     let mut sums: BTreeMap<&ResourceName, (i64, i64)> = BTreeMap::new();
-    for (container, one) in recommended {
+    for (requests, one) in recommended {
         for (name, target) in &one.target {
             let sum = sums.entry(name).or_default();
             sum.1 = sum.1.saturating_add(*target);
-            let Some(request) = container.requests.get(name) else {
+            let Some(request) = requests.get(name) else {
                 (priority.is_outside, priority.needs_more) = (true, true);
                 continue;
             };
@@ -262,14 +332,14 @@ impl Priority {
 }
 
 /// Whether all requirements hold for a container.
-fn meets(vpa: &VerticalPodAutoscaler, container: &api::Container, one: &VpaRecommendation) -> bool {
-    let of = |list: &api::ResourceList, name: &ResourceName| list.get(name).copied();
-    if [ResourceName::Cpu, ResourceName::Memory].iter().any(|name| of(&container.requests, name).is_none()) {
+fn meets(vpa: &VerticalPodAutoscaler, requests: &ResourceList, one: &VpaRecommendation) -> bool {
+    let of = |list: &ResourceList, name: &ResourceName| list.get(name).copied();
+    if [ResourceName::Cpu, ResourceName::Memory].iter().any(|name| of(requests, name).is_none()) {
         return true;
     }
     vpa.eviction_requirements.iter().all(|requirement| {
         requirement.resources.iter().any(|name| {
-            let (request, target) = (of(&container.requests, name).unwrap_or(0), of(&one.target, name).unwrap_or(0));
+            let (request, target) = (of(requests, name).unwrap_or(0), of(&one.target, name).unwrap_or(0));
             if requirement.is_higher { target > request } else { target < request }
         })
     })

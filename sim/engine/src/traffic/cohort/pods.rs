@@ -8,12 +8,13 @@ use api::{SimDuration, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
-use super::super::{ProcessStarted, RequestLoad, Signal};
+use super::super::{ProcessStarted, Signal};
 use super::kernel::{Kernel, Law};
 use super::station::Queue;
 use super::step::{After, Before, Line, move_pod};
 use super::table::{Shape, Table};
 use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QUANTUM, QueueState, drops};
+use crate::effects::RequestLoad;
 use crate::spec::Balancing;
 
 pub(super) struct PodState {
@@ -227,18 +228,12 @@ impl Cohort {
             self.nodes.push(NodeState { cpu_millis: node_cpu_millis, pods: Vec::new() });
             (self.nodes.len() - 1) as u32
         });
-        let usable = started.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis).min(node_cpu_millis);
-        let cores = (usable as u64).div_ceil(1000).clamp(1, 4096) as u32;
         let behavior = &started.behavior;
         let worker = behavior.worker;
         let concurrency = worker.map(|worker| worker.consumers_per_pod).or(behavior.concurrency).map(|slots| slots.max(1));
         let state = &mut self.pods[pod as usize];
         state.process = Process::Running;
         (state.program, state.node) = (program, node);
-        state.workers = concurrency.map_or(cores, |slots| slots.min(cores));
-        state.cores_millis = usable.min(i64::from(state.workers) * 1000);
-        state.granted_millis = state.cores_millis as f64;
-        state.weight = started.cpu_request_millis.max(LEAST_WEIGHT);
         state.concurrency = concurrency.unwrap_or(u32::MAX);
         state.queue_limit = if worker.is_some() { 0 } else { behavior.queue_limit };
         state.served = 0.0;
@@ -251,12 +246,7 @@ impl Cohort {
         state.stress_limit = started.probe_timeout.map_or(super::super::calendar::NEVER, |timeout| timeout.as_nanos() / 10);
         state.stressed = false;
         state.gone = false;
-        let speed = usable as f64 / (1000.0 * f64::from(state.workers));
-        state.kernel = Kernel {
-            mean: self.programs[program as usize].cpu.mean / speed.clamp(1e-9, 1.0),
-            slowdown: 1.0 / speed.clamp(1e-9, 1.0),
-            ..Kernel::default()
-        };
+        self.give_cpu(pod, started);
         self.nodes[node as usize].pods.push(pod);
         self.programs[program as usize].pods.push(pod);
         for service in self.programs[program as usize].services.clone() {
@@ -267,6 +257,37 @@ impl Cohort {
                 self.services[service as usize].queue = Some(QueueState { flow, waiting: Default::default(), level: 0 });
             }
         }
+    }
+
+    /// The process goes on with other cpu and memory.
+    pub(super) fn process_resized(&mut self, resized: &ProcessStarted) {
+        let Some(pod) = self.pod_by_uid.get(&resized.pod).copied() else { return };
+        let state = &mut self.pods[pod as usize];
+        if state.process != Process::Running {
+            return;
+        }
+        if let Some(memory) = &mut state.memory {
+            (memory.limit_bytes, memory.told) = (resized.memory_limit_bytes.unwrap_or(i64::MAX), false);
+        }
+        self.give_cpu(pod, resized);
+    }
+
+    /// Cores, weight and speed of a process.
+    fn give_cpu(&mut self, pod: u32, process: &ProcessStarted) {
+        let node_cpu_millis = process.node_cpu_millis.max(0);
+        let usable = process.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis).min(node_cpu_millis);
+        let cores = (usable as u64).div_ceil(1000).clamp(1, 4096) as u32;
+        let state = &mut self.pods[pod as usize];
+        state.workers = state.concurrency.min(cores);
+        state.cores_millis = usable.min(i64::from(state.workers) * 1000);
+        state.granted_millis = state.cores_millis as f64;
+        state.weight = process.cpu_request_millis.max(LEAST_WEIGHT);
+        let speed = usable as f64 / (1000.0 * f64::from(state.workers));
+        state.kernel = Kernel {
+            mean: self.programs[state.program as usize].cpu.mean / speed.clamp(1e-9, 1.0),
+            slowdown: 1.0 / speed.clamp(1e-9, 1.0),
+            ..Kernel::default()
+        };
     }
 
     /// The process is gone, or nothing is heard of it any more: its share of what is under way is lost.

@@ -7,6 +7,8 @@ mod clusters;
 mod daemons;
 mod determinism;
 mod liveness;
+mod outages;
+mod owners;
 mod stateful;
 mod traffic;
 mod traps;

@@ -30,8 +30,8 @@ fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
         to: key("web"),
         rate: rates.iter().map(point).collect(),
         arrivals: Arrivals::Poisson,
-        users: None,
         client: Client { timeout: SimDuration::from_secs(2), ..Client::default() },
+        ..Source::default()
     });
     spec
 }

@@ -59,6 +59,34 @@ fn pods_that_ask_for_too_little_are_replaced_within_their_budget() {
 }
 
 #[test]
+fn pods_are_resized_in_place_where_their_node_has_room() {
+    let mut spec = under(1800, 600, VpaUpdateMode::InPlaceOrRecreate);
+    asking(&mut spec, 128);
+    let run = run(spec);
+    assert_eq!(made(&run).len(), 4, "nobody was evicted");
+    let resized = run.all(|record| match record {
+        Record::Event { reason, message, .. } if &**reason == "InPlaceResizedByVPA" => Some(message.to_string()),
+        _ => None,
+    });
+    assert_eq!(resized.len(), 4, "{resized:?}");
+    let asks: Vec<i64> = run.world.store.pods.iter().map(|(_, pod)| pod.spec.requests().memory_bytes >> 20).collect();
+    assert!(asks.iter().all(|mebibytes| (690..=730).contains(mebibytes)), "{asks:?}");
+}
+
+#[test]
+fn a_pod_that_may_not_be_resized_is_evicted_after_all() {
+    let mut spec = under(1800, 600, VpaUpdateMode::InPlaceOrRecreate);
+    asking(&mut spec, 128);
+    // Without a request the class would change, which no resize may.
+    let template = Arc::make_mut(&mut spec.objects.deployments[0].template);
+    Arc::make_mut(&mut template.spec).containers[0].requests.clear();
+    let run = run(spec);
+    let made = made(&run);
+    assert_eq!(made.len(), 8, "{made:?}");
+    assert!(made[4..].iter().all(|(_, mebibytes)| (690..=730).contains(mebibytes)), "{made:?}");
+}
+
+#[test]
 fn without_updates_only_the_recommendation_is_told() {
     let mut spec = under(1800, 600, VpaUpdateMode::Off);
     asking(&mut spec, 128);

@@ -1,5 +1,6 @@
 //! The autoscaler on the bench: a store, a clock, and the plainest of schedulers.
 
+mod cost;
 mod failures;
 mod plain;
 mod scale_down;

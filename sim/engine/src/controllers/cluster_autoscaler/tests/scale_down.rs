@@ -273,7 +273,7 @@ fn a_budget_without_any_left_keeps_a_node() {
 
 #[test]
 fn an_eviction_that_is_refused_for_two_minutes_gives_the_node_back() {
-    // The budget's status allows one; the API server, which counts pods, does not.
+    // The budget's status allows one; the API server does not believe it, since the budget has changed after it was written.
     let mut rig = guarded(1);
     let lines = hard(rig.until(760));
     assert_eq!(
@@ -322,6 +322,25 @@ fn pods_that_do_not_end_in_time_give_the_node_back() {
           Failed to drain node /small-1: pods remaining after timeout"],
         "600 and 30 seconds after the evictions"
     );
+}
+
+#[test]
+fn daemon_pods_are_evicted_with_the_others_but_nobody_waits_for_them() {
+    let small = pool("small", 1000, (0, 10), 0.1);
+    let mut rig = rig(std::slice::from_ref(&small))
+        .nodes(&small, 1..3)
+        .pods(2, |number| pod(&format!("web-{number}")).on(&format!("small-{}", number + 1)).cpu(200 + 200 * number as i64).ready_since(0));
+    let meta = api::ObjectMeta { namespace: "default".into(), name: "agent".into(), ..api::ObjectMeta::default() };
+    let set = api::DaemonSet { meta, ..api::DaemonSet::default() };
+    rig.bench.store.create(set, rig.bench.now, &rig.bench.streams).expect("a free name");
+    let uid = rig.bench.store.daemon_sets.iter().next().map(|(_, set)| set.meta.uid).expect("one");
+    let owner = api::OwnerReference { kind: "DaemonSet".into(), name: "agent".into(), uid, controller: true };
+    rig.bench.add_pod(pod("agent-x").on("small-1").cpu(50).ready_since(0).with(|pod| pod.meta.owners = vec![owner]));
+    let lines = rig.until(616);
+    assert!(only(&lines, "pods to reschedule: web-0")[0].ends_with("web-0"), "the daemon's pod goes nowhere else");
+    assert_eq!(only(&lines, "delete pod"), ["615 cluster-autoscaler delete pod web-0", "615 cluster-autoscaler delete pod agent-x"]);
+    rig.kill("web-0");
+    assert_eq!(only(&rig.until(700), "pool "), ["620 pool small 2 -> 1: small-1 underutilized"], "agent-x is still there");
 }
 
 #[test]
