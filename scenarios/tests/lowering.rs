@@ -7,7 +7,7 @@ mod common;
 use api::{Kind, ObjectKey, ResourceName, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, ProvisioningFailureReason, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProbeKind, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -160,6 +160,14 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
+    let sick = fault("action: probe-failure, probe: liveness");
+    assert_eq!(sick.action, FaultAction::ProbeFailure { container: None, probe: ProbeKind::Liveness });
+}
+
+#[test]
+fn a_scenario_may_ask_for_what_a_watch_tells() {
+    assert!(!sound(FINE).world.watch);
+    assert!(with("  duration: 10m", "  trace: {watch: true}\n  duration: 10m").world.watch);
 }
 
 #[test]
