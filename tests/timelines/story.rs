@@ -284,11 +284,12 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("owner", "it is in the name of the subject"),
     ("endpoints", "told of by pod"),
     ("uncounted", "identities, and their grouping varies between runs; what comes of them is counted in the status"),
+    ("clusterIP", "the rig tells the same of headless Services"),
     ("metrics", "the simulator keeps no metrics in an autoscaler's status; the sizes they lead to are compared"),
 ];
 
 /// Facts of which only matters whether, and when, they are there: addresses, places and clocks.
-const PRESENCES: &[&str] = &["podIP", "clusterIP", "nominatedNode", "startTime", "completionTime", "lastScaleTime"];
+const PRESENCES: &[&str] = &["podIP", "nominatedNode", "startTime", "completionTime", "lastScaleTime"];
 
 fn show(value: &Value) -> String {
     match value {
