@@ -28,7 +28,7 @@ mod table;
 use recording::Recording;
 use story::{Interests, Story, story};
 
-/// Outcomes of chance that are looked at, and how many more when those do not have what was recorded.
+/// Outcomes of chance that are looked at, and how many more at most while those do not have what was recorded.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
 const MORE_SEEDS: std::ops::RangeInclusive<u64> = 6..=40;
 
@@ -128,7 +128,9 @@ struct Answer {
 fn look(recording: &Recording, group: &[&Recording]) -> Answer {
     let left_out = replay::not_played(recording);
     // Objects of a kind that is not played, and what they own.
-    let leave_out = |subject: &str| left_out.iter().any(|kind| subject.contains(&format!("{kind}/")));
+    let foreign: BTreeSet<String> =
+        group.iter().flat_map(|recording| replay::foreign(recording)).map(|name| format!("Node/{name}")).collect();
+    let leave_out = |subject: &str| left_out.iter().any(|kind| subject.contains(&format!("{kind}/"))) || foreign.contains(subject);
     // The rig's runtime loses its images with its process; a machine that boots has them.
     let reboots = recording.steps().iter().any(|step| step.action == "node-kill");
     let events_left_out: &[&str] = if reboots { &["Pulling", "Pulled"] } else { &[] };
@@ -145,12 +147,14 @@ fn look(recording: &Recording, group: &[&Recording]) -> Answer {
     let recorded: Vec<&Story> = recorded.iter().collect();
     let simulate = |seed| story(&replay::replay(recording, seed), recording.namespace(), &script(recording), &interests);
     let has_usable_latencies = group.iter().all(|other| other.has_usable_latencies());
+    let waited = group.iter().map(|other| replay::waited(other)).fold(0.0, f64::max);
+    let rig = compare::Rig { has_priority: has_usable_latencies, waited_s: waited };
     let mut seeds: Vec<Story> = SEEDS.map(simulate).collect();
-    let mut differences = compare::differences(&recorded, &seeds, has_usable_latencies);
-    if differences.iter().any(|difference| difference.is_chance) {
+    let mut differences = compare::differences(&recorded, &seeds, &rig);
+    if !differences.is_empty() {
         for seed in MORE_SEEDS {
             seeds.push(simulate(seed));
-            differences = compare::differences(&recorded, &seeds, has_usable_latencies);
+            differences = compare::differences(&recorded, &seeds, &rig);
             if differences.is_empty() {
                 break;
             }

@@ -238,6 +238,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     if !incomplete {
         check::pods_fit(cx, &catalog, &pools, &objects);
         check::capacity(cx, &catalog, &behaviors, &objects, &pools, (&traffic, &sources));
+        check::tipping_points(cx, &catalog, &behaviors, &objects, &pools, (&traffic, &sources));
     }
 
     let mut engine_objects = engine_objects(&objects);
@@ -444,9 +445,10 @@ fn manifests_of(
     (all, objects, options)
 }
 
-/// Assumed defaults, then what is accepted and not simulated.
+/// Assumed defaults and what the traffic engine implies, then what is accepted and not simulated.
 fn notes(cx: &Cx<'_>) -> Vec<String> {
-    let assumed = cx.notes.iter().map(|note| format!("assumed: {note}"));
+    let of_engine = |note: &String| note.starts_with("traffic engine") || note.starts_with("near a tipping point");
+    let assumed = cx.notes.iter().map(|note| if of_engine(note) { note.clone() } else { format!("assumed: {note}") });
     let problems = cx.problems.sorted();
     let not_simulated = problems.iter().filter(|problem| problem.severity != Severity::Error && problem.code.starts_with("WT04"));
     let not_simulated = not_simulated.map(|problem| {

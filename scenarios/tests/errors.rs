@@ -68,8 +68,6 @@ slips! {
     orders_of_a_pool_that_is_not_there: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [generl],")];
     not_a_step: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "scale: {workload: deployment/shop, replicas: 2}, cordon: general-9x")];
     unknown_policy: &[("  duration: 10m", "  duration: 10m\n  policy: bin-pck")];
-    labels_for_a_node_and_pods: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "label: {node: general-0, pods: {workload: deployment/shop}, labels: {a: b}}")];
-    labels_for_nobody: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "label: {labels: {a: b}}")];
     no_nodes: &[("    nodePools:\n      - name: general\n        count: {min: 2, max: 4}\n        spreadOver: zones\n        template:\n          capacity: {cpu: \"4\", memory: 16Gi}\n          labels: {pool: general}\n", "")];
     nobody_says_what_a_request_costs: &[("behaviors:\n    - workload: deployment/shop\n      service: {cpuPerRequest: {mean: 5ms}, concurrency: 16, queueLimit: 64}", "behaviors: []")];
 }

@@ -7,7 +7,7 @@ mod common;
 use api::{Kind, ObjectKey, ResourceName, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, ProvisioningFailureReason, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProbeKind, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -160,6 +160,14 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
+    let sick = fault("action: probe-failure, probe: liveness");
+    assert_eq!(sick.action, FaultAction::ProbeFailure { container: None, probe: ProbeKind::Liveness });
+}
+
+#[test]
+fn a_scenario_may_ask_for_what_a_watch_tells() {
+    assert!(!sound(FINE).world.watch);
+    assert!(with("  duration: 10m", "  trace: {watch: true}\n  duration: 10m").world.watch);
 }
 
 #[test]
@@ -448,15 +456,50 @@ fn users_of_a_closed_source_think_between_requests() {
 }
 
 #[test]
-fn requests_are_counted_together_only_when_asked_for_and_the_scenario_says_so() {
-    use engine::spec::TrafficEngine;
-    let many = with("rate: 50/s", "rate: 500000/s");
-    assert_eq!(many.world.traffic.engine, TrafficEngine::Exact);
-    assert!(many.notes.iter().any(|note| note.contains("`engine: cohort` counts requests together")), "{:?}", many.notes);
-    let (cohort, said) = load("test.yaml", FINE, &Nothing, &[("spec.traffic.engine", "cohort")]);
-    let cohort = cohort.unwrap_or_else(|| panic!("{said}"));
-    assert_eq!(cohort.world.traffic.engine, TrafficEngine::Cohort);
-    assert!(cohort.notes.iter().any(|note| note.contains("traffic engine cohort")), "{:?}", cohort.notes);
+fn the_traffic_engine_is_chosen_by_cost_and_by_what_can_be_counted_together_and_the_scenario_says_why() {
+    use engine::spec::TrafficEngine::{Cohort, Exact};
+    let big = FINE.replacen("rate: 50/s", "rate: 500000/s", 1);
+    let crowd = big.replacen("replicas: 3", "replicas: 12", 1);
+    let bursts = crowd.replacen("rate: 500000/s", "rate: 500000/s, arrivals: mmpp", 1);
+    let engine = |word: &'static str| vec![("spec.traffic.engine", word)];
+    for (text, set, expected, why) in [
+        (FINE.to_owned(), vec![], Exact, "(auto): every request by itself, about"),
+        (big.clone(), vec![], Exact, "pods behind"),
+        (bursts, vec![], Exact, "has no `arrivals: mmpp`"),
+        (crowd.clone(), vec![], Cohort, "(auto), because one by one they would be about"),
+        (crowd.clone(), engine("exact"), Exact, "as the scenario asks"),
+        (crowd, vec![("spec.traffic.exactEventBudget", "1000000000000")], Exact, "(auto): every request by itself"),
+        (FINE.to_owned(), engine("cohort"), Cohort, "as the scenario asks: requests are counted together"),
+    ] {
+        let (scenario, said) = load("test.yaml", &text, &Nothing, &set);
+        let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(scenario.world.traffic.engine, expected, "{why}");
+        assert!(scenario.notes.iter().any(|note| note.contains("traffic engine") && note.contains(why)), "{why}: {:?}", scenario.notes);
+    }
+}
+
+#[test]
+fn a_load_counted_together_near_what_can_be_served_is_told_to_be_near_a_tipping_point() {
+    // Three pods serve 600/s, ten 2000/s.
+    for (rate, retries, near) in [
+        ("590/s", "", true),
+        ("1960/s", "", true),
+        ("1200/s", "", false),
+        ("660/s", "", false),
+        ("660/s", ", retries: {maxAttempts: 3}", true),
+        ("660/s", ", retries: {maxAttempts: 3, budget: {ratio: 0.2}}", false),
+    ] {
+        let text = FINE.replacen("rate: 50/s", &format!("rate: {rate}{retries}"), 1);
+        let (scenario, said) = load("test.yaml", &text, &Nothing, &[("spec.traffic.engine", "cohort")]);
+        let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(
+            scenario.notes.iter().any(|note| note.starts_with("near a tipping point")),
+            near,
+            "{rate}{retries}: {:?}",
+            scenario.notes
+        );
+        assert_eq!(said.contains("WT0507"), near, "{said}");
+    }
 }
 
 #[test]

@@ -65,6 +65,21 @@ const TOLERANCES: &[Tolerance] = &[
 /// What runs without scheduling priority add: "add up to several seconds to every latency".
 const CONTENTION_SECONDS: f64 = 5.0;
 
+/// How fast the rig was when it recorded.
+pub(crate) struct Rig {
+    /// It ran with scheduling priority.
+    pub(crate) has_priority: bool,
+    /// "This run's ReplicaSets had to wait": so long at most.
+    pub(crate) waited_s: f64,
+}
+
+impl Rig {
+    /// What it adds to a latency.
+    fn slowness_s(&self) -> f64 {
+        self.waited_s + if self.has_priority { 0.0 } else { CONTENTION_SECONDS }
+    }
+}
+
 /// A state that holds for less than this may go unseen: the tolerance of a chain of steps, of a one-second clock,
 /// and (last) of a rig under contention.
 const UNSEEN: &[f64] = &[0.0, 0.05, 0.3, 1.3, CONTENTION_SECONDS];
@@ -84,8 +99,6 @@ pub(crate) struct Difference {
     pub(crate) fact: String,
     pub(crate) recorded: String,
     pub(crate) simulated: String,
-    /// Seeds differ in it, so that another might give what was recorded.
-    pub(crate) is_chance: bool,
 }
 
 /// A number of both sides, for the table.
@@ -96,11 +109,11 @@ pub(crate) struct Duration {
 }
 
 /// What of `group` (the recording first) no seed's story gives.
-pub(crate) fn differences(group: &[&Story], seeds: &[Story], has_priority: bool) -> Vec<Difference> {
+pub(crate) fn differences(group: &[&Story], seeds: &[Story], rig: &Rig) -> Vec<Difference> {
     let mut found = Vec::new();
     exact(group, seeds, &mut found);
-    paths(group, seeds, has_priority, &mut found);
-    numbers(group, seeds, has_priority, &mut found);
+    paths(group, seeds, rig.has_priority, &mut found);
+    numbers(group, seeds, rig, &mut found);
     found
 }
 
@@ -116,9 +129,8 @@ fn exact(group: &[&Story], seeds: &[Story], found: &mut Vec<Difference>) {
         let recorded: BTreeSet<Option<&String>> = group.iter().map(|story| story.facts.get(fact)).collect();
         if !seeds.iter().any(|story| recorded.contains(&story.facts.get(fact))) {
             let show = |value: Option<&String>| value.cloned().unwrap_or_else(|| "nothing".to_owned());
-            let is_chance = seeds.iter().any(|story| story.facts.get(fact) != seeds[0].facts.get(fact));
             let (recorded, simulated) = (show(group[0].facts.get(fact)), show(seeds[0].facts.get(fact)));
-            found.push(Difference { fact: fact.clone(), recorded, simulated, is_chance });
+            found.push(Difference { fact: fact.clone(), recorded, simulated });
         }
     }
 }
@@ -191,7 +203,6 @@ fn paths(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Vec<
                 fact: fact.clone(),
                 recorded: show(group[0].paths.get(fact)),
                 simulated: show(seeds[0].paths.get(fact)),
-                is_chance: seeds.iter().any(|story| ways(story.paths.get(fact), 0.3) != ways(seeds[0].paths.get(fact), 0.3)),
             });
         }
     }
@@ -208,10 +219,10 @@ fn ranges(fact: &str, group: &[&Story], seeds: &[Story]) -> Option<Duration> {
     (recorded.0.is_finite() && simulated.0.is_finite()).then(|| Duration { fact: fact.to_owned(), recorded, simulated })
 }
 
-fn numbers(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Vec<Difference>) {
+fn numbers(group: &[&Story], seeds: &[Story], rig: &Rig, found: &mut Vec<Difference>) {
     for fact in keys([&group[0].numbers].into_iter().chain(seeds.iter().map(|story| &story.numbers))) {
         let time = is_time(fact);
-        let within = tolerance(fact) + if time && !has_priority { CONTENTION_SECONDS } else { 0.0 };
+        let within = tolerance(fact) + if time { rig.slowness_s() } else { 0.0 };
         match ranges(fact, group, seeds) {
             Some(Duration { recorded, simulated, .. }) => {
                 // Both are draws from the same law: their ranges meet, and neither goes far beyond the other.
@@ -221,8 +232,7 @@ fn numbers(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Ve
                     |story: &Story| story.numbers.get(fact).is_some_and(|values| values.iter().all(|value| (least..=most).contains(value)));
                 let far = simulated.0 < least && simulated.1 > most && !time && !seeds.iter().any(agrees);
                 if !meets || far {
-                    let is_chance = simulated.0 < simulated.1;
-                    found.push(Difference { fact: fact.clone(), recorded: text(recorded), simulated: text(simulated), is_chance });
+                    found.push(Difference { fact: fact.clone(), recorded: text(recorded), simulated: text(simulated) });
                 }
             }
             // A change at another place of a path is a difference of the path, and said there.
@@ -235,8 +245,7 @@ fn numbers(group: &[&Story], seeds: &[Story], has_priority: bool, found: &mut Ve
                 let may_be_absent = !group.iter().all(|story| has(story)) && !seeds.iter().all(has);
                 if !is_seldom && !may_be_absent {
                     let show = |values: &[f64]| if values.is_empty() { "nothing".to_owned() } else { text(range(values.iter())) };
-                    let is_chance = seeds.iter().any(|story| values(story) != simulated);
-                    found.push(Difference { fact: fact.clone(), recorded: show(&recorded), simulated: show(&simulated), is_chance });
+                    found.push(Difference { fact: fact.clone(), recorded: show(&recorded), simulated: show(&simulated) });
                 }
             }
         }

@@ -408,6 +408,7 @@ fn settings() -> ControlPlane {
     let mut settings = ControlPlane::default();
     let nothing = Distribution::Constant(SimDuration::ZERO);
     settings.kubelet.default_image_pull = nothing.clone();
+    settings.kubelet.image_check = nothing.clone();
     // "request -> watch event 5-20 ms ... scheduled -> running 20-70 ms".
     settings.api_server.request_latency = Distribution::Constant(SimDuration::from_millis(8));
     settings.kubelet.container_start = Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
@@ -430,6 +431,38 @@ fn taint(text: &str) -> Option<Taint> {
     let effects = [TaintEffect::NoSchedule, TaintEffect::PreferNoSchedule, TaintEffect::NoExecute];
     let effect = effects.into_iter().find(|known| known.as_str() == effect)?;
     Some(Taint { key: key.into(), value: value.into(), effect, time_added: None })
+}
+
+/// Nodes that this run's script never speaks of, and that something happened to: other runs of the rig shared them.
+pub(crate) fn foreign(recording: &Recording) -> BTreeSet<String> {
+    let mut spoken_of = struck(recording);
+    spoken_of.extend(recording.steps().iter().flat_map(|step| step.text("args").split_whitespace()).map(str::to_owned));
+    let changed = recording.lines.iter().filter(|line| line.kind == "Node" && line.ev == "MODIFIED");
+    changed.map(|line| line.name.clone()).filter(|name| !spoken_of.contains(name)).collect()
+}
+
+/// `--kube-api-burst` of the controller-manager.
+const CLIENT_BURST: i64 = 30;
+
+/// How long the ReplicaSet controller's client, which all runs of the rig shared, let this run's ReplicaSets wait: from
+/// a new size until the first status that tells of it. What was refused, and what is more than the client's burst,
+/// waits for reasons of its own.
+pub(crate) fn waited(recording: &Recording) -> f64 {
+    let text = |line: &Line, fact: &str| line.set.get(fact).and_then(Value::as_str).unwrap_or("").to_owned();
+    if recording.lines.iter().any(|line| line.kind == "Event" && text(line, "reason") == "FailedCreate") {
+        return 0.0;
+    }
+    let mut sizes: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut longest: f64 = 0.0;
+    for (place, line) in recording.lines.iter().enumerate().filter(|(_, line)| line.kind == "ReplicaSet") {
+        let Some(size) = line.set.get("specReplicas").and_then(Value::as_i64) else { continue };
+        let change = size - sizes.insert(&line.name, size).unwrap_or(0);
+        if (1..=CLIENT_BURST).contains(&change.abs()) {
+            let is_told = |other: &&Line| other.kind == "ReplicaSet" && other.name == line.name && other.set.contains_key("status");
+            longest = recording.lines[place + 1..].iter().find(is_told).map_or(longest, |told| longest.max(told.t - line.t));
+        }
+    }
+    longest
 }
 
 /// The nodes that steps of the script name.

@@ -284,11 +284,12 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("owner", "it is in the name of the subject"),
     ("endpoints", "told of by pod"),
     ("uncounted", "identities, and their grouping varies between runs; what comes of them is counted in the status"),
+    ("clusterIP", "the rig tells the same of headless Services"),
     ("metrics", "the simulator keeps no metrics in an autoscaler's status; the sizes they lead to are compared"),
 ];
 
 /// Facts of which only matters whether, and when, they are there: addresses, places and clocks.
-const PRESENCES: &[&str] = &["podIP", "clusterIP", "nominatedNode", "startTime", "completionTime", "lastScaleTime"];
+const PRESENCES: &[&str] = &["podIP", "nominatedNode", "startTime", "completionTime", "lastScaleTime"];
 
 fn show(value: &Value) -> String {
     match value {
@@ -321,7 +322,9 @@ fn tell_objects(lives: &[Life], names: &Names, script: &[f64], end: f64, story: 
         *story.numbers.entry(format!("{subject} there at the end")).or_insert(vec![0.0]).first_mut().expect("one") +=
             f64::from(u8::from(life.deleted.is_none()));
         if let Some(deleted) = life.deleted {
-            story.numbers.entry(format!("{subject} deleted, after the last step")).or_default().push(since(deleted, script));
+            let changed = life.changes.last().map_or(life.created, |(t, ..)| *t);
+            let after = (deleted - changed).min(since(deleted, script));
+            story.numbers.entry(format!("{subject} deleted, after its last change")).or_default().push(after);
         }
     }
 }
@@ -492,11 +495,14 @@ fn tell_events(lines: &[Line], names: &Names, interests: &Interests<'_>, story: 
     let mut told_again: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for (Told { kind, reason, object, message, source }, objects) in told {
         let fact = format!("{object} Event {kind} {reason} ({source}): {message}");
+        story.numbers.insert(format!("{fact}, objects"), vec![objects.len() as f64]);
+        if object.starts_with("Node/") {
+            continue; // Nodes outlive the runs of the rig, and so do the counts of their Events.
+        }
         let again = told_again.entry(format!("{object} Events told again ({source})")).or_default();
         for (name, count) in &objects {
             *again.entry((*name).to_owned()).or_default() += (count - 1) as f64;
         }
-        story.numbers.insert(format!("{fact}, objects"), vec![objects.len() as f64]);
     }
     story.numbers.extend(told_again.into_iter().map(|(fact, of_objects)| (fact, of_objects.into_values().collect())));
 }

@@ -89,6 +89,12 @@ pub struct Measures {
     pub events: u64,
     /// Events inside the traffic engine.
     pub traffic_events: u64,
+    /// Which traffic engine ran; empty without traffic.
+    #[serde(default)]
+    pub traffic_engine: Str,
+    /// Assumed defaults, what is accepted but not simulated, and what the traffic engine implies.
+    #[serde(default)]
+    pub notes: Vec<Str>,
     /// Expectations, in the scenario's order.
     pub asked: Vec<Asked>,
     /// Faults and marks.
@@ -145,6 +151,8 @@ impl Measures {
             end_reason: run.end_reason.into(),
             events: run.world_events,
             traffic_events: run.traffic_events,
+            traffic_engine: header.traffic_engine.clone(),
+            notes: header.notes.clone(),
             asked: header.questions.iter().map(|question| asked(run, question)).collect(),
             recoveries: recoveries(run).to_vec(),
             traffic: traffic(run),

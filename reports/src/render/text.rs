@@ -72,10 +72,18 @@ pub fn text(runs: &[Measures], verdict: &Verdict, options: &TextOptions<'_>) -> 
         lines.extend(traffic.lines("  ", 2));
     }
     lines.extend(denied(&runs));
+    lines.extend(caveats(&runs));
     lines.extend(options.report.map(|report| format!("report  {report}")));
     lines.push(last_line(verdict, options));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What the answer is worth when requests were counted together.
+fn caveats(runs: &[&Measures]) -> Vec<String> {
+    let Some(run) = runs.first().filter(|run| &*run.traffic_engine == "cohort") else { return Vec::new() };
+    let of_engine = |note: &&api::Str| note.starts_with("traffic engine") || note.starts_with("near a tipping point");
+    run.notes.iter().filter(of_engine).map(|note| format!("note    {note}")).collect()
 }
 
 /// What NetworkPolicies did not allow, over all runs.

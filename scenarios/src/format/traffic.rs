@@ -8,11 +8,11 @@ use super::{
 fields! {
     /// Requests from outside.
     Traffic as "mapping, or list of sources" {
-        /// exact (also auto, the default): every request by itself; cohort: requests counted together, at a cost that does not depend on their number.
+        /// exact: every request by itself; cohort: requests counted together, at a cost that does not depend on their number; auto (default): exact up to exactEventBudget, or where cohort lacks something or fewer than 5 pods stand behind a service.
         engine: Option<String>,
         /// Length of the windows in which requests are counted. Default 5s.
         window: Option<DurationText>,
-        /// Events (about three per request and call) beyond which auto notes that cohort would be quicker. Default 50000000.
+        /// Events (about three per request and call) beyond which auto takes cohort. Default 50000000.
         exact_event_budget: Option<u64>,
         /// Where requests come from.
         sources: Option<Vec<Part<Source>>>,

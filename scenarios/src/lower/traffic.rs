@@ -46,12 +46,17 @@ pub(crate) fn traffic(
     (spec, places)
 }
 
-/// Events that are played one by one without a word: five to ten seconds of work.
+/// Events that are played one by one: five to ten seconds of work.
 const EXACT_EVENTS: u64 = 50_000_000;
 /// Events of one request at one service.
 const EVENTS_PER_CALL: f64 = 3.0;
+/// With fewer pods behind a service than this their noise is the answer.
+const FEWEST_PODS: i32 = 5;
+/// What counting together implies.
+const TOGETHER: &str = "requests are counted together, without noise: counts within 3 %, p50 within 5 %, p99 within 10 % at rest and 25 % in \
+                        transients, a cpu quota is a slower core, and within 5 % of a tipping point its verdict needs `engine: exact`";
 
-/// Which engine plays the requests: the exact one, unless the other is asked for.
+/// Which engine plays the requests, and why.
 fn choose_engine(
     cx: &mut Cx<'_>,
     catalog: &Catalog<'_>,
@@ -65,38 +70,64 @@ fn choose_engine(
     let at = path.key("engine");
     let words = [("auto", None), ("exact", Some(TrafficEngine::Exact)), ("cohort", Some(TrafficEngine::Cohort))];
     let chosen = word.as_ref().and_then(|word| cx.word(word, &words, &at)).flatten();
+    if spec.sources.is_empty() {
+        spec.engine = chosen.unwrap_or_default();
+        return;
+    }
     let all: Vec<_> = behaviors.items.iter().map(|(behavior, _)| behavior.clone()).collect();
     let services: Vec<&api::Service> = catalog.services.iter().map(|found| &found.object).collect();
     let missing = engine::unsupported_by_cohort(spec, &all)
         .or_else(|| engine::network_unsupported_by_cohort(spec, &all, control_plane, &services, catalog.has_network_policies));
-    let offered = |source: &Source| match &source.users {
-        Some(users) => f64::from(users.count) * cx.duration.as_secs_f64() / users.think.mean().as_secs_f64().max(0.1),
-        None => offered(&source.rate, cx.duration),
-    };
-    let events: f64 = spec
-        .sources
-        .iter()
-        .map(|source| offered(source) * EVENTS_PER_CALL * super::behavior::requests_per_request(catalog, behaviors, &source.to, 0))
-        .sum();
-    spec.engine = match (chosen, missing) {
-        (Some(TrafficEngine::Cohort), Some(name)) => {
-            let diagnostic =
-                Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
-            cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);
-            TrafficEngine::Exact
+    if let (Some(TrafficEngine::Cohort), Some(name)) = (chosen, missing) {
+        let diagnostic = Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
+        cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);
+    }
+    let events = expected_events(cx.duration, catalog, behaviors, spec);
+    let many = events > budget.unwrap_or(EXACT_EVENTS) as f64;
+    let millions = format!("about {} million events", round(events / 1e6));
+    let few = spec.sources.iter().find_map(|source| few_pods(catalog, behaviors, &source.to, 0));
+    let (engine, why) = match (chosen, missing, few) {
+        (Some(TrafficEngine::Exact), ..) => (TrafficEngine::Exact, format!("as the scenario asks: every request by itself, {millions}")),
+        (Some(TrafficEngine::Cohort), None, _) => (TrafficEngine::Cohort, format!("as the scenario asks: {TOGETHER}")),
+        (None, ..) if !many => (TrafficEngine::Exact, format!("(auto): every request by itself, {millions}")),
+        (_, Some(name), _) => (TrafficEngine::Exact, format!("(auto): {millions}, because counting together has no `{name}`")),
+        (None, None, Some((service, pods))) => {
+            let why = format!("(auto): {millions}, because {pods} pods behind `{}` are too few to count together", service.name);
+            (TrafficEngine::Exact, why)
         }
-        (Some(chosen), _) => chosen,
-        (None, _) => TrafficEngine::Exact,
+        (None, None, None) => (TrafficEngine::Cohort, format!("(auto), because one by one they would be {millions}: {TOGETHER}")),
     };
-    if chosen.is_none() && missing.is_none() && events > budget.unwrap_or(EXACT_EVENTS) as f64 {
-        cx.note(format!("traffic engine exact: about {:.0} million events; `engine: cohort` counts requests together", events / 1e6));
+    spec.engine = engine;
+    let name = if engine == TrafficEngine::Exact { "exact" } else { "cohort" };
+    cx.note(format!("traffic engine {name} {why}"));
+}
+
+fn expected_events(duration: SimDuration, catalog: &Catalog<'_>, behaviors: &Behaviors, spec: &TrafficSpec) -> f64 {
+    let of = |source: &Source| {
+        let offered = match &source.users {
+            Some(users) => f64::from(users.count) * duration.as_secs_f64() / users.think.mean().as_secs_f64().max(0.1),
+            None => offered(&source.rate, duration),
+        };
+        offered * EVENTS_PER_CALL * super::behavior::requests_per_request(catalog, behaviors, &source.to, 0)
+    };
+    spec.sources.iter().map(of).sum()
+}
+
+/// A service on the way of requests with few pods behind it, and how many; who has no workload at all has nobody to be noisy.
+fn few_pods(catalog: &Catalog<'_>, behaviors: &Behaviors, service: &ObjectKey, depth: u32) -> Option<(ObjectKey, i32)> {
+    let workloads = catalog.behind(service);
+    let pods = workloads.iter().map(|workload| workload.replicas).sum();
+    if !workloads.is_empty() && pods < FEWEST_PODS {
+        return Some((service.clone(), pods));
     }
-    if spec.engine == TrafficEngine::Cohort {
-        cx.note(
-            "traffic engine cohort: requests are counted together, not played one by one; counts within a few per cent, p99 within 10 % \
-             at rest and 25 % in transients, and within 5 % of a tipping point its verdict needs `engine: exact`",
-        );
-    }
+    // Circles are an error of their own.
+    let index = behaviors.of_service(catalog, service).filter(|_| depth < 16)?;
+    let calls = behaviors.items[index].0.service.iter().flat_map(|service| service.calls.iter().flatten());
+    calls.into_iter().find_map(|call| few_pods(catalog, behaviors, &call.to, depth + 1))
+}
+
+fn round(number: f64) -> String {
+    if number >= 10.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }
 
 /// Requests that a rate offers within the run.

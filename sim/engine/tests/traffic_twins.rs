@@ -88,7 +88,7 @@ fn client(timeout_ms: u64, max_attempts: u32) -> Client {
 fn source(name: &str, to: &str, rates: &[(u64, f64)], client: Client) -> Source {
     let at = |second: u64| SimTime::from_secs(second);
     let rate = rates.iter().map(|(second, per_second)| RatePoint { at: at(*second), per_second: *per_second, linear: false }).collect();
-    Source { name: name.into(), to: service_key(to), rate, arrivals: Arrivals::Poisson, users: None, via: Default::default(), clients: None, address: None, client }
+    Source { name: name.into(), to: service_key(to), rate, arrivals: Arrivals::Poisson, client, ..Source::default() }
 }
 /// Two workers of 10 ms, no limit on the queue.
 fn two_workers() -> ServiceBehavior {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::{
     ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
-    Namespace, NetworkPolicy, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
-    ResourceQuota, Service, StatefulSet, StorageClass, Str, VerticalPodAutoscaler,
+    Namespace, NetworkPolicy, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
+    ReplicaSet, ResourceQuota, Service, StatefulSet, StorageClass, Str, VerticalPodAutoscaler,
 };
 
 use crate::diagnostic::Diagnostic;

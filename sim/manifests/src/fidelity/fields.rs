@@ -394,10 +394,7 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of(
         "PodUpdatePolicy",
-        &[
-            simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"),
-            carried("evictAfterOOMSeconds", VPA_ALPHA),
-        ],
+        &[simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"), carried("evictAfterOOMSeconds", VPA_ALPHA)],
     ),
     of("EvictionRequirement", &[simulated("changeRequirement resources")]),
     of("PodResourcePolicy", &[simulated("containerPolicies:ContainerResourcePolicy")]),

@@ -21,6 +21,7 @@ mod outcome;
 mod pods;
 mod records;
 mod station;
+mod step;
 mod table;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -9,6 +9,7 @@ mod determinism;
 mod liveness;
 mod outages;
 mod owners;
+mod resize;
 mod stateful;
 mod traffic;
 mod traps;
