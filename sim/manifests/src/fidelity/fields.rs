@@ -302,13 +302,14 @@ pub(super) const TYPES: &[Type] = &[
         "ServiceSpec",
         &[
             simulated(
-                "externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity sessionAffinityConfig trafficDistribution",
+                "externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity trafficDistribution",
             ),
             simplified(
                 "type",
                 "a source says where it comes in (`via`); what an ExternalName stands for is described in `traffic.external`",
             ),
             simplified("ports", "checked; requests go to the first, and NetworkPolicies see its targetPort"),
+            simplified("sessionAffinityConfig", "the time-out of ClientIP"),
             simplified("clusterIP clusterIPs", "`None` makes it headless; addresses are not looked up"),
             carried(
                 "allocateLoadBalancerNodePorts externalIPs externalName healthCheckNodePort ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges",
