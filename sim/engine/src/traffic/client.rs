@@ -9,6 +9,9 @@ use super::station::Process;
 use super::{Traffic, UsersState};
 use crate::random::{Draw, Purpose, Split, entity, mix};
 
+/// Set in the number under which a client's link is found.
+const CLIENTS: u32 = 1 << 31;
+
 impl Traffic {
     /// A source's request.
     pub(super) fn arrival(&mut self, source: u32) {
@@ -71,7 +74,9 @@ impl Traffic {
     /// What the caller remembers of the callee.
     fn link(&mut self, route: u32, parent: u32, client: u32) -> u32 {
         let caller = if parent == NONE { client } else { self.jobs[parent].station };
-        if let Some(link) = self.link_by_caller.get(&(route, caller)) {
+        // Clients are numbered apart from stations, which end and take what they remember with them.
+        let key = if parent == NONE && client != NONE { client | CLIENTS } else { caller };
+        if let Some(link) = self.link_by_caller.get(&(route, key)) {
             return *link;
         }
         let ways = &self.routes[route as usize];
@@ -82,7 +87,7 @@ impl Traffic {
         };
         let stream = self.streams.stream(Purpose::Throttle, mix(entity(&self.flows[ways.flow as usize].name) ^ pod));
         let link = self.links.insert(Link::new(&ways.client, stream));
-        self.link_by_caller.insert((route, caller), link);
+        self.link_by_caller.insert((route, key), link);
         link
     }
 
