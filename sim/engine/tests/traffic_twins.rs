@@ -6,6 +6,7 @@
 //! - A window in which some seeds have recovered and others have not is the state of no run: those, and the 15 % of
 //!   the time of recovery about them, are compared by that time alone.
 //! - Latencies are compared where at least a twentieth of the requests succeeds.
+//!
 //! A word on the command line picks scenarios by name; `--all` prints every comparison, not only the worst of each kind.
 //!
 //! Invariants: what a scenario asks of both engines is the same spec and the same steps.
@@ -53,11 +54,14 @@ enum Step {
     Silence(&'static str, usize),
 }
 
+/// Pods of a service: its name, how many, their cores, and how they answer.
+type Pods = (&'static str, u64, i64, ServiceBehavior);
+
 /// A scenario that both engines play.
 struct Twin {
     name: &'static str,
     sources: fn() -> Vec<Source>,
-    services: fn() -> Vec<(&'static str, u64, i64, ServiceBehavior)>,
+    services: fn() -> Vec<Pods>,
     steps: &'static [(u64, Step)],
     seconds: u64,
     /// Seconds in which something jumps.
@@ -100,10 +104,10 @@ fn call(to: &str, client: Client) -> Call {
 fn metastable(rates: &[(u64, f64)]) -> Vec<Source> {
     vec![source("users", "s", rates, client(1000, 3))]
 }
-fn ten_pods() -> Vec<(&'static str, u64, i64, ServiceBehavior)> {
+fn ten_pods() -> Vec<Pods> {
     vec![("s", 10, 2, two_workers())]
 }
-fn ten_that_drop() -> Vec<(&'static str, u64, i64, ServiceBehavior)> {
+fn ten_that_drop() -> Vec<Pods> {
     vec![("s", 10, 2, ServiceBehavior { cancel_on_timeout: CancelOnTimeout::Queued, ..two_workers() })]
 }
 
