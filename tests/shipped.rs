@@ -45,6 +45,35 @@ fn digests(files: &BTreeMap<String, Vec<u8>>) -> Vec<(u64, String)> {
     jobs.iter().map(|job| (job["seed"].as_u64().unwrap(), job["traceDigest"].as_str().unwrap().to_owned())).collect()
 }
 
+/// Every request of every flow is accounted for, in every window of every trace.
+fn requests_add_up(files: &BTreeMap<String, Vec<u8>>) -> Result<(), String> {
+    let is_trace = |bytes: &[u8]| bytes.starts_with(&[0x1f, 0x8b]);
+    let traces: Vec<_> = files.values().filter_map(|bytes| is_trace(bytes).then(|| trace::Trace::read(&bytes[..]))).collect();
+    if traces.is_empty() {
+        return Err("there is no trace".to_owned());
+    }
+    traces.into_iter().try_for_each(|trace| reports::metrics::conservation(&trace.map_err(|error| error.to_string())?))
+}
+
+/// The scenarios that requests counted together can play, each by its first seed.
+#[test]
+fn requests_of_shipped_scenarios_add_up_when_they_are_counted_together_too() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut played = 0;
+    for (name, _, needs_load) in SHIPPED.iter().filter(|(_, _, needs_load)| present(*needs_load)) {
+        let mut command = wavetank();
+        command.args(["run", name, "--no-report", "--seed", "1", "--set", "spec.traffic.engine=cohort", "--out"]).arg(scratch.path());
+        let output = command.output().unwrap();
+        let refused = output.status.code() == Some(3);
+        assert!(refused || matches!(output.status.code(), Some(0 | 4)), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        if !refused {
+            assert_eq!(requests_add_up(&contents(&scratch.path().join(name))), Ok(()), "{name}, load file: {needs_load}");
+            played += 1;
+        }
+    }
+    assert!(played >= 5, "{played}");
+}
+
 #[test]
 fn every_listed_scenario_is_shipped_and_every_shipped_one_is_listed() {
     let printed = expect_exit(wavetank().args(["list", "scenarios", "-o", "name"]), 0);
@@ -83,6 +112,7 @@ fn shipped_scenarios_repeat_to_the_byte_and_match_their_pinned_digests() {
         for (file, bytes) in &once {
             assert!(again[file] == *bytes, "{name}: {file} differs between -j1 and -j2");
         }
+        assert_eq!(requests_add_up(&once), Ok(()), "{name}");
         found.insert((*name).to_owned(), digests(&once));
     }
     if accept {

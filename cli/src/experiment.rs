@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::SimTime;
+use engine::spec::{TrafficEngine, TrafficSpec};
 use engine::{Explain, Limits, World};
 use rayon::prelude::*;
 use reports::{Measures, Run};
@@ -181,9 +182,18 @@ fn header(scenario: &Scenario, policy: &Policy, seed: u64) -> Header {
         duration: scenario.world.duration,
         warmup: scenario.warmup,
         start: scenario.start.as_str().into(),
-        traffic_engine: if scenario.world.traffic.sources.is_empty() { "" } else { "exact" }.into(),
+        traffic_engine: traffic_engine(&scenario.world.traffic).into(),
         questions: scenario.questions.clone(),
         notes: scenario.notes.iter().map(|note| note.as_str().into()).chain(extenders).collect(),
+    }
+}
+
+/// What plays a scenario's requests; empty without any.
+fn traffic_engine(traffic: &TrafficSpec) -> &'static str {
+    match traffic.engine {
+        _ if traffic.sources.is_empty() => "",
+        TrafficEngine::Exact => "exact",
+        TrafficEngine::Cohort => "cohort",
     }
 }
 

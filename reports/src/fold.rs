@@ -202,6 +202,19 @@ pub(crate) struct Autoscale<'t> {
     pub reason: &'t str,
 }
 
+/// What a VerticalPodAutoscaler recommends to a container.
+#[derive(Clone, Copy)]
+pub(crate) struct Recommendation<'t> {
+    pub at: SimTime,
+    pub vpa: &'t str,
+    pub target: &'t str,
+    pub mode: &'t str,
+    pub container: &'t str,
+    /// Lower bound, target, upper bound.
+    pub cpu_millis: [i64; 3],
+    pub memory_bytes: [i64; 3],
+}
+
 /// A change of a node pool's size.
 pub(crate) struct PoolChange<'t> {
     pub at: SimTime,
@@ -244,9 +257,12 @@ pub struct Run<'t> {
     pub(crate) workloads: BTreeMap<(&'t str, &'t str), Vec<(SimTime, Counts)>>,
     pub(crate) flows: BTreeMap<&'t str, Flow<'t>>,
     pub(crate) stations: BTreeMap<&'t str, Vec<StationWindow>>,
+    /// What NetworkPolicies did not allow, by Service, policy and flow: when first, attempts.
+    pub(crate) denied: BTreeMap<(&'t str, &'t str, &'t str), (SimTime, u64)>,
     /// (when, ready, total), by Service.
     pub(crate) endpoints: BTreeMap<&'t str, Vec<(SimTime, u32, u32)>>,
     pub(crate) autoscales: Vec<Autoscale<'t>>,
+    pub(crate) recommendations: Vec<Recommendation<'t>>,
     pub(crate) pool_changes: Vec<PoolChange<'t>>,
     /// active, backoff, unschedulable, gated.
     pub(crate) queue: Vec<(SimTime, [u32; 4])>,
@@ -281,8 +297,10 @@ impl<'t> Run<'t> {
             workloads: BTreeMap::new(),
             flows: BTreeMap::new(),
             stations: BTreeMap::new(),
+            denied: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             autoscales: Vec::new(),
+            recommendations: Vec::new(),
             pool_changes: Vec::new(),
             queue: Vec::new(),
             faults: Vec::new(),
@@ -420,6 +438,9 @@ impl<'t> Run<'t> {
                 metric,
                 reason,
             }),
+            Record::Recommendation { vpa, target, mode, container, cpu_millis, memory_bytes } => self
+                .recommendations
+                .push(Recommendation { at, vpa, target, mode, container, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes }),
             Record::NodePool { pool, from, to, reason } => {
                 self.pool_changes.push(PoolChange { at, pool, from: *from, to: *to, reason });
             }
@@ -444,6 +465,9 @@ impl<'t> Run<'t> {
             Record::Traffic { flow, external, service, window, counts, latency } => {
                 let flow = self.flows.entry(flow).or_insert_with(|| Flow { name: flow, external: *external, service, windows: Vec::new() });
                 flow.windows.push(Window { end: at, length: *window, counts: *counts, latency });
+            }
+            Record::Denied { flow, service, policy, attempts } => {
+                self.denied.entry((service, policy, flow)).or_insert((at, 0)).1 += attempts;
             }
             Record::Station { service, pods, queued, busy, shed, orphaned, cpu_used: _ } => {
                 let window = StationWindow { end: at, pods: *pods, queued: *queued, busy: *busy, shed: *shed, orphaned: *orphaned };

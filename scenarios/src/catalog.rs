@@ -43,6 +43,8 @@ pub(crate) fn title(kind: Kind, key: &ObjectKey) -> String {
 pub(crate) struct Catalog<'o> {
     pub(crate) services: Vec<&'o Found<Service>>,
     pub(crate) workloads: Vec<Workload<'o>>,
+    /// Somebody says who may connect to whom.
+    pub(crate) has_network_policies: bool,
     nodes: Vec<&'o str>,
     pools: Vec<String>,
 }
@@ -50,9 +52,10 @@ pub(crate) struct Catalog<'o> {
 impl<'o> Catalog<'o> {
     /// Everything in `objects`, which are there from the start or applied later.
     pub(crate) fn new(objects: impl IntoIterator<Item = &'o manifests::Objects>, pools: Vec<String>) -> Self {
-        let mut catalog = Self { services: Vec::new(), workloads: Vec::new(), nodes: Vec::new(), pools };
+        let mut catalog = Self { services: Vec::new(), workloads: Vec::new(), has_network_policies: false, nodes: Vec::new(), pools };
         for objects in objects {
             catalog.services.extend(&objects.services);
+            catalog.has_network_policies |= !objects.network_policies.is_empty();
             catalog.nodes.extend(objects.nodes.iter().map(|node| &*node.meta.name));
             catalog.add_workloads(objects);
         }
@@ -97,6 +100,12 @@ impl<'o> Catalog<'o> {
         for found in &objects.pods {
             add(Kind::Pod, &found.meta, &found.object.meta.labels, &found.object.spec, 1, &found.origin, "/spec");
         }
+    }
+
+    /// Images of all containers.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &Str> {
+        let of = |workload: &'o PodSpec| workload.init_containers.iter().chain(&workload.containers).map(|container| &container.image);
+        self.workloads.iter().flat_map(move |workload| of(workload.spec))
     }
 
     /// The Service called `name` (or `namespace/name`); an unknown one is reported.
@@ -243,5 +252,7 @@ pub fn engine_objects(objects: &manifests::Objects) -> engine::spec::Objects {
         pod_disruption_budgets: plain(&objects.pod_disruption_budgets),
         resource_quotas: plain(&objects.resource_quotas),
         limit_ranges: plain(&objects.limit_ranges),
+        network_policies: plain(&objects.network_policies),
+        vertical_pod_autoscalers: plain(&objects.vertical_pod_autoscalers),
     }
 }

@@ -202,14 +202,19 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     moments(cx, &path);
     check::names(cx);
 
-    let lower::Pools { pools, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
+    let lower::Pools { pools, pull_bandwidth, incomplete, import } = lower::cluster(cx, &path.key("cluster"));
     let mut control_plane = lower::control_plane(cx, &path.key("controlPlane"));
     control_plane.controller_manager.clock_start = since_epoch(&start);
     let (base, objects, options) = manifests_of(cx, import, &start, &control_plane, &path);
     let applied = lower::Applied::read(cx, &base, &options, &path.key("steps"));
     let catalog = Catalog::new(std::iter::once(&objects).chain(applied.objects()), cx.names(&path.key("cluster").key("nodePools")));
+    let sizes = lower::images(cx, &catalog, &path.key("images"));
+    if !sizes.is_empty() && pools.iter().any(|pool| pull_bandwidth.iter().all(|(name, _)| *name != pool.name)) {
+        cx.note(format!("images: {}Mi of bandwidth per node", control_plane.kubelet.image_pull_bandwidth_bytes >> 20));
+    }
+    let images = engine::spec::ImageCatalog { sizes, pull_bandwidth };
     let behaviors = lower::behaviors(cx, &catalog, &path.key("behaviors"));
-    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &path.key("traffic"));
+    let (traffic, sources) = lower::traffic(cx, &catalog, &behaviors, &control_plane, &path.key("traffic"));
     let metrics = lower::metrics(cx, &catalog, !traffic.sources.is_empty(), &path.key("metrics"));
     let faults = lower::faults(cx, &path.key("faults"));
     let steps = lower::steps(cx, &applied, &path.key("steps"));
@@ -218,7 +223,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     let watch = trace.and_then(|trace| trace.watch).unwrap_or(false);
     let questions = lower::expectations(cx, &catalog, &path.key("expectations"));
 
-    check::services(cx, &catalog, &check::asked(&traffic, &behaviors));
+    check::services(cx, &catalog, &traffic, &check::asked(&traffic, &behaviors));
     check::behaviors(cx, &catalog, &behaviors, &steps);
     check::calls(cx, &catalog, &behaviors);
     check::unanswered(cx, &catalog, &behaviors, &traffic, &sources);
@@ -226,11 +231,14 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
     check::faults(cx, &catalog, &pools, &objects, &faults);
     check::steps(cx, &catalog, &steps);
     check::autoscalers(cx, &catalog, &objects);
+    check::readiness_gates(cx, &catalog, &behaviors);
     check::served(cx, &objects, &metrics);
+    check::vertical(cx, &catalog, &objects, &behaviors);
     check::endless_jobs(cx, &catalog, &behaviors);
     if !incomplete {
         check::pods_fit(cx, &catalog, &pools, &objects);
         check::capacity(cx, &catalog, &behaviors, &objects, &pools, (&traffic, &sources));
+        check::tipping_points(cx, &catalog, &behaviors, &objects, &pools, (&traffic, &sources));
     }
 
     let mut engine_objects = engine_objects(&objects);
@@ -241,6 +249,7 @@ fn scenario(cx: &mut Cx<'_>, file: &File) -> Option<Scenario> {
         objects: engine_objects,
         control_plane,
         behaviors: behaviors.items.into_iter().map(|(behavior, _)| behavior).collect(),
+        images,
         traffic,
         faults: plain(faults),
         steps: plain(steps),
@@ -436,9 +445,10 @@ fn manifests_of(
     (all, objects, options)
 }
 
-/// Assumed defaults, then what is accepted and not simulated.
+/// Assumed defaults and what the traffic engine implies, then what is accepted and not simulated.
 fn notes(cx: &Cx<'_>) -> Vec<String> {
-    let assumed = cx.notes.iter().map(|note| format!("assumed: {note}"));
+    let of_engine = |note: &String| note.starts_with("traffic engine") || note.starts_with("near a tipping point");
+    let assumed = cx.notes.iter().map(|note| if of_engine(note) { note.clone() } else { format!("assumed: {note}") });
     let problems = cx.problems.sorted();
     let not_simulated = problems.iter().filter(|problem| problem.severity != Severity::Error && problem.code.starts_with("WT04"));
     let not_simulated = not_simulated.map(|problem| {

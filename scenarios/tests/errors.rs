@@ -53,12 +53,19 @@ slips! {
     autoscaler_without_requests: &[("resources: {requests: {cpu: 500m, memory: 256Mi}, limits: {cpu: \"1\", memory: 256Mi}}", "resources: {requests: {memory: 256Mi}}")];
     autoscaler_without_a_target: &[("kind: Deployment, name: shop", "kind: Deployment, name: shp")];
     metrics_without_sense: &[("  marks:", "  metrics:\n    - {name: a, for: extern, value: 5}\n    - {name: b, for: {pods: {workload: deployment/shp}}, value: 5}\n    - {name: c, for: external, value: {traffic: queue-lenght, service: shop}}\n    - {name: d, for: external, value: {traffic: in-flight}}\n    - {name: e, for: external, value: {series: [{at: 5m, value: 5}, {at: 2m, value: 7}]}}\n    - {name: f, for: external, value: {shared: true, series: [{at: 5m, value: x}]}}\n    - {name: g, for: external, value: {traffic: in-flight, path: load.csv}}\n    - {name: h, for: {}, value: {linear: true}}\n  marks:")];
+    vertical_autoscaler_without_sense: &[("  behaviors:", "    - apiVersion: autoscaling.k8s.io/v1\n      kind: VerticalPodAutoscaler\n      metadata: {name: shop}\n      spec:\n        targetRef: {apiVersion: apps/v1, kind: Deployment, name: shp}\n        updatePolicy: {updateMode: Recraete, minReplicas: 0, evictionRequirements: [{resources: [cpu], changeRequirement: Higher}]}\n        resourcePolicy: {containerPolicies: [{containerName: app, mode: \"Off\", controlledValues: RequestsOnly, minAllowed: {cpu: 2}, maxAllowed: {cpu: 1}}]}\n  behaviors:")];
     minimum_of_zero_replicas: &[("minReplicas: 3", "minReplicas: 0")];
     values_of_the_wrong_unit: &[("value: 99.5%", "value: 99.5")];
     absurd_numbers: &[("count: {min: 2, max: 4}", "count: {min: 5, max: 4}"), ("rate: 50/s", "rate: -50/s"), ("queueLimit: 64", "queueLimit: 64, errorRatio: 150%")];
     distribution_without_values: &[("{mean: 5ms}", "{distribution: lognormal, median: 5ms}")];
     file_that_is_not_there: &[("rate: 50/s", "path: ../shared/traces/rates/none.csv")];
     settings_of_the_control_plane: &[("  manifests:", "  controlPlane: {nodeLifecycle: {nodeMonitorGracePeriode: 50s, nodeMonitorPeriod: 0s}, scheduler: {percentageOfNodesToScore: 5}}\n  manifests:")];
+    kubelets_that_would_not_start: &[("  manifests:", "  controlPlane: {kubelet: {evictionSoft: {memory.available: 1Gi}, evictionHard: {memory.avail: 1Gi, nodefs.available: 110%, nodefs.inodesFree: 5%}, serializeImagePulls: true, maxParallelImagePulls: 4, imageGCLowThresholdPercent: 90, imagePullBandwidth: 0}}\n  manifests:")];
+    behavior_of_a_container_that_is_not_there: &[("  manifests:", "  images: [{name: \"nobodys:1\", size: 5Mi}]\n  manifests:"), ("workload: deployment/shop\n", "workload: deployment/shop\n      container: ap\n")];
+    resizes_that_cannot_be: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "resize: {workload: deployment/shop, container: sidecar, requests: {pods: 3}, limits: {cpu: 2}}")];
+    settings_of_the_cluster_autoscaler: &[("  manifests:", "  controlPlane:\n    clusterAutoscaler:\n      expander: priority,least-wast\n      coresTotal: 10\n      memoryTotal: 9:5\n      expanderPriorities: {high: [a], 10: [\".*spot\", \"[a\"]}\n      scaleDownDelayAfterFailure: 3m\n  manifests:")];
+    orders_that_cannot_fail: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [general, generl], reason: stockout, selector: {nodes: [general-0]},")];
+    orders_of_a_pool_that_is_not_there: &[("kind: NodeChaos, action: node-poweroff,", "action: provisioning-failure, nodePools: [generl],")];
     not_a_step: &[("setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}", "scale: {workload: deployment/shop, replicas: 2}, cordon: general-9x")];
     unknown_policy: &[("  duration: 10m", "  duration: 10m\n  policy: bin-pck")];
     no_nodes: &[("    nodePools:\n      - name: general\n        count: {min: 2, max: 4}\n        spreadOver: zones\n        template:\n          capacity: {cpu: \"4\", memory: 16Gi}\n          labels: {pool: general}\n", "")];
@@ -107,6 +114,24 @@ fn warnings_do_not_stop_a_scenario() {
     let (scenario, said) = load("shop.yaml", &text, &Nothing, &[]);
     let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
     insta::assert_snapshot!(format!("{said}\n{}", scenario.notes.join("\n")));
+}
+
+#[test]
+fn a_vertical_autoscaler_that_learns_nothing_is_warned_of() {
+    let text = FINE.replacen(
+        "  behaviors:",
+        "    - apiVersion: autoscaling.k8s.io/v1\n      kind: VerticalPodAutoscaler\n      metadata: {name: idle}\n      \
+             spec:\n        targetRef: {apiVersion: apps/v1, kind: Deployment, name: idle}\n        \
+             updatePolicy: {updateMode: InPlaceOrRecreate}\n    \
+             - apiVersion: apps/v1\n      kind: Deployment\n      metadata: {name: idle}\n      \
+             spec: {selector: {matchLabels: {app: idle}}, template: {metadata: {labels: {app: idle}}, \
+             spec: {containers: [{name: app, image: idle}]}}}\n  behaviors:",
+        1,
+    );
+    let (scenario, said) = load("shop.yaml", &text, &Nothing, &[]);
+    let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(scenario.world.objects.vertical_pod_autoscalers.len(), 1);
+    insta::assert_snapshot!(said);
 }
 
 #[test]

@@ -4,10 +4,10 @@ extern crate wavetank_scenarios as scenarios;
 
 mod common;
 
-use api::{Kind, ObjectKey, SimDuration, SimTime};
+use api::{Kind, ObjectKey, ResourceName, SimDuration, SimTime};
 use common::{FINE, Nothing, load, sound};
 use engine::random::Distribution;
-use engine::spec::{FaultAction, FaultMode, FaultTarget, ProbeKind, StepAction};
+use engine::spec::{FaultAction, FaultMode, FaultTarget, ProbeKind, ProvisioningFailureReason, StepAction};
 use proptest::prelude::*;
 
 fn with(from: &str, to: &str) -> scenarios::Scenario {
@@ -154,6 +154,10 @@ fn faults_are_those_of_litmus_and_chaos_mesh() {
     assert!(matches!(node.target, FaultTarget::Nodes { labels: Some(_), .. }) && node.mode == FaultMode::Fixed(2));
     let of_pod = fault("action: node-drain, selector: {labelSelectors: {app: shop}, target: node-of-pod}");
     assert!(matches!(of_pod.target, FaultTarget::NodesOfPods(_)) && of_pod.mode == FaultMode::One);
+    let stockout = fault("action: provisioning-failure, nodePools: [general], share: 50%, duration: 1h");
+    let FaultAction::ProvisioningFailure(failure) = &stockout.action else { panic!("{stockout:?}") };
+    assert_eq!((&*failure.pools[0], failure.reason), ("general", ProvisioningFailureReason::OutOfResources));
+    assert_eq!((failure.share, failure.after), (0.5, SimDuration::from_secs(10)));
     let gentle = fault("action: pod-kill, gracePeriod: 30");
     assert_eq!(gentle.action, FaultAction::PodKill { grace: SimDuration::from_secs(30) });
     let sick = fault("action: probe-failure, probe: liveness");
@@ -182,6 +186,10 @@ fn steps_are_what_kubectl_does() {
     assert_eq!(step("rolloutPause: deployment/shop"), StepAction::RolloutPause(shop().0, shop().1, true));
     assert_eq!(step("drain: general-0"), StepAction::Drain("general-0".into()));
     assert!(
+        matches!(step("label: {pods: {workload: deploy/shop}, first: 1, labels: {app: debug}}"), StepAction::LabelPods(pods, Some(1), labels) if pods.workload == Some(shop()) && labels.len() == 1)
+    );
+    assert!(matches!(step("label: {node: general-1, labels: {disk: ssd}}"), StepAction::LabelNode(node, _) if &*node == "general-1"));
+    assert!(
         matches!(step("taint: {node: general-1, taint: \"a=b:NoExecute-\"}"), StepAction::Taint(node, taint, false) if &*node == "general-1" && &*taint.value == "b")
     );
     let applied =
@@ -206,11 +214,14 @@ fn expectations_are_in_base_units() {
 
 #[test]
 fn settings_of_components_are_read_under_their_flags_names() {
-    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: price, scaleDownEnabled: false}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
+    let plane = with("  manifests:", "  controlPlane:\n    nodeLifecycle: {nodeMonitorGracePeriod: 40s, nodeEvictionRate: 0.2}\n    scheduler: {podMaxBackoffSeconds: 20}\n    apiServer: {defaultUnreachableTolerationSeconds: 30}\n    clusterAutoscaler: {expander: \"priority, price\", scaleDownEnabled: false, coresTotal: 2:80, expendablePodsPriorityCutoff: -5, expanderPriorities: {5: [a], 50: [b, c]}}\n    horizontalPodAutoscaler: {tolerance: 5%}\n    kubelet: {imagePull: {median: 8s, p95: 25s}, evictionHardMemoryAvailable: 200Mi, shutdownGracePeriod: 30s}\n  manifests:").world.control_plane;
     let seconds = SimDuration::from_secs;
     assert_eq!((plane.node_lifecycle.node_monitor_grace_period, plane.node_lifecycle.node_eviction_rate), (seconds(40), 0.2));
     assert_eq!((plane.scheduler.pod_max_backoff, plane.api_server.default_unreachable_toleration_seconds), (seconds(20), 30));
-    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("price", false));
+    assert_eq!((&*plane.cluster_autoscaler.expander, plane.cluster_autoscaler.scale_down_enabled), ("priority, price", false));
+    let autoscaler = &plane.cluster_autoscaler;
+    assert_eq!((autoscaler.cores_total, autoscaler.expendable_pods_priority_cutoff), ((2, 80), -5));
+    assert_eq!(autoscaler.expander_priorities, [(50, "b".into()), (50, "c".into()), (5, "a".into())]);
     assert_eq!(plane.horizontal_pod_autoscaler.tolerance, 0.05);
     assert_eq!(plane.kubelet.default_image_pull, Distribution::lognormal_median_p95(seconds(8), seconds(25)));
     assert_eq!((plane.kubelet.eviction_hard_memory_available_bytes, plane.kubelet.shutdown_grace_period), (200 << 20, seconds(30)));
@@ -293,6 +304,55 @@ fn an_autoscaler_may_go_to_zero_when_its_gate_is_on() {
 }
 
 #[test]
+fn what_a_kubelet_is_told_of_images_disks_and_shutdowns_is_read() {
+    use engine::spec::{EvictionSignal, EvictionValue};
+    let kubelet = |fields: &str| with("  manifests:", &format!("  controlPlane: {{kubelet: {{{fields}}}}}\n  manifests:"));
+    let scenario = kubelet(
+        "evictionHard: {nodefs.available: 5%}, evictionSoft: {memory.available: 1Gi}, evictionSoftGracePeriod: {memory.available: 90s}, evictionMinimumReclaim: {nodefs.available: 2Gi}, maxParallelImagePulls: 3, imagePullBandwidth: 64Mi, shutdownGracePeriodByPodPriority: [{priority: 0, shutdownGracePeriodSeconds: 60}, {priority: 1000, shutdownGracePeriodSeconds: 10s}]",
+    );
+    let settings = &scenario.world.control_plane.kubelet;
+    let seconds = SimDuration::from_secs;
+    assert_eq!(settings.eviction_hard, Some(vec![(EvictionSignal::NodefsAvailable, EvictionValue::Percent(5.0))]));
+    assert_eq!(settings.eviction_soft, [(EvictionSignal::MemoryAvailable, EvictionValue::Amount(1 << 30))]);
+    assert_eq!(settings.eviction_soft_grace_period, [(EvictionSignal::MemoryAvailable, seconds(90))]);
+    assert_eq!(settings.eviction_minimum_reclaim, [(EvictionSignal::NodefsAvailable, EvictionValue::Amount(2 << 30))]);
+    assert_eq!((settings.max_parallel_image_pulls, settings.serialize_image_pulls), (3, false), "more than one at once is not one by one");
+    assert_eq!(settings.image_pull_bandwidth_bytes, 64 << 20);
+    assert_eq!(settings.shutdown_grace_period_by_pod_priority, [(0, seconds(60)), (1000, seconds(10))]);
+    let replaced = "evictionHard replaces all defaults, so there is none for memory.available, imagefs.available";
+    assert!(scenario.notes.iter().any(|note| note.contains(replaced)), "{:?}", scenario.notes);
+    let again = sound(&scenarios::resolved_yaml(&scenario));
+    assert_eq!(again.world, scenario.world, "what is resolved says the same");
+}
+
+#[test]
+fn images_hooks_and_what_containers_use_are_read() {
+    let behavior = "      postStart: 3s\n      postStartFails: true\n      readinessGates: 5s\n      ephemeralStorageOverTime: [{after: 0s, bytes: 1Mi}, {after: 1h, bytes: 2Gi}]\n      processesOverTime: [{after: 0s, count: 4}]\n      service: {";
+    let images = "  images: [{name: \"registry.example/shop:*\", size: 900Mi}]\n  manifests:";
+    let scenario = sound(&FINE.replacen("  manifests:", images, 1).replacen("      service: {", behavior, 1));
+    assert_eq!(scenario.world.images.sizes, [("registry.example/shop:*".into(), 900 << 20)]);
+    assert!(scenario.notes.iter().any(|note| note == "assumed: images: 32Mi of bandwidth per node"), "{:?}", scenario.notes);
+    let behavior = &scenario.world.behaviors[0];
+    let constant = |seconds| Some(Distribution::Constant(SimDuration::from_secs(seconds)));
+    assert_eq!((&behavior.post_start, behavior.post_start_fails, &behavior.readiness_gates), (&constant(3), true, &constant(5)));
+    let points = |uses: &Option<engine::spec::MemoryUse>| uses.as_ref().map(|uses| uses.points.clone()).unwrap_or_default();
+    assert_eq!(points(&behavior.storage), [(SimDuration::ZERO, 1 << 20), (SimDuration::from_secs(3600), 2 << 30)]);
+    assert_eq!(points(&behavior.pids), [(SimDuration::ZERO, 4)]);
+}
+
+#[test]
+fn a_resize_changes_what_it_names() {
+    let scenario = with(
+        "setImage: {workload: deployment/shop, image: \"registry.example/shop:1.1\"}",
+        "resize: {workload: deployment/shop, container: app, requests: {cpu: 750m}, limits: {memory: 1Gi}}",
+    );
+    let StepAction::Resize(kind, key, resize) = &scenario.world.steps[0].action else { panic!("{:?}", scenario.world.steps) };
+    assert_eq!((*kind, &*key.name, resize.container.as_deref()), (Kind::Deployment, "shop", Some("app")));
+    assert_eq!(resize.requests, [(ResourceName::Cpu, 750)].into());
+    assert_eq!(resize.limits, [(ResourceName::Memory, 1 << 30)].into());
+}
+
+#[test]
 fn the_resolved_scenario_is_the_same_scenario() {
     let scenario = sound(FINE);
     let resolved = scenarios::resolved_yaml(&scenario);
@@ -348,11 +408,11 @@ proptest! {
 
 #[test]
 fn a_behavior_speaks_of_one_container_its_memory_and_its_failures() {
-    let behaviors = "behaviors:\n    - {workload: deployment/shop, container: shop, startup: {imagePull: 1s, imagePullError: manifest unknown}, preStop: 2s, crash: {after: 3s, times: 2}, memoryOverTime: [{after: 0s, bytes: 100Mi}, {after: 10m, bytes: 1Gi}]}";
+    let behaviors = "behaviors:\n    - {workload: deployment/shop, container: app, startup: {imagePull: 1s, imagePullError: manifest unknown}, preStop: 2s, crash: {after: 3s, times: 2}, memoryOverTime: [{after: 0s, bytes: 100Mi}, {after: 10m, bytes: 1Gi}]}";
     let scenario = with("behaviors:", behaviors);
     let found = &scenario.world.behaviors[0];
     let seconds = |seconds| Some(Distribution::Constant(SimDuration::from_secs(seconds)));
-    assert_eq!((found.container.as_deref(), found.image_pull_error.as_deref()), (Some("shop"), Some("manifest unknown")));
+    assert_eq!((found.container.as_deref(), found.image_pull_error.as_deref()), (Some("app"), Some("manifest unknown")));
     assert_eq!((&found.image_pull, &found.pre_stop), (&seconds(1), &seconds(2)));
     assert_eq!(found.crash.as_ref().map(|crash| (crash.exit_code, crash.times)), Some((1, Some(2))));
     let points = found.memory.as_ref().map(|memory| memory.points.clone());
@@ -396,13 +456,85 @@ fn users_of_a_closed_source_think_between_requests() {
 }
 
 #[test]
-fn requests_are_counted_together_only_when_asked_for_and_the_scenario_says_so() {
-    use engine::spec::TrafficEngine;
-    let many = with("rate: 50/s", "rate: 500000/s");
-    assert_eq!(many.world.traffic.engine, TrafficEngine::Exact);
-    assert!(many.notes.iter().any(|note| note.contains("`engine: cohort` counts requests together")), "{:?}", many.notes);
-    let (cohort, said) = load("test.yaml", FINE, &Nothing, &[("spec.traffic.engine", "cohort")]);
-    let cohort = cohort.unwrap_or_else(|| panic!("{said}"));
-    assert_eq!(cohort.world.traffic.engine, TrafficEngine::Cohort);
-    assert!(cohort.notes.iter().any(|note| note.contains("traffic engine cohort")), "{:?}", cohort.notes);
+fn the_traffic_engine_is_chosen_by_cost_and_by_what_can_be_counted_together_and_the_scenario_says_why() {
+    use engine::spec::TrafficEngine::{Cohort, Exact};
+    let big = FINE.replacen("rate: 50/s", "rate: 500000/s", 1);
+    let crowd = big.replacen("replicas: 3", "replicas: 12", 1);
+    let bursts = crowd.replacen("rate: 500000/s", "rate: 500000/s, arrivals: mmpp", 1);
+    let engine = |word: &'static str| vec![("spec.traffic.engine", word)];
+    for (text, set, expected, why) in [
+        (FINE.to_owned(), vec![], Exact, "(auto): every request by itself, about"),
+        (big.clone(), vec![], Exact, "pods behind"),
+        (bursts, vec![], Exact, "has no `arrivals: mmpp`"),
+        (crowd.clone(), vec![], Cohort, "(auto), because one by one they would be about"),
+        (crowd.clone(), engine("exact"), Exact, "as the scenario asks"),
+        (crowd, vec![("spec.traffic.exactEventBudget", "1000000000000")], Exact, "(auto): every request by itself"),
+        (FINE.to_owned(), engine("cohort"), Cohort, "as the scenario asks: requests are counted together"),
+    ] {
+        let (scenario, said) = load("test.yaml", &text, &Nothing, &set);
+        let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(scenario.world.traffic.engine, expected, "{why}");
+        assert!(scenario.notes.iter().any(|note| note.contains("traffic engine") && note.contains(why)), "{why}: {:?}", scenario.notes);
+    }
+}
+
+#[test]
+fn a_load_counted_together_near_what_can_be_served_is_told_to_be_near_a_tipping_point() {
+    // Three pods serve 600/s, ten 2000/s.
+    for (rate, retries, near) in [
+        ("590/s", "", true),
+        ("1960/s", "", true),
+        ("1200/s", "", false),
+        ("660/s", "", false),
+        ("660/s", ", retries: {maxAttempts: 3}", true),
+        ("660/s", ", retries: {maxAttempts: 3, budget: {ratio: 0.2}}", false),
+    ] {
+        let text = FINE.replacen("rate: 50/s", &format!("rate: {rate}{retries}"), 1);
+        let (scenario, said) = load("test.yaml", &text, &Nothing, &[("spec.traffic.engine", "cohort")]);
+        let scenario = scenario.unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(
+            scenario.notes.iter().any(|note| note.starts_with("near a tipping point")),
+            near,
+            "{rate}{retries}: {:?}",
+            scenario.notes
+        );
+        assert_eq!(said.contains("WT0507"), near, "{said}");
+    }
+}
+
+#[test]
+fn ways_in_connections_and_names_are_read_with_their_usual_numbers() {
+    use engine::spec::{Balancing, Connections, Dns, Via};
+    let source = |text: &str| with("rate: 50/s", text).world.traffic.sources[0].clone();
+    let plain = source("rate: 50/s");
+    assert_eq!(
+        (plain.via, plain.clients, plain.client.connections, plain.client.balancing),
+        (Via::ClusterIp, None, None, Balancing::KubeProxy)
+    );
+    let kept =
+        source("rate: 50/s, via: Ingress, clients: 200, address: 203.0.113.7, connections: {protocol: http2, connectionLifetime: 5m}");
+    assert_eq!((kept.via, kept.clients, kept.address), (Via::Ingress, Some(200), "203.0.113.7".parse().ok()));
+    let five_minutes = Some(SimDuration::from_secs(300));
+    assert_eq!(kept.client.connections, Some(Connections { multiplexed: true, lifetime: five_minutes, ..Connections::default() }));
+    let named = source("rate: 50/s, dns: {ttl: none, pinned: true}");
+    assert_eq!(named.client.dns, Dns { ttl: SimDuration::MAX, pinned: true });
+}
+
+#[test]
+fn a_door_that_a_service_does_not_have_and_other_slips_of_the_network_are_errors() {
+    for (text, said) in [
+        ("rate: 50/s, via: LoadBalancer", "the manifest would have to say type: LoadBalancer"),
+        ("rate: 50/s, via: NodePort", "type: NodePort or LoadBalancer"),
+        ("rate: 50/s, via: Nodeport", "did you mean `NodePort`?"),
+        ("rate: 50/s, address: somewhere", "expected such as 203.0.113.7"),
+        ("rate: 50/s, clients: 0", "expected at least 1"),
+        ("users: 5, clients: 3", "each user is a client"),
+        ("rate: 50/s, balancing: least-request, connections: {}", "a mesh chooses for each request"),
+        ("rate: 50/s, connections: {protocol: http3}", "unknown value `http3`"),
+        ("rate: 50/s, connections: {requestsPerConnection: 0}", "expected at least 1"),
+    ] {
+        assert!(FINE.contains("rate: 50/s"));
+        let (scenario, found) = load("test.yaml", &FINE.replacen("rate: 50/s", text, 1), &Nothing, &[]);
+        assert!(scenario.is_none() && found.contains(said), "{text}: {found}");
+    }
 }

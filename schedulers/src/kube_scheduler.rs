@@ -3,7 +3,7 @@
 use api::Str;
 use port::{
     ClusterEvent, ClusterSnapshot, Decision, Detail, Explanation, NodeIndex, NodeRejection, Outcome, PodInfo, Preemption, QueueingHint,
-    Reservation, Scheduler,
+    Reservation, Scheduler, StatusCode,
 };
 
 use crate::extenders::Extenders;
@@ -117,6 +117,15 @@ impl Scheduler for KubeScheduler {
 
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool {
         self.profile(&pod.spec.scheduler_name).is_some_and(|profile| framework::fits(profile, pod, snapshot, node))
+    }
+
+    fn rejection(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> Option<NodeRejection> {
+        let Some(profile) = self.profile(&pod.spec.scheduler_name) else {
+            return Some(NodeRejection { plugin: "".into(), code: StatusCode::Error, reasons: Vec::new() });
+        };
+        let (plugin, status) = framework::rejection(profile, pod, snapshot, node)?;
+        let reasons = status.reasons().iter().map(|reason| reason.as_str().into()).collect();
+        Some(NodeRejection { plugin: plugin.into(), code: status.code().unwrap_or(StatusCode::Error), reasons })
     }
 
     fn hint(&self, pod: &PodInfo, rejected_by: &[Str], event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint {

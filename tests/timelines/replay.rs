@@ -408,9 +408,9 @@ fn settings() -> ControlPlane {
     let mut settings = ControlPlane::default();
     let nothing = Distribution::Constant(SimDuration::ZERO);
     settings.kubelet.default_image_pull = nothing.clone();
+    settings.kubelet.image_check = nothing.clone();
     // "request -> watch event 5-20 ms ... scheduled -> running 20-70 ms".
-    settings.api_server.request_latency = SimDuration::from_millis(3);
-    settings.api_server.request_jitter = Distribution::Uniform { min: SimDuration::ZERO, max: SimDuration::from_millis(10) };
+    settings.api_server.request_latency = Distribution::Uniform { min: SimDuration::from_millis(3), max: SimDuration::from_millis(13) };
     settings.kubelet.container_start = Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
     settings.kubelet.default_stop = nothing;
     settings

@@ -16,7 +16,7 @@ use crate::results::{Results, SCHEMA_VERSION};
 /// Show the objects of a finished run as kubectl would have shown them at some time.
 #[derive(clap::Args)]
 pub(crate) struct Get {
-    /// What: pods, nodes, events, deployments, replicasets, hpa or services; also KIND/NAME.
+    /// What: pods, nodes, events, deployments, replicasets, hpa, vpa or services; also KIND/NAME.
     kind: String,
     /// The one object of this name; of events, those about it.
     name: Option<String>,

@@ -7,8 +7,18 @@ use crate::fold::{NodeLife, PodLife, Run};
 use crate::render::Table;
 
 /// The kinds that can be listed.
-pub const KINDS: [&str; 9] =
-    ["pods", "nodes", "events", "deployments", "replicasets", "statefulsets", "daemonsets", "horizontalpodautoscalers", "services"];
+pub const KINDS: [&str; 10] = [
+    "pods",
+    "nodes",
+    "events",
+    "deployments",
+    "replicasets",
+    "statefulsets",
+    "daemonsets",
+    "horizontalpodautoscalers",
+    "verticalpodautoscalers",
+    "services",
+];
 
 /// How much a table shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +46,7 @@ pub fn get(run: &Run<'_>, kind: &str, name: Option<&str>, at: SimTime, columns: 
         "statefulsets" | "statefulset" | "sts" => (replicated(run, "StatefulSet", at, columns), "statefulset"),
         "daemonsets" | "daemonset" | "ds" => (replicated(run, "DaemonSet", at, columns), "daemonset"),
         "horizontalpodautoscalers" | "horizontalpodautoscaler" | "hpa" => (autoscalers(run, at, columns), "horizontalpodautoscaler"),
+        "verticalpodautoscalers" | "verticalpodautoscaler" | "vpa" => (recommendations(run, at, columns), "verticalpodautoscaler"),
         "services" | "service" | "svc" | "endpoints" | "ep" => (services(run, at, columns), "service"),
         _ => return Err(InspectError::UnknownKind { found: kind.to_owned(), known: &KINDS }),
     };
@@ -276,6 +287,33 @@ fn autoscalers(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
         let mut row = vec![reference, look.metric.to_owned(), look.desired.to_string(), age(at.since(first))];
         if wide {
             row.push(look.reason.to_owned());
+        }
+        table.push(namespaced.row(name, row));
+    }
+    table
+}
+
+/// What is recommended, a row for each container: targets, and the bounds beyond which a pod is worth an eviction.
+fn recommendations(run: &Run<'_>, at: SimTime, shown: Columns) -> Table {
+    let wide = shown != Columns::Usual;
+    type Latest<'t> = std::collections::BTreeMap<(&'t str, &'t str), (SimTime, crate::fold::Recommendation<'t>)>;
+    let mut latest = Latest::new();
+    for told in run.recommendations.iter().take_while(|told| told.at <= at) {
+        latest.entry((told.vpa, told.container)).or_insert((told.at, *told)).1 = *told;
+    }
+    let namespaced = Namespaced::of(latest.keys().map(|(vpa, _)| *vpa), shown);
+    let columns: &[&str] = &["NAME", "REFERENCE", "MODE", "CONTAINER", "CPU", "MEM", "AGE", "CPU-BOUNDS", "MEM-BOUNDS"];
+    let mut table = namespaced.table(if wide { columns } else { &columns[..7] });
+    for ((name, container), (first, told)) in latest {
+        let (kind, target) = split(told.target);
+        let known = |amount: i64, text: String| if amount == 0 { "<none>".to_owned() } else { text };
+        let cpu = |amount: i64| known(amount, api::Quantity::from_millis(amount).to_string());
+        let memory = |amount: i64| known(amount, format!("{}Mi", (amount + (1 << 20) - 1) >> 20));
+        let ([cpu_least, cpu_target, cpu_most], [least, wanted, most]) = (told.cpu_millis, told.memory_bytes);
+        let reference = format!("{kind}/{}", split(target).1);
+        let mut row = vec![reference, told.mode.to_owned(), container.to_owned(), cpu(cpu_target), memory(wanted), age(at.since(first))];
+        if wide {
+            row.extend([format!("{}..{}", cpu(cpu_least), cpu(cpu_most)), format!("{}..{}", memory(least), memory(most))]);
         }
         table.push(namespaced.row(name, row));
     }

@@ -12,6 +12,7 @@ mod why;
 use std::fmt;
 
 pub use get::{Columns, KINDS, get};
+pub(crate) use service::denied_by;
 pub use why::{Decisions, decisions, filters_said, why};
 pub(crate) use why::{reasons, reasons_of};
 

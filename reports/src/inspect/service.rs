@@ -27,6 +27,11 @@ pub(super) fn head(run: &Run<'_>, name: &str, at: SimTime) -> Vec<String> {
 pub(super) fn told(run: &Run<'_>, name: &str) -> Told {
     let mut told = endpoint_moves(run.endpoints.get(name).map_or(&[][..], Vec::as_slice));
     flows(run, name).for_each(|flow| told.extend(losses(flow)));
+    for ((service, policy, flow), (since, attempts)) in &run.denied {
+        if *service == name {
+            told.push((*since, format!("{}: {} attempts from now on", denied_by(policy, flow), magnitude(*attempts))));
+        }
+    }
     for fault in &run.faults {
         let targets = match fault.targets {
             [] => String::new(),
@@ -37,6 +42,12 @@ pub(super) fn told(run: &Run<'_>, name: &str) -> Told {
         told.extend(fault.ended.map(|when| (when, format!("fault {} over", fault.name))));
     }
     told
+}
+
+/// Who denied what.
+pub(crate) fn denied_by(policies: &str, flow: &str) -> String {
+    let kind = if policies.contains(", ") { "NetworkPolicies" } else { "NetworkPolicy" };
+    format!("{flow} denied by {kind} {policies}")
 }
 
 fn flows<'r, 't>(run: &'r Run<'t>, name: &str) -> impl Iterator<Item = &'r Flow<'t>> {

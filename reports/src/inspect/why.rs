@@ -153,10 +153,10 @@ fn pod_story(run: &Run<'_>, pod: &PodLife<'_>, at: SimTime, options: Explanation
     tell(pod_head(pod, at, options), told, at)
 }
 
-/// Events about the pod that no other record tells: what the cluster autoscaler made of it, who preempted it. One that is
+/// Events about the pod that no other record tells: what the autoscalers made of it, who preempted it. One that is
 /// said again and again is told once.
 fn said_of(run: &Run<'_>, pod: &PodLife<'_>) -> Told {
-    const TOLD: [&str; 3] = ["TriggeredScaleUp", "NotTriggerScaleUp", "Preempted"];
+    const TOLD: [&str; 5] = ["TriggeredScaleUp", "NotTriggerScaleUp", "ScaleDownFailed", "Preempted", "EvictedByVPA"];
     let object = format!("Pod/{}", pod.name);
     let is_meant = |at: SimTime| at >= pod.created && pod.removed.is_none_or(|removed| at <= removed);
     let mut told: Told = Vec::new();

@@ -89,6 +89,12 @@ pub struct Measures {
     pub events: u64,
     /// Events inside the traffic engine.
     pub traffic_events: u64,
+    /// Which traffic engine ran; empty without traffic.
+    #[serde(default)]
+    pub traffic_engine: Str,
+    /// Assumed defaults, what is accepted but not simulated, and what the traffic engine implies.
+    #[serde(default)]
+    pub notes: Vec<Str>,
     /// Expectations, in the scenario's order.
     pub asked: Vec<Asked>,
     /// Faults and marks.
@@ -97,6 +103,29 @@ pub struct Measures {
     pub traffic: Vec<TrafficSummary>,
     /// Every metric that has data.
     pub values: Vec<Value>,
+    /// What NetworkPolicies did not allow, by Service, policy and flow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<Denial>,
+}
+
+/// Attempts of a flow that NetworkPolicies did not allow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Denial {
+    /// The policies that isolate the end that did not allow it, `namespace/name`.
+    pub policy: Str,
+    /// The flow.
+    pub flow: Str,
+    /// How many.
+    pub attempts: u64,
+}
+
+fn denials(run: &Run<'_>) -> Vec<Denial> {
+    let denial = |((_, policy, flow), (_, attempts)): (&(&str, &str, &str), &(SimTime, u64))| Denial {
+        policy: (*policy).into(),
+        flow: (*flow).into(),
+        attempts: *attempts,
+    };
+    run.denied.iter().map(denial).collect()
 }
 
 impl Measures {
@@ -122,10 +151,13 @@ impl Measures {
             end_reason: run.end_reason.into(),
             events: run.world_events,
             traffic_events: run.traffic_events,
+            traffic_engine: header.traffic_engine.clone(),
+            notes: header.notes.clone(),
             asked: header.questions.iter().map(|question| asked(run, question)).collect(),
             recoveries: recoveries(run).to_vec(),
             traffic: traffic(run),
             values: values(run),
+            denied: denials(run),
         }
     }
 }

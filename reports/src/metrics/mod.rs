@@ -16,7 +16,7 @@ mod recovery;
 mod registry;
 
 pub use conservation::conservation;
-pub use measures::{Asked, Measures, TrafficSummary, Value};
+pub use measures::{Asked, Denial, Measures, TrafficSummary, Value};
 pub use query::{Answer, Query};
 pub use recovery::{Phase, Recovery};
 pub use registry::{Better, Measure, MetricInfo, Unit, metric, registry, seconds};

@@ -71,10 +71,31 @@ pub fn text(runs: &[Measures], verdict: &Verdict, options: &TextOptions<'_>) -> 
         lines.push(format!("{}{seed}", options.heading("TRAFFIC")));
         lines.extend(traffic.lines("  ", 2));
     }
+    lines.extend(denied(&runs));
+    lines.extend(caveats(&runs));
     lines.extend(options.report.map(|report| format!("report  {report}")));
     lines.push(last_line(verdict, options));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What the answer is worth when requests were counted together.
+fn caveats(runs: &[&Measures]) -> Vec<String> {
+    let Some(run) = runs.first().filter(|run| &*run.traffic_engine == "cohort") else { return Vec::new() };
+    let of_engine = |note: &&api::Str| note.starts_with("traffic engine") || note.starts_with("near a tipping point");
+    run.notes.iter().filter(of_engine).map(|note| format!("note    {note}")).collect()
+}
+
+/// What NetworkPolicies did not allow, over all runs.
+fn denied(runs: &[&Measures]) -> Vec<String> {
+    let mut sums: std::collections::BTreeMap<(&str, &str), u64> = std::collections::BTreeMap::new();
+    for denial in runs.iter().flat_map(|run| &run.denied) {
+        *sums.entry((&denial.policy, &denial.flow)).or_default() += denial.attempts;
+    }
+    let line = |((policy, flow), attempts): ((&str, &str), u64)| {
+        format!("  {}: {} attempts", crate::inspect::denied_by(policy, flow), magnitude(attempts))
+    };
+    sums.into_iter().map(line).collect()
 }
 
 fn header(runs: &[&Measures], options: &TextOptions<'_>) -> String {

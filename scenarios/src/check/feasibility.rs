@@ -180,6 +180,11 @@ fn measurable(cx: &mut Cx<'_>, scaler: &Found<api::HorizontalPodAutoscaler>, wor
     }
 }
 
+/// cpu of the largest machine that there is or could be.
+pub(super) fn largest_millis(pools: &[NodePool], objects: &manifests::Objects) -> i64 {
+    machines(pools, objects).iter().map(|machine| machine.allocatable.cpu_millis).max().unwrap_or(0)
+}
+
 /// Load beyond what all replicas together could serve.
 pub(crate) fn capacity(
     cx: &mut Cx<'_>,
@@ -189,7 +194,7 @@ pub(crate) fn capacity(
     pools: &[NodePool],
     traffic: (&TrafficSpec, &[Pointer]),
 ) {
-    let largest = machines(pools, objects).iter().map(|machine| machine.allocatable.cpu_millis).max().unwrap_or(0);
+    let largest = largest_millis(pools, objects);
     if largest == 0 {
         return;
     }
@@ -233,7 +238,7 @@ pub(crate) fn capacity(
 const SUSTAINED: SimDuration = SimDuration::from_secs(30);
 
 /// The highest rate that lasts: averaged over any 30 s of the run.
-fn sustained_peak(points: &[RatePoint], duration: SimDuration) -> f64 {
+pub(super) fn sustained_peak(points: &[RatePoint], duration: SimDuration) -> f64 {
     let load = Cumulative::of(points);
     let length = SUSTAINED.as_secs_f64().min(duration.as_secs_f64());
     let last = duration.as_secs_f64() - length;
@@ -281,7 +286,7 @@ fn round(number: f64) -> String {
 }
 
 /// Adds what a request rate to `service` means for it and for those it calls.
-fn spread(
+pub(super) fn spread(
     catalog: &Catalog<'_>,
     behaviors: &Behaviors,
     service: &ObjectKey,
@@ -310,7 +315,7 @@ fn spread(
     }
 }
 
-fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
+pub(super) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
     let scaler = objects.horizontal_pod_autoscalers.iter().find(|scaler| {
         scaler.target_name == workload.key.name
             && scaler.meta.namespace == workload.key.namespace
@@ -320,7 +325,7 @@ fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
 }
 
 /// cpus that one pod may use at once.
-fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
+pub(super) fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
     let limits: Vec<Option<i64>> = spec.containers.iter().map(|container| container.limits.get(&ResourceName::Cpu).copied()).collect();
     let limit = limits.into_iter().sum::<Option<i64>>().unwrap_or(largest_millis).min(largest_millis);
     let cores = limit as f64 / 1000.0;

@@ -1,10 +1,12 @@
-//! Autoscalers that name a metric which nobody serves.
+//! Autoscalers that would never know anything: of a metric which nobody serves, or of pods of which nothing is said.
 
-use api::{DescribedObject, MetricIdentifier, MetricSource, ObjectKey};
-use engine::spec::{Metric, MetricOf};
+use api::{DescribedObject, Kind, MetricIdentifier, MetricSource, ObjectKey};
+use engine::spec::{Behavior, Metric, MetricOf};
 use manifests::{Diagnostic, Found, Part, Pointer};
 
+use crate::catalog::{Catalog, title};
 use crate::cx::{Cx, with_help};
+use crate::lower::{Behaviors, selects};
 
 /// Warns of metrics that autoscalers name and the scenario does not give.
 pub(crate) fn served(cx: &mut Cx<'_>, objects: &manifests::Objects, metrics: &[Metric]) {
@@ -33,6 +35,35 @@ pub(crate) fn served(cx: &mut Cx<'_>, objects: &manifests::Objects, metrics: &[M
                 .label(format!("autoscaler `{}` will report {reason}", scaler.meta.name));
             let path = Pointer::parse("/spec/metrics").index(index).key(field).key("metric").key("name");
             cx.problems.push(scaler.origin.locate(with_help(diagnostic, Some(help)), &path, Part::Value));
+        }
+    }
+}
+
+/// Kinds that a VerticalPodAutoscaler may scale.
+const VERTICAL: [Kind; 6] = [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job, Kind::CronJob];
+
+/// VerticalPodAutoscalers of nothing, or of pods of whose use nothing is said.
+pub(crate) fn vertical(cx: &mut Cx<'_>, catalog: &Catalog<'_>, objects: &manifests::Objects, behaviors: &Behaviors) {
+    for scaler in &objects.vertical_pod_autoscalers {
+        let key = ObjectKey { namespace: scaler.meta.namespace.clone(), name: scaler.target_name.clone() };
+        let Some(kind) = VERTICAL.into_iter().find(|kind| kind.as_str() == &*scaler.target_kind) else { continue };
+        let path = Pointer::parse("/spec/targetRef/name");
+        let Some(workload) = catalog.find(kind, &key) else {
+            let of_kind = catalog.workloads.iter().filter(|workload| workload.kind == kind);
+            let known: Vec<String> = of_kind.map(|workload| workload.key.name.to_string()).collect();
+            let words: Vec<&str> = known.iter().map(String::as_str).collect();
+            let diagnostic = Diagnostic::error("WT0203", format!("autoscaler `{}` scales nothing", scaler.meta.name))
+                .label(format!("no {}", title(kind, &key)));
+            let diagnostic = with_help(diagnostic, manifests::suggestion(&scaler.target_name, &words));
+            cx.problems.push(scaler.origin.locate(diagnostic, &path, Part::Value));
+            continue;
+        };
+        let says = |behavior: &Behavior| behavior.memory.is_some() || behavior.service.is_some();
+        if !behaviors.items.iter().any(|(behavior, _)| says(behavior) && selects(&behavior.selector, &workload.subject())) {
+            let diagnostic = Diagnostic::warning("WT0506", format!("autoscaler `{}` will recommend nothing", scaler.meta.name))
+                .label(format!("no behavior says what pods of {} use", workload.title()))
+                .help("add `memoryOverTime` or a `service` to `behaviors`");
+            cx.problems.push(scaler.origin.locate(diagnostic, &path, Part::Value));
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn names(cx: &mut Cx<'_>) {
 }
 
 /// Services that select no pod: an error for those that are asked.
-pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<ObjectKey>) {
+pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, traffic: &TrafficSpec, asked: &BTreeSet<ObjectKey>) {
     for service in &catalog.services {
         let key = service.meta.key();
         let Some(selector) = &service.selector else { continue };
@@ -64,12 +64,15 @@ pub(crate) fn services(cx: &mut Cx<'_>, catalog: &Catalog<'_>, asked: &BTreeSet<
         push_at(cx, service, diagnostic, "/spec/selector");
     }
     for key in asked {
+        let beyond = traffic.external.iter().any(|external| external.service == *key);
         if let Some(service) =
-            catalog.find_service(key).filter(|service| service.selector.as_ref().is_none_or(|selector| selector.is_empty()))
+            catalog.find_service(key).filter(|service| !beyond && service.selector.as_ref().is_none_or(|selector| selector.is_empty()))
         {
             let diagnostic =
                 Diagnostic::error("WT0210", format!("Service `{}` has no selector", key.name)).label("nobody would answer its requests");
-            push_at(cx, service, diagnostic, "/spec");
+            let help =
+                format!("say how what is beyond the cluster answers: `traffic: {{external: [{{service: {}, latency: 50ms}}]}}`", key.name);
+            push_at(cx, service, diagnostic.help(help), "/spec");
         }
     }
 }
@@ -102,9 +105,28 @@ fn shown(labels: &Labels) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
+fn container_names(workload: &Workload<'_>) -> Vec<String> {
+    let spec = workload.spec;
+    spec.init_containers.iter().chain(&spec.containers).map(|container| container.name.to_string()).collect()
+}
+
+/// A behavior of a container that no pod it selects has.
+fn container(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behavior: &engine::spec::Behavior, path: &Pointer) {
+    let Some(name) = &behavior.container else { return };
+    let selected = || catalog.workloads.iter().filter(|workload| selects(&behavior.selector, &workload.subject()));
+    let mut known: Vec<String> = selected().flat_map(container_names).collect();
+    known.sort();
+    known.dedup();
+    if !known.is_empty() && !known.iter().any(|known| **known == **name) {
+        let owners: Vec<String> = selected().map(Workload::title).take(3).collect();
+        cx.no_such(&format!("container of {}", owners.join(", ")), name, &known, &path.key("container"));
+    }
+}
+
 /// Behaviors that select nothing.
 pub(crate) fn behaviors(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, steps: &[(Step, Pointer)]) {
     for (behavior, path) in &behaviors.items {
+        container(cx, catalog, behavior, path);
         let selector = &behavior.selector;
         if let Some((kind, key)) = &selector.workload {
             let at = path.key("workload");
@@ -204,6 +226,7 @@ pub(crate) fn faults(
         let at = if cx.value(&at).is_some() { at } else { path.clone() };
         match &fault.target {
             FaultTarget::ControlPlane => {}
+            FaultTarget::Cloud => orders(cx, pools, fault, path),
             FaultTarget::Nodes { labels, names } => {
                 for name in names {
                     catalog.node(cx, name, &at.key("nodes"));
@@ -229,6 +252,19 @@ pub(crate) fn faults(
         {
             nobody(cx, fault, "no pod has a container of this name", &path.key("containerNames"));
         }
+    }
+}
+
+/// Orders of pools that nobody resizes cannot fail.
+fn orders(cx: &mut Cx<'_>, pools: &[NodePool], fault: &Fault, path: &Pointer) {
+    let FaultAction::ProvisioningFailure(failure) = &fault.action else { return };
+    let resized: Vec<&str> = pools.iter().filter(|pool| pool.autoscaling.is_some()).map(|pool| &*pool.name).collect();
+    if resized.is_empty() {
+        return nobody(cx, fault, "the cluster autoscaler resizes no node pool: none has a `count` with `min` and `max`", path);
+    }
+    for (place, name) in failure.pools.iter().enumerate().filter(|(_, name)| !resized.contains(&&***name)) {
+        let label = format!("no node pool that the cluster autoscaler resizes is called `{name}`; those are {}", resized.join(", "));
+        nobody(cx, fault, &label, &path.key("nodePools").index(place));
     }
 }
 
@@ -268,6 +304,15 @@ pub(crate) fn steps(cx: &mut Cx<'_>, catalog: &Catalog<'_>, steps: &[(Step, Poin
                 catalog.must_exist(cx, *kind, key, &of("setImage").0);
                 containers(cx, catalog, *kind, key, images, &of("setImage").1);
             }
+            StepAction::Resize(kind, key, resize) => {
+                catalog.must_exist(cx, *kind, key, &of("resize").0);
+                let known = catalog.find(*kind, key).map(container_names);
+                if let (Some(known), Some(name)) = (known, &resize.container)
+                    && !known.iter().any(|known| **known == **name)
+                {
+                    cx.no_such("container of this workload", name, &known, &of("resize").1.key("container"));
+                }
+            }
             StepAction::RolloutUndo(kind, key, _) => catalog.must_exist(cx, *kind, key, &of("rolloutUndo").1),
             StepAction::RolloutRestart(kind, key) => catalog.must_exist(cx, *kind, key, &of("rolloutRestart").1),
             StepAction::RolloutPause(kind, key, pause) => {
@@ -280,6 +325,11 @@ pub(crate) fn steps(cx: &mut Cx<'_>, catalog: &Catalog<'_>, steps: &[(Step, Poin
             StepAction::Drain(node) => catalog.node(cx, node, &of("drain").1),
             StepAction::Taint(node, ..) => catalog.node(cx, node, &of("taint").1.key("node")),
             StepAction::LabelNode(node, _) => catalog.node(cx, node, &of("label").1.key("node")),
+            StepAction::LabelPods(pods, ..) => {
+                if let Some((kind, key)) = &pods.workload {
+                    catalog.must_exist(cx, *kind, key, &of("label").1.key("pods").key("workload"));
+                }
+            }
             StepAction::Apply(_) | StepAction::Delete(..) | StepAction::SetLoad(_) => {}
         }
     }
@@ -293,6 +343,20 @@ fn containers(cx: &mut Cx<'_>, catalog: &Catalog<'_>, kind: Kind, key: &ObjectKe
             let single = at.key("container");
             let at = if cx.value(&single).is_some() { single } else { at.key("containers").key(container) };
             cx.no_such("container of this workload", container, &known, &at);
+        }
+    }
+}
+
+/// Pods that never become Ready because nobody fulfils their readiness gates.
+pub(crate) fn readiness_gates(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors) {
+    for workload in catalog.workloads.iter().filter(|workload| !workload.spec.readiness_gates.is_empty()) {
+        let mut fulfil = behaviors.items.iter().map(|(behavior, _)| behavior).filter(|behavior| behavior.readiness_gates.is_some());
+        if !fulfil.any(|behavior| selects(&behavior.selector, &workload.subject())) {
+            let message = format!("nobody fulfils the readiness gates of {}", workload.title());
+            let diagnostic = Diagnostic::warning("WT0411", message).label("its pods never become Ready");
+            let diagnostic = diagnostic.help("say in `behaviors` when they are: `readinessGates: 5s` after the containers are ready");
+            let at = Pointer::parse(&format!("{}/readinessGates", workload.spec_path));
+            cx.problems.push(workload.origin.locate(diagnostic, &at, manifests::Part::Key));
         }
     }
 }

@@ -54,7 +54,7 @@ macro_rules! with_service_fields {
                 worker: Option<Part<Worker>>,
                 /// Length of the periods in which the cpu limit is accounted (CFS quota). Default 100ms; `none`: the limit is a slower core.
                 cfs_period: Option<TimeoutText>,
-                /// Accepted, not simulated yet.
+                /// Accepted, not simulated here: it belongs to the Service's manifest.
                 traffic_distribution: Option<Part<NotYet>>,
             }
         }
@@ -75,10 +75,20 @@ with_service_fields! {
         selector: Option<Part<Selector>>,
         /// From binding to ready.
         startup: Option<Startup>,
-        /// Which container `startup.ready`, `stop`, `preStop`, `crash`, `neverReady` and `memoryOverTime` are about. Default: every container but init containers and sidecars.
+        /// Which container `startup.ready`, `stop`, `postStart`, `preStop`, `crash`, `neverReady`, `memoryOverTime`, `ephemeralStorageOverTime` and `processesOverTime` are about. Default: every container but init containers and sidecars.
         container: Option<String>,
         /// Memory of a container's process: points {after, bytes} with straight lines between; the last one stays. At its limit the container is OOM-killed; a node short of memory evicts.
         memory_over_time: Option<Vec<Part<MemoryPoint>>>,
+        /// What a container's process writes to its node's disk: points {after, bytes} with straight lines between; the last one stays. Beyond the limit of `ephemeral-storage` the pod is evicted; a node short of disk deletes images and evicts.
+        ephemeral_storage_over_time: Option<Vec<Part<MemoryPoint>>>,
+        /// Processes of a container: points {after, count} with straight lines between. They matter where `controlPlane.kubelet.evictionHard` has pid.available.
+        processes_over_time: Option<Vec<Part<CountPoint>>>,
+        /// From the pod's containers being ready until its readiness gates are fulfilled. Without it nobody fulfils them.
+        readiness_gates: Option<Part<Law>>,
+        /// Time of a postStart hook that is not a sleep: the container counts as started when it is over. Default none.
+        post_start: Option<Part<Law>>,
+        /// The postStart hook fails, and the container is killed for it.
+        post_start_fails: Option<bool>,
         /// Time of a preStop hook that is not a sleep. Default none.
         pre_stop: Option<Part<Law>>,
         /// From SIGTERM to exit. Default 500ms.
@@ -131,7 +141,7 @@ fields! {
 
     /// From binding to ready.
     Startup as "mapping" {
-        /// Pull time of an image the node does not have. Default 3s.
+        /// Pull time of an image the node does not have. Default its size over the node's imagePullBandwidth where `spec.images` gives the size, else 3s.
         image_pull: Option<Part<Law>>,
         /// Its images cannot be pulled: what the runtime says, such as `manifest unknown`.
         image_pull_error: Option<String>,
@@ -149,7 +159,15 @@ fields! {
         times: Option<u32>,
     }
 
-    /// Memory of a process at one moment of its life.
+    /// Processes of a container at one moment of its life.
+    CountPoint as "mapping" {
+        /// How long after the container's start.
+        after: DurationText,
+        /// How many.
+        count: u32,
+    }
+
+    /// Memory, or what is on disk, of a process at one moment of its life.
     MemoryPoint as "mapping" {
         /// How long after the container's start.
         after: DurationText,
@@ -179,8 +197,34 @@ fields! {
         client_throttle: Option<Part<ClientThrottle>>,
         /// Connections of one caller, one request each.
         connection_pool: Option<Part<ConnectionPool>>,
-        /// random (default; kube-proxy with iptables or nftables), round-robin (ipvs) or least-request (a mesh: the less busy of two).
+        /// As the cluster's kube-proxy does it (the default), random (iptables, nftables), round-robin (ipvs) or least-request (a mesh: the less busy of two, for each request).
         balancing: Option<String>,
+        /// Connections that are used again: all requests on one go to one endpoint. Default a new one for each attempt.
+        connections: Option<Part<Connections>>,
+        /// How names of headless Services are looked up.
+        dns: Option<Part<Dns>>,
+    }
+
+    /// Connections that a caller uses again.
+    Connections as "mapping" {
+        /// http1 (default; keep-alive, one request at a time) or http2 (also gRPC: all requests of a caller on one).
+        protocol: Option<String>,
+        /// Requests after which a connection is closed. Default no limit.
+        requests_per_connection: Option<u32>,
+        /// Age at which a connection is closed. Default no limit.
+        connection_lifetime: Option<DurationText>,
+        /// How long a connection may rest. Default 90s.
+        idle_timeout: Option<DurationText>,
+        /// How long a connection may be silent, though something was asked, before it is given up: keep-alive pings, or the kernel's patience. Default 924s.
+        gives_up_after: Option<DurationText>,
+    }
+
+    /// Names of headless Services.
+    Dns as "mapping" {
+        /// How long addresses are known before they are looked up again; `none`: for ever. Default 30s.
+        ttl: Option<TimeoutText>,
+        /// A caller stays with one of the addresses as long as it knows them. Default false: each connection takes one at random.
+        pinned: Option<bool>,
     }
 
     /// A cache. With missTo the service called is the cache; without, it is in the caller's memory and only a miss makes the call.

@@ -29,8 +29,20 @@ fields! {
         template: Part<NodeTemplate>,
         /// Price of one node for one hour, in any currency. Default 0.
         price_per_hour: Option<f64>,
+        /// Bytes per second in which one of its nodes pulls images whose size is known, all pulls together: a quantity such as `64Mi`. Default `controlPlane.kubelet.imagePullBandwidth`.
+        image_pull_bandwidth: Option<QuantityText>,
         /// From ordering a node to its being Ready. Default 75s median, 140s at p95.
         provisioning: Option<Part<Law>>,
+        /// Whether the cluster autoscaler gives it all its nodes or none (ZeroOrMaxNodeScaling). Default false.
+        zero_or_max: Option<bool>,
+    }
+
+    /// A container image.
+    Image as "mapping" {
+        /// Its name as containers have it, with `*` for any text. The first that fits holds.
+        name: String,
+        /// What it takes of a node's disk, and what has to be pulled: a quantity such as `900Mi`.
+        size: QuantityText,
     }
 
     /// The range of a pool that the cluster autoscaler resizes.
@@ -53,6 +65,14 @@ fields! {
         labels: Option<BTreeMap<String, String>>,
         /// Taints, as mappings or as kubectl writes them: `dedicated=gpu:NoSchedule`.
         taints: Option<Vec<Part<TaintFields>>>,
+    }
+
+    /// How long a node that is shut down waits for pods of a priority.
+    ShutdownGracePeriod as "mapping" {
+        /// Pods of this priority, and of higher ones up to the next entry.
+        priority: i32,
+        /// How long; a bare number is seconds.
+        shutdown_grace_period_seconds: DurationText,
     }
 
     /// A taint.

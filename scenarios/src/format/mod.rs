@@ -67,6 +67,8 @@ fields! {
         control_plane: Option<Part<crate::lower::ControlPlaneFields>>,
         /// Real Kubernetes objects: each item is an object as you would `kubectl apply` it, or {path} of files.
         manifests: Option<Vec<Part<Manifest>>>,
+        /// Container images whose size is known: their pulls take size over bandwidth, and nodes tell of them (ImageLocality).
+        images: Option<Vec<Part<Image>>>,
         /// What a real manifest does not say about its workload: start-up, how requests are answered, crashes. The first that selects a pod holds, field by field.
         behaviors: Option<Vec<Part<Behavior>>>,
         /// Requests from outside the cluster.

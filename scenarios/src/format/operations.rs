@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{AmountText, Described, DurationText, NameText, Part, PercentText, Selector, Shape, TaintFields, fields};
+use super::{
+    AmountText, Described, DurationText, NameText, Part, PercentText, QuantityText, RatioText, Selector, Shape, TaintFields, fields,
+};
 
 fields! {
     /// Something that goes wrong.
@@ -13,7 +15,7 @@ fields! {
         at: Part<Moment>,
         /// NodeChaos or PodChaos. Follows from the action.
         kind: Option<String>,
-        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill, probe-failure. Control plane: control-plane-kill.
+        /// Nodes: node-poweroff, node-restart, node-shutdown, kubelet-service-kill, node-network-partition, node-drain, node-taint. Pods: pod-kill, container-kill, probe-failure. Control plane: control-plane-kill. Cloud: provisioning-failure.
         action: String,
         /// How many of those selected: one (default), all, fixed, fixed-percent or random-max-percent.
         mode: Option<String>,
@@ -37,6 +39,16 @@ fields! {
         container_names: Option<Vec<String>>,
         /// container-kill: exit code. Default 137, as of SIGKILL.
         exit_code: Option<i32>,
+        /// provisioning-failure: pools whose orders fail. Default all that the cluster autoscaler resizes.
+        node_pools: Option<Vec<String>>,
+        /// provisioning-failure: out-of-resources (default; a stockout), quota-exceeded, refused (the order itself), never-created (no machine comes of it) or never-registers (a machine that becomes no node).
+        reason: Option<String>,
+        /// provisioning-failure: what the cloud says.
+        message: Option<String>,
+        /// provisioning-failure: share of the ordered nodes that fail. Default all.
+        share: Option<RatioText>,
+        /// provisioning-failure: from the order until the cloud says that it failed. Default 10s.
+        detected_after: Option<DurationText>,
         /// probe-failure: liveness, readiness or startup.
         probe: Option<String>,
     }
@@ -73,6 +85,8 @@ fields! {
         scale: Option<Scale>,
         /// `kubectl set image`.
         set_image: Option<Part<SetImage>>,
+        /// `kubectl patch --subresource resize`: other cpu and memory for running pods.
+        resize: Option<Part<Resize>>,
         /// `kubectl rollout undo`: a workload, or {workload, toRevision}.
         rollout_undo: Option<Part<RolloutUndo>>,
         /// `kubectl rollout restart`: a workload.
@@ -93,8 +107,8 @@ fields! {
         drain: Option<String>,
         /// `kubectl taint`.
         taint: Option<Part<TaintStep>>,
-        /// `kubectl label node`.
-        label: Option<LabelStep>,
+        /// `kubectl label` of a node or of pods.
+        label: Option<Part<LabelStep>>,
     }
 
     /// `kubectl scale`.
@@ -117,6 +131,18 @@ fields! {
         containers: Option<BTreeMap<String, String>>,
     }
 
+    /// Other cpu and memory for the pods that a workload has; its template stays.
+    Resize as "mapping" {
+        /// `deployment/checkout`, or a pod: `pod/batch`.
+        workload: String,
+        /// The container. Default all.
+        container: Option<String>,
+        /// New requests: cpu and memory. What is not said stays.
+        requests: Option<BTreeMap<String, QuantityText>>,
+        /// New limits: cpu and memory. What is not said stays.
+        limits: Option<BTreeMap<String, QuantityText>>,
+    }
+
     /// `kubectl rollout undo`.
     RolloutUndo as "`deployment/checkout`, or mapping" {
         /// `deployment/checkout`.
@@ -133,10 +159,14 @@ fields! {
         taint: String,
     }
 
-    /// `kubectl label node`.
+    /// `kubectl label` of a node or of pods.
     LabelStep as "mapping" {
         /// The node.
-        node: String,
+        node: Option<String>,
+        /// Which pods.
+        pods: Option<Part<Selector>>,
+        /// Only the first so many of these pods, by name. Default all.
+        first: Option<u32>,
         /// Labels; an empty value takes the label off.
         labels: BTreeMap<String, String>,
     }

@@ -1,18 +1,23 @@
 //! Requests from outside.
 
-use super::{CircuitBreaker, ClientThrottle, ConnectionPool, DurationText, Law, NameText, Part, RateText, Retries, TimeoutText, fields};
+use super::{
+    CircuitBreaker, ClientThrottle, ConnectionPool, Connections, Dns, DurationText, Law, NameText, Part, RateText, RatioText, Retries,
+    TimeoutText, fields,
+};
 
 fields! {
     /// Requests from outside.
     Traffic as "mapping, or list of sources" {
-        /// exact (also auto, the default): every request by itself; cohort: requests counted together, at a cost that does not depend on their number.
+        /// exact: every request by itself; cohort: requests counted together, at a cost that does not depend on their number; auto (default): exact up to exactEventBudget, or where cohort lacks something or fewer than 5 pods stand behind a service.
         engine: Option<String>,
         /// Length of the windows in which requests are counted. Default 5s.
         window: Option<DurationText>,
-        /// Events (about three per request and call) beyond which auto notes that cohort would be quicker. Default 50000000.
+        /// Events (about three per request and call) beyond which auto takes cohort. Default 50000000.
         exact_event_budget: Option<u64>,
         /// Where requests come from.
         sources: Option<Vec<Part<Source>>>,
+        /// What answers beyond the cluster: for Services of type ExternalName, and for those without a selector.
+        external: Option<Vec<Part<External>>>,
     }
 
     /// A source of requests. Its load is written as `rate`, as k6 `stages`, or as a CSV (`path`).
@@ -61,8 +66,32 @@ fields! {
         client_throttle: Option<Part<ClientThrottle>>,
         /// Connections of the source, one request each.
         connection_pool: Option<Part<ConnectionPool>>,
-        /// random (default), round-robin or least-request.
+        /// As kube-proxy does it (the default), random, round-robin or least-request.
         balancing: Option<String>,
+        /// Connections that are used again. Default a new one for each attempt.
+        connections: Option<Part<Connections>>,
+        /// How names of headless Services are looked up.
+        dns: Option<Part<Dns>>,
+        /// Where requests come in: ClusterIP (default; from clients on the nodes, evenly), NodePort (through any node), LoadBalancer (through nodes found healthy) or Ingress (through an ingress controller, which asks the endpoints in turn).
+        via: Option<String>,
+        /// Clients with an address of their own, for sessionAffinity and connections. Default: each request is another client's; each user of a closed source is a client.
+        clients: Option<u32>,
+        /// The address that NetworkPolicies see, such as 203.0.113.7. Default one that no ipBlock but /0 holds.
+        address: Option<String>,
+    }
+
+    /// Something beyond the cluster that answers, always there.
+    External as "mapping" {
+        /// The Service: `name`, or `namespace/name`.
+        service: String,
+        /// Time of one request. Default 0.
+        latency: Option<Part<Law>>,
+        /// Share of requests that are answered with an error. Default 0.
+        error_ratio: Option<RatioText>,
+        /// Requests it works on at once. Default no limit.
+        concurrency: Option<u32>,
+        /// Requests that wait for a free place; more are shed. Default 1024.
+        queue_limit: Option<u32>,
     }
 
     /// Bursts: the rate in two phases of exponential length; its mean stays.

@@ -2,8 +2,8 @@
 
 use api::{ObjectKey, ResourceName, SimDuration};
 use engine::spec::{
-    Balancing, Behavior, CFS_PERIOD, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, ClientThrottle, Crash, MemoryUse, PodSelector,
-    ServiceBehavior, ServiceMemory, TokenBucket, WorkerQueue,
+    Balancing, Behavior, CFS_PERIOD, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, ClientThrottle, Connections, Crash, Dns,
+    MemoryUse, PodSelector, ServiceBehavior, ServiceMemory, TokenBucket, WorkerQueue,
 };
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
@@ -72,9 +72,14 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
     let image_pull = law_at(startup.is_some_and(|startup| startup.image_pull.is_some()), at.key("imagePull"));
     let ready_after = law_at(startup.is_some_and(|startup| startup.ready.is_some()), at.key("ready"));
     let stop = law_at(fields.stop.is_some(), path.key("stop"));
+    let post_start = law_at(fields.post_start.is_some(), path.key("postStart"));
     let pre_stop = law_at(fields.pre_stop.is_some(), path.key("preStop"));
     let completes = law_at(fields.completes.is_some(), path.key("completes")).map(|after| Crash { after, exit_code: 0, times: None });
-    let memory = fields.memory_over_time.is_some().then(|| memory_over_time(cx, &path.key("memoryOverTime"))).flatten();
+    let readiness_gates = law_at(fields.readiness_gates.is_some(), path.key("readinessGates"));
+    let memory = fields.memory_over_time.is_some().then(|| bytes_over_time(cx, &path.key("memoryOverTime"))).flatten();
+    let storage_at = path.key("ephemeralStorageOverTime");
+    let storage = fields.ephemeral_storage_over_time.is_some().then(|| bytes_over_time(cx, &storage_at)).flatten();
+    let pids = fields.processes_over_time.is_some().then(|| processes_over_time(cx, &path.key("processesOverTime"))).flatten();
     let crash = if fields.crash.is_some() { crash(cx, &path.key("crash")) } else { None };
     if completes.is_some() && crash.is_some() {
         cx.error("WT0117", "`completes` and `crash` exclude each other", "a container ends in one way", &path.key("completes"));
@@ -106,8 +111,13 @@ fn behavior(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Option<(B
         service,
         container,
         image_pull_error,
+        post_start,
+        post_start_fails: fields.post_start_fails.unwrap_or(false),
         pre_stop,
+        readiness_gates,
         memory,
+        storage,
+        pids,
     };
     Some((behavior, timeout, unset))
 }
@@ -142,17 +152,30 @@ fn whose(cx: &mut Cx<'_>, fields: &format::Behavior, path: &Pointer) -> Option<P
     }
 }
 
-fn memory_over_time(cx: &mut Cx<'_>, path: &Pointer) -> Option<MemoryUse> {
+fn bytes_over_time(cx: &mut Cx<'_>, path: &Pointer) -> Option<MemoryUse> {
+    over_time(cx, path, |cx, at| {
+        let fields: format::MemoryPoint = cx.read(at)?;
+        Some((cx.duration(&fields.after, &at.key("after"))?, super::cluster::memory(cx, &fields.bytes, &at.key("bytes"))?))
+    })
+}
+
+fn processes_over_time(cx: &mut Cx<'_>, path: &Pointer) -> Option<MemoryUse> {
+    over_time(cx, path, |cx, at| {
+        let fields: format::CountPoint = cx.read(at)?;
+        Some((cx.duration(&fields.after, &at.key("after"))?, i64::from(fields.count)))
+    })
+}
+
+/// Points that go up in time.
+fn over_time(cx: &mut Cx<'_>, path: &Pointer, point: impl Fn(&mut Cx<'_>, &Pointer) -> Option<(SimDuration, i64)>) -> Option<MemoryUse> {
     let mut points: Vec<(SimDuration, i64)> = Vec::new();
     for at in cx.items(path) {
-        let fields: format::MemoryPoint = cx.read(&at)?;
-        let after = cx.duration(&fields.after, &at.key("after"))?;
-        let bytes = super::cluster::memory(cx, &fields.bytes, &at.key("bytes"))?;
+        let (after, amount) = point(cx, &at)?;
         if points.last().is_some_and(|(before, _)| *before >= after) {
             cx.error("WT0118", "the points do not go up in time", "later than the point before it", &at.key("after"));
             return None;
         }
-        points.push((after, bytes));
+        points.push((after, amount));
     }
     Some(MemoryUse { points })
 }
@@ -331,6 +354,35 @@ pub(crate) fn protections(cx: &mut Cx<'_>, client: &mut Client, path: &Pointer) 
         let words = [("random", Balancing::Random), ("round-robin", Balancing::RoundRobin), ("least-request", Balancing::LeastRequest)];
         client.balancing = cx.word(&word, &words, &at).unwrap_or_default();
     }
+    let at = path.key("connections");
+    if cx.value(&at).is_some() {
+        client.connections = connections(cx, &at);
+        if client.balancing == Balancing::LeastRequest {
+            cx.error("WT0117", "`connections` and `balancing: least-request` exclude each other", "a mesh chooses for each request", &at);
+        }
+    }
+    let at = path.key("dns");
+    if cx.value(&at).is_some()
+        && let Some(fields) = cx.read::<format::Dns>(&at)
+    {
+        let ttl = fields.ttl.as_ref().and_then(|ttl| cx.timeout(ttl, &at.key("ttl"))).unwrap_or(client.dns.ttl);
+        client.dns = Dns { ttl, pinned: fields.pinned.unwrap_or(false) };
+    }
+}
+
+fn connections(cx: &mut Cx<'_>, path: &Pointer) -> Option<Connections> {
+    let fields: format::Connections = cx.read(path)?;
+    let usual = Connections::default();
+    let word = fields.protocol.as_deref().unwrap_or("http1");
+    let multiplexed = cx.word(word, &[("http1", false), ("http2", true)], &path.key("protocol"))?;
+    let most_requests = match fields.requests_per_connection {
+        Some(count) => Some(at_least_one(cx, count, &path.key("requestsPerConnection"))?),
+        None => None,
+    };
+    let lifetime = cx.optional_duration(fields.connection_lifetime.as_ref(), &path.key("connectionLifetime"));
+    let idle_timeout = cx.optional_duration(fields.idle_timeout.as_ref(), &path.key("idleTimeout")).unwrap_or(usual.idle_timeout);
+    let given_up = cx.optional_duration(fields.gives_up_after.as_ref(), &path.key("givesUpAfter"));
+    Some(Connections { multiplexed, most_requests, lifetime, idle_timeout, gives_up_after: given_up.unwrap_or(usual.gives_up_after) })
 }
 
 fn circuit_breaker(cx: &mut Cx<'_>, path: &Pointer) -> Option<CircuitBreaker> {

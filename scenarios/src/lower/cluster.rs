@@ -19,6 +19,8 @@ use crate::format::{self, Cluster, Count, NodeTemplate, QuantityText, TaintField
 #[derive(Default)]
 pub(crate) struct Pools {
     pub(crate) pools: Vec<NodePool>,
+    /// Bytes per second of the pools that say so.
+    pub(crate) pull_bandwidth: Vec<(Str, i64)>,
     /// Whether some could not be read, so that what the machines are is not known.
     pub(crate) incomplete: bool,
     pub(crate) import: Option<String>,
@@ -41,11 +43,12 @@ pub(crate) fn cluster(cx: &mut Cx<'_>, path: &Pointer) -> Pools {
     let zones: Vec<Str> = fields.zones.iter().flatten().map(|zone| zone.as_str().into()).collect();
     let list = path.key("nodePools");
     let items = cx.items(&list);
-    let pools: Vec<NodePool> = items.iter().filter_map(|item| pool(cx, item, &zones)).collect();
-    Pools { incomplete: pools.len() < items.len(), pools, import: fields.import }
+    let mut pull_bandwidth = Vec::new();
+    let pools: Vec<NodePool> = items.iter().filter_map(|item| pool(cx, item, &zones, &mut pull_bandwidth)).collect();
+    Pools { pull_bandwidth, incomplete: pools.len() < items.len(), pools, import: fields.import }
 }
 
-fn pool(cx: &mut Cx<'_>, path: &Pointer, zones: &[Str]) -> Option<NodePool> {
+fn pool(cx: &mut Cx<'_>, path: &Pointer, zones: &[Str], pull_bandwidth: &mut Vec<(Str, i64)>) -> Option<NodePool> {
     let fields: format::NodePool = cx.read(path)?;
     let count = count(cx, &path.key("count"));
     let template = template(cx, &path.key("template"), &fields.name);
@@ -69,6 +72,11 @@ fn pool(cx: &mut Cx<'_>, path: &Pointer, zones: &[Str]) -> Option<NodePool> {
             Vec::new()
         }
     };
+    if let Some(text) = &fields.image_pull_bandwidth
+        && let Some(bytes) = bandwidth(cx, text, &path.key("imagePullBandwidth"))
+    {
+        pull_bandwidth.push((fields.name.as_str().into(), bytes));
+    }
     let (initial, autoscaling) = count?;
     Some(NodePool {
         name: fields.name.as_str().into(),
@@ -78,6 +86,7 @@ fn pool(cx: &mut Cx<'_>, path: &Pointer, zones: &[Str]) -> Option<NodePool> {
         zones: spread,
         price_per_hour: price?,
         provisioning: provisioning?,
+        zero_or_max: fields.zero_or_max.unwrap_or(false),
     })
 }
 
@@ -161,6 +170,16 @@ fn resources(cx: &mut Cx<'_>, list: &BTreeMap<String, QuantityText>, path: &Poin
 /// An amount of memory, in bytes.
 pub(crate) fn memory(cx: &mut Cx<'_>, text: &QuantityText, path: &Pointer) -> Option<i64> {
     cx.quantity(&ResourceName::Memory, text, path)
+}
+
+/// Bytes per second that are not none.
+pub(crate) fn bandwidth(cx: &mut Cx<'_>, text: &QuantityText, path: &Pointer) -> Option<i64> {
+    let bytes = memory(cx, text, path)?;
+    if bytes == 0 {
+        cx.error("WT0109", "a bandwidth of 0", "no image could ever be pulled; expected bytes per second such as `64Mi`", path);
+        return None;
+    }
+    Some(bytes)
 }
 
 const EFFECTS: &[(&str, TaintEffect)] =

@@ -1,7 +1,10 @@
 //! What goes wrong.
 
 use api::{SimDuration, Str};
-use engine::spec::{ControlPlaneComponent, Fault, FaultAction, FaultMode, FaultTarget, PodSelector, ProbeKind};
+use engine::spec::{
+    ControlPlaneComponent, Fault, FaultAction, FaultMode, FaultTarget, PodSelector, ProbeKind, ProvisioningFailure,
+    ProvisioningFailureReason,
+};
 use manifests::{Diagnostic, Pointer};
 
 use super::cluster::taint;
@@ -34,6 +37,11 @@ const ACTIONS: &[(&str, Kind, &str)] = &[
         Kind::ControlPlane,
         "`component` is away: kube-scheduler, kube-controller-manager, kube-apiserver or etcd. Undone, it starts again; leaders wait for their lease.",
     ),
+    (
+        "provisioning-failure",
+        Kind::Cloud,
+        "Nodes that the cluster autoscaler orders for `nodePools` do not come, for `reason`. Undone, orders made from then on succeed.",
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +50,17 @@ enum Kind {
     Pod,
     /// A part of the control plane, which `component` names.
     ControlPlane,
+    /// The cloud that nodes are ordered from.
+    Cloud,
 }
+
+const REASONS: &[(&str, (ProvisioningFailureReason, &str))] = &[
+    ("out-of-resources", (ProvisioningFailureReason::OutOfResources, "the zone does not have enough resources available")),
+    ("quota-exceeded", (ProvisioningFailureReason::QuotaExceeded, "quota exceeded")),
+    ("refused", (ProvisioningFailureReason::Refused, "the cloud refused the request")),
+    ("never-created", (ProvisioningFailureReason::NeverCreated, "")),
+    ("never-registers", (ProvisioningFailureReason::NeverRegisters, "")),
+];
 
 const COMPONENTS: &[(&str, ControlPlaneComponent)] = &[
     ("kube-scheduler", ControlPlaneComponent::KubeScheduler),
@@ -121,7 +139,7 @@ fn fault(cx: &mut Cx<'_>, path: &Pointer) -> Option<Fault> {
         let right = match of {
             Kind::Node => "NodeChaos",
             Kind::Pod => "PodChaos",
-            Kind::ControlPlane => "no kind of Chaos Mesh; take `kind` out",
+            Kind::ControlPlane | Kind::Cloud => "no kind of Chaos Mesh; take `kind` out",
         };
         cx.error(
             "WT0301",
@@ -187,6 +205,7 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
             FaultAction::ControlPlaneKill(cx.word(component, COMPONENTS, &path.key("component"))?)
         }
         "pod-kill" => FaultAction::PodKill { grace: grace(cx, fields, path)? },
+        "provisioning-failure" => FaultAction::ProvisioningFailure(provisioning_failure(cx, fields, path)?),
         other if OTHER_ACTIONS.contains(&other) => {
             let diagnostic = Diagnostic::error("WT0310", format!("`{other}` is not supported yet")).label("this fault would not happen");
             cx.push(diagnostic.help("take it out, or use another action; `wavetank list faults` shows what there is"), &at);
@@ -199,6 +218,20 @@ fn action(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fau
             return None;
         }
     })
+}
+
+fn provisioning_failure(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<ProvisioningFailure> {
+    let (reason, message) = match &fields.reason {
+        Some(word) => cx.word(word, REASONS, &path.key("reason"))?,
+        None => REASONS[0].1,
+    };
+    let share = match &fields.share {
+        Some(text) => cx.share(text, &path.key("share"))?,
+        None => 1.0,
+    };
+    let after = cx.optional_duration(fields.detected_after.as_ref(), &path.key("detectedAfter")).unwrap_or(SimDuration::from_secs(10));
+    let pools = fields.node_pools.iter().flatten().map(|name| name.as_str().into()).collect();
+    Some(ProvisioningFailure { pools, reason, message: fields.message.as_deref().unwrap_or(message).into(), share, after })
 }
 
 /// Chaos Mesh writes the grace as a bare number of seconds.
@@ -243,6 +276,12 @@ fn mode(cx: &mut Cx<'_>, fields: &format::Fault, path: &Pointer) -> Option<Fault
 
 fn target(cx: &mut Cx<'_>, kind: Kind, fields: &format::Fault, path: &Pointer) -> Option<FaultTarget> {
     let at = path.key("selector");
+    if kind == Kind::Cloud {
+        if fields.selector.is_some() {
+            cx.error("WT0118", "the cloud is not selected", "`nodePools` says whose orders fail; take `selector` out", &at);
+        }
+        return Some(FaultTarget::Cloud);
+    }
     if kind == Kind::ControlPlane {
         if fields.selector.is_some() {
             cx.error("WT0118", "the control plane is not selected", "`component` says what is away; take `selector` out", &at);
@@ -254,6 +293,7 @@ fn target(cx: &mut Cx<'_>, kind: Kind, fields: &format::Fault, path: &Pointer) -
             Kind::Node => FaultTarget::Nodes { labels: None, names: Vec::new() },
             Kind::Pod => FaultTarget::Pods(PodSelector::default()),
             Kind::ControlPlane => FaultTarget::ControlPlane,
+            Kind::Cloud => FaultTarget::Cloud,
         });
     }
     let (pods, raw) = selector(cx, &at)?;
@@ -265,7 +305,7 @@ fn target(cx: &mut Cx<'_>, kind: Kind, fields: &format::Fault, path: &Pointer) -
             Some(FaultTarget::Pods(pods))
         }
         Kind::Node => node_target(cx, &pods, &raw, &at),
-        Kind::ControlPlane => None,
+        Kind::ControlPlane | Kind::Cloud => None,
     }
 }
 

@@ -35,6 +35,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("svc", Kind::Service),
     ("horizontalpodautoscaler", Kind::HorizontalPodAutoscaler),
     ("hpa", Kind::HorizontalPodAutoscaler),
+    ("verticalpodautoscaler", Kind::VerticalPodAutoscaler),
+    ("vpa", Kind::VerticalPodAutoscaler),
     ("poddisruptionbudget", Kind::PodDisruptionBudget),
     ("pdb", Kind::PodDisruptionBudget),
     ("node", Kind::Node),

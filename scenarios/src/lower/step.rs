@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Labels, ObjectKey, Propagation};
-use engine::spec::{Mark, Step, StepAction};
+use api::{Kind, Labels, ObjectKey, Propagation, ResourceList, ResourceName};
+use engine::spec::{Mark, PodResize, Step, StepAction};
 use manifests::{Diagnostic, Origin, Pointer};
 use serde_json::Value;
 
 use super::cluster::taint_of;
-use super::selector::parse_workload;
+use super::selector::{parse_workload, selector};
 use crate::catalog::{engine_objects, origins};
 use crate::cx::Cx;
-use crate::format::{self, RolloutUndo, SetImage, TaintStep};
+use crate::format::{self, LabelStep, Resize, RolloutUndo, SetImage, TaintStep};
 
 const PROPAGATIONS: &[(&str, Propagation)] =
     &[("background", Propagation::Background), ("foreground", Propagation::Foreground), ("orphan", Propagation::Orphan)];
@@ -74,7 +74,7 @@ fn step(cx: &mut Cx<'_>, applied: &Applied, path: &Pointer) -> Option<Step> {
         let (label, code) =
             if actions.is_empty() { ("what is done?", "WT0107") } else { ("one action each: make two steps of it", "WT0117") };
         let diagnostic = Diagnostic::error(code, "a step has one action").label(label);
-        cx.push(diagnostic.help("one of apply, delete, scale, setImage, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, suspend, resume, cordon, uncordon, drain, taint, label"), path);
+        cx.push(diagnostic.help("one of apply, delete, scale, setImage, resize, rolloutUndo, rolloutRestart, rolloutPause, rolloutResume, suspend, resume, cordon, uncordon, drain, taint, label"), path);
         return None;
     };
     let (done, words) = Reader { cx, applied, path, fields: &fields, action }.read()?;
@@ -126,6 +126,7 @@ impl Reader<'_, '_> {
                 (StepAction::Scale(kind, key.clone(), scale.replicas), format!("scale {key} to {}", scale.replicas))
             }
             "setImage" => self.set_image(&at)?,
+            "resize" => self.resize(&at)?,
             "rolloutUndo" => self.undo(&at)?,
             "rolloutRestart" => {
                 let (kind, key) = self.object(&text(&fields.rollout_restart), &at)?;
@@ -158,13 +159,36 @@ impl Reader<'_, '_> {
                 let taint = taint_of(self.cx, written, &at.key("taint"))?;
                 (StepAction::Taint(step.node.as_str().into(), taint, puts), format!("taint {} {}", step.node, step.taint))
             }
-            "label" => {
-                let step = fields.label.as_ref()?;
-                let labels: Labels = step.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
-                (StepAction::LabelNode(step.node.as_str().into(), labels), format!("label node {}", step.node))
-            }
+            "label" => self.label(&at)?,
             _ => return None,
         })
+    }
+
+    /// `kubectl label`, of a node or of pods.
+    fn label(&mut self, at: &Pointer) -> Option<(StepAction, String)> {
+        let fields: LabelStep = self.cx.read(at)?;
+        let labels: Labels = fields.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
+        match (&fields.node, &fields.pods) {
+            (Some(node), None) if fields.first.is_none() => {
+                Some((StepAction::LabelNode(node.as_str().into(), labels), format!("label node {node}")))
+            }
+            (None, Some(_)) => {
+                let (pods, _) = selector(self.cx, &at.key("pods"))?;
+                Some((StepAction::LabelPods(pods, fields.first, labels), "label pods".to_owned()))
+            }
+            (Some(_), None) => {
+                self.cx.error("WT0117", "`first` belongs to `pods`", "a node is one", &at.key("first"));
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.cx.error("WT0117", "`node` and `pods` exclude each other", "make two steps of it", &at.key("pods"));
+                None
+            }
+            (None, None) => {
+                self.cx.error("WT0107", "required field `node` or `pods` is missing", "what gets the labels?", at);
+                None
+            }
+        }
     }
 
     fn object(&mut self, text: &str, at: &Pointer) -> Option<(Kind, ObjectKey)> {
@@ -199,6 +223,29 @@ impl Reader<'_, '_> {
         };
         let words = images.iter().map(|(_, image)| image.to_string()).collect::<Vec<_>>().join(", ");
         Some((StepAction::SetImage(kind, key.clone(), images), format!("set image of {key} to {words}")))
+    }
+
+    fn resize(&mut self, at: &Pointer) -> Option<(StepAction, String)> {
+        let fields: Resize = self.cx.read(at)?;
+        let (kind, key) = self.object(&fields.workload, &at.key("workload"))?;
+        let mut lists = [ResourceList::new(), ResourceList::new()];
+        for ((field, given), list) in [("requests", &fields.requests), ("limits", &fields.limits)].into_iter().zip(&mut lists) {
+            for (name, text) in given.iter().flatten() {
+                let (resource, at) = (ResourceName::new(name), at.key(field).key(name));
+                if !matches!(resource, ResourceName::Cpu | ResourceName::Memory) {
+                    self.cx.error("WT0108", format!("`{name}` of a running pod cannot be changed"), "only cpu and memory can", &at);
+                } else if let Some(amount) = self.cx.quantity(&resource, text, &at) {
+                    list.insert(resource, amount);
+                }
+            }
+        }
+        let [requests, limits] = lists;
+        if requests.is_empty() && limits.is_empty() {
+            self.cx.error("WT0107", "a resize to nothing", "`requests`, `limits` or both belong here", at);
+            return None;
+        }
+        let resize = PodResize { container: fields.container.as_deref().map(Into::into), requests, limits };
+        Some((StepAction::Resize(kind, key.clone(), resize), format!("resize {kind} {key}")))
     }
 
     fn undo(&mut self, at: &Pointer) -> Option<(StepAction, String)> {

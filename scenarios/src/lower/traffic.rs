@@ -1,7 +1,9 @@
 //! Requests from outside: every way of writing a load becomes points of one rate over time.
 
-use api::{SimDuration, SimTime};
-use engine::spec::{Arrivals, RatePoint, Source, TrafficEngine, TrafficSpec, Users};
+use std::sync::Arc;
+
+use api::{ObjectKey, ServiceType, SimDuration, SimTime};
+use engine::spec::{Arrivals, ControlPlane, ExternalService, RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec, Users, Via};
 use manifests::{Diagnostic, Pointer};
 use serde_json::Value;
 
@@ -16,13 +18,20 @@ use crate::format::{self, DurationText, Rate, RateText, Stage, Traffic};
 const MOST_PER_SECOND: f64 = 100_000_000.0;
 
 /// The traffic at `path`, each source with its place.
-pub(crate) fn traffic(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &Pointer) -> (TrafficSpec, Vec<Pointer>) {
+pub(crate) fn traffic(
+    cx: &mut Cx<'_>,
+    catalog: &Catalog<'_>,
+    behaviors: &Behaviors,
+    control_plane: &ControlPlane,
+    path: &Pointer,
+) -> (TrafficSpec, Vec<Pointer>) {
     let mut spec = TrafficSpec::default();
     let list = match cx.value(path) {
         None | Some(Value::Null) => return (spec, Vec::new()),
         Some(Value::Array(_)) => path.clone(),
         Some(_) => {
             settings(cx, &mut spec, path);
+            spec.external = external(cx, catalog, &path.key("external"));
             path.key("sources")
         }
     };
@@ -33,52 +42,92 @@ pub(crate) fn traffic(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behavi
             places.push(item);
         }
     }
-    choose_engine(cx, catalog, behaviors, &mut spec, path);
+    choose_engine(cx, catalog, behaviors, control_plane, &mut spec, path);
     (spec, places)
 }
 
-/// Events that are played one by one without a word: five to ten seconds of work.
+/// Events that are played one by one: five to ten seconds of work.
 const EXACT_EVENTS: u64 = 50_000_000;
 /// Events of one request at one service.
 const EVENTS_PER_CALL: f64 = 3.0;
+/// With fewer pods behind a service than this their noise is the answer.
+const FEWEST_PODS: i32 = 5;
+/// What counting together implies.
+const TOGETHER: &str = "requests are counted together, without noise: counts within 3 %, p50 within 5 %, p99 within 10 % at rest and 25 % in \
+                        transients, a cpu quota is a slower core, and within 5 % of a tipping point its verdict needs `engine: exact`";
 
-/// Which engine plays the requests: the exact one, unless the other is asked for.
-fn choose_engine(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, spec: &mut TrafficSpec, path: &Pointer) {
+/// Which engine plays the requests, and why.
+fn choose_engine(
+    cx: &mut Cx<'_>,
+    catalog: &Catalog<'_>,
+    behaviors: &Behaviors,
+    control_plane: &ControlPlane,
+    spec: &mut TrafficSpec,
+    path: &Pointer,
+) {
     let fields = if cx.value(path).is_some_and(Value::is_object) { cx.read::<Traffic>(path) } else { None };
     let (word, budget) = fields.map_or((None, None), |fields| (fields.engine, fields.exact_event_budget));
     let at = path.key("engine");
     let words = [("auto", None), ("exact", Some(TrafficEngine::Exact)), ("cohort", Some(TrafficEngine::Cohort))];
     let chosen = word.as_ref().and_then(|word| cx.word(word, &words, &at)).flatten();
+    if spec.sources.is_empty() {
+        spec.engine = chosen.unwrap_or_default();
+        return;
+    }
     let all: Vec<_> = behaviors.items.iter().map(|(behavior, _)| behavior.clone()).collect();
-    let missing = engine::unsupported_by_cohort(spec, &all);
-    let offered = |source: &Source| match &source.users {
-        Some(users) => f64::from(users.count) * cx.duration.as_secs_f64() / users.think.mean().as_secs_f64().max(0.1),
-        None => offered(&source.rate, cx.duration),
-    };
-    let events: f64 = spec
-        .sources
-        .iter()
-        .map(|source| offered(source) * EVENTS_PER_CALL * super::behavior::requests_per_request(catalog, behaviors, &source.to, 0))
-        .sum();
-    spec.engine = match (chosen, missing) {
-        (Some(TrafficEngine::Cohort), Some(name)) => {
-            let diagnostic =
-                Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
-            cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);
-            TrafficEngine::Exact
+    let services: Vec<&api::Service> = catalog.services.iter().map(|found| &found.object).collect();
+    let missing = engine::unsupported_by_cohort(spec, &all)
+        .or_else(|| engine::network_unsupported_by_cohort(spec, &all, control_plane, &services, catalog.has_network_policies));
+    if let (Some(TrafficEngine::Cohort), Some(name)) = (chosen, missing) {
+        let diagnostic = Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
+        cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);
+    }
+    let events = expected_events(cx.duration, catalog, behaviors, spec);
+    let many = events > budget.unwrap_or(EXACT_EVENTS) as f64;
+    let millions = format!("about {} million events", round(events / 1e6));
+    let few = spec.sources.iter().find_map(|source| few_pods(catalog, behaviors, &source.to, 0));
+    let (engine, why) = match (chosen, missing, few) {
+        (Some(TrafficEngine::Exact), ..) => (TrafficEngine::Exact, format!("as the scenario asks: every request by itself, {millions}")),
+        (Some(TrafficEngine::Cohort), None, _) => (TrafficEngine::Cohort, format!("as the scenario asks: {TOGETHER}")),
+        (None, ..) if !many => (TrafficEngine::Exact, format!("(auto): every request by itself, {millions}")),
+        (_, Some(name), _) => (TrafficEngine::Exact, format!("(auto): {millions}, because counting together has no `{name}`")),
+        (None, None, Some((service, pods))) => {
+            let why = format!("(auto): {millions}, because {pods} pods behind `{}` are too few to count together", service.name);
+            (TrafficEngine::Exact, why)
         }
-        (Some(chosen), _) => chosen,
-        (None, _) => TrafficEngine::Exact,
+        (None, None, None) => (TrafficEngine::Cohort, format!("(auto), because one by one they would be {millions}: {TOGETHER}")),
     };
-    if chosen.is_none() && missing.is_none() && events > budget.unwrap_or(EXACT_EVENTS) as f64 {
-        cx.note(format!("traffic engine exact: about {:.0} million events; `engine: cohort` counts requests together", events / 1e6));
+    spec.engine = engine;
+    let name = if engine == TrafficEngine::Exact { "exact" } else { "cohort" };
+    cx.note(format!("traffic engine {name} {why}"));
+}
+
+fn expected_events(duration: SimDuration, catalog: &Catalog<'_>, behaviors: &Behaviors, spec: &TrafficSpec) -> f64 {
+    let of = |source: &Source| {
+        let offered = match &source.users {
+            Some(users) => f64::from(users.count) * duration.as_secs_f64() / users.think.mean().as_secs_f64().max(0.1),
+            None => offered(&source.rate, duration),
+        };
+        offered * EVENTS_PER_CALL * super::behavior::requests_per_request(catalog, behaviors, &source.to, 0)
+    };
+    spec.sources.iter().map(of).sum()
+}
+
+/// A service on the way of requests with few pods behind it, and how many; who has no workload at all has nobody to be noisy.
+fn few_pods(catalog: &Catalog<'_>, behaviors: &Behaviors, service: &ObjectKey, depth: u32) -> Option<(ObjectKey, i32)> {
+    let workloads = catalog.behind(service);
+    let pods = workloads.iter().map(|workload| workload.replicas).sum();
+    if !workloads.is_empty() && pods < FEWEST_PODS {
+        return Some((service.clone(), pods));
     }
-    if spec.engine == TrafficEngine::Cohort {
-        cx.note(
-            "traffic engine cohort: requests are counted together, not played one by one; counts within a few per cent, p99 within 10 % \
-             at rest and 25 % in transients, and within 5 % of a tipping point its verdict needs `engine: exact`",
-        );
-    }
+    // Circles are an error of their own.
+    let index = behaviors.of_service(catalog, service).filter(|_| depth < 16)?;
+    let calls = behaviors.items[index].0.service.iter().flat_map(|service| service.calls.iter().flatten());
+    calls.into_iter().find_map(|call| few_pods(catalog, behaviors, &call.to, depth + 1))
+}
+
+fn round(number: f64) -> String {
+    if number >= 10.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }
 
 /// Requests that a rate offers within the run.
@@ -145,7 +194,107 @@ fn source(cx: &mut Cx<'_>, catalog: &Catalog<'_>, behaviors: &Behaviors, path: &
     let connect = cx.optional_duration(fields.connect_timeout.as_ref(), &path.key("connectTimeout"));
     let mut client = client(cx, timeout, connect, fields.retries.is_some(), path);
     protections(cx, &mut client, path);
-    Some(Source { name: fields.name.as_str().into(), to: to?, rate: rate?, arrivals: arrivals?, users: users.unwrap_or(None), client })
+    let via = via(cx, catalog, &fields, to.as_ref(), path);
+    let clients = clients(cx, catalog, &fields, to.as_ref(), users.is_some(), path);
+    let address = fields.address.as_ref().and_then(|text| {
+        let address = text.parse().ok();
+        if address.is_none() {
+            cx.error("WT0104", format!("`{text}` is no address"), "expected such as 203.0.113.7", &path.key("address"));
+        }
+        address
+    });
+    Some(Source {
+        name: fields.name.as_str().into(),
+        to: to?,
+        rate: rate?,
+        arrivals: arrivals?,
+        users: users.unwrap_or(None),
+        client,
+        via,
+        clients,
+        address,
+    })
+}
+
+/// Where a source's requests come in: its Service must have such a door.
+fn via(cx: &mut Cx<'_>, catalog: &Catalog<'_>, fields: &format::Source, to: Option<&ObjectKey>, path: &Pointer) -> Via {
+    const WORDS: &[(&str, Via)] =
+        &[("ClusterIP", Via::ClusterIp), ("NodePort", Via::NodePort), ("LoadBalancer", Via::LoadBalancer), ("Ingress", Via::Ingress)];
+    let at = path.key("via");
+    let via = fields.via.as_ref().and_then(|word| cx.word(word, WORDS, &at)).unwrap_or_default();
+    let Some(service) = to.and_then(|key| catalog.find_service(key)) else { return via };
+    let fits = match via {
+        Via::NodePort => matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer),
+        Via::LoadBalancer => service.service_type == ServiceType::LoadBalancer,
+        Via::ClusterIp | Via::Ingress => true,
+    };
+    if !fits {
+        let found = format!("Service `{}` is of type {:?}", service.meta.name, service.service_type);
+        let expected = if via == Via::LoadBalancer { "type: LoadBalancer" } else { "type: NodePort or LoadBalancer" };
+        cx.error("WT0117", found, format!("nobody comes in by this door; the manifest would have to say {expected}"), &at);
+    }
+    via
+}
+
+/// Clients with an address of their own.
+fn clients(
+    cx: &mut Cx<'_>,
+    catalog: &Catalog<'_>,
+    fields: &format::Source,
+    to: Option<&ObjectKey>,
+    closed: bool,
+    path: &Pointer,
+) -> Option<u32> {
+    let at = path.key("clients");
+    match fields.clients {
+        Some(0) => cx.error("WT0109", "no clients", "expected at least 1", &at),
+        Some(_) if closed => cx.error("WT0117", "`clients` and `users` exclude each other", "each user is a client", &at),
+        None if !closed => {
+            let stays = to.and_then(|key| catalog.find_service(key)).is_some_and(|service| service.client_ip_affinity.is_some());
+            if stays || fields.connections.is_some() {
+                let what = if stays { "sessionAffinity has no effect on it" } else { "its connections are those of one client" };
+                cx.note(format!("traffic source {}: no `clients`, so {what}", fields.name));
+            }
+        }
+        _ => {}
+    }
+    fields.clients.filter(|_| !closed)
+}
+
+/// What answers beyond the cluster.
+fn external(cx: &mut Cx<'_>, catalog: &Catalog<'_>, path: &Pointer) -> Vec<ExternalService> {
+    let mut found: Vec<ExternalService> = Vec::new();
+    for item in cx.items(path) {
+        let Some(fields) = cx.read::<format::External>(&item) else { continue };
+        let at = item.key("service");
+        let Some(service) = catalog.service(cx, &fields.service, &at) else { continue };
+        if catalog.find_service(&service).is_some_and(|service| service.selector.is_some()) {
+            let label = "its selector says which pods answer; expected an ExternalName, or a Service without a selector";
+            cx.error("WT0117", format!("Service `{}` is in the cluster", service.name), label, &at);
+        }
+        if found.iter().any(|other| other.service == service) {
+            cx.error("WT0116", format!("`{}` is described twice", fields.service), "keep one of the two", &at);
+        }
+        let none = engine::random::Distribution::Constant(SimDuration::ZERO);
+        let latency = match &fields.latency {
+            Some(_) => super::law(cx, &item.key("latency"), super::Bare::Constant),
+            None => Some(none),
+        };
+        let error_ratio = fields.error_ratio.as_ref().map_or(Some(0.0), |ratio| cx.share(ratio, &item.key("errorRatio")));
+        if fields.concurrency == Some(0) {
+            cx.error("WT0109", "a concurrency of 0", "no request could ever be answered", &item.key("concurrency"));
+        }
+        let (Some(latency_per_request), Some(error_ratio)) = (latency, error_ratio) else { continue };
+        let behavior = ServiceBehavior {
+            latency_per_request,
+            error_ratio,
+            concurrency: fields.concurrency,
+            queue_limit: fields.queue_limit.unwrap_or(1024),
+            ..ServiceBehavior::default()
+        };
+        found.push(ExternalService { service, behavior: Arc::new(behavior) });
+    }
+    found
 }
 
 /// Users of a closed source: `None` when it is an open one, `Some(None)` when they could not be read.

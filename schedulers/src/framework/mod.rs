@@ -12,5 +12,5 @@ mod selection;
 pub(crate) use message::Histogram;
 pub use profile::Profile;
 pub use runtime::{Attempt, FeasibleNode, PreFilterRejection, RejectedNode, Sampling};
-pub(crate) use runtime::{Scratch, Settings, attempt, explain, explain_gate, fits};
+pub(crate) use runtime::{Scratch, Settings, attempt, explain, explain_gate, fits, rejection};
 pub use selection::{Lots, TieBreak};

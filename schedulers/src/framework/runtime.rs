@@ -330,6 +330,20 @@ pub(crate) fn fits(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot,
     restricted.is_none_or(|(names, _)| names.contains(info.name())) && filters.check(&filters.ready, info).is_ok()
 }
 
+/// The first filter that keeps `pod` off `node`, and what it says.
+pub(crate) fn rejection(profile: &Profile, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> Option<(&'static str, Status)> {
+    let PreFiltered { filters, restricted, rejection, .. } = pre_filter(profile, pod, snapshot).ok()?;
+    if let Some(PreFilterRejection { plugin, status }) = rejection {
+        return Some((plugin, status));
+    }
+    let info = snapshot.node(node);
+    if let Some((_, plugins)) = restricted.filter(|(names, _)| !names.contains(info.name())) {
+        let text = format!("node(s) didn't satisfy plugin(s) [{}]", plugins.join(" "));
+        return Some((plugins.first().copied().unwrap_or(""), Status::unschedulable_and_unresolvable(text)));
+    }
+    filters.check(&filters.ready, info).err()
+}
+
 /// Notes the restriction to named nodes; gives the status of all others.
 fn restrict(pre_filtered: &PreFiltered<'_>, attempt: &mut Attempt) -> Option<Status> {
     let (names, plugins) = pre_filtered.restricted.as_ref()?;

@@ -66,6 +66,8 @@ pub struct DaemonSet {
     pub min_ready: SimDuration,
     /// How many old revisions are kept.
     pub revision_history_limit: i32,
+    /// How often its template has been changed: one less than annotation `deprecated.daemonset.template.generation`.
+    pub template_changes: u64,
     /// What is observed.
     pub status: DaemonSetStatus,
 }

@@ -18,6 +18,7 @@ mod daemon_set;
 mod explanation;
 mod labels;
 mod meta;
+mod network;
 mod node;
 mod pod;
 mod quantity;
@@ -26,6 +27,7 @@ mod resources;
 mod service;
 mod storage;
 mod time;
+mod vertical_pod_autoscaler;
 mod workload;
 
 pub use batch::*;
@@ -35,6 +37,7 @@ pub use daemon_set::*;
 pub use explanation::{Explanation, Hypothetical, Objection, PluginScore, Remedy, Room, ScoredNode, TurnedDown};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
 pub use meta::{Kind, ObjectKey, ObjectMeta, OwnerReference, Propagation, Uid};
+pub use network::*;
 pub use node::{ContainerImage, Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint, TaintEffect};
 pub use pod::*;
 pub use quantity::{Quantity, QuantityError};
@@ -43,6 +46,7 @@ pub use resources::{Bytes, Millicpu, ResourceList, ResourceName, Resources};
 pub use service::*;
 pub use storage::*;
 pub use time::{DurationError, SimDuration, SimTime};
+pub use vertical_pod_autoscaler::*;
 pub use workload::*;
 
 /// A shared immutable string. Cloning costs a counter, comparing two clones of one costs nothing more.

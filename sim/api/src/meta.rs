@@ -48,6 +48,8 @@ pub enum Kind {
     VolumeAttachment,
     ResourceQuota,
     LimitRange,
+    NetworkPolicy,
+    VerticalPodAutoscaler,
 }
 
 impl Kind {
@@ -80,6 +82,8 @@ impl Kind {
             Self::VolumeAttachment => "VolumeAttachment",
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::VerticalPodAutoscaler => "VerticalPodAutoscaler",
         }
     }
 }
@@ -91,7 +95,7 @@ impl fmt::Display for Kind {
 }
 
 /// Namespace and name. The namespace is empty for cluster-scoped kinds.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct ObjectKey {
     /// Namespace, or empty.
     pub namespace: Str,

@@ -117,7 +117,7 @@ pub struct Probe {
 
 /// What runs before a container is told to stop.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum PreStop {
+pub enum LifecycleHandler {
     /// Sleeps this long.
     Sleep(SimDuration),
     /// A command or request whose time a behavior gives; none is assumed otherwise.
@@ -147,14 +147,18 @@ pub struct Container {
     pub liveness_probe: Option<Probe>,
     /// Readiness probe.
     pub readiness_probe: Option<Probe>,
+    /// postStart hook.
+    pub post_start: Option<LifecycleHandler>,
     /// preStop hook.
-    pub pre_stop: Option<PreStop>,
+    pub pre_stop: Option<LifecycleHandler>,
     /// An init container with `restartPolicy: Always`.
     pub is_sidecar: bool,
     /// Its own restart policy; `None` takes the pod's.
     pub restart_policy: Option<RestartPolicy>,
     /// What goes before its own restart policy, by exit code; the first that matches holds.
     pub restart_rules: Vec<ContainerRestartRule>,
+    /// Resources whose resize starts it anew (`resizePolicy`).
+    pub restarts_on_resize: Vec<ResourceName>,
 }
 
 /// What an exit with certain codes leads to.
@@ -660,6 +664,10 @@ pub struct PodConditions {
     pub disruption_target: Str,
     /// PodResizePending with reason Infeasible.
     pub resize_infeasible: bool,
+    /// PodResizePending with reason Deferred.
+    pub resize_deferred: bool,
+    /// PodResizeInProgress.
+    pub resize_in_progress: bool,
 }
 
 /// What is observed of a pod.
@@ -711,6 +719,24 @@ impl Pod {
     #[must_use]
     pub fn is_available(&self, min_ready: SimDuration, now: SimTime) -> bool {
         self.is_ready() && (min_ready.is_zero() || self.ready_since() + min_ready <= now)
+    }
+    /// What it holds of its node: what is allocated to its containers where that is reported, else what they ask for.
+    #[must_use]
+    pub fn allocated_requests(&self) -> Resources {
+        let statuses = self.status.containers.iter().chain(&self.status.init_containers);
+        if statuses.clone().all(|status| status.allocated.is_none()) {
+            return self.spec.requests();
+        }
+        self.spec.aggregate(true, |container| self.allocated(container).unwrap_or(&container.requests).clone())
+    }
+    /// Statuses stand in the spec's order.
+    fn allocated(&self, container: &Container) -> Option<&ResourceList> {
+        let place = |list: &[Container]| list.iter().position(|other| other.name == container.name);
+        let status = match place(&self.spec.containers) {
+            Some(at) => self.status.containers.get(at),
+            None => place(&self.spec.init_containers).and_then(|at| self.status.init_containers.get(at)),
+        };
+        status?.allocated.as_deref()
     }
     /// When Ready last changed, as the API server keeps it: in whole seconds, rounded down.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Labels, ObjectMeta, Str, Uid};
+use crate::{Labels, ObjectMeta, PortName, SimDuration, Str, Uid};
 
 /// How a Service is reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -28,14 +28,29 @@ pub struct Service {
     pub headless: bool,
     /// Lists pods that are not ready too.
     pub publish_not_ready_addresses: bool,
-    /// `sessionAffinity: ClientIP`.
-    pub client_ip_affinity: bool,
+    /// `sessionAffinity: ClientIP`: how long a client stays with an endpoint after its last connection.
+    pub client_ip_affinity: Option<SimDuration>,
+    /// Its ports; none when it has no address of its own.
+    pub ports: Vec<ServicePort>,
     /// `trafficDistribution`, or empty.
     pub traffic_distribution: Str,
     /// `internalTrafficPolicy: Local`.
     pub internal_local: bool,
     /// `externalTrafficPolicy: Local`.
     pub external_local: bool,
+}
+
+/// A port of a Service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServicePort {
+    /// Name, or empty.
+    pub name: Str,
+    /// TCP, UDP or SCTP.
+    pub protocol: Str,
+    /// The Service's own.
+    pub port: u16,
+    /// The pods'.
+    pub target: PortName,
 }
 
 /// One address behind a Service.
@@ -53,6 +68,10 @@ pub struct Endpoint {
     pub serving: bool,
     /// Its pod is being deleted.
     pub terminating: bool,
+    /// `hints.forZones`: the zone that should use it.
+    pub zone_hint: Option<Str>,
+    /// `hints.forNodes`: the node that should use it.
+    pub node_hint: Option<Str>,
 }
 
 /// The endpoints of a Service. Kept as one list: slices of at most 100 are a matter of the wire.

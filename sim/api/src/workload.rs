@@ -431,6 +431,8 @@ pub struct PodDisruptionBudget {
     pub expected_pods: i32,
     /// Reason of condition DisruptionAllowed, which is True when it is `SufficientPods`; `None` until it was looked at.
     pub disruption_allowed: Option<&'static str>,
+    /// `status.observedGeneration`.
+    pub observed_generation: u64,
     /// `status.disruptedPods`: pod name to time.
     pub disrupted_pods: BTreeMap<Str, SimTime>,
 }

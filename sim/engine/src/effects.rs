@@ -8,13 +8,14 @@
 //! that no longer is as its condition says, is dropped and the key synced again.
 
 use api::{
-    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, Pod, PodStatus, Propagation, ReplicaSet, SimDuration,
-    SimTime, Str, Taint, TaintEffect, Uid,
+    ConditionStatus, Deployment, DeploymentStatus, Endpoint, Kind, Node, ObjectKey, OwnerReference, Pod, PodStatus, Propagation,
+    ReplicaSet, SimDuration, SimTime, Str, Taint, TaintEffect, Uid,
 };
 use trace::Record;
 
 use crate::event::{Event, ProbeKind};
 use crate::objects::{AnyObject, Part};
+use crate::spec::PodResize;
 use crate::store::{DeploymentId, HpaId, NodeId, PodId, ReplicaSetId, ServiceId};
 
 /// Who acts. Each has a client, and as a controller a work queue, of its own.
@@ -45,6 +46,8 @@ pub(crate) enum Component {
     Disruption,
     Namespace,
     ClusterAutoscaler,
+    VpaRecommender,
+    VpaUpdater,
     Scheduler,
     Kubelet,
     Kubectl,
@@ -64,7 +67,7 @@ impl Component {
     pub(crate) const fn process(self) -> Option<Process> {
         match self {
             Self::Scheduler => Some(Process::Scheduler),
-            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::CsiDriver => None,
+            Self::Kubelet | Self::Kubectl | Self::ClusterAutoscaler | Self::VpaRecommender | Self::VpaUpdater | Self::CsiDriver => None,
             _ => Some(Process::ControllerManager),
         }
     }
@@ -93,6 +96,8 @@ impl Component {
             Self::Disruption => "controllermanager",
             Self::Namespace => "namespace-controller",
             Self::ClusterAutoscaler => "cluster-autoscaler",
+            Self::VpaRecommender => "vpa-recommender",
+            Self::VpaUpdater => "vpa-updater",
             Self::Scheduler => "default-scheduler",
             Self::Kubelet => "kubelet",
             Self::Kubectl => "kubectl",
@@ -121,8 +126,12 @@ pub(crate) enum Write {
     RemovePod(PodId),
     /// Replaces a pod's status.
     PodStatus(PodId, Box<PodStatus>),
+    /// The resize subresource: other cpu and memory for containers of a pod.
+    ResizePod(PodId, Vec<PodResize>),
     /// Sets only the Ready condition to False with a reason (node controller).
     PodNotReady(PodId, Str),
+    /// Asks the eviction API to let a pod go; refused when a PodDisruptionBudget is in the way.
+    EvictPod(PodId),
     /// Sets DisruptionTarget with a reason before an eviction.
     PodDisruptionTarget(PodId, Str),
     /// Where preemption makes room; `None` clears it.
@@ -160,8 +169,10 @@ pub(crate) enum Write {
     NodeLabels(NodeId, api::Labels),
     /// Sets a node's Ready condition.
     NodeReady { node: NodeId, status: api::ConditionStatus, reason: &'static str },
-    /// Sets a node's MemoryPressure condition.
-    NodeMemoryPressure(NodeId, bool),
+    /// Replaces the images that a node reports.
+    NodeImages(NodeId, Vec<api::ContainerImage>),
+    /// Sets one of a node's conditions of pressure.
+    NodePressure(NodeId, NodePressure, bool),
     /// Removes a node.
     DeleteNode(NodeId),
     /// Creates an object of another kind; refused when the name is taken.
@@ -178,8 +189,23 @@ pub(crate) enum Write {
     RemoveFinalizer(Kind, u32, Str),
     /// Takes an owner off an object, by its number in its table.
     Disown(Kind, u32, Uid),
+    /// Gives a controller (and a finalizer) to an object that has none, by its number in its table; refused when it
+    /// is gone, going, or controlled meanwhile.
+    Adopt(Kind, u32, Box<OwnerReference>, Option<Str>),
+    /// Replaces a pod's labels.
+    PodLabels(PodId, api::Labels),
+    /// The second when admission forbids the first.
+    OrElse(Box<Self>, Box<Self>),
     /// A write, and what is said of it once it has been answered.
     Announced(Box<Self>, Box<Announcement>),
+}
+
+/// What a node can be short of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum NodePressure {
+    Memory,
+    Disk,
+    Pid,
 }
 
 /// What a component says once a write of its own has been answered.
@@ -286,6 +312,8 @@ pub(crate) enum ProcessChange {
     Started(PodId),
     /// SIGTERM: they work on what they have, and on what still comes, until they stop.
     Terminating(PodId),
+    /// They have other cpu and memory from now on.
+    Resized(PodId),
     /// They are gone, and what they were working on with them.
     Stopped(PodId),
     /// The same, after the pod's object went by force.
@@ -299,6 +327,17 @@ pub(crate) struct ProbeRequest {
     pub(crate) container: u8,
     pub(crate) kind: ProbeKind,
     pub(crate) timeout: SimDuration,
+}
+
+/// What an exporter would count of requests: of a pod's process, or of a Service.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct RequestLoad {
+    /// Answered by the process since its start; attempts at the Service since the run's.
+    pub(crate) requests: u64,
+    /// In the process, waiting or worked on; zero for a Service, whose pods hold them.
+    pub(crate) in_flight: u64,
+    /// Those of them that wait; for a Service, messages that no worker has taken yet.
+    pub(crate) queued: u64,
 }
 
 /// What a room wants done.
@@ -320,6 +359,8 @@ pub(crate) struct Effects {
     pub(crate) resync: Option<SimTime>,
     /// Places among the writes before which all earlier ones must have landed; later ones are not sent otherwise.
     pub(crate) waves: Vec<usize>,
+    /// What is written instead of the last waves, as many as these, when a write before those was refused.
+    pub(crate) otherwise: Vec<Vec<(Component, Write)>>,
     /// The sync's last write.
     pub(crate) finally: Option<Box<Finally>>,
 }
@@ -386,6 +427,7 @@ impl Effects {
         self.probes.clear();
         self.resync = None;
         self.waves.clear();
+        self.otherwise.clear();
         self.finally = None;
     }
 }

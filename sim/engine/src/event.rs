@@ -42,6 +42,10 @@ pub(crate) enum Event {
     VolumesBound(PodId),
     /// metrics-server scrapes.
     MetricsScrape,
+    /// The loop of the vertical pod autoscaler's recommender.
+    VpaRecommender,
+    /// The loop of its updater.
+    VpaUpdater,
     /// Prometheus scrapes the metric of this number.
     CustomMetricScrape(u32),
     /// The cluster autoscaler's loop.
@@ -126,10 +130,12 @@ pub(crate) enum KubeletTimer {
     Status,
     /// activeDeadlineSeconds are over.
     Deadline,
-    /// The image of the next container is there, or cannot be had.
-    Pulled,
     /// The next container runs.
     Started,
+    /// Somebody fulfils the pod's readiness gates.
+    ReadinessGates,
+    /// The postStart hook of the container that was started last is over.
+    PostStartOver,
     /// A probe is due: container index, and which probe.
     Probe(u8, ProbeKind),
     /// A container exits: by itself, after SIGTERM, or by SIGKILL.
@@ -145,6 +151,14 @@ pub(crate) enum KubeletTimer {
 pub(crate) enum NodeTimer {
     /// The pods that a shutdown ends have had their time.
     Shutdown,
+    /// An image is there, or cannot be had.
+    ImagePull,
+    /// Image garbage collection.
+    ImageGc,
+    /// Resizes that wait are tried again.
+    Resizes,
+    /// Images that came or went are told in the node's status.
+    Images,
     /// The eviction manager looks at the node's memory.
     Pressure,
     /// The node's memory is used up.

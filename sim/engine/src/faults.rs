@@ -37,6 +37,7 @@ pub(crate) const fn action_name(action: &FaultAction) -> &'static str {
         FaultAction::ProbeFailure { .. } => "probe-failure",
         FaultAction::ControlPlaneKill(_) => "control-plane-kill",
         FaultAction::PodKill { .. } => "pod-kill",
+        FaultAction::ProvisioningFailure(_) => "provisioning-failure",
     }
 }
 
@@ -73,7 +74,7 @@ fn candidates(target: &FaultTarget, store: &Store) -> Vec<Struck> {
             let nodes = pods.filter_map(|(_, pod)| store.node_by_name(pod.node_name.as_ref()?));
             nodes.map(|(id, node)| (node.meta.name.to_string(), Struck::Node(id))).collect()
         }
-        FaultTarget::ControlPlane => Vec::new(),
+        FaultTarget::ControlPlane | FaultTarget::Cloud => Vec::new(),
         FaultTarget::Pods(selector) => store
             .pods
             .iter()

@@ -105,7 +105,7 @@ kinds! {
     ReplicaSet: ReplicaSet, replica_sets, [status];
     Namespace: Namespace, namespaces, [];
     PriorityClass: PriorityClass, priority_classes, [];
-    PodDisruptionBudget: PodDisruptionBudget, pdbs, [disruptions_allowed, disrupted_pods, current_healthy, desired_healthy, expected_pods, disruption_allowed];
+    PodDisruptionBudget: PodDisruptionBudget, pdbs, [observed_generation, disruptions_allowed, disrupted_pods, current_healthy, desired_healthy, expected_pods, disruption_allowed];
     Service: Service, services, [];
     HorizontalPodAutoscaler: HorizontalPodAutoscaler, hpas, [current_replicas, desired_replicas, last_scale, conditions];
     StatefulSet: StatefulSet, stateful_sets, [status];
@@ -113,7 +113,7 @@ kinds! {
     StorageClass: StorageClass, storage_classes, [];
     PersistentVolume: PersistentVolume, persistent_volumes, [phase];
     PersistentVolumeClaim: PersistentVolumeClaim, persistent_volume_claims, [phase];
-    DaemonSet: DaemonSet, daemon_sets, [status];
+    DaemonSet: DaemonSet, daemon_sets, [status, template_changes];
     Job: Job, jobs, [status];
     CronJob: CronJob, cron_jobs, [status];
     CSINode: CsiNode, csi_nodes, [];
@@ -122,4 +122,6 @@ kinds! {
     VolumeAttachment: VolumeAttachment, volume_attachments, [attached, unwanted_since];
     ResourceQuota: ResourceQuota, resource_quotas, [status];
     LimitRange: LimitRange, limit_ranges, [];
+    NetworkPolicy: NetworkPolicy, network_policies, [];
+    VerticalPodAutoscaler: VerticalPodAutoscaler, vpas, [recommendation, conditions];
 }

@@ -45,13 +45,20 @@ pub enum Purpose {
     KubeletPhases = 40,
     PodSyncJitter = 41,
     PreStop = 42,
+    PostStart = 43,
+    ReadinessGates = 44,
     Reconnect = 60,
     VolumeProvision = 70,
     VolumeDelete = 71,
     VolumeAttach = 72,
     VolumeDetach = 73,
+    Housekeeping = 80,
     LeaderElection = 50,
     ApiLatency = 51,
+    WatchLatency = 52,
+    EntryNode = 90,
+    ClientIdentity = 91,
+    Dns = 92,
 }
 
 /// The streams of one run.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything a [`PodSelector`] names must hold; one that names nothing selects every pod.
 
-use api::{Kind, ObjectKey, ObjectMeta, Pod};
+use api::{Kind, ObjectKey, ObjectMeta, OwnerReference, Pod};
 
 use crate::spec::PodSelector;
 use crate::store::Store;
@@ -36,8 +36,14 @@ fn belongs_to(pod: &Pod, kind: Kind, key: &ObjectKey, store: &Store) -> bool {
     is_owner(&pod.meta) || store.between(pod).is_some_and(is_owner)
 }
 
+/// Who controls the pod in the end: its Deployment, not its ReplicaSet.
+pub(crate) fn top_controller<'a>(pod: &'a Pod, store: &'a Store) -> Option<&'a OwnerReference> {
+    let own = pod.meta.controller()?;
+    Some(store.between(pod).and_then(ObjectMeta::controller).unwrap_or(own))
+}
+
 /// Whether `text` is what `pattern` says, with `*` for any text.
-fn like(pattern: &str, text: &str) -> bool {
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
     rest.char_indices().map(|(start, _)| start).chain([rest.len()]).any(|start| like(tail, &rest[start..]))

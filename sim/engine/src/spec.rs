@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use api::{
     CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LabelSelector, Labels,
-    LimitRange, Namespace, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, Propagation,
-    ReplicaSet, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str, Taint,
+    LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
+    PriorityClass, Propagation, ReplicaSet, ResourceList, ResourceQuota, Service, SimDuration, SimTime, StatefulSet, StorageClass, Str,
+    Taint, VerticalPodAutoscaler,
 };
 
 pub use crate::event::ProbeKind;
 use crate::random::Distribution;
+use crate::select::like;
 
 /// Everything that determines a run, but for the scheduler and the seed.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -30,6 +32,8 @@ pub struct WorldSpec {
     pub control_plane: ControlPlane,
     /// What manifests do not say about workloads. The first that selects a pod holds, field by field.
     pub behaviors: Vec<Behavior>,
+    /// What is known of container images, and how fast nodes pull them.
+    pub images: ImageCatalog,
     /// Requests from outside.
     pub traffic: TrafficSpec,
     /// What goes wrong.
@@ -71,6 +75,8 @@ pub struct Objects {
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
     pub resource_quotas: Vec<ResourceQuota>,
     pub limit_ranges: Vec<LimitRange>,
+    pub network_policies: Vec<NetworkPolicy>,
+    pub vertical_pod_autoscalers: Vec<VerticalPodAutoscaler>,
 }
 
 /// A pool of equal nodes.
@@ -90,6 +96,28 @@ pub struct NodePool {
     pub price_per_hour: f64,
     /// From the order to a registered, Ready node.
     pub provisioning: Distribution,
+    /// The cluster autoscaler gives it all its nodes or none (upstream: ZeroOrMaxNodeScaling).
+    pub zero_or_max: bool,
+}
+
+/// What is known of container images, and how fast nodes pull them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImageCatalog {
+    /// Sizes in bytes by name of the image, with `*` for any text; the first that fits holds.
+    pub sizes: Vec<(Str, i64)>,
+    /// Bytes per second that each node of a pool pulls, by name of the pool; others have the kubelets' own.
+    pub pull_bandwidth: Vec<(Str, i64)>,
+}
+
+impl ImageCatalog {
+    /// Bytes of an image, if somebody gives them.
+    pub(crate) fn size(&self, image: &str) -> Option<i64> {
+        self.sizes.iter().find(|(pattern, _)| like(pattern, image)).map(|(_, size)| *size)
+    }
+    /// Bytes per second of a pool's nodes.
+    pub(crate) fn bandwidth(&self, pool: &Str) -> Option<i64> {
+        self.pull_bandwidth.iter().find(|(name, _)| name == pool).map(|(_, bandwidth)| *bandwidth)
+    }
 }
 
 /// Settings of the components.
@@ -111,6 +139,8 @@ pub struct ControlPlane {
     pub cluster_autoscaler: ClusterAutoscaler,
     /// metrics-server.
     pub metrics_server: MetricsServer,
+    /// Vertical pod autoscaler.
+    pub vertical_pod_autoscaler: VpaSettings,
     /// Prometheus and prometheus-adapter.
     pub prometheus_adapter: PrometheusAdapter,
     /// Feature gates that are off unless they are asked for.
@@ -119,6 +149,10 @@ pub struct ControlPlane {
     pub kubelet: KubeletSettings,
     /// kube-proxy and the way of endpoints to nodes.
     pub kube_proxy: KubeProxy,
+    /// Load balancers in front of the nodes.
+    pub load_balancer: LoadBalancer,
+    /// Whoever enforces NetworkPolicies.
+    pub network_policy: NetworkPolicySettings,
     /// Provisioners and attachers of volumes.
     pub volumes: VolumeSettings,
 }
@@ -144,12 +178,12 @@ const fn ms(millis: u64) -> SimDuration {
 settings! {
     /// kube-apiserver.
     ApiServer {
-        /// From a request to its effect.
-        request_latency: SimDuration = ms(5),
+        /// From a request to its effect, for each request anew.
+        request_latency: Distribution = Distribution::Constant(ms(5)),
         /// On top of that, for each request anew.
         request_jitter: Distribution = Distribution::Constant(ms(0)),
-        /// From the effect to the watchers.
-        watch_latency: SimDuration = ms(5),
+        /// From the effect to the watchers, who hear of everything in order.
+        watch_latency: Distribution = Distribution::Constant(ms(5)),
         /// `--default-not-ready-toleration-seconds`.
         default_not_ready_toleration_seconds: i64 = 300,
         /// `--default-unreachable-toleration-seconds`.
@@ -250,10 +284,36 @@ settings! {
         scale_down_utilization_threshold: f64 = 0.5,
         /// `--scale-down-delay-after-add`.
         scale_down_delay_after_add: SimDuration = s(600),
+        /// `--scale-down-unready-time`.
+        scale_down_unready_time: SimDuration = s(1200),
+        /// `--scale-down-delay-after-delete`.
+        scale_down_delay_after_delete: SimDuration = s(0),
         /// `--max-node-provision-time`.
         max_node_provision_time: SimDuration = s(900),
-        /// `--expander`: least-waste, most-pods, least-nodes, random or price.
+        /// `--max-total-unready-percentage`.
+        max_total_unready_percentage: f64 = 45.0,
+        /// `--ok-total-unready-count`.
+        ok_total_unready_count: u32 = 3,
+        /// `--expander`: least-waste, most-pods, least-nodes, random, price, priority, or several with commas between.
         expander: Str = "least-waste".into(),
+        /// ConfigMap cluster-autoscaler-priority-expander: priorities and patterns of pool names.
+        expander_priorities: Vec<(i64, Str)> = Vec::new(),
+        /// `--balance-similar-node-groups`.
+        balance_similar_node_groups: bool = false,
+        /// `--new-pod-scale-up-delay`.
+        new_pod_scale_up_delay: SimDuration = s(0),
+        /// `--expendable-pods-priority-cutoff`.
+        expendable_pods_priority_cutoff: i32 = -10,
+        /// `--skip-nodes-with-local-storage`.
+        skip_nodes_with_local_storage: bool = true,
+        /// `--skip-nodes-with-system-pods`.
+        skip_nodes_with_system_pods: bool = true,
+        /// `--max-bulk-soft-taint-count`; zero means no soft taints.
+        max_bulk_soft_taint_count: u32 = 10,
+        /// `--cores-total`: least and most cores of the cluster.
+        cores_total: (u32, u32) = (0, 320_000),
+        /// `--memory-total`: least and most memory of the cluster, in GiB.
+        memory_total_gib: (u32, u32) = (0, 6_400_000),
         /// `--max-scale-down-parallelism`.
         max_scale_down_parallelism: u32 = 10,
         /// `--max-drain-parallelism`.
@@ -267,6 +327,55 @@ settings! {
     MetricsServer {
         /// `--metric-resolution`.
         resolution: SimDuration = s(15),
+    }
+}
+settings! {
+    /// Vertical pod autoscaler: recommender and updater.
+    VpaSettings {
+        /// `--recommender-interval`.
+        recommender_interval: SimDuration = s(60),
+        /// `--recommendation-margin-fraction`.
+        recommendation_margin_fraction: f64 = 0.15,
+        /// `--pod-recommendation-min-cpu-millicores`.
+        pod_recommendation_min_cpu_millicores: u32 = 25,
+        /// `--pod-recommendation-min-memory-mb`, in bytes.
+        pod_recommendation_min_memory_bytes: i64 = 250 << 20,
+        /// `--target-cpu-percentile`.
+        target_cpu_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-cpu-percentile`.
+        lower_bound_cpu_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-cpu-percentile`.
+        upper_bound_cpu_percentile: f64 = 0.95,
+        /// `--target-memory-percentile`.
+        target_memory_percentile: f64 = 0.9,
+        /// `--recommendation-lower-bound-memory-percentile`.
+        lower_bound_memory_percentile: f64 = 0.5,
+        /// `--recommendation-upper-bound-memory-percentile`.
+        upper_bound_memory_percentile: f64 = 0.95,
+        /// `--confidence-interval-cpu` and `--confidence-interval-memory`.
+        confidence_interval: SimDuration = s(86_400),
+        /// `--cpu-histogram-decay-half-life`.
+        cpu_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-histogram-decay-half-life`.
+        memory_histogram_decay_half_life: SimDuration = s(86_400),
+        /// `--memory-aggregation-interval`.
+        memory_aggregation_interval: SimDuration = s(86_400),
+        /// `--oom-bump-up-ratio`.
+        oom_bump_up_ratio: f64 = 1.2,
+        /// `--oom-min-bump-up-bytes`.
+        oom_min_bump_up_bytes: i64 = 100 << 20,
+        /// `--updater-interval`.
+        updater_interval: SimDuration = s(60),
+        /// `--min-replicas` of the updater.
+        min_replicas: u32 = 2,
+        /// `--eviction-tolerance`.
+        eviction_tolerance: f64 = 0.5,
+        /// `--pod-update-threshold`.
+        pod_update_threshold: f64 = 0.1,
+        /// `--in-recommendation-bounds-eviction-lifetime-threshold`.
+        lifetime_threshold: SimDuration = s(43_200),
+        /// `--evict-after-oom-threshold`.
+        evict_after_oom_threshold: SimDuration = s(600),
     }
 }
 settings! {
@@ -294,8 +403,18 @@ settings! {
         node_status_update_frequency: SimDuration = s(10),
         /// `serializeImagePulls`.
         serialize_image_pulls: bool = true,
-        /// Pull time of an image that no behavior speaks of.
+        /// `maxParallelImagePulls`, of kubelets that do not serialize them; zero means no limit.
+        max_parallel_image_pulls: u32 = 0,
+        /// `registryPullQPS`: a pull beyond it fails; zero means no limit.
+        registry_pull_qps: f64 = 5.0,
+        /// `registryBurst`.
+        registry_burst: u32 = 10,
+        /// Bytes per second of a node's pulls together, of images whose size is known and time is not.
+        image_pull_bandwidth_bytes: i64 = 32 << 20,
+        /// Pull time of an image of which neither time nor size is known.
         default_image_pull: Distribution = Distribution::Constant(s(3)),
+        /// Pull time of an image that the node has: the registry is asked for it all the same.
+        image_check: Distribution = Distribution::Constant(ms(300)),
         /// From a pulled image to a running container.
         container_start: Distribution = Distribution::Constant(ms(300)),
         /// `syncFrequency`: a pod is looked at again after this, and up to half as much more.
@@ -306,6 +425,24 @@ settings! {
         eviction_hard_memory_available_bytes: i64 = 100 << 20,
         /// `evictionMinimumReclaim[memory.available]`, in bytes.
         eviction_minimum_reclaim_memory_bytes: i64 = 0,
+        /// `evictionHard`: replaces all defaults (memory as above, 10 % of nodefs, 15 % of imagefs).
+        eviction_hard: Option<Vec<(EvictionSignal, EvictionValue)>> = None,
+        /// `evictionSoft`.
+        eviction_soft: Vec<(EvictionSignal, EvictionValue)> = Vec::new(),
+        /// `evictionSoftGracePeriod`.
+        eviction_soft_grace_period: Vec<(EvictionSignal, SimDuration)> = Vec::new(),
+        /// `evictionMinimumReclaim`.
+        eviction_minimum_reclaim: Vec<(EvictionSignal, EvictionValue)> = Vec::new(),
+        /// `evictionMaxPodGracePeriod`, of pods evicted for a soft threshold.
+        eviction_max_pod_grace_period: SimDuration = s(0),
+        /// Processes that a node can have.
+        max_pids: i64 = 4_194_304,
+        /// `imageGCHighThresholdPercent`.
+        image_gc_high_threshold_percent: u32 = 85,
+        /// `imageGCLowThresholdPercent`.
+        image_gc_low_threshold_percent: u32 = 80,
+        /// `imageMinimumGCAge`.
+        image_minimum_gc_age: SimDuration = s(120),
         /// `evictionPressureTransitionPeriod`.
         eviction_pressure_transition_period: SimDuration = s(300),
         /// `shutdownGracePeriod`; zero means that a shutdown waits for no pod.
@@ -314,6 +451,8 @@ settings! {
         shutdown_grace_period_critical_pods: SimDuration = s(0),
         /// `shutdownGracePeriodByPodPriority`, instead of both: from this priority on, so long.
         shutdown_grace_period_by_pod_priority: Vec<(i32, SimDuration)> = Vec::new(),
+        /// `--housekeeping-interval`: cAdvisor looks at a container again after this, and up to as much more.
+        housekeeping_interval: SimDuration = s(10),
         /// First back-off of a crashing container.
         crash_loop_back_off_initial: SimDuration = s(10),
         /// `crashLoopBackOff.maxContainerRestartPeriod`.
@@ -324,6 +463,41 @@ settings! {
         default_stop: Distribution = Distribution::Constant(ms(500)),
     }
 }
+/// What a kubelet watches to evict pods before its node has none left.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "official names, in another case")]
+pub enum EvictionSignal {
+    MemoryAvailable,
+    NodefsAvailable,
+    ImagefsAvailable,
+    PidAvailable,
+}
+
+impl EvictionSignal {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::MemoryAvailable, Self::NodefsAvailable, Self::ImagefsAvailable, Self::PidAvailable];
+
+    /// The official name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MemoryAvailable => "memory.available",
+            Self::NodefsAvailable => "nodefs.available",
+            Self::ImagefsAvailable => "imagefs.available",
+            Self::PidAvailable => "pid.available",
+        }
+    }
+}
+
+/// How much of it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum EvictionValue {
+    /// Bytes, or processes.
+    Amount(i64),
+    /// 0 to 100, of what there is.
+    Percent(f64),
+}
+
 settings! {
     /// Provisioners and attachers of volumes, and how long the scheduler waits for them.
     VolumeSettings {
@@ -340,14 +514,35 @@ settings! {
     }
 }
 settings! {
-    /// kube-proxy.
+    /// kube-proxy, one on every node.
     KubeProxy {
-        /// `minSyncPeriod`.
+        /// `mode`: iptables, nftables (both at random) or ipvs (as `ipvs_scheduler` says).
+        mode: Str = "iptables".into(),
+        /// `ipvs.scheduler`: rr (in turn), lc (fewest connections of this node) or sh (by the client's address).
+        ipvs_scheduler: Str = "rr".into(),
+        /// `minSyncPeriod`: from one writing of all rules of a node to the next.
         min_sync_period: SimDuration = s(1),
-        /// From a changed EndpointSlice to the first node that knows.
+        /// From a changed EndpointSlice to the first node that hears of it.
         propagation_base: SimDuration = ms(500),
         /// From the first node to the last.
         propagation_jitter: SimDuration = s(1),
+    }
+}
+settings! {
+    /// Load balancers in front of the nodes. Defaults: health checks of the GCE provider, every 8 s, one good or three
+    /// bad in a row (cloud-provider-gcp, providers/gce/gce_healthchecks.go).
+    LoadBalancer {
+        /// A node gets connections when it has been healthy for so long.
+        target_registration: SimDuration = s(8),
+        /// A node gets no new connections when it has been unhealthy for so long.
+        target_deregistration: SimDuration = s(24),
+    }
+}
+settings! {
+    /// Whoever enforces NetworkPolicies.
+    NetworkPolicySettings {
+        /// What becomes of a connection that is not allowed: drop (nobody answers) or reject (refused at once).
+        denied: Str = "drop".into(),
     }
 }
 
@@ -390,6 +585,16 @@ pub struct Behavior {
     pub crash: Option<Crash>,
     /// Memory of its process over time. `None` means that it matters to nobody.
     pub memory: Option<MemoryUse>,
+    /// Bytes that it wrote to its node's disk, over time.
+    pub storage: Option<MemoryUse>,
+    /// Processes that it has, over time.
+    pub pids: Option<MemoryUse>,
+    /// From the pod's containers being ready until somebody fulfils its readiness gates; `None` means nobody does.
+    pub readiness_gates: Option<Distribution>,
+    /// Time of a postStart hook that is not a sleep.
+    pub post_start: Option<Distribution>,
+    /// Its postStart hook fails, and the container is killed for it.
+    pub post_start_fails: bool,
     /// Time of a preStop hook that is not a sleep.
     pub pre_stop: Option<Distribution>,
     /// How it answers requests.
@@ -550,18 +755,61 @@ pub struct Client {
     pub connection_pool: Option<u32>,
     /// How an endpoint is chosen.
     pub balancing: Balancing,
+    /// Connections that are used again; `None` means one for each attempt.
+    pub connections: Option<Connections>,
+    /// How names of headless Services are looked up.
+    pub dns: Dns,
 }
 
-/// How an endpoint is chosen, per attempt.
+/// How an endpoint is chosen: per connection, or by a mesh per request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub enum Balancing {
-    /// At random (kube-proxy with iptables or nftables).
+    /// As the cluster's kube-proxy does it.
     #[default]
+    KubeProxy,
+    /// At random, as kube-proxy with iptables or nftables.
     Random,
-    /// In turn, per node of callers (kube-proxy with ipvs).
+    /// In turn, per node of callers, as kube-proxy with ipvs.
     RoundRobin,
-    /// The less busy of two chosen at random (a mesh).
+    /// The less busy of two chosen at random, for each request (a mesh, which does without kube-proxy).
     LeastRequest,
+}
+
+/// Connections of one caller that are used again: all its requests on them go to one endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Connections {
+    /// Any number of requests at once on one connection (HTTP/2, gRPC); else one after the other (HTTP/1.1 keep-alive).
+    pub multiplexed: bool,
+    /// Requests after which a connection is closed; `None` means no limit.
+    pub most_requests: Option<u32>,
+    /// Age at which a connection is closed; `None` means no limit.
+    pub lifetime: Option<SimDuration>,
+    /// A connection without a request for so long is closed.
+    pub idle_timeout: SimDuration,
+    /// A connection on which nothing was heard for so long, while something was asked, is given up.
+    pub gives_up_after: SimDuration,
+}
+
+impl Default for Connections {
+    /// Go's net/http for idle connections (IdleConnTimeout); Linux' net.ipv4.tcp_retries2 for silent ones (about 924 s).
+    fn default() -> Self {
+        Self { multiplexed: false, most_requests: None, lifetime: None, idle_timeout: s(90), gives_up_after: s(924) }
+    }
+}
+
+/// How long a caller knows the addresses behind a headless Service, and what it does with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dns {
+    /// Addresses are looked up again after this (CoreDNS' and node caches; kubeadm's Corefile says 30).
+    pub ttl: SimDuration,
+    /// A caller stays with one address as long as it knows it.
+    pub pinned: bool,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { ttl: s(30), pinned: false }
+    }
 }
 
 /// Retry tokens of one caller, as AWS SDKs keep them: a success gives `refill`, a retry that succeeds its cost.
@@ -630,7 +878,9 @@ impl Default for Client {
             circuit_breaker: None,
             throttle: None,
             connection_pool: None,
-            balancing: Balancing::Random,
+            balancing: Balancing::KubeProxy,
+            connections: None,
+            dns: Dns::default(),
         }
     }
 }
@@ -644,6 +894,17 @@ pub struct TrafficSpec {
     pub sources: Vec<Source>,
     /// Which engine plays them.
     pub engine: TrafficEngine,
+    /// What answers beyond the cluster.
+    pub external: Vec<ExternalService>,
+}
+
+/// What answers behind a Service that has no pods: one address beyond the cluster, always there.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ExternalService {
+    /// The Service: an ExternalName, or one without a selector.
+    pub service: ObjectKey,
+    /// How it answers; its cpu is its own affair.
+    pub behavior: Arc<ServiceBehavior>,
 }
 
 /// Who plays the requests.
@@ -657,7 +918,7 @@ pub enum TrafficEngine {
 }
 
 /// A source of requests.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Source {
     /// Name.
     pub name: Str,
@@ -671,6 +932,27 @@ pub struct Source {
     pub users: Option<Users>,
     /// How callers wait and try again.
     pub client: Client,
+    /// Where it comes in.
+    pub via: Via,
+    /// How many clients of their own address it has; `None` means that each request is another's.
+    /// Each user of a closed source is a client.
+    pub clients: Option<u32>,
+    /// The address it has for NetworkPolicies; `None` is one that nobody speaks of.
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// Where a source's requests come in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub enum Via {
+    /// From clients on the nodes, evenly.
+    #[default]
+    ClusterIp,
+    /// Through any node.
+    NodePort,
+    /// Through the nodes that a load balancer has found healthy.
+    LoadBalancer,
+    /// Through an ingress controller, which knows the endpoints and asks them in turn.
+    Ingress,
 }
 
 /// A closed source: each user asks, waits for the answer, thinks, and asks again.
@@ -773,6 +1055,50 @@ pub enum FaultAction {
         /// Grace.
         grace: SimDuration,
     },
+    /// Nodes that the cluster autoscaler orders do not come. Undone: orders made from then on do.
+    ProvisioningFailure(ProvisioningFailure),
+}
+
+/// How orders of nodes fail.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProvisioningFailure {
+    /// Which pools; none means all.
+    pub pools: Vec<Str>,
+    /// Why.
+    pub reason: ProvisioningFailureReason,
+    /// What the cloud says.
+    pub message: Str,
+    /// Share of the ordered nodes that fail.
+    pub share: f64,
+    /// From the order until the cloud says so.
+    pub after: SimDuration,
+}
+
+/// Why ordered nodes do not come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ProvisioningFailureReason {
+    /// The cloud has no such machines left, and says so of each instance.
+    OutOfResources,
+    /// The project's quota is used up, which the cloud says of each instance.
+    QuotaExceeded,
+    /// The cloud refuses the order.
+    Refused,
+    /// The cloud takes the order and makes no instance.
+    NeverCreated,
+    /// The instance is made, and never becomes a node.
+    NeverRegisters,
+}
+
+impl ProvisioningFailureReason {
+    /// The error code of an instance, as GCE has it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OutOfResources => "RESOURCE_POOL_EXHAUSTED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
+            Self::Refused | Self::NeverCreated | Self::NeverRegisters => "OTHER",
+        }
+    }
 }
 
 /// A part of the control plane.
@@ -816,6 +1142,8 @@ pub enum FaultMode {
 /// Whom a fault may strike.
 #[derive(Clone, PartialEq, Debug)]
 pub enum FaultTarget {
+    /// What the action itself names.
+    Cloud,
     /// Nodes with these labels (`None`: all) or names (empty: all).
     Nodes {
         /// Labels.
@@ -935,6 +1263,8 @@ pub enum StepAction {
     Scale(Kind, ObjectKey, i32),
     /// `kubectl set image`: container (or `*`) and image.
     SetImage(Kind, ObjectKey, Vec<(Str, Str)>),
+    /// `kubectl patch --subresource resize` of all pods of a workload, or of one.
+    Resize(Kind, ObjectKey, PodResize),
     /// `kubectl rollout undo`, to a revision or to the one before.
     RolloutUndo(Kind, ObjectKey, Option<u64>),
     /// `kubectl rollout restart`.
@@ -951,8 +1281,21 @@ pub enum StepAction {
     Taint(Str, Taint, bool),
     /// `kubectl label node`; an empty value takes the label off.
     LabelNode(Str, Labels),
+    /// `kubectl label pod`: of these pods all, or the first so many by name; an empty value takes the label off.
+    LabelPods(PodSelector, Option<u32>, Labels),
     /// Pods use so much cpu from now on.
     SetLoad(CpuLoad),
+}
+
+/// What containers are to have from now on; what is not said stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PodResize {
+    /// `None` means every container.
+    pub container: Option<Str>,
+    /// cpu and memory.
+    pub requests: ResourceList,
+    /// cpu and memory.
+    pub limits: ResourceList,
 }
 
 /// A moment with a name, from which recovery is measured.

@@ -6,13 +6,16 @@
 //! - Numbers in tables are never reused in a run, so a stale id finds nothing rather than a stranger.
 //! - Iteration is in order of creation; look-ups by name go through an ordered index.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
-    Job, Kind, LimitRange, Namespace, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
-    PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid, VolumeAttachment,
+    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
+    PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
+    VerticalPodAutoscaler, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
@@ -74,6 +77,7 @@ pub(crate) type HpaId = Id<HorizontalPodAutoscaler>;
 pub(crate) type DaemonSetId = Id<DaemonSet>;
 pub(crate) type JobId = Id<Job>;
 pub(crate) type CronJobId = Id<CronJob>;
+pub(crate) type VpaId = Id<VerticalPodAutoscaler>;
 
 /// What every kept kind has.
 pub(crate) trait Object {
@@ -83,6 +87,8 @@ pub(crate) trait Object {
     fn controller(&self) -> Option<Uid> {
         self.meta().controller().map(|owner| owner.uid)
     }
+    /// What the API server notes when the spec of `before` is replaced by its own.
+    fn replaces(&mut self, _before: &Self) {}
     /// What a workload says of its pods: desired, current, updated, ready, available.
     fn counts(&self) -> Option<[i32; 5]> {
         None
@@ -106,6 +112,10 @@ impl Object for StatefulSet {
 impl Object for DaemonSet {
     fn meta(&self) -> &ObjectMeta {
         &self.meta
+    }
+    /// Upstream: pkg/registry/apps/daemonset/strategy.go (PrepareForUpdate).
+    fn replaces(&mut self, before: &Self) {
+        self.template_changes += u64::from(self.template != before.template);
     }
     fn counts(&self) -> Option<[i32; 5]> {
         let status = &self.status;
@@ -144,7 +154,9 @@ objects!(
     CsiStorageCapacity,
     CronJob,
     ResourceQuota,
-    LimitRange
+    LimitRange,
+    NetworkPolicy,
+    VerticalPodAutoscaler
 );
 
 /// Characters of generated names (upstream: apimachinery/pkg/util/rand).
@@ -156,12 +168,18 @@ pub(crate) struct Table<T> {
     slots: Vec<Option<Box<T>>>,
     by_key: BTreeMap<ObjectKey, Id<T>>,
     by_controller: FxHashMap<Uid, Vec<Id<T>>>,
+    /// Those with labels that nobody controls, in order; looked for when they are first asked for.
+    orphans: OnceCell<Vec<Id<T>>>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), by_key: BTreeMap::new(), by_controller: FxHashMap::default() }
+        Self { slots: Vec::new(), by_key: BTreeMap::new(), by_controller: FxHashMap::default(), orphans: OnceCell::new() }
     }
+}
+
+fn is_orphan<T: Object>(object: &T) -> bool {
+    object.controller().is_none() && !object.meta().labels.is_empty()
 }
 
 impl<T: Object> Table<T> {
@@ -185,8 +203,22 @@ impl<T: Object> Table<T> {
     pub(crate) fn of(&self, controller: Uid) -> impl Iterator<Item = (Id<T>, &T)> {
         self.by_controller.get(&controller).into_iter().flatten().filter_map(|id| Some((*id, self.get(*id)?)))
     }
+    /// All objects with labels that have no managing controller, in order of creation.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+        let find = || self.iter().filter(|(_, object)| is_orphan(*object)).map(|(id, _)| id).collect();
+        self.orphans.get_or_init(find).iter().filter_map(|id| Some((*id, self.get(*id)?)))
+    }
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
+    }
+    /// Keeps the list of orphans, if anybody has asked for it.
+    fn note_orphan(&mut self, id: Id<T>, is: bool) {
+        let Some(orphans) = self.orphans.get_mut() else { return };
+        match (orphans.binary_search(&id), is) {
+            (Err(place), true) => orphans.insert(place, id),
+            (Ok(place), false) => drop(orphans.remove(place)),
+            _ => {}
+        }
     }
     fn insert(&mut self, object: T) -> Id<T> {
         let id = Id::new(self.slots.len() as u32);
@@ -194,6 +226,7 @@ impl<T: Object> Table<T> {
         if let Some(controller) = object.controller() {
             self.by_controller.entry(controller).or_default().push(id);
         }
+        self.note_orphan(id, is_orphan(&object));
         self.slots.push(Some(Box::new(object)));
         id
     }
@@ -202,7 +235,8 @@ impl<T: Object> Table<T> {
         let Some(object) = self.slots.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else { return false };
         let before = object.controller();
         let changed = change(object);
-        let after = object.controller();
+        let (after, is_orphan) = (object.controller(), is_orphan(object));
+        self.note_orphan(id, is_orphan);
         if before != after {
             if let Some(old) = before {
                 remove_from(&mut self.by_controller, &old, id);
@@ -216,6 +250,7 @@ impl<T: Object> Table<T> {
     fn remove(&mut self, id: Id<T>) -> Option<T> {
         let object = *self.slots.get_mut(id.0 as usize)?.take()?;
         self.by_key.remove(&object.meta().key());
+        self.note_orphan(id, false);
         if let Some(controller) = object.controller() {
             remove_from(&mut self.by_controller, &controller, id);
         }
@@ -274,6 +309,8 @@ pub(crate) struct PodBefore {
     pub(crate) ready: bool,
     pub(crate) deleting: bool,
     pub(crate) terminal: bool,
+    /// Its labels or its controller were others.
+    pub(crate) relabelled: bool,
 }
 
 /// All objects.
@@ -302,6 +339,8 @@ pub(crate) struct Store {
     pub(crate) volume_attachments: Table<VolumeAttachment>,
     pub(crate) resource_quotas: Table<ResourceQuota>,
     pub(crate) limit_ranges: Table<LimitRange>,
+    pub(crate) network_policies: Table<NetworkPolicy>,
+    pub(crate) vpas: Table<VerticalPodAutoscaler>,
     /// Endpoints by Service.
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
@@ -425,18 +464,22 @@ impl Store {
     pub(crate) fn update_pod(&mut self, id: PodId, change: impl FnOnce(&mut Pod) -> bool) -> bool {
         let version = self.resource_version + 1;
         let Some(pod) = self.pods.get(id) else { return false };
-        let before = PodBefore {
+        let mut before = PodBefore {
             bound: pod.node_name.is_some(),
             ready: pod.is_ready(),
             deleting: pod.meta.is_deleting(),
             terminal: pod.status.phase.is_terminal(),
+            relabelled: false,
         };
+        let (labels, controller) = (pod.meta.labels.clone(), pod.meta.controller().map(|owner| owner.uid));
         let mut node = None;
         let changed = self.pods.modify(id, |pod| {
             let changed = change(pod);
             if changed {
                 pod.meta.resource_version = version;
                 node = pod.node_name.clone();
+                before.relabelled = (!Arc::ptr_eq(&labels, &pod.meta.labels) && labels != pod.meta.labels)
+                    || controller != pod.meta.controller().map(|owner| owner.uid);
             }
             changed
         });

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::{SimDuration, SimTime};
+use wavetank_engine as engine;
+
 use engine::random::Distribution;
 use engine::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec};
 use engine::traffic_bench::{Bench, PodSize, service_key};
@@ -33,6 +35,8 @@ impl Limits {
     const COUNTS: f64 = 0.03;
     /// In the ten seconds after a discontinuity.
     const COUNTS_AFTER: f64 = 0.10;
+    /// Counts below this share of the requests are as good as none, as in row T22c of the validation table.
+    const NOTHING: f64 = 0.01;
     const P50: f64 = 0.05;
     const P99: f64 = 0.10;
     const P99_TRANSIENT: f64 = 0.25;
@@ -84,7 +88,7 @@ fn client(timeout_ms: u64, max_attempts: u32) -> Client {
 fn source(name: &str, to: &str, rates: &[(u64, f64)], client: Client) -> Source {
     let at = |second: u64| SimTime::from_secs(second);
     let rate = rates.iter().map(|(second, per_second)| RatePoint { at: at(*second), per_second: *per_second, linear: false }).collect();
-    Source { name: name.into(), to: service_key(to), rate, arrivals: Arrivals::Poisson, users: None, client }
+    Source { name: name.into(), to: service_key(to), rate, arrivals: Arrivals::Poisson, client, ..Source::default() }
 }
 /// Two workers of 10 ms, no limit on the queue.
 fn two_workers() -> ServiceBehavior {
@@ -456,8 +460,7 @@ fn compare(twin: &Twin) -> Vec<Compared> {
             for (what, pick) in COUNTS {
                 let (exact, error) = judge.mean(|run| pick(&run.windows[window][flow]) as f64);
                 let limit = if after { Limits::COUNTS_AFTER } else { Limits::COUNTS };
-                // What the judge himself does not know, and a thousandth of the requests, for what is next to nothing.
-                push(what, exact, pick(mine) as f64, limit * exact + 2.0 * error + 0.001 * arrived);
+                push(what, exact, pick(mine) as f64, limit * exact + 2.0 * error + Limits::NOTHING * arrived);
             }
             let mut levels: Vec<f64> = Vec::new();
             for (what, pick) in LEVELS {

@@ -55,6 +55,8 @@ pub(crate) const KINDS: &[KindRow] = &[
     read(Kind::CSIStorageCapacity, &["storage.k8s.io/v1"], State::Simulated, ""),
     read(Kind::ResourceQuota, &["v1"], State::Simulated, ""),
     read(Kind::LimitRange, &["v1"], State::Simulated, ""),
+    read(Kind::NetworkPolicy, &["networking.k8s.io/v1"], State::Simulated, ""),
+    read(Kind::VerticalPodAutoscaler, &["autoscaling.k8s.io/v1"], State::Simulated, ""),
     unread("APIService", State::Carried, NOTHING),
     unread("CertificateSigningRequest", State::Carried, NOTHING),
     unread("ClusterRole", State::Carried, NOTHING),
@@ -73,7 +75,6 @@ pub(crate) const KINDS: &[KindRow] = &[
     unread("MutatingAdmissionPolicy", State::Accepted, CHANGES),
     unread("MutatingAdmissionPolicyBinding", State::Accepted, CHANGES),
     unread("MutatingWebhookConfiguration", State::Accepted, CHANGES),
-    unread("NetworkPolicy", State::Accepted, "blocked traffic"),
     unread("PodTemplate", State::Carried, NOTHING),
     unread("PriorityLevelConfiguration", State::Carried, NOTHING),
     unread("ResourceClaim", State::Accepted, DEVICES),
@@ -87,7 +88,6 @@ pub(crate) const KINDS: &[KindRow] = &[
     unread("ValidatingAdmissionPolicy", State::Accepted, REFUSALS),
     unread("ValidatingAdmissionPolicyBinding", State::Accepted, REFUSALS),
     unread("ValidatingWebhookConfiguration", State::Accepted, REFUSALS),
-    unread("VerticalPodAutoscaler", State::Accepted, "changes of requests"),
     unread("VolumeAttachment", State::Carried, OWN),
     unread("VolumeAttributesClass", State::Carried, NOTHING),
     unread("VolumeSnapshotClass", State::Carried, NOTHING),
@@ -99,7 +99,8 @@ pub(crate) fn row(name: &str) -> Option<&'static KindRow> {
 }
 
 /// API groups in which those kinds live or lived; the same kind elsewhere is something else (Knative's Service).
-pub(crate) const GROUPS: &[&str] = &["", "apps", "extensions", "batch", "autoscaling", "policy", "scheduling.k8s.io", "storage.k8s.io"];
+pub(crate) const GROUPS: &[&str] =
+    &["", "apps", "extensions", "batch", "autoscaling", "policy", "scheduling.k8s.io", "storage.k8s.io", "networking.k8s.io"];
 
 /// Groups whose objects are faults, which scenarios translate and report on themselves.
 pub(crate) const FAULT_GROUP: &str = "chaos-mesh.org";

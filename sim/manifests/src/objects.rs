@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::{
     ClusterObjects, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, HorizontalPodAutoscaler, Job, Kind, LimitRange,
-    Namespace, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass, ReplicaSet,
-    ResourceQuota, Service, StatefulSet, StorageClass, Str,
+    Namespace, NetworkPolicy, Node, OtherWorkload, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
+    ReplicaSet, ResourceQuota, Service, StatefulSet, StorageClass, Str, VerticalPodAutoscaler,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -115,6 +115,8 @@ pub struct Objects {
     pub csi_storage_capacities: Vec<Found<CsiStorageCapacity>>,
     pub resource_quotas: Vec<Found<ResourceQuota>>,
     pub limit_ranges: Vec<Found<LimitRange>>,
+    pub network_policies: Vec<Found<NetworkPolicy>>,
+    pub vertical_pod_autoscalers: Vec<Found<VerticalPodAutoscaler>>,
     /// Everything else.
     pub carried: Vec<Carried>,
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api::{Kind, ObjectMeta, PodSpec, Str};
 use k8s_openapi::api::{
-    apps::v1 as apps, autoscaling, batch::v1 as batch, core::v1 as core, policy::v1 as policy, scheduling::v1 as scheduling,
-    storage::v1 as storage,
+    apps::v1 as apps, autoscaling, batch::v1 as batch, core::v1 as core, networking::v1 as networking, policy::v1 as policy,
+    scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::admission::Classes;
 use crate::check::Cx;
 use crate::convert::{
     autoscaling::{autoscaler, autoscaler_v1},
-    batch as jobs, node, pod, policy as policies, quota as quotas, service, storage as volumes, workload,
+    batch as jobs, network, node, pod, policy as policies, quota as quotas, service, storage as volumes, vertical, workload,
 };
 use crate::diagnostic::{Diagnostic, Problems, Severity};
 use crate::fidelity::{self, State};
@@ -230,6 +230,8 @@ impl Reader<'_> {
             Kind::CSIStorageCapacity => keep!(csi_storage_capacities, storage::CSIStorageCapacity, volumes::csi_storage_capacity),
             Kind::ResourceQuota => keep!(resource_quotas, core::ResourceQuota, quotas::resource_quota),
             Kind::LimitRange => keep!(limit_ranges, core::LimitRange, quotas::limit_range),
+            Kind::NetworkPolicy => keep!(network_policies, networking::NetworkPolicy, network::network_policy),
+            Kind::VerticalPodAutoscaler => keep!(vertical_pod_autoscalers, vertical::RawAutoscaler, vertical::autoscaler),
             Kind::EndpointSlice | Kind::ControllerRevision | Kind::VolumeAttachment => return,
         };
         fidelity::check(&mut cx, kind, value);

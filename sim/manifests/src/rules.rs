@@ -223,6 +223,16 @@ const RULES: &[Rule] = &[
         "nobody serves the metric of an autoscaler",
         "A HorizontalPodAutoscaler of type Pods, Object or External names a metric that the scenario's `metrics` do not give, so that it will report FailedGetPodsMetric, FailedGetObjectMetric or FailedGetExternalMetric, as in a cluster whose adapter does not know it.",
     ),
+    rule_of(
+        "WT0506",
+        "a vertical autoscaler knows nothing",
+        "A VerticalPodAutoscaler learns from what containers use, and no behavior says what the pods of its target use: neither `memoryOverTime` nor a `service` that is asked. It will recommend nothing.",
+    ),
+    rule_of(
+        "WT0507",
+        "requests counted together near a tipping point",
+        "What a Service is offered, alone or with all attempts of everyone, is within 5 % of what its pods can serve. There chance decides between collapse and recovery, and requests counted together (`traffic.engine: cohort`) have no chance in them. Take `engine: exact` for the verdict, or a load further from the threshold.",
+    ),
 ];
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind, MetricSource,
-    MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy, PodSpec, PreStop, PreemptionPolicy, ProbeHandler, ResourceName,
-    ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy, VolumeSource,
+    ConditionStatus, DaemonSetUpdateStrategy, DeploymentStrategy, DescribedObject, HpaBehavior, ImagePullPolicy, IntOrPercent, Kind,
+    LabelSelector, LifecycleHandler, MetricIdentifier, MetricSource, MetricTarget, PodFailurePolicyRequirement, PodReplacementPolicy,
+    PodSpec, PreemptionPolicy, ProbeHandler, ResourceName, ScalingPolicySelect, SimDuration, SimTime, StatefulSetUpdateStrategy,
+    VolumeSource, VpaUpdateMode,
 };
 use wavetank_manifests::{Objects, Options, Problems, SourceFile, documents, read_documents, render};
 
@@ -118,7 +119,7 @@ fn ports_probes_hooks_and_volumes_are_filled_in() {
     assert_eq!(probe.handler, ProbeHandler::Exec(vec!["a".into(), "b".into()]));
     assert_eq!((seconds(probe.initial_delay), seconds(probe.timeout), seconds(probe.period), probe.failure_threshold), (3, 4, 5, 2));
     assert_eq!(container.args, ["run".into(), "-v".into()]);
-    assert_eq!(container.pre_stop, Some(PreStop::Sleep(SimDuration::from_secs(7))));
+    assert_eq!(container.pre_stop, Some(LifecycleHandler::Sleep(SimDuration::from_secs(7))));
     let sources: Vec<&VolumeSource> = spec.volumes.iter().map(|volume| &volume.source).collect();
     assert_eq!(sources, [&VolumeSource::EmptyDir, &VolumeSource::Other, &VolumeSource::PersistentVolumeClaim("d".into())]);
 }
@@ -270,6 +271,71 @@ fn autoscalers_are_filled_in_and_version_1_is_understood() {
 }
 
 #[test]
+fn metrics_of_autoscalers_have_the_target_that_the_controller_takes() {
+    let hpa = |metric: &str| {
+        let spec = format!("{{scaleTargetRef: {{kind: Deployment, name: cart}}, maxReplicas: 9, metrics: [{metric}]}}");
+        read(&format!("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: a}}\nspec: {spec}\n"))
+            .horizontal_pod_autoscalers[0]
+            .metrics[0]
+            .clone()
+    };
+    let named = |selector: Option<LabelSelector>| MetricIdentifier { name: "m".into(), selector };
+    let web = DescribedObject { api_version: "v1".into(), kind: "Service".into(), name: "web".into() };
+    let of_web = |target: &str| {
+        format!(
+            "{{type: Object, object: {{metric: {{name: m}}, describedObject: {{apiVersion: v1, kind: Service, name: web}}, target: {target}}}}}"
+        )
+    };
+    let external = |target: &str| {
+        format!("{{type: External, external: {{metric: {{name: m, selector: {{matchLabels: {{q: a}}}}}}, target: {target}}}}}")
+    };
+    let orders = LabelSelector { match_labels: [("q".into(), "a".into())].into(), ..LabelSelector::default() };
+    for (metric, source, target) in [
+        (
+            "{type: Pods, pods: {metric: {name: m}, target: {type: AverageValue, averageValue: 1500m}}}".to_owned(),
+            MetricSource::Pods(named(None)),
+            MetricTarget::AverageValueMillis(1500),
+        ),
+        (of_web("{type: Value, value: 2k}"), MetricSource::Object(named(None), web.clone()), MetricTarget::ValueMillis(2_000_000)),
+        // The type decides, and what it names is not set: the controller says so.
+        (of_web("{type: Value, averageValue: 5}"), MetricSource::Object(named(None), web), MetricTarget::Unset),
+        (
+            external("{type: AverageValue, averageValue: 30}"),
+            MetricSource::External(named(Some(orders.clone()))),
+            MetricTarget::AverageValueMillis(30_000),
+        ),
+        // What is set decides, whatever the type.
+        (external("{type: AverageValue, value: 30}"), MetricSource::External(named(Some(orders))), MetricTarget::ValueMillis(30_000)),
+    ] {
+        let found = hpa(&metric);
+        assert_eq!((found.source, found.target), (source, target), "{metric}");
+    }
+}
+
+#[test]
+fn vertical_autoscalers_are_read_with_their_policies() {
+    let objects = read(
+        "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: cart}\nspec:\n  \
+         targetRef: {apiVersion: apps/v1, kind: Deployment, name: cart}\n  \
+         updatePolicy: {updateMode: Initial, minReplicas: 3, evictionRequirements: [{resources: [memory], changeRequirement: TargetHigherThanRequests}]}\n  \
+         resourcePolicy:\n    containerPolicies:\n      - {containerName: app, minAllowed: {cpu: 100m}, maxAllowed: {memory: 1Gi}, controlledResources: [memory], controlledValues: RequestsOnly}\n      \
+         - {containerName: '*', mode: 'Off'}\n",
+    );
+    let [vpa] = &objects.vertical_pod_autoscalers[..] else { panic!("one autoscaler") };
+    assert_eq!((&*vpa.target_kind, &*vpa.target_name), ("Deployment", "cart"));
+    assert_eq!((vpa.update_mode, vpa.min_replicas), (VpaUpdateMode::Initial, Some(3)));
+    assert_eq!(vpa.eviction_requirements[0].resources, [ResourceName::Memory]);
+    let app = vpa.policy("app").expect("its own");
+    assert_eq!((amounts(&app.min_allowed), amounts(&app.max_allowed)), (vec![("cpu", 100)], vec![("memory", 1 << 30)]));
+    assert_eq!((app.controlled_resources.as_deref(), app.requests_only), (Some(&[ResourceName::Memory][..]), true));
+    assert!(vpa.policy("other").expect("that of all others").is_off);
+    let auto = read(
+        "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: a}\nspec: {targetRef: {kind: Deployment, name: cart}, updatePolicy: {updateMode: Auto}}\n",
+    );
+    assert_eq!(auto.vertical_pod_autoscalers[0].update_mode, VpaUpdateMode::Recreate);
+}
+
+#[test]
 fn nodes_are_ready_unless_they_say_otherwise_and_allocatable_defaults_to_capacity() {
     let objects = read(
         "apiVersion: v1\nkind: NodeList\nitems:\n\
@@ -333,7 +399,7 @@ fn services_and_storage_keep_what_scheduling_and_traffic_look_at() {
     );
     let (a, b) = (&objects.services[0], &objects.services[1]);
     assert_eq!(
-        (a.selector.as_ref().map(|selector| selector.len()), a.internal_local, a.external_local, a.client_ip_affinity),
+        (a.selector.as_ref().map(|selector| selector.len()), a.internal_local, a.external_local, a.client_ip_affinity.is_some()),
         (Some(1), true, false, true)
     );
     assert_eq!((b.selector.is_none(), b.headless), (true, true));

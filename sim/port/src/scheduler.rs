@@ -191,6 +191,12 @@ pub trait Scheduler: Send {
     /// cluster autoscaler and of kubelet admission; it must not change the policy's state.
     fn fits(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> bool;
 
+    /// Why [`Scheduler::fits`] says no: the first filter that turns the pod down, and its reasons. `None` when it says yes.
+    fn rejection(&self, pod: &PodInfo, snapshot: &ClusterSnapshot, node: NodeIndex) -> Option<NodeRejection> {
+        let rejection = || NodeRejection { plugin: "".into(), code: StatusCode::Unschedulable, reasons: Vec::new() };
+        (!self.fits(pod, snapshot, node)).then(rejection)
+    }
+
     /// Whether `event` may have made `pod` schedulable, which `rejected_by` turned down.
     fn hint(&self, pod: &PodInfo, rejected_by: &[Str], event: &ClusterEvent<'_>, snapshot: &ClusterSnapshot) -> QueueingHint;
 }

@@ -272,6 +272,21 @@ pub enum Record {
         /// Why it is what it is: official condition reason (DesiredWithinRange, TooManyReplicas, ScaleUpLimit, ScaleDownStabilized, FailedGetResourceMetric…).
         reason: Str,
     },
+    /// A VerticalPodAutoscaler recommends something else to a container.
+    Recommendation {
+        /// The autoscaler.
+        vpa: Str,
+        /// Its target: `Deployment/ns/name`.
+        target: Str,
+        /// When it is applied: Off, Initial, Recreate, InPlaceOrRecreate, InPlace.
+        mode: Str,
+        /// The container.
+        container: Str,
+        /// Millicores: lower bound, target, upper bound; zeros when nothing is known of its cpu.
+        cpu_millis: [i64; 3],
+        /// Bytes: lower bound, target, upper bound; zeros when nothing is known of its memory.
+        memory_bytes: [i64; 3],
+    },
     /// The cluster autoscaler changed a node pool's target size.
     NodePool {
         /// Pool.
@@ -358,6 +373,17 @@ pub enum Record {
         counts: TrafficCounts,
         /// Time from intended start to answer of those that succeeded, in nanoseconds.
         latency: Histogram,
+    },
+    /// Connections of one flow that NetworkPolicies did not allow in a window.
+    Denied {
+        /// The flow.
+        flow: Str,
+        /// The Service asked.
+        service: Str,
+        /// The policies that isolate the end that did not allow it, `namespace/name`.
+        policy: Str,
+        /// Attempts.
+        attempts: u64,
     },
     /// One window of the pods behind a Service: where requests wait.
     Station {

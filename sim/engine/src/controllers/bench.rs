@@ -364,8 +364,35 @@ impl Bench {
                 with_kind!(kind, T => { T::table(&self.store).find(&key).map(|id| self.store.remove::<T>(id)); }, else ());
                 format!("delete {} {kind}", key.name)
             }
+            Write::Adopt(kind, number, owner, finalizer) => {
+                let take = |meta: &mut ObjectMeta| {
+                    meta.owners.push((*owner).clone());
+                    meta.finalizers.extend(finalizer.clone());
+                    true
+                };
+                format!("adopt {} by {}/{}", self.change_meta(kind, number, take), owner.kind, owner.name)
+            }
+            Write::Disown(kind, number, owner) => {
+                let strip = |meta: &mut ObjectMeta| {
+                    meta.owners.retain(|reference| reference.uid != owner);
+                    true
+                };
+                format!("disown {}", self.change_meta(kind, number, strip))
+            }
             other => format!("{other:?}"),
         }
+    }
+
+    /// Changes the metadata of an object; its name.
+    fn change_meta(&mut self, kind: Kind, number: u32, change: impl FnOnce(&mut ObjectMeta) -> bool) -> String {
+        if kind == Kind::Pod {
+            self.store.update_pod(PodId::new(number), |pod| change(&mut pod.meta));
+            return self.name(PodId::new(number));
+        }
+        with_kind!(kind, T => {
+            self.store.update(Id::<T>::new(number), |object| change(object.meta_mut()));
+            T::table(&self.store).get(Id::new(number)).map_or(String::new(), |object| object.meta.name.to_string())
+        }, else String::new())
     }
 
     fn land_update<T: Kept>(&mut self, new: T, part: Part) -> String {
@@ -441,7 +468,7 @@ impl TestPod {
     pub(super) fn build(&self) -> Pod {
         self.pod.clone()
     }
-    fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
         change(&mut self.pod);
         self
     }

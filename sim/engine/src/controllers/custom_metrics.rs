@@ -19,12 +19,11 @@ use rustc_hash::FxHashMap;
 use super::View;
 use super::horizontal_pod_autoscaler::is_measured;
 use super::metrics::{PodMetric, running_since};
-use crate::effects::Effects;
+use crate::effects::{Effects, RequestLoad};
 use crate::event::Event;
 use crate::select::selects;
 use crate::spec::{Metric, MetricOf, MetricPoint, MetricValue, PodSelector, TrafficMeasure};
 use crate::store::PodId;
-use crate::traffic::RequestLoad;
 
 const NO_CUSTOM_API: &str = "no custom metrics API (custom.metrics.k8s.io) registered";
 const NO_EXTERNAL_API: &str = "no external metrics API (external.metrics.k8s.io) registered";

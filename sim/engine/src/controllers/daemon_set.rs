@@ -8,9 +8,6 @@
 //! - Room on the node is not looked at; a pod that does not fit stays Pending.
 //! - A sync that makes or deletes pods does not also roll an update on.
 //! - Nodes are taken in order of their names where upstream goes through a map.
-//!
-//! Not modelled: adoption and release of pods, the label `pod-template-generation` (the revision's hash alone
-//! says which pods are up to date).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +18,7 @@ use api::{
     TolerationOperator,
 };
 
+use super::claim::{Claim, heirs, takes};
 use super::history::History;
 use super::pod_control::controller_of;
 use super::replica_set::counts_differently;
@@ -33,6 +31,8 @@ use crate::store::{Change, DaemonSetId, PodId};
 const BY: Component = Component::DaemonSet;
 /// Most pods made, and most deleted, in one sync. Upstream: BurstReplicas.
 const BURST: usize = 250;
+/// Which template a pod was made of, in the words of extensions/v1beta1.
+const GENERATION_LABEL: &str = "pod-template-generation";
 /// Back-off of failed pods on a node. Upstream: cmd/kube-controller-manager/app/apps.go.
 const BACKOFF: (SimDuration, SimDuration) = (SimDuration::from_secs(1), SimDuration::from_secs(900));
 
@@ -56,6 +56,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     if let Some(id) = woken {
         queue(id);
     }
+    heirs::<DaemonSet>(change, view, |set, labels| takes(&set.selector, labels), queue);
 }
 
 /// A pod that has become ready may be available later, a second after the time it needs.
@@ -78,10 +79,12 @@ fn concerns(node: &Node, set: &DaemonSet, view: &View<'_>) -> bool {
 /// One reconciliation.
 pub(crate) fn sync(id: DaemonSetId, view: &View<'_>, out: &mut Effects) {
     let Some(set) = view.store.daemon_sets.get(id).filter(|set| !set.meta.is_deleting()) else { return };
-    let history = History::of(&set.meta, view.store);
+    let claim = Claim { by: BY, kind: Kind::DaemonSet, owner: &set.meta, selector: &set.selector, finalizer: None };
+    let history = History::claimed(&claim, view.store, out);
+    let pods = claim.claim(Kind::Pod, &view.store.pods, |_| true, |_| true, out);
     let (update, collision_count) = history.ensure((Kind::DaemonSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
     let hash: Str = update.name.strip_prefix(&*set.meta.name).map_or("", |rest| rest.trim_start_matches('-')).into();
-    let mut look = Look::new(set, hash, view);
+    let mut look = Look::new(set, hash, pods, view);
     look.manage(out);
     if look.make.is_empty() && look.delete.is_empty() {
         look.roll();
@@ -168,6 +171,11 @@ fn aimed_at(spec: &PodSpec, node: &Str) -> PodSpec {
     spec
 }
 
+/// The generation of the template. Upstream: util.GetTemplateGeneration.
+fn generation(set: &DaemonSet) -> Str {
+    (set.template_changes + 1).to_string().into()
+}
+
 /// One look at a DaemonSet.
 struct Look<'a> {
     set: &'a DaemonSet,
@@ -183,11 +191,11 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn new(set: &'a DaemonSet, hash: Str, view: &'a View<'a>) -> Self {
+    fn new(set: &'a DaemonSet, hash: Str, pods: Vec<(PodId, &'a Pod)>, view: &'a View<'a>) -> Self {
         let spec = daemon_spec(&set.template);
         let nodes = view.store.nodes.iter().map(|(_, node)| (&node.meta.name, (node, fit(node, &spec)))).collect();
         let mut by_node: BTreeMap<&Str, Vec<(PodId, &Pod)>> = BTreeMap::new();
-        for (id, pod) in view.store.pods_of(set.meta.uid) {
+        for (id, pod) in pods {
             if let Some(node) = target(pod).filter(|_| !(pod.meta.is_deleting() && pod.status.phase.is_terminal())) {
                 by_node.entry(node).or_default().push((id, pod));
             }
@@ -208,7 +216,7 @@ impl<'a> Look<'a> {
     }
 
     fn is_new(&self, pod: &Pod) -> bool {
-        self.hash_of(pod) == &*self.hash
+        self.hash_of(pod) == &*self.hash || pod.meta.labels.get(GENERATION_LABEL) == Some(&generation(self.set))
     }
 
     fn is_available(&self, pod: &Pod) -> bool {
@@ -371,6 +379,7 @@ impl<'a> Look<'a> {
         let set = self.set;
         let mut labels = (*set.template.labels).clone();
         labels.insert(REVISION_LABEL.into(), self.hash.clone());
+        labels.insert(GENERATION_LABEL.into(), generation(set));
         let meta = ObjectMeta {
             namespace: set.meta.namespace.clone(),
             name: format!("{}-", set.meta.name).into(), // The API server completes it.

@@ -6,8 +6,7 @@
 //! Invariants: one step of a rollout per sync, scaling up before scaling down; the name of a ReplicaSet is
 //! a function of the template and the collision count alone.
 //!
-//! Not modelled: adoption of ReplicaSets, the deprecated rollback annotation, the ReplicaFailure condition,
-//! the revision-history annotation (`rollout undo` is the operator's, see world).
+//! Not modelled: the deprecated rollback annotation, the revision-history annotation (`rollout undo` is the operator's, see world).
 
 use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
@@ -18,6 +17,7 @@ use api::{
     PodTemplate, Propagation, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Str, WorkloadCondition,
 };
 
+use super::claim::{Claim, takes};
 use super::{View, object_name, owning_deployment, owning_replica_set, whole_second};
 use crate::effects::{Component, Effects, Write};
 use crate::store::{Change, DeploymentId, ReplicaSetId};
@@ -50,6 +50,12 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     };
     if let Some(id) = woken {
         queue(id);
+    }
+    // Nobody's ReplicaSet wakes those that would take it over.
+    let Change::ReplicaSetChanged(id) = change else { return };
+    if let Some(orphan) = store.replica_sets.get(*id).filter(|set| set.meta.controller().is_none() && !set.meta.is_deleting()) {
+        let near = store.deployments.in_namespace(&orphan.meta.namespace);
+        near.filter(|(_, deployment)| takes(&deployment.selector, &orphan.meta.labels)).for_each(|(id, _)| queue(id));
     }
 }
 
@@ -111,8 +117,15 @@ struct Rollout<'a, 'b> {
 
 impl<'a, 'b> Rollout<'a, 'b> {
     fn new(id: DeploymentId, deployment: &Deployment, view: &'a View<'a>, out: &'b mut Effects) -> Self {
-        let mut owned: Vec<Owned> =
-            view.store.replica_sets_of(deployment).into_iter().map(|(id, set)| Owned { id: Some(id), set: set.clone() }).collect();
+        let claim = Claim {
+            by: Component::Deployment,
+            kind: Kind::Deployment,
+            owner: &deployment.meta,
+            selector: &deployment.selector,
+            finalizer: None,
+        };
+        let claimed = claim.claim(Kind::ReplicaSet, &view.store.replica_sets, |_| true, |_| true, out);
+        let mut owned: Vec<Owned> = claimed.into_iter().map(|(id, set)| Owned { id: Some(id), set: set.clone() }).collect();
         owned.sort_by(|a, b| by_creation(&a.set).cmp(&by_creation(&b.set)));
         let newest = owned.iter().position(|other| equal_but_for_hash(&other.set.template, &deployment.template));
         Self { id, deployment: deployment.clone(), owned, newest, view, out }

@@ -3,19 +3,24 @@
 //! Reads: PodDisruptionBudgets, Pods and the scale of their controllers. Writes: the budgets' status.
 //! Upstream: pkg/controller/disruption, pkg/registry/core/pod/storage/eviction.go.
 //!
-//! Invariants: what was granted in one batch counts against the next question of that batch.
+//! Invariants: an eviction is judged by the budget's status, which the controller writes and each eviction uses up;
+//! what was granted in one batch counts against the next question of that batch; a pod that was let go counts as gone
+//! until its deletion is seen, or for two minutes.
 //!
-//! Simplified: an eviction is judged by what is, not by a status that lags behind. Not modelled: the two
-//! minutes for which an evicted pod that does not go counts as gone.
+//! Not modelled: controllers of kinds that are not kept, whose scale upstream asks for; taking back a DisruptionTarget
+//! condition that no deletion followed.
 
 use std::collections::BTreeMap;
 
-use api::{IntOrPercent, Kind, ObjectKey, Pod, PodDisruptionBudget, SimTime, Str, Uid};
+use api::{IntOrPercent, Kind, LabelSelector, Operator, Pod, PodDisruptionBudget, SimDuration, SimTime, Str, Uid};
 
-use super::{View, object_name, owning_deployment, owning_replica_set};
+use super::{View, object_name, owning_deployment, owning_replica_set, owning_stateful_set, whole_second};
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, Part};
 use crate::store::{Change, Id, Store};
+
+/// How long an evicted pod that does not go counts as gone. Upstream: DeletionTimeout.
+const DELETION_TIMEOUT: SimDuration = SimDuration::from_secs(120);
 
 /// The answer of the eviction API.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,19 +50,23 @@ impl Budgets {
         if matching.next().is_some() {
             return Eviction::Ambiguous;
         }
-        let granted = self.granted.entry(budget.meta.uid).or_insert(0);
-        let state = state(budget, store);
         if !pod.is_ready() {
-            let healthy_enough = state.healthy - *granted >= state.desired && state.desired > 0;
+            let healthy_enough = budget.current_healthy >= budget.desired_healthy && budget.desired_healthy > 0;
             if budget.always_allow_unhealthy || healthy_enough {
                 return Eviction::Allowed;
             }
         }
-        if state.allowed() - *granted <= 0 {
+        let granted = self.granted.entry(budget.meta.uid).or_insert(0);
+        if budget.observed_generation < budget.meta.generation || budget.disruptions_allowed - *granted <= 0 {
             return Eviction::Blocked(budget.meta.name.clone());
         }
         *granted += 1;
         Eviction::Allowed
+    }
+
+    /// Whether a pod of this budget was let go by its allowance, and not for being unhealthy anyway.
+    pub(crate) fn have_spent(&self, budget: Uid) -> bool {
+        self.granted.get(&budget).is_some_and(|granted| *granted > 0)
     }
 }
 
@@ -68,6 +77,11 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     }
     let pod = match change {
         Change::Object(Kind::PodDisruptionBudget, number) => return queue(Id::new(*number)),
+        // Those that selected it before count it no more.
+        Change::PodModified(id, before) if before.relabelled => {
+            let Some(pod) = view.store.pods.get(*id) else { return };
+            return view.store.pdbs.in_namespace(&pod.meta.namespace).for_each(|(id, _)| queue(id));
+        }
         Change::PodAdded(id) | Change::PodModified(id, _) => view.store.pods.get(*id),
         Change::PodDeleted(_, gone) => Some(&**gone),
         _ => None,
@@ -80,27 +94,84 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     }
 }
 
-/// One look at a budget. Upstream: trySync and updatePdbStatus.
+/// One look at a budget. Upstream: trySync, updatePdbStatus and failSafe.
 pub(crate) fn sync(id: Id<PodDisruptionBudget>, view: &View<'_>, out: &mut Effects) {
     let Some(budget) = view.store.pdbs.get(id) else { return };
+    let about = || object_name("PodDisruptionBudget", &budget.meta);
+    let by = Component::Disruption;
+    let pods = pods_of(budget, view.store);
+    if pods.is_empty() {
+        out.event(by, false, "NoPods", about(), "No matching pods found".to_owned());
+    }
     let mut told = budget.clone();
-    // An evicted pod is remembered until its deletion is seen.
-    told.disrupted_pods.retain(|name, _| {
-        let key = ObjectKey { namespace: budget.meta.namespace.clone(), name: name.clone() };
-        view.store.pods.find(&key).and_then(|id| view.store.pods.get(id)).is_some_and(|pod| !pod.meta.is_deleting())
-    });
-    let pods = view.store.pods.in_namespace(&budget.meta.namespace);
-    if !pods.into_iter().any(|(_, pod)| selects(budget, pod)) {
-        let object = object_name("PodDisruptionBudget", &budget.meta);
-        out.event(Component::Disruption, false, "NoPods", object, "No matching pods found".to_owned());
+    match count(budget, &pods, view.store) {
+        Ok(counted) => {
+            if counted.has_unmanaged {
+                out.event(by, true, "UnmanagedPods", about(), unmanaged(budget.selector.as_ref()));
+            }
+            told.disrupted_pods = still_expected_to_go(budget, &pods, view, out);
+            told.current_healthy = healthy(&pods, &told.disrupted_pods, view.now);
+            (told.expected_pods, told.desired_healthy) = (counted.expected, counted.desired);
+            told.disruptions_allowed = allowed(counted, told.current_healthy);
+            told.observed_generation = budget.meta.generation;
+            told.disruption_allowed = Some(reason(told.disruptions_allowed));
+        }
+        Err(why) => {
+            let message = format!("Failed to calculate the number of expected pods: {why}");
+            out.event(by, true, "CalculateExpectedPodCountFailed", about(), message);
+            (told.disruptions_allowed, told.disruption_allowed) = (0, Some("SyncFailed"));
+        }
     }
-    let state = state(budget, view.store);
-    (told.current_healthy, told.desired_healthy, told.expected_pods) = (state.healthy, state.desired, state.expected);
-    told.disruptions_allowed = state.allowed();
-    told.disruption_allowed = Some(reason(told.disruptions_allowed));
     if told != *budget {
-        out.write(Component::Disruption, Write::Update(told.into_any(), Part::Status));
+        out.write(by, Write::Update(told.into_any(), Part::Status));
     }
+}
+
+/// Evicted pods that have not been deleted yet, but for those of which it is no longer believed.
+/// Upstream: buildDisruptedPodMap.
+fn still_expected_to_go(budget: &PodDisruptionBudget, pods: &[&Pod], view: &View<'_>, out: &mut Effects) -> BTreeMap<Str, SimTime> {
+    let mut expected = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !pod.meta.is_deleting()) {
+        let Some(evicted) = budget.disrupted_pods.get(&pod.meta.name) else { continue };
+        let end = *evicted + DELETION_TIMEOUT;
+        if end < view.now {
+            let namespace = &budget.meta.namespace; // Upstream names it twice and the budget not at all.
+            let message = format!("Pod was expected by PDB {namespace}/{namespace} to be deleted but it wasn't");
+            out.event(Component::Disruption, true, "NotDeleted", object_name("Pod", &pod.meta), message);
+        } else {
+            out.resync_at(end + SimDuration::from_millis(1));
+            expected.insert(pod.meta.name.clone(), *evicted);
+        }
+    }
+    expected
+}
+
+fn unmanaged(selector: Option<&LabelSelector>) -> String {
+    format!(
+        "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status of the PDB cannot be \
+         calculated correctly, which may result in undefined behavior. To account for these pods please set \".spec.minAvailable\" field of \
+         the PDB to an integer value.",
+        selector.map_or("nil".to_owned(), in_go)
+    )
+}
+
+/// A selector as Go prints it.
+fn in_go(selector: &LabelSelector) -> String {
+    let labels: String = selector.match_labels.iter().map(|(key, value)| format!("{key}: {value},")).collect();
+    let operator = |operator: Operator| match operator {
+        Operator::In => "In",
+        Operator::NotIn => "NotIn",
+        Operator::Exists => "Exists",
+        Operator::DoesNotExist => "DoesNotExist",
+        Operator::Gt => "Gt",
+        Operator::Lt => "Lt",
+    };
+    let shown = selector.match_expressions.iter().map(|one| {
+        let values: Vec<&str> = one.values.iter().map(|value| &**value).collect();
+        format!("LabelSelectorRequirement{{Key:{},Operator:{},Values:[{}],}},", one.key, operator(one.operator), values.join(" "))
+    });
+    let expressions: String = shown.collect();
+    format!("&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}")
 }
 
 /// Condition DisruptionAllowed. Upstream: pkg/controller/disruption (UpdateDisruptionAllowedCondition).
@@ -115,7 +186,7 @@ pub(crate) fn note_eviction(budget: &mut PodDisruptionBudget, pod: &Str, now: Si
     }
     budget.disruptions_allowed -= 1;
     budget.disruption_allowed = Some(reason(budget.disruptions_allowed));
-    budget.disrupted_pods.insert(pod.clone(), now);
+    budget.disrupted_pods.insert(pod.clone(), whole_second(now));
     true
 }
 
@@ -128,52 +199,70 @@ pub(crate) fn budgets_of<'a>(pod: &'a Pod, store: &'a Store) -> impl Iterator<It
     store.pdbs.in_namespace(&pod.meta.namespace).map(|(_, budget)| budget).filter(move |budget| selects(budget, pod))
 }
 
-/// How many pods of this budget may be disrupted now (`status.disruptionsAllowed`).
-pub(crate) fn disruptions_allowed(budget: &PodDisruptionBudget, store: &Store) -> i32 {
-    state(budget, store).allowed()
+/// All pods that a budget selects, also those that have ended.
+fn pods_of<'a>(budget: &PodDisruptionBudget, store: &'a Store) -> Vec<&'a Pod> {
+    store.pods.in_namespace(&budget.meta.namespace).map(|(_, pod)| pod).filter(|pod| selects(budget, pod)).collect()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct State {
+/// Upstream: countHealthyPods.
+fn healthy(pods: &[&Pod], disrupted: &BTreeMap<Str, SimTime>, now: SimTime) -> i32 {
+    let goes = |pod: &Pod| pod.meta.is_deleting() || disrupted.get(&pod.meta.name).is_some_and(|evicted| *evicted + DELETION_TIMEOUT > now);
+    pods.iter().filter(|pod| pod.is_ready() && !goes(pod)).count() as i32
+}
+
+/// What a budget expects.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Counted {
     expected: i32,
-    healthy: i32,
     desired: i32,
+    /// Some pods have no controller, and count for none.
+    has_unmanaged: bool,
 }
 
-impl State {
-    const fn allowed(self) -> i32 {
-        if self.expected <= 0 || self.healthy <= self.desired { 0 } else { self.healthy - self.desired }
+/// A budget that expects no pods allows nothing: its first ones may be there before it has looked.
+const fn allowed(counted: Counted, healthy: i32) -> i32 {
+    if counted.expected <= 0 || healthy <= counted.desired { 0 } else { healthy - counted.desired }
+}
+
+/// Upstream: getExpectedPodCount.
+fn count(budget: &PodDisruptionBudget, pods: &[&Pod], store: &Store) -> Result<Counted, String> {
+    match (budget.min_available, budget.max_unavailable) {
+        (_, Some(most)) => {
+            let counted = expected_scale(pods, store)?;
+            Ok(Counted { desired: (counted.expected - most.scaled_up(counted.expected)).max(0), ..counted })
+        }
+        (Some(IntOrPercent::Count(least)), None) => Ok(Counted { expected: pods.len() as i32, desired: least, has_unmanaged: false }),
+        (Some(percent), None) => {
+            let counted = expected_scale(pods, store)?;
+            Ok(Counted { desired: percent.scaled_up(counted.expected), ..counted })
+        }
+        (None, None) => Ok(Counted::default()),
     }
 }
 
-fn state(budget: &PodDisruptionBudget, store: &Store) -> State {
-    let Some(selector) = &budget.selector else { return State { expected: 0, healthy: 0, desired: 0 } };
-    let pods = || store.pods.in_namespace(&budget.meta.namespace).map(|(_, pod)| pod).filter(|pod| selector.matches(&pod.meta.labels));
-    let healthy = pods().filter(|pod| pod.is_ready() && !pod.meta.is_deleting()).count() as i32;
-    let count = || pods().filter(|pod| !pod.status.phase.is_terminal()).count() as i32;
-    let (expected, desired) = match (budget.min_available, budget.max_unavailable) {
-        (_, Some(max_unavailable)) => match expected_scale(pods(), store) {
-            Some(expected) => (expected, (expected - max_unavailable.scaled_up(expected)).max(0)),
-            None => (0, 0),
-        },
-        (Some(IntOrPercent::Count(least)), None) => (count(), least),
-        (Some(percent), None) => expected_scale(pods(), store).map_or((0, 0), |expected| (expected, percent.scaled_up(expected))),
-        (None, None) => (count(), 0),
-    };
-    State { expected, healthy, desired }
-}
-
-/// The scales of the pods' controllers together; `None` when one has none that is known.
-fn expected_scale<'a>(pods: impl Iterator<Item = &'a Pod>, store: &Store) -> Option<i32> {
+/// The scales of the pods' controllers together. Upstream: getExpectedScale.
+fn expected_scale(pods: &[&Pod], store: &Store) -> Result<Counted, String> {
     let mut scales: BTreeMap<Uid, i32> = BTreeMap::new();
+    let mut has_unmanaged = false;
     for pod in pods {
-        let replica_set = store.replica_sets.get(owning_replica_set(store, &pod.meta)?)?;
-        match owning_deployment(store, &replica_set.meta).and_then(|id| store.deployments.get(id)) {
-            Some(deployment) => scales.insert(deployment.meta.uid, deployment.replicas),
-            None => scales.insert(replica_set.meta.uid, replica_set.replicas),
-        };
+        if pod.meta.controller().is_none() {
+            has_unmanaged = true;
+            continue;
+        }
+        let (controller, scale) = scale_of(pod, store).ok_or_else(|| format!("found no controllers for pod \"{}\"", pod.meta.name))?;
+        scales.insert(controller, scale);
     }
-    Some(scales.values().sum())
+    Ok(Counted { expected: scales.values().sum(), desired: 0, has_unmanaged })
+}
+
+/// The controller on top that has a scale, and that scale.
+fn scale_of(pod: &Pod, store: &Store) -> Option<(Uid, i32)> {
+    if let Some(set) = owning_stateful_set(store, &pod.meta).and_then(|id| store.stateful_sets.get(id)) {
+        return Some((set.meta.uid, set.replicas));
+    }
+    let set = store.replica_sets.get(owning_replica_set(store, &pod.meta)?)?;
+    let deployment = owning_deployment(store, &set.meta).and_then(|id| store.deployments.get(id));
+    Some(deployment.map_or((set.meta.uid, set.replicas), |deployment| (deployment.meta.uid, deployment.replicas)))
 }
 
 #[cfg(test)]
@@ -198,15 +287,25 @@ mod tests {
             bench = bench.owned_pod("web", if ready { pod.ready_since(0) } else { pod });
         }
         for budget in budgets {
-            bench.store.create(budget.clone(), bench.now, &bench.streams).expect("a free name");
+            let id = bench.store.create(budget.clone(), bench.now, &bench.streams).expect("a free name");
+            bench.run(|view, out| sync(id, view, out));
         }
         bench
     }
 
+    fn status(bench: &Bench) -> (i32, i32, i32, i32, Option<&'static str>) {
+        let budget = bench.store.pdbs.iter().next().expect("one").1;
+        (budget.current_healthy, budget.desired_healthy, budget.expected_pods, budget.disruptions_allowed, budget.disruption_allowed)
+    }
+
+    fn synced(bench: &mut Bench) -> Vec<String> {
+        let id = bench.store.pdbs.iter().next().expect("one").0;
+        bench.run(|view, out| sync(id, view, out))
+    }
+
     #[test]
     fn the_trap_of_uniform_rounding_budgets_round_up() {
-        let bench = cluster(&[]);
-        for (min, max, allowed) in [
+        for (min, max, expected) in [
             (None, Some(IntOrPercent::Percent(1)), 0),
             (None, Some(IntOrPercent::Percent(34)), 1),
             (None, Some(IntOrPercent::Count(3)), 2),
@@ -214,8 +313,86 @@ mod tests {
             (Some(IntOrPercent::Count(1)), None, 1),
             (Some(IntOrPercent::Count(2)), None, 0),
         ] {
-            assert_eq!(disruptions_allowed(&budget("b", min, max), &bench.store), allowed, "{min:?} {max:?}");
+            assert_eq!(status(&cluster(&[budget("b", min, max)])).3, expected, "{min:?} {max:?}");
         }
+    }
+
+    #[test]
+    fn what_a_budget_expects_and_wants_comes_from_the_scale_of_the_controllers() {
+        use IntOrPercent::{Count, Percent};
+        // A ReplicaSet of three, two of whose pods are ready. (min, max, healthy, desired, expected, allowed)
+        for (min, max, expected) in [
+            (Some(Count(1)), None, (2, 1, 3, 1)),
+            (Some(Count(5)), None, (2, 5, 3, 0)),
+            (Some(Percent(50)), None, (2, 2, 3, 0)), // 1.5 rounded up.
+            (None, Some(Count(1)), (2, 2, 3, 0)),
+            (None, Some(Count(9)), (2, 0, 3, 2)),
+            (None, Some(Percent(50)), (2, 1, 3, 1)), // Two of three may be missing, one is.
+        ] {
+            let (healthy, desired, of, allowed, _) = status(&cluster(&[budget("b", min, max)]));
+            assert_eq!((healthy, desired, of, allowed), expected, "{min:?} {max:?}");
+        }
+    }
+
+    #[test]
+    fn pods_without_a_controller_count_for_none_and_those_of_unknown_ones_stop_the_budget() {
+        let mut bench =
+            cluster(&[budget("b", None, Some(IntOrPercent::Count(2)))]).pod(pod("bare").labels("app=web").on("n").ready_since(0));
+        let lines = synced(&mut bench);
+        assert!(
+            lines[1].starts_with(
+                "Warning UnmanagedPods PodDisruptionBudget/default/b: Pods selected by this PodDisruptionBudget (selector: \
+                 &LabelSelector{MatchLabels:map[string]string{app: web,},MatchExpressions:[]LabelSelectorRequirement{},}) were found"
+            ),
+            "{lines:?}"
+        );
+        assert_eq!(status(&bench), (3, 1, 3, 2, Some("SufficientPods")));
+        let id = bench.pod_id("bare");
+        bench.store.update_pod(id, |pod| {
+            pod.meta.owners = vec![api::OwnerReference { kind: "Database".into(), name: "db".into(), uid: Uid(7), controller: true }];
+            true
+        });
+        let lines = synced(&mut bench);
+        let why = "Failed to calculate the number of expected pods: found no controllers for pod \"bare\"";
+        assert_eq!(lines[1], format!("Warning CalculateExpectedPodCountFailed PodDisruptionBudget/default/b: {why}"));
+        assert_eq!((status(&bench).3, status(&bench).4), (0, Some("SyncFailed")));
+    }
+
+    #[test]
+    fn an_evicted_pod_counts_as_gone_for_two_minutes() {
+        let mut bench = cluster(&[budget("b", Some(IntOrPercent::Count(1)), None)]).at(1000);
+        let id = bench.store.pdbs.iter().next().expect("one").0;
+        let now = bench.now;
+        assert!(bench.store.update(id, |budget| note_eviction(budget, &"web-a".into(), now)));
+        assert_eq!(status(&bench).3, 0, "the allowance is used up");
+        assert_eq!(synced(&mut bench), ["controllermanager update b status of PodDisruptionBudget", "resync at 18m40s"]);
+        assert_eq!(status(&bench), (1, 1, 3, 0, Some("InsufficientPods")));
+        let mut bench = bench.at(1121);
+        let lines = synced(&mut bench);
+        assert_eq!(lines[1], "Warning NotDeleted Pod/default/web-a: Pod was expected by PDB default/default to be deleted but it wasn't");
+        assert_eq!(status(&bench), (2, 1, 3, 1, Some("SufficientPods")));
+    }
+
+    #[test]
+    fn an_eviction_believes_the_status_and_only_one_of_the_newest_generation() {
+        let mut bench = cluster(&[budget("b", Some(IntOrPercent::Count(2)), None)]);
+        let ask = |bench: &Bench| Budgets::default().evict(bench.store.pods.get(bench.pod_id("web-a")).expect("there"), &bench.store);
+        assert_eq!(ask(&bench), Eviction::Blocked("b".into()));
+        let id = bench.store.pdbs.iter().next().expect("one").0;
+        bench.store.update(id, |budget| {
+            (budget.min_available, budget.disruptions_allowed) = (Some(IntOrPercent::Count(1)), 1);
+            budget.meta.generation += 1;
+            true
+        });
+        assert_eq!(ask(&bench), Eviction::Blocked("b".into()), "its controller has not seen the change");
+        synced(&mut bench);
+        assert_eq!(ask(&bench), Eviction::Allowed);
+        let c = bench.pod_id("web-c");
+        bench.store.update_pod(c, |pod| {
+            pod.meta.deletion = Some(SimTime::ZERO);
+            true
+        });
+        assert_eq!(ask(&bench), Eviction::Allowed, "what has happened since is not in the status");
     }
 
     #[test]

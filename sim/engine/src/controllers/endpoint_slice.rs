@@ -5,7 +5,7 @@
 //!
 //! Invariants: a pod is listed while it has an address and is not finished, terminating or not.
 //!
-//! Not modelled: slices of at most 100 endpoints and their fragmentation, topology hints, batching,
+//! Not modelled: slices of at most 100 endpoints and their fragmentation, the topology-mode annotation, batching,
 //! ports (a pod without the Service's port is listed too), Services without a selector.
 
 use std::sync::Arc;
@@ -26,6 +26,12 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
             }
         }
         // A pod that ends loses its address with that very change, and has to be taken off the list.
+        Change::PodModified(id, before) if before.relabelled => {
+            // Those that selected it before have to take it off their lists.
+            if let Some(pod) = view.store.pods.get(*id) {
+                view.store.services.in_namespace(&pod.meta.namespace).for_each(|(id, _)| queue(id));
+            }
+        }
         Change::PodModified(id, before) => {
             let matters = |pod: &&Pod| pod.status.has_ip || (pod.status.phase.is_terminal() && !before.terminal);
             if let Some(pod) = view.store.pods.get(*id).filter(matters) {
@@ -69,7 +75,7 @@ fn endpoints_of(service: &Service, selector: &Labels, view: &View<'_>) -> Vec<En
         };
         last = Some((&pod.meta.labels, answer));
         if let (true, Some(node)) = (answer && is_listed(pod), &pod.node_name) {
-            endpoints.push(endpoint(pod, node, service.publish_not_ready_addresses));
+            endpoints.push(endpoint(pod, node, service, view));
         }
     }
     endpoints // In order of name: the namespace is iterated so.
@@ -83,16 +89,31 @@ const fn is_listed(pod: &Pod) -> bool {
     pod.status.has_ip && !pod.status.phase.is_terminal()
 }
 
-fn endpoint(pod: &Pod, node: &Str, publish_not_ready: bool) -> Endpoint {
+fn endpoint(pod: &Pod, node: &Str, service: &Service, view: &View<'_>) -> Endpoint {
     let (serving, terminating) = (pod.is_ready(), pod.meta.is_deleting());
+    let ready = service.publish_not_ready_addresses || (serving && !terminating);
+    let (zone_hint, node_hint) = if ready { hints(&service.traffic_distribution, node, view) } else { (None, None) };
     Endpoint {
         pod: pod.meta.uid,
         pod_name: pod.meta.name.clone(),
         node_name: node.clone(),
-        ready: publish_not_ready || (serving && !terminating),
+        ready,
         serving,
         terminating,
+        zone_hint,
+        node_hint,
     }
+}
+
+/// Who should use an endpoint: its own zone, or its own node first.
+/// Upstream: staging/src/k8s.io/endpointslice/trafficdist/trafficdist.go.
+fn hints(traffic_distribution: &str, node: &Str, view: &View<'_>) -> (Option<Str>, Option<Str>) {
+    let same_node = traffic_distribution == "PreferSameNode";
+    if !same_node && !matches!(traffic_distribution, "PreferClose" | "PreferSameZone") {
+        return (None, None);
+    }
+    let zone = view.store.node_by_name(node).and_then(|(_, node)| node.meta.labels.get("topology.kubernetes.io/zone").cloned());
+    (zone, same_node.then(|| node.clone()))
 }
 
 #[cfg(test)]
@@ -138,7 +159,7 @@ mod tests {
         let id = bench.pod_id("a");
         let woken = |terminal| {
             let mut woken = Vec::new();
-            let before = PodBefore { bound: true, ready: false, deleting: true, terminal };
+            let before = PodBefore { bound: true, ready: false, deleting: true, terminal, relabelled: false };
             interested(&Change::PodModified(id, before), &bench.view(), &mut |id| woken.push(id));
             woken
         };

@@ -5,14 +5,13 @@
 //!
 //! Invariant: a template that was there before gets its old revision back under a higher number; names
 //! follow from the template alone.
-//!
-//! Not modelled: adoption of orphaned revisions.
 
 use std::sync::Arc;
 
 use api::{ControllerRevision, Kind, ObjectKey, ObjectMeta, OwnerReference, PodTemplate, Propagation, Str};
 
 use super::View;
+use super::claim::Claim;
 use super::deployment::template_hash;
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, Part};
@@ -40,7 +39,16 @@ pub(crate) struct History<'a> {
 
 impl<'a> History<'a> {
     pub(crate) fn of(owner: &ObjectMeta, store: &'a Store) -> Self {
-        let mut revisions: Vec<&ControllerRevision> = store.controller_revisions.of(owner.uid).map(|(_, revision)| revision).collect();
+        Self::sorted(store.controller_revisions.of(owner.uid).map(|(_, revision)| revision).collect())
+    }
+
+    /// The same, with those that its selector takes over.
+    pub(super) fn claimed(claim: &Claim<'_>, store: &'a Store, out: &mut Effects) -> Self {
+        let claimed = claim.claim(Kind::ControllerRevision, &store.controller_revisions, |_| true, |_| true, out);
+        Self::sorted(claimed.into_iter().map(|(_, revision)| revision).collect())
+    }
+
+    fn sorted(mut revisions: Vec<&'a ControllerRevision>) -> Self {
         revisions.sort_by(|a, b| (a.revision, a.meta.creation, &a.meta.name).cmp(&(b.revision, b.meta.creation, &b.meta.name)));
         Self { revisions }
     }

@@ -3,10 +3,9 @@
 //! Reads: Pods, Nodes. Writes: pods Failed, then their forced deletion.
 //! Upstream: pkg/controller/podgc.
 //!
-//! Invariants: it runs every 20 s, and only while there is something to do; a node that is missing has
-//! been missing for the quarantine before its pods go.
-//!
-//! Not modelled: the live GET that confirms a missing node.
+//! Invariants: it runs every 20 s from the controller's start, and only while there is something to do; a node that is
+//! missing has been missing for the quarantine before its pods go. A sync reads the store, which is what upstream's
+//! live GET confirms a missing node with.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +14,7 @@ use api::{Node, ObjectKey, Pod, PodPhase, SimDuration, SimTime, Str};
 use super::View;
 use crate::effects::{Component, Effects, Write};
 use crate::event::Event;
+use crate::random::{Purpose, Streams};
 use crate::store::{Change, PodId};
 
 /// Upstream: gcCheckPeriod.
@@ -28,6 +28,8 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// The controller's own memory.
 #[derive(Debug, Default)]
 pub(crate) struct PodGc {
+    /// An instant at which it runs.
+    phase: SimTime,
     /// When it runs next, if it does.
     next: Option<SimTime>,
     /// Missing nodes, with the end of their quarantine.
@@ -35,6 +37,17 @@ pub(crate) struct PodGc {
 }
 
 impl PodGc {
+    /// A controller that was started some time before the run, nobody knows when.
+    pub(crate) fn new(streams: &Streams) -> Self {
+        let phase = streams.stream(Purpose::MonitorPhase, 1).below(PERIOD.as_nanos());
+        Self { phase: SimTime::from_nanos(phase), ..Self::default() }
+    }
+
+    /// A controller that starts now.
+    pub(crate) fn started(now: SimTime) -> Self {
+        Self { phase: SimTime::from_nanos(now.as_nanos() % PERIOD.as_nanos()), ..Self::default() }
+    }
+
     /// Hears of a change, and sets its period going if that may be work.
     pub(crate) fn changed(&mut self, change: &Change, view: &View<'_>, out: &mut Effects) {
         let pod_is_work = |id: &PodId| view.store.pods.get(*id).is_some_and(|pod| is_work(pod, view));
@@ -68,7 +81,7 @@ impl PodGc {
     }
 
     fn arm(&mut self, view: &View<'_>, out: &mut Effects) {
-        let next = (view.now + SimDuration::from_nanos(1)).next_on_grid(SimTime::ZERO, PERIOD);
+        let next = (view.now + SimDuration::from_nanos(1)).next_on_grid(self.phase, PERIOD);
         self.next = Some(next);
         out.at(next, Event::PodGc);
     }

@@ -6,16 +6,17 @@
 //! Invariants: at most [`BURST`] pods are made or deleted in one sync; pods are made in waves of 1, 2, 4, …,
 //! and a refusal ends the sync, so that a full quota costs one request and not hundreds.
 //!
-//! Not modelled: adoption and release of pods, `fullyLabeledReplicas`.
+//! Not modelled: `fullyLabeledReplicas`.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use api::{
-    ConditionStatus, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Uid,
+    ConditionStatus, Kind, ObjectMeta, OwnerReference, Pod, PodPhase, PodStatus, ReplicaSet, ReplicaSetStatus, SimDuration, SimTime, Uid,
     WorkloadCondition,
 };
 
+use super::claim::{Claim, heirs, takes};
 use super::{View, object_name, owning_replica_set};
 use crate::effects::{Component, Effects, Write};
 use crate::store::{Change, PodBefore, PodId, ReplicaSetId, Store};
@@ -41,6 +42,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     if let Some(id) = owner {
         queue(id);
     }
+    heirs::<ReplicaSet>(change, view, |set, labels| takes(&set.selector, labels), queue);
 }
 
 /// Every news of a pod makes it ask again, and be refused again, which makes its back-off longer.
@@ -50,7 +52,8 @@ fn is_refused(id: ReplicaSetId, view: &View<'_>) -> bool {
 
 /// Other changes of a pod lead to a sync that finds nothing to do.
 pub(super) fn counts_differently(pod: &Pod, before: PodBefore) -> bool {
-    before.ready != pod.is_ready() || before.deleting != pod.meta.is_deleting() || before.terminal != pod.status.phase.is_terminal()
+    let now = PodBefore { ready: pod.is_ready(), deleting: pod.meta.is_deleting(), terminal: pod.status.phase.is_terminal(), ..before };
+    before != PodBefore { relabelled: false, ..now }
 }
 
 /// One reconciliation.
@@ -58,14 +61,22 @@ pub(crate) fn sync(id: ReplicaSetId, view: &View<'_>, out: &mut Effects) {
     let Some(replica_set) = view.store.replica_sets.get(id) else {
         return; // Deleted while queued; its pods are the garbage collector's.
     };
-    let active: Vec<(PodId, &Pod)> = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| pod.is_active()).collect();
+    let claim = Claim {
+        by: Component::ReplicaSet,
+        kind: Kind::ReplicaSet,
+        owner: &replica_set.meta,
+        selector: &replica_set.selector,
+        finalizer: None,
+    };
+    let active: Vec<(PodId, &Pod)> = claim.claim(Kind::Pod, &view.store.pods, Pod::is_active, |_| true, out);
     let plan = if replica_set.meta.is_deleting() { Plan::Keep } else { plan(replica_set.replicas, active.len()) };
     match plan {
         Plan::Keep => {}
         Plan::Create { count } => create_pods(replica_set, count, out),
         Plan::Delete { count } => delete_pods(replica_set, &active, count, view, out),
     }
-    let is_terminating = |pod: &Pod| pod.meta.is_deleting() && !pod.status.phase.is_terminal();
+    let is_terminating =
+        |pod: &Pod| pod.meta.is_deleting() && !pod.status.phase.is_terminal() && replica_set.selector.matches(&pod.meta.labels);
     let terminating = view.store.pods_of(replica_set.meta.uid).filter(|(_, pod)| is_terminating(pod)).count() as i32;
     let status = ReplicaSetStatus { terminating, ..count_pods(replica_set, &active, view.now) };
     if !replica_set.min_ready.is_zero() && status.ready != status.available {

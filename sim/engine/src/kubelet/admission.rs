@@ -3,9 +3,10 @@
 //! Upstream: pkg/kubelet/lifecycle/predicate.go and pkg/scheduler/eventhandlers.go (AdmissionCheck). The first
 //! reason wins, and the pod is Failed for good.
 //!
-//! Not modelled: preemption by critical pods, device, cpu and topology managers, node pressure.
+//! Not here: what becomes of critical pods that lack resources (`preemption`), node pressure (`pressure`). Not modelled:
+//! device, cpu and topology managers.
 
-use api::{Node, Pod, ResourceName, Resources, TaintEffect};
+use api::{Node, Pod, PodSpec, ResourceName, Resources, TaintEffect};
 
 /// Why a pod was turned down.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,12 +23,12 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn add(&mut self, pod: &Pod) {
-        self.requested.add(&pod.spec.requests());
+    pub(super) fn add(&mut self, spec: &PodSpec) {
+        self.requested.add(&spec.requests());
         self.pods += 1;
     }
-    pub(super) fn sub(&mut self, pod: &Pod) {
-        self.requested.sub(&pod.spec.requests());
+    pub(super) fn sub(&mut self, spec: &PodSpec) {
+        self.requested.sub(&spec.requests());
         self.pods -= 1;
     }
     /// How many pods they are.
@@ -38,8 +39,12 @@ impl Held {
 }
 
 /// Whether the node takes the pod on; `others` are the pods on it.
-pub(super) fn check<'a>(pod: &Pod, node: &Node, held: &Held, mut others: impl Iterator<Item = &'a Pod>) -> Result<(), Refusal> {
+pub(super) fn check<'a>(pod: &Pod, node: &Node, held: &Held, others: impl Iterator<Item = &'a Pod>) -> Result<(), Refusal> {
     check_resources(pod, node, held)?;
+    check_node(pod, node, others)
+}
+
+fn check_node<'a>(pod: &Pod, node: &Node, mut others: impl Iterator<Item = &'a Pod>) -> Result<(), Refusal> {
     let refuse = |reason: &str| Err(Refusal { reason: reason.to_owned(), message: format!("Predicate {reason} failed") });
     if !selects_node(pod, node) {
         return refuse("NodeAffinity");
@@ -54,18 +59,42 @@ pub(super) fn check<'a>(pod: &Pod, node: &Node, held: &Held, mut others: impl It
     Ok(())
 }
 
-/// Upstream: pkg/scheduler/framework/plugins/noderesources/fit.go (fitsRequest): pods first, then what is asked for.
-fn check_resources(pod: &Pod, node: &Node, held: &Held) -> Result<(), Refusal> {
-    let allocatable = Resources::from_list(&node.status.allocatable);
-    if held.pods + 1 > allocatable.pods {
-        return Err(insufficient(&ResourceName::Pods, 1, held.pods, allocatable.pods));
+/// How much more of a resource the node would have to have free.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Lack {
+    pub(super) name: ResourceName,
+    pub(super) amount: i64,
+}
+
+/// All that is lacking, when nothing else is in the way.
+pub(super) fn lacks<'a>(pod: &Pod, node: &Node, held: &Held, others: impl Iterator<Item = &'a Pod>) -> Vec<Lack> {
+    if check_node(pod, node, others).is_err() {
+        return Vec::new();
     }
+    wants(pod, node, held)
+        .filter(|(_, wanted, used, capacity)| *wanted > 0 && *wanted > capacity - used)
+        .map(|(name, wanted, used, capacity)| Lack { name, amount: wanted - (capacity - used) })
+        .collect()
+}
+
+/// What a pod asks for, is in use, and is there, by resource: pods first.
+fn wants<'a>(pod: &'a Pod, node: &'a Node, held: &'a Held) -> impl Iterator<Item = (ResourceName, i64, i64, i64)> + 'a {
+    let allocatable = Resources::from_list(&node.status.allocatable);
     let asked = pod.spec.requests();
     // Extended resources that the node does not know are somebody else's.
-    let scalars = asked.scalars.keys().map(|name| ResourceName::Scalar(name.clone()));
-    let scalars = scalars.filter(|name| node.status.allocatable.contains_key(name));
-    for name in [ResourceName::Cpu, ResourceName::Memory, ResourceName::EphemeralStorage].into_iter().chain(scalars) {
+    let scalars: Vec<ResourceName> = asked.scalars.keys().map(|name| ResourceName::Scalar(name.clone())).collect();
+    let scalars = scalars.into_iter().filter(|name| node.status.allocatable.contains_key(name));
+    let pods = (ResourceName::Pods, 1, held.pods, allocatable.pods);
+    let named = [ResourceName::Cpu, ResourceName::Memory, ResourceName::EphemeralStorage].into_iter().chain(scalars);
+    std::iter::once(pods).chain(named.map(move |name| {
         let (wanted, used, capacity) = (asked.get(&name), held.requested.get(&name), allocatable.get(&name));
+        (name, wanted, used, capacity)
+    }))
+}
+
+/// Upstream: pkg/scheduler/framework/plugins/noderesources/fit.go (fitsRequest): pods first, then what is asked for.
+pub(super) fn check_resources(pod: &Pod, node: &Node, held: &Held) -> Result<(), Refusal> {
+    for (name, wanted, used, capacity) in wants(pod, node, held) {
         if wanted > 0 && wanted > capacity - used {
             return Err(insufficient(&name, wanted, used, capacity));
         }
@@ -105,7 +134,7 @@ fn host_ports_conflict(pod: &Pod, other: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::{Container, NodeStatus, PodSpec, Taint};
+    use api::{Container, NodeStatus, Taint};
     use std::sync::Arc;
 
     fn pod(cpu: i64) -> Pod {
@@ -122,13 +151,13 @@ mod tests {
     fn the_first_lack_is_the_reason() {
         let mut held = Held::default();
         assert_eq!(check(&pod(1000), &node(), &held, [].iter()), Ok(()));
-        held.add(&pod(600));
+        held.add(&pod(600).spec);
         let refusal = check(&pod(500), &node(), &held, [].iter()).expect_err("there is no room");
         assert_eq!(refusal.reason, "OutOfcpu");
         assert_eq!(refusal.message, "Node didn't have enough resource: cpu, requested: 500, used: 600, capacity: 1000");
-        held.add(&pod(0));
+        held.add(&pod(0).spec);
         assert_eq!(check(&pod(500), &node(), &held, [].iter()).expect_err("two pods are enough").reason, "OutOfpods");
-        held.sub(&pod(600));
+        held.sub(&pod(600).spec);
         assert_eq!(check(&pod(500), &node(), &held, [].iter()), Ok(()));
     }
 

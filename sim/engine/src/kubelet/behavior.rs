@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use api::{Pod, Str};
 
+use super::signals::Resource;
 use crate::random::Distribution;
 use crate::select::selects;
 use crate::spec::{Behavior, Crash, MemoryUse, ServiceBehavior};
@@ -18,6 +19,7 @@ use crate::store::Store;
 pub(crate) struct ResolvedBehavior {
     pub(crate) image_pull: Option<Distribution>,
     pub(crate) image_pull_error: Option<Str>,
+    pub(super) readiness_gates: Option<Distribution>,
     /// How it answers requests; `None` means it takes none.
     pub(crate) service: Option<Arc<ServiceBehavior>>,
     /// Of the containers.
@@ -43,19 +45,39 @@ pub(crate) struct ProcessBehavior {
     pub(super) never_ready: bool,
     pub(super) stop: Option<Distribution>,
     pub(super) crash: Option<Crash>,
+    pub(super) post_start: Option<Distribution>,
+    pub(super) post_start_fails: bool,
     pub(super) pre_stop: Option<Distribution>,
     pub(super) memory: Option<MemoryUse>,
+    storage: Option<MemoryUse>,
+    pids: Option<MemoryUse>,
 }
 
 impl ProcessBehavior {
+    /// What it uses of a resource over time, if somebody says so.
+    pub(super) const fn uses(&self, resource: Resource) -> Option<&MemoryUse> {
+        match resource {
+            Resource::Memory => self.memory.as_ref(),
+            Resource::Storage => self.storage.as_ref(),
+            Resource::Pids => self.pids.as_ref(),
+        }
+    }
+    /// Whether anything is said of what it uses.
+    pub(super) const fn is_described(&self) -> bool {
+        self.memory.is_some() || self.storage.is_some() || self.pids.is_some()
+    }
     /// Takes what is not said yet.
     fn fill(&mut self, behavior: &Behavior) {
         let or = |kept: &mut Option<Distribution>, given: &Option<Distribution>| *kept = kept.take().or_else(|| given.clone());
         or(&mut self.ready_after, &behavior.ready_after);
         or(&mut self.stop, &behavior.stop);
         or(&mut self.pre_stop, &behavior.pre_stop);
+        or(&mut self.post_start, &behavior.post_start);
+        self.post_start_fails |= behavior.post_start_fails;
         self.never_ready |= behavior.never_ready;
         self.memory = self.memory.take().or_else(|| behavior.memory.clone());
+        self.storage = self.storage.take().or_else(|| behavior.storage.clone());
+        self.pids = self.pids.take().or_else(|| behavior.pids.clone());
         self.crash = self.crash.take().or_else(|| behavior.crash.clone());
     }
 }
@@ -93,6 +115,7 @@ fn merged<'a>(behaviors: impl Iterator<Item = &'a (Behavior, Option<Arc<ServiceB
     for (behavior, service) in behaviors {
         resolved.image_pull = resolved.image_pull.or_else(|| behavior.image_pull.clone());
         resolved.image_pull_error = resolved.image_pull_error.or_else(|| behavior.image_pull_error.clone());
+        resolved.readiness_gates = resolved.readiness_gates.or_else(|| behavior.readiness_gates.clone());
         resolved.service = resolved.service.or_else(|| service.clone());
         for (name, process) in &mut resolved.named {
             if behavior.container.as_ref().is_none_or(|container| container == name) {

@@ -11,7 +11,7 @@
 //!
 //! A process that stops by itself exits with 0, one that is killed with 137.
 
-use api::{PreStop, SimDuration, SimTime, Termination};
+use api::{LifecycleHandler, SimDuration, SimTime, Termination};
 
 use crate::effects::{ProcessChange, Write};
 use crate::event::{KubeletTimer, ProbeKind};
@@ -44,7 +44,7 @@ impl Worker {
         if place == self.serving_place(cx.pod) {
             self.process_stopped(cx);
         }
-        cx.node.memory_changed |= Self::process(&self.behavior, self.spec(cx.pod, place), self.is_init(place)).memory.is_some();
+        cx.node.uses_changed |= Self::process(&self.behavior, self.spec(cx.pod, place), self.is_init(place)).is_described();
         if !cx.node.kubelet_works() {
             return;
         }
@@ -55,6 +55,10 @@ impl Worker {
                 self.go_on(cx);
             }
             Doing::Stopping if stopped => self.end_if_stopped(cx),
+            Doing::Making if stopped && self.active().hooks => {
+                self.run(place).end(ended);
+                self.hook_failed(place, cx);
+            }
             _ => self.relist(cx.now(), cx),
         }
     }
@@ -83,12 +87,31 @@ impl Worker {
         self.stop(place, stop, cx);
     }
 
+    /// A container gets other resources by being started anew. Upstream: computePodResizeAction.
+    pub(super) fn kill_to_resize(&mut self, place: u8, cx: &mut Context<'_>) {
+        let message = format!("Container {} resize requires restart", self.spec(cx.pod, place).name);
+        self.event(false, "Killing", message, cx);
+        let stop = self.plan_stop(place, cx.now(), cx.now() + cx.pod.spec.termination_grace_period, cx);
+        self.stop(place, stop, cx);
+    }
+
+    /// A container whose postStart hook failed is stopped as if the pod ended.
+    pub(super) fn kill_for_hook(&mut self, place: u8, cx: &mut Context<'_>) {
+        self.event(false, "Killing", "FailedPostStartHook".to_owned(), cx);
+        let stop = self.plan_stop(place, cx.now(), cx.now() + cx.pod.spec.termination_grace_period, cx);
+        self.stop(place, stop, cx);
+    }
+
     /// The kubelet hears that the pod is to end, or that it has to end sooner.
     pub(super) fn terminate(&mut self, cx: &mut Context<'_>) {
         match self.life {
             Life::Syncing => {
                 self.life = Life::Terminating;
-                self.wake(cx);
+                if self.active.as_ref().is_some_and(|active| active.pulls) {
+                    self.give_up_pull(cx);
+                } else {
+                    self.wake(cx);
+                }
             }
             Life::Terminating if self.doing() == Doing::Stopping => self.shorten(cx),
             Life::Terminating | Life::Terminated => {}
@@ -185,9 +208,9 @@ impl Worker {
         let process = Self::process(&self.behavior, container, self.is_init(place));
         let restarts = self.runs[place as usize].restarts;
         let hook = match (&container.pre_stop, &process.pre_stop) {
-            (Some(PreStop::Sleep(sleep)), _) => *sleep,
-            (Some(PreStop::Other), Some(law)) => cx.draw(Purpose::PreStop, place, restarts, law),
-            (Some(PreStop::Other), None) | (None, _) => SimDuration::ZERO,
+            (Some(LifecycleHandler::Sleep(sleep)), _) => *sleep,
+            (Some(LifecycleHandler::Other), Some(law)) => cx.draw(Purpose::PreStop, place, restarts, law),
+            (Some(LifecycleHandler::Other), None) | (None, _) => SimDuration::ZERO,
         };
         let pre_stop = hook.min(grace);
         let law = process.stop.as_ref().unwrap_or(&cx.view.settings.kubelet.default_stop);
@@ -276,7 +299,8 @@ impl Worker {
     /// Gives back what the pod held of its node.
     pub(super) fn release(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.held) {
-            cx.node.held.sub(cx.pod);
+            cx.node.held.sub(&self.allocated);
+            cx.node.room_made = true;
         }
     }
 }

@@ -1,79 +1,226 @@
-//! Images on a node, and how they get there: one pull after the other unless the kubelet is told otherwise.
+//! Images on a node: what is there, what has to be pulled, and what the node says of it.
 //!
-//! Upstream: pkg/kubelet/images/image_manager.go and puller.go. A pull's end is known when it is asked for.
+//! Upstream: pkg/kubelet/images/image_manager.go (EnsureImageExists) and pkg/kubelet/nodestatus/setters.go (Images).
 //!
-//! Not modelled: image garbage collection, credentials, layers shared between images.
+//! Invariants:
+//! - A node keeps what it pulled; power takes only what is under way.
+//! - The node's status tells of images whose size somebody gives, within half a minute.
+//!
+//! Not modelled: credentials, layers shared between images, other names of one image.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use api::{ContainerImage, ImagePullPolicy, SimDuration, SimTime, Str};
 
-/// What has to be waited for.
+use super::Kubelets;
+use super::pulls::{Ended, Limits, Puller, Request};
+use crate::controllers::View;
+use crate::effects::{Component, Effects, Write};
+use crate::event::{Event, NodeTimer};
+use crate::store::NodeId;
+
+/// How often a kubelet looks at the list of images that its node status tells. Upstream: image_gc_manager.go.
+const LISTED_EVERY: SimDuration = SimDuration::from_secs(30);
+/// `nodeStatusMaxImages`.
+const MOST_REPORTED: usize = 50;
+
+/// Whether an image is at hand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pull {
-    /// Nothing: it is there.
+pub(super) enum Presence {
     Present,
-    /// A pull that takes so long and is over then.
-    Until { end: SimTime, takes: SimDuration },
+    /// It must be pulled, or at least asked for.
+    Absent,
     /// It is not there and must not be pulled.
     Never,
+}
+
+/// An image on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Kept {
+    names: Vec<Str>,
+    size: i64,
+    /// Somebody gave its size.
+    described: bool,
+    since: SimTime,
+    /// When the garbage collector first saw it.
+    detected: Option<SimTime>,
+    /// When it was last seen in use.
+    last_used: SimTime,
 }
 
 /// The images of one node.
 #[derive(Debug, Default)]
 pub(super) struct Images {
-    /// From when on each is there.
-    there: BTreeMap<Str, SimTime>,
-    /// When the pulls asked for so far are over.
-    free: SimTime,
+    kept: Vec<Kept>,
+    puller: Puller,
+    /// The next end of a pull.
+    timer: u32,
+    /// The next report.
+    report: u32,
+    /// The node's status does not tell what is there.
+    unsaid: bool,
 }
 
 impl Images {
-    /// Asks for an image. `takes` is how long a pull from nothing takes.
-    pub(super) fn ensure(&mut self, ask: &Ask<'_>, takes: impl FnOnce() -> SimDuration) -> Pull {
-        let on_disk = || ask.reported.iter().any(|image| image.names.contains(ask.image));
-        let known = self.there.get(ask.image).copied().or_else(|| on_disk().then_some(SimTime::ZERO));
-        let present = known.is_some_and(|since| since <= ask.now);
-        match ask.policy {
-            ImagePullPolicy::Never if !present => return Pull::Never,
-            ImagePullPolicy::Always => {}
-            ImagePullPolicy::Never | ImagePullPolicy::IfNotPresent if present => return Pull::Present,
-            ImagePullPolicy::Never | ImagePullPolicy::IfNotPresent => {}
-        }
-        // An image that is there, or will be when its turn comes, is only asked for at the registry.
-        let takes = if known.is_some() { SimDuration::ZERO } else { takes() };
-        let turn = if ask.serialize { self.free.max(ask.now) } else { known.unwrap_or_default().max(ask.now) };
-        let end = turn + takes;
-        self.free = self.free.max(end);
-        if !ask.fails {
-            self.there.entry(ask.image.clone()).or_insert(end);
-        }
-        Pull::Until { end, takes }
+    /// What the node's status told from the start.
+    pub(super) fn new(reported: &[ContainerImage]) -> Self {
+        let kept = reported.iter().map(|image| Kept {
+            names: image.names.iter().map(tagged).collect(),
+            size: image.size_bytes,
+            described: true,
+            since: SimTime::ZERO,
+            detected: None,
+            last_used: SimTime::ZERO,
+        });
+        Self { kept: kept.collect(), ..Self::default() }
     }
 
-    /// Whether nothing has to be pulled.
-    pub(super) fn has(&self, ask: &Ask<'_>) -> bool {
-        let there = self.there.get(ask.image).is_some_and(|since| *since <= ask.now);
-        ask.policy != ImagePullPolicy::Always && (there || ask.reported.iter().any(|image| image.names.contains(ask.image)))
+    /// Upstream: imagePullPrecheck.
+    pub(super) fn look(&self, image: &Str, policy: ImagePullPolicy) -> Presence {
+        match policy {
+            ImagePullPolicy::Always => Presence::Absent,
+            ImagePullPolicy::Never | ImagePullPolicy::IfNotPresent if self.has(image) => Presence::Present,
+            ImagePullPolicy::Never => Presence::Never,
+            ImagePullPolicy::IfNotPresent => Presence::Absent,
+        }
     }
 
-    /// The node lost power: what was under way is lost, what is on disk stays.
-    pub(super) fn lose_power(&mut self, now: SimTime) {
-        self.there.retain(|_, since| *since <= now);
-        self.free = now;
+    fn has(&self, image: &Str) -> bool {
+        has(&self.kept, image)
+    }
+
+    pub(super) fn pull(&mut self, request: Request) {
+        self.puller.ask(request);
+    }
+
+    /// Nobody waits for this pod's pull any more; whether there was one.
+    pub(super) fn cancel(&mut self, pod: crate::store::PodId) -> bool {
+        self.puller.cancel(pod)
+    }
+
+    /// The kubelet's process has ended, and with it what it asked the runtime for.
+    pub(super) fn stop_pulls(&mut self) {
+        self.puller.clear();
+    }
+
+    /// The next pull that has ended by now.
+    fn next_ended(&mut self, now: SimTime, limits: &Limits) -> Option<Ended> {
+        let kept = &self.kept;
+        self.puller.advance(now, limits, |image| has(kept, image))
+    }
+
+    /// Keeps an image that was fetched.
+    fn keep(&mut self, image: &Str, size: i64, described: bool, now: SimTime) {
+        self.kept.push(Kept { names: vec![tagged(image)], size, described, since: now, detected: None, last_used: SimTime::ZERO });
+        self.unsaid |= described;
+    }
+
+    /// What all images take of the disk.
+    pub(super) fn bytes(&self) -> i64 {
+        self.kept.iter().map(|image| image.size).sum()
+    }
+
+    /// A container of this image is gone; the collector last saw it at its last look.
+    pub(super) fn released(&mut self, image: &Str, looked: SimTime) {
+        let name = tagged(image);
+        if let Some(image) = self.kept.iter_mut().find(|image| image.names.contains(&name)) {
+            image.last_used = image.last_used.max(looked);
+        }
+    }
+
+    /// Deletes images that are not in use until so many bytes are freed; how many were.
+    pub(super) fn free(&mut self, wanted: i64, used: &BTreeSet<Str>, now: SimTime, age: SimDuration) -> i64 {
+        for image in &mut self.kept {
+            // It was detected at the first look after it came, or is so now.
+            let look = image.since.next_on_grid(SimTime::ZERO, super::image_gc::PERIOD);
+            image.detected.get_or_insert(look.min(now));
+        }
+        let mut order: Vec<usize> = (0..self.kept.len()).collect();
+        order.sort_by_key(|place| (self.kept[*place].last_used, self.kept[*place].detected));
+        let (mut freed, mut gone) = (0, BTreeSet::new());
+        for place in order {
+            let image = &self.kept[place];
+            let old_enough = image.detected.is_some_and(|detected| now.since(detected) >= age);
+            if freed < wanted && old_enough && !image.names.iter().any(|name| used.contains(name)) {
+                freed += image.size;
+                self.unsaid |= image.described;
+                gone.insert(place);
+            }
+        }
+        let mut place = 0;
+        self.kept.retain(|_| {
+            place += 1;
+            !gone.contains(&(place - 1))
+        });
+        freed
+    }
+
+    /// What the node's status tells: the largest first. Upstream: nodestatus.Images, which sorts by size.
+    fn reported(&self) -> Vec<ContainerImage> {
+        let mut images: Vec<&Kept> = self.kept.iter().filter(|image| image.described).collect();
+        images.sort_by_key(|image| std::cmp::Reverse(image.size));
+        images.truncate(MOST_REPORTED);
+        images.into_iter().map(|image| ContainerImage { names: image.names.clone(), size_bytes: image.size }).collect()
     }
 }
 
-/// A request for an image.
-pub(super) struct Ask<'a> {
-    pub(super) image: &'a Str,
-    pub(super) policy: ImagePullPolicy,
-    /// What the node reported from the start.
-    pub(super) reported: &'a [ContainerImage],
-    pub(super) serialize: bool,
-    /// The pull will fail.
-    pub(super) fails: bool,
-    pub(super) now: SimTime,
+fn has(kept: &[Kept], image: &Str) -> bool {
+    let name = tagged(image);
+    kept.iter().any(|image| image.names.contains(&name))
+}
+
+/// A name with its tag. Upstream: applyDefaultImageTag.
+pub(super) fn tagged(image: &Str) -> Str {
+    let last = image.rsplit('/').next().unwrap_or_default();
+    if last.contains(':') || last.contains('@') { image.clone() } else { format!("{image}:latest").into() }
+}
+
+impl Kubelets {
+    /// Pulls were asked for, given up, or are over: tells who waited, and waits for the next end.
+    pub(super) fn pulls_go_on(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
+        let Some(state) = self.nodes.get_mut(&node).filter(|state| !state.looks_at_pulls) else { return };
+        state.looks_at_pulls = true;
+        let limits = Limits::new(&view.settings.kubelet, state.bandwidth);
+        loop {
+            let Some(state) = self.nodes.get_mut(&node) else { return };
+            let Some(ended) = state.images.next_ended(view.now, &limits) else { break };
+            if ended.fetched {
+                let described = self.catalog.size(&ended.request.image).is_some();
+                state.images.keep(&ended.request.image, ended.request.size, described, view.now);
+                self.report_images(node, view, out);
+                self.plan_pressure(node, view, out);
+            }
+            self.with(ended.request.pod, view, out, |worker, cx| worker.pulled(&ended, cx));
+        }
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        (state.looks_at_pulls, state.pulls_changed) = (false, false);
+        let next = state.images.puller.next_end(&limits);
+        state.images.timer = next.map_or(0, |at| state.numbered(at, |number| Event::KubeletNode(node, NodeTimer::ImagePull, number), out));
+    }
+
+    /// The node's status is to tell what is there now, with its next list of images.
+    pub(super) fn report_images(&mut self, node: NodeId, view: View<'_>, out: &mut Effects) {
+        let due = |state: &&mut super::NodeState| state.images.unsaid && state.images.report == 0 && state.reaches_api();
+        let Some(state) = self.nodes.get_mut(&node).filter(due) else { return };
+        let at = view.now.next_on_grid(state.ticks.sync_at(SimTime::ZERO), LISTED_EVERY);
+        state.images.report = state.numbered(at, |number| Event::KubeletNode(node, NodeTimer::Images, number), out);
+    }
+
+    /// A timer of images has come.
+    pub(super) fn images_due(&mut self, node: NodeId, timer: NodeTimer, number: u32, view: View<'_>, out: &mut Effects) {
+        let Some(state) = self.nodes.get_mut(&node) else { return };
+        match timer {
+            NodeTimer::ImagePull if state.images.timer == number && state.kubelet_works() => self.pulls_go_on(node, view, out),
+            NodeTimer::Images if state.images.report == number => {
+                state.images.report = 0;
+                if state.reaches_api() {
+                    state.images.unsaid = false;
+                    out.write(Component::Kubelet, Write::NodeImages(node, state.images.reported()));
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A duration as Go prints it, cut to whole milliseconds: `2s`, `350ms`, `1m30.5s`.
@@ -102,38 +249,29 @@ pub(super) fn go_duration(span: SimDuration) -> String {
 mod tests {
     use super::*;
 
-    fn ask<'a>(image: &'a Str, policy: ImagePullPolicy, at: u64, serialize: bool) -> Ask<'a> {
-        Ask { image, policy, reported: &[], serialize, fails: false, now: SimTime::from_secs(at) }
-    }
-
-    fn until(end: u64, takes: u64) -> Pull {
-        Pull::Until { end: SimTime::from_secs(end), takes: SimDuration::from_secs(takes) }
+    #[test]
+    fn a_name_without_a_tag_means_the_latest() {
+        let of = |image: &str| tagged(&image.into()).to_string();
+        for (image, name) in [
+            ("nginx", "nginx:latest"),
+            ("nginx:1.27", "nginx:1.27"),
+            ("registry:5000/web", "registry:5000/web:latest"),
+            ("web@sha256:0f", "web@sha256:0f"),
+        ] {
+            assert_eq!(of(image), name);
+        }
     }
 
     #[test]
-    fn pulls_of_a_node_come_one_after_the_other_and_each_image_once() {
-        let (a, b): (Str, Str) = ("a:1".into(), "b:1".into());
-        let mut images = Images::default();
-        let three = || SimDuration::from_secs(3);
+    fn the_policy_says_whether_an_image_that_is_there_is_asked_for() {
         use ImagePullPolicy::{Always, IfNotPresent, Never};
-        assert_eq!(images.ensure(&ask(&a, Never, 10, true), three), Pull::Never);
-        assert_eq!(images.ensure(&ask(&a, IfNotPresent, 10, true), three), until(13, 3));
-        assert_eq!(images.ensure(&ask(&b, IfNotPresent, 11, true), three), until(16, 3));
-        assert_eq!(images.ensure(&ask(&a, IfNotPresent, 12, true), three), until(16, 0), "its turn comes, and the image is there");
-        assert_eq!(images.ensure(&ask(&a, IfNotPresent, 13, true), three), Pull::Present);
-        assert_eq!(images.ensure(&ask(&a, Always, 20, true), three), until(20, 0));
-        images.lose_power(SimTime::from_secs(15));
-        assert_eq!(images.ensure(&ask(&b, IfNotPresent, 20, true), three), until(23, 3));
-    }
-
-    #[test]
-    fn parallel_pulls_do_not_wait_for_each_other() {
-        let (a, b): (Str, Str) = ("a:1".into(), "b:1".into());
-        let mut images = Images::default();
-        let three = || SimDuration::from_secs(3);
-        assert_eq!(images.ensure(&ask(&a, ImagePullPolicy::IfNotPresent, 0, false), three), until(3, 3));
-        assert_eq!(images.ensure(&ask(&b, ImagePullPolicy::IfNotPresent, 1, false), three), until(4, 3));
-        assert_eq!(images.ensure(&ask(&a, ImagePullPolicy::IfNotPresent, 2, false), three), until(3, 0));
+        let images = Images::new(&[ContainerImage { names: vec!["web:v1".into(), "web:stable".into()], size_bytes: 1 }]);
+        let of = |image: &str, policy| images.look(&image.into(), policy);
+        assert_eq!(
+            [Always, IfNotPresent, Never].map(|policy| of("web:stable", policy)),
+            [Presence::Absent, Presence::Present, Presence::Present]
+        );
+        assert_eq!([Always, IfNotPresent, Never].map(|policy| of("db", policy)), [Presence::Absent, Presence::Absent, Presence::Never]);
     }
 
     #[test]

@@ -37,13 +37,13 @@ impl MemoryUse {
 
 /// Quality of service.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum QosClass {
+pub(crate) enum QosClass {
     Guaranteed,
     Burstable,
     BestEffort,
 }
 
-pub(super) fn qos_class(pod: &Pod) -> QosClass {
+pub(crate) fn qos_class(pod: &Pod) -> QosClass {
     let compute = [ResourceName::Cpu, ResourceName::Memory];
     let containers = || pod.spec.init_containers.iter().chain(&pod.spec.containers);
     let amounts = |list: &api::ResourceList| compute.clone().map(|name| list.get(&name).copied().unwrap_or(0));

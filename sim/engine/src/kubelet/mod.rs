@@ -15,13 +15,18 @@ mod admission;
 mod backoff;
 mod behavior;
 mod exit;
+mod image_gc;
 mod images;
 mod memory;
 mod pod;
+mod preemption;
 mod pressure;
 mod probes;
+mod pulls;
 mod recorder;
+mod resize;
 mod shutdown;
+mod signals;
 mod status;
 mod sync;
 #[cfg(test)]
@@ -38,10 +43,11 @@ use rustc_hash::FxHashMap;
 use crate::controllers::View;
 use crate::effects::{Component, Effects, ProcessChange, Write};
 use crate::event::{Event, KubeletTimer, ProbeKind};
-use crate::spec::Behavior;
+use crate::spec::{Behavior, ImageCatalog};
 use crate::store::{Change, NodeId, PodId};
 
 pub(crate) use behavior::ResolvedBehavior;
+pub(crate) use memory::qos_class;
 pub(crate) use probes::shortest_timeout;
 
 use admission::Held;
@@ -60,13 +66,27 @@ struct NodeState {
     connected: bool,
     ticks: Ticks,
     images: Images,
+    /// Bytes per second in which it pulls.
+    bandwidth: i64,
+    /// Pulls were asked for or given up since they were last looked at.
+    pulls_changed: bool,
+    looks_at_pulls: bool,
     held: Held,
     shutdown: Option<Box<shutdown::Shutdown>>,
     pressure: pressure::Pressure,
+    image_gc: image_gc::ImageGc,
     /// A pod has stopped since the shutdown was last looked at.
     stopped: bool,
-    /// What uses memory has changed since that was last looked at.
-    memory_changed: bool,
+    /// What containers use has changed since that was last looked at.
+    uses_changed: bool,
+    /// Pods whose resize waits.
+    resizes: BTreeSet<PodId>,
+    /// The next look at them.
+    resize_timer: u32,
+    /// Room has come free since they were last looked at.
+    room_made: bool,
+    /// Critical pods for which others go.
+    preempting: Vec<preemption::Preempting>,
     numbers: u32,
     /// Pods whose objects went while nobody could stop their processes.
     orphans: Vec<Uid>,
@@ -85,22 +105,34 @@ impl NodeState {
 }
 
 impl NodeState {
-    fn new(ticks: Ticks) -> Self {
+    fn new(ticks: Ticks, images: Images, bandwidth: i64) -> Self {
         Self {
             powered: true,
             kubelet: true,
             connected: true,
             ticks,
-            images: Images::default(),
+            images,
+            bandwidth,
+            pulls_changed: false,
+            looks_at_pulls: false,
             held: Held::default(),
             shutdown: None,
             pressure: pressure::Pressure::default(),
+            image_gc: image_gc::ImageGc::default(),
             stopped: false,
-            memory_changed: false,
+            uses_changed: false,
+            resizes: BTreeSet::new(),
+            resize_timer: 0,
+            room_made: false,
+            preempting: Vec::new(),
             numbers: 0,
             orphans: Vec::new(),
             waiting: BTreeSet::new(),
         }
+    }
+    /// Whether it looks at a pod that it does not have yet.
+    fn takes_on(&self, pod: PodId) -> bool {
+        self.reaches_api() && self.preempting.iter().all(|preempting| preempting.pod != pod)
     }
     /// A number for a timer of the node; never zero.
     const fn next_number(&mut self) -> u32 {
@@ -119,13 +151,14 @@ impl NodeState {
 #[derive(Default, Debug)]
 pub(crate) struct Kubelets {
     behaviors: Behaviors,
+    catalog: ImageCatalog,
     nodes: BTreeMap<NodeId, NodeState>,
     workers: FxHashMap<PodId, Box<Worker>>,
 }
 
 impl Kubelets {
-    pub(crate) fn new(behaviors: &[Behavior]) -> Self {
-        Self { behaviors: Behaviors::new(behaviors), ..Self::default() }
+    pub(crate) fn new(behaviors: &[Behavior], catalog: &ImageCatalog) -> Self {
+        Self { behaviors: Behaviors::new(behaviors), catalog: catalog.clone(), ..Self::default() }
     }
 
     /// What the scenario says of a pod that a kubelet has; for whoever wires its process to traffic.
@@ -149,11 +182,17 @@ impl Kubelets {
         worker.places().filter_map(of).collect()
     }
 
+    /// The container whose process answers requests.
+    pub(crate) fn serving_container(&self, id: PodId, pod: &Pod) -> Option<Str> {
+        let worker = self.workers.get(&id)?;
+        Some(worker.spec(pod, worker.serving_place(pod)).name.clone())
+    }
+
     /// A watcher's news.
     pub(crate) fn changed(&mut self, change: &Change, view: View<'_>, out: &mut Effects) {
         match change {
             Change::PodAdded(id) | Change::PodModified(id, _) => self.pod_changed(*id, view, out),
-            Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, out),
+            Change::PodDeleted(id, pod) => self.pod_deleted(*id, pod, view, out),
             Change::NodeAdded(id) => self.node_added(*id, view, out),
             Change::Object(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::VolumeAttachment, _) => {
                 self.storage_changed(view, out)
@@ -165,7 +204,8 @@ impl Kubelets {
 
     /// Event::Kubelet: a timer has come. Without a working kubelet only what processes do by themselves happens.
     pub(crate) fn due(&mut self, id: PodId, timer: KubeletTimer, number: u32, view: View<'_>, out: &mut Effects) {
-        let by_itself = matches!(timer, KubeletTimer::Exit(_) | KubeletTimer::Answers(_) | KubeletTimer::PreStopOver);
+        let by_itself =
+            matches!(timer, KubeletTimer::Exit(_) | KubeletTimer::Answers(_) | KubeletTimer::PreStopOver | KubeletTimer::ReadinessGates);
         self.with(id, view, out, |worker, cx| {
             if cx.node.powered && (cx.node.kubelet || by_itself) {
                 worker.due(timer, number, cx);
@@ -174,11 +214,12 @@ impl Kubelets {
     }
 
     /// The node loses power. Its processes say nothing any more; the world tells traffic so.
-    pub(crate) fn node_down(&mut self, node: NodeId, view: View<'_>) {
+    pub(crate) fn node_down(&mut self, node: NodeId) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.powered = false;
+            state.preempting.clear();
             (state.shutdown, state.pressure) = (None, pressure::Pressure::default());
-            state.images.lose_power(view.now);
+            state.images.stop_pulls();
         }
     }
 
@@ -188,6 +229,7 @@ impl Kubelets {
         (state.powered, state.kubelet) = (true, true);
         restart_ticks(state, node, view);
         self.announce(node, true, view, out);
+        self.report_images(node, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::reboot);
@@ -199,6 +241,8 @@ impl Kubelets {
     pub(crate) fn kubelet_stopped(&mut self, node: NodeId) {
         if let Some(state) = self.nodes.get_mut(&node) {
             state.kubelet = false;
+            state.preempting.clear();
+            state.images.stop_pulls();
         }
     }
 
@@ -211,6 +255,7 @@ impl Kubelets {
         }
         restart_ticks(state, node, view);
         self.announce(node, false, view, out);
+        self.report_images(node, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::resume);
@@ -232,6 +277,7 @@ impl Kubelets {
         if !state.kubelet_works() {
             return;
         }
+        self.report_images(node, view, out);
         self.stop_orphans(node, out);
         for id in self.pods_of(node, view) {
             self.with(id, view, out, Worker::catch_up);
@@ -298,14 +344,28 @@ impl Kubelets {
         if let (Some(worker), Some(pod)) = (self.workers.get_mut(&id), view.store.pods.get(id))
             && let Some(node) = self.nodes.get_mut(&worker.node)
         {
-            then(worker, &mut Context { id, pod, node, view, out });
-            let (id, stopped) = (worker.node, std::mem::take(&mut node.stopped));
-            if std::mem::take(&mut node.memory_changed) {
-                self.plan_pressure(id, view, out);
-            }
-            if stopped {
-                self.shutdown_goes_on(id, view, out);
-            }
+            then(worker, &mut Context { id, pod, node, catalog: &self.catalog, view, out });
+            let id = worker.node;
+            self.after(id, view, out);
+        }
+    }
+
+    /// What a worker did may matter to its node.
+    fn after(&mut self, id: NodeId, view: View<'_>, out: &mut Effects) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let (stopped, pulls) = (std::mem::take(&mut node.stopped), std::mem::take(&mut node.pulls_changed));
+        if std::mem::take(&mut node.uses_changed) {
+            self.plan_pressure(id, view, out);
+        }
+        if pulls {
+            self.pulls_go_on(id, view, out);
+        }
+        if stopped {
+            self.shutdown_goes_on(id, view, out);
+            self.preemption_goes_on(id, view, out);
+        }
+        if self.nodes.get(&id).is_some_and(|node| node.room_made && !node.resizes.is_empty()) {
+            self.retry_resizes(id, view, out);
         }
     }
 
@@ -318,6 +378,7 @@ impl Kubelets {
         let Some(pod) = view.store.pods.get(id) else { return };
         let Some(name) = &pod.node_name else { return };
         self.look_at_volumes(id, view, out);
+        self.look_at_resources(id, pod, view, out);
         if let Some(worker) = self.workers.get(&id) {
             // Most news are this kubelet's own writes.
             let contradicted = worker.is_contradicted(pod);
@@ -339,7 +400,7 @@ impl Kubelets {
             return;
         }
         let Some((node, _)) = view.store.node_by_name(name) else { return };
-        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(NodeState::reaches_api) {
+        if !pod.status.phase.is_terminal() && self.nodes.get(&node).is_some_and(|state| state.takes_on(id)) {
             self.admit(id, pod, node, view, out);
         }
     }
@@ -354,13 +415,29 @@ impl Kubelets {
             Some((reason, message)) => Err(admission::Refusal { reason: reason.to_owned(), message }),
             None => verdict,
         };
-        let mut cx = Context { id, pod, node, view, out };
+        let makes_room = verdict.is_err() && pod.spec.priority >= shutdown::CRITICAL && node.turns_down(pod).is_none();
+        let others = view.store.pods_on(&object.meta.name).map(|(_, other)| other);
+        let lacks = if makes_room { admission::lacks(pod, object, &node.held, others) } else { Vec::new() };
+        let verdict = match lacks.is_empty() {
+            true => verdict,
+            false => match self.preempt(id, lacks, node_id, view, out) {
+                Ok(()) => return,
+                Err(why) => {
+                    let message = format!(
+                        "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: {why}"
+                    );
+                    Err(admission::Refusal { reason: "UnexpectedAdmissionError".to_owned(), message })
+                }
+            },
+        };
+        let Some(node) = self.nodes.get_mut(&node_id) else { return };
+        let mut cx = Context { id, pod, node, catalog: &self.catalog, view, out };
         if let Err(refusal) = verdict {
             worker.event(true, &refusal.reason, refusal.message, &mut cx);
             cx.write(Write::PodStatus(id, Box::new(status::refused(pod, &refusal.reason, view.now))));
             worker.life = Life::Over;
         } else {
-            cx.node.held.add(pod);
+            cx.node.held.add(&pod.spec);
             worker.held = true;
             if pod.meta.is_deleting() {
                 worker.life = Life::Terminating;
@@ -370,25 +447,31 @@ impl Kubelets {
             worker.settle();
         }
         self.workers.insert(id, Box::new(worker));
+        self.after(node_id, view, out);
         self.with(id, view, out, |_, _| {}); // What the first sync has changed about the node.
     }
 
     /// The object is gone: as the kubelet wished, or by force, and then the processes have to follow.
-    fn pod_deleted(&mut self, id: PodId, pod: &Pod, out: &mut Effects) {
+    fn pod_deleted(&mut self, id: PodId, pod: &Pod, view: View<'_>, out: &mut Effects) {
         let Some(worker) = self.workers.remove(&id) else { return };
         let Some(node) = self.nodes.get_mut(&worker.node) else { return };
         node.waiting.remove(&id);
+        node.pulls_changed |= node.images.cancel(id);
+        let looked = SimTime::from_secs(view.now.as_secs() / image_gc::PERIOD.as_secs() * image_gc::PERIOD.as_secs());
+        for container in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
+            node.images.released(&container.image, looked);
+        }
         if worker.held {
-            node.held.sub(pod);
+            node.held.sub(&worker.allocated);
+            node.room_made = true;
         }
-        if !worker.serving {
-            return;
-        }
-        if node.reaches_api() {
+        node.resizes.remove(&id);
+        if worker.serving && node.reaches_api() {
             out.processes.push(ProcessChange::Removed(pod.meta.uid));
-        } else {
+        } else if worker.serving {
             node.orphans.push(pod.meta.uid);
         }
+        self.after(worker.node, view, out);
     }
 
     /// What a kubelet says of its node when it starts. Upstream: kubelet.go and kubelet_node_status.go.
@@ -420,18 +503,20 @@ impl Kubelets {
             } else {
                 Ticks::of_new(&object.meta.name, view.streams, view.now)
             };
-            self.nodes.entry(id).or_insert_with(|| NodeState::new(ticks));
+            let images = Images::new(&object.status.images);
+            let bandwidth = self.catalog.bandwidth(&object.spec.provider_id).unwrap_or(view.settings.kubelet.image_pull_bandwidth_bytes);
+            self.nodes.entry(id).or_insert_with(|| NodeState::new(ticks, images, bandwidth));
         }
         for pod in self.pods_of(id, view) {
             // A node of this name may have been there before: its pods are another machine's now.
-            if let (Some(worker), Some(object)) = (self.workers.get_mut(&pod), view.store.pods.get(pod))
+            if let Some(worker) = self.workers.get_mut(&pod)
                 && worker.node != id
             {
                 worker.node = id;
                 if worker.held
                     && let Some(node) = self.nodes.get_mut(&id)
                 {
-                    node.held.add(object);
+                    node.held.add(&worker.allocated);
                 }
                 self.with(pod, view, out, Worker::reboot);
             }

@@ -16,12 +16,13 @@
 
 use std::sync::Arc;
 
-use api::{Container, Pod, SimDuration, SimTime, Termination};
+use api::{Container, Pod, PodSpec, PodStatus, SimDuration, SimTime, Termination};
 
 use crate::controllers::View;
 use crate::effects::{Component, Effects, ProcessChange, Write};
 use crate::event::{Event, KubeletTimer, ProbeKind};
 use crate::random::{Distribution, Purpose};
+use crate::spec::ImageCatalog;
 use crate::store::PodId;
 
 use super::NodeState;
@@ -29,6 +30,7 @@ use super::backoff::Backoff;
 use super::behavior::{ProcessBehavior, ResolvedBehavior};
 use super::probes::ProbeRun;
 use super::recorder::Tokens;
+use super::resize::Resize;
 use super::status::Reported;
 
 /// Instead of an instant that has not been.
@@ -123,8 +125,10 @@ pub(super) struct Active {
     /// What is being killed is removed then, and made anew.
     pub(super) resets: bool,
     pub(super) outcome: Outcome,
-    /// The pull that is going on: asked for when, and how long it takes by itself.
-    pub(super) pull: (SimTime, SimDuration),
+    /// The next container waits for its image.
+    pub(super) pulls: bool,
+    /// The container that was started last is busy with its postStart hook; nothing is said of it before that is over.
+    pub(super) hooks: bool,
 }
 
 /// What is going on with a container; nothing is, when it just runs.
@@ -225,6 +229,8 @@ pub(super) struct Ending {
     pub(super) reason: &'static str,
     /// Grace of its containers, where it differs from the pod's.
     pub(super) grace: Option<SimDuration>,
+    /// The node is the reason, and not the pod's time.
+    pub(super) evicts: bool,
     /// It is told in the DisruptionTarget condition.
     pub(super) disrupts: bool,
 }
@@ -235,6 +241,10 @@ pub(super) struct Worker {
     pub(super) node: crate::store::NodeId,
     pub(super) behavior: Arc<ResolvedBehavior>,
     pub(super) life: Life,
+    /// What it holds of its node, and its containers have or get.
+    pub(super) allocated: Arc<PodSpec>,
+    /// `None` when it was never resized.
+    pub(super) resize: Option<Box<Resize>>,
     pub(super) runs: Box<[Run]>,
     /// How many of them are init containers.
     inits: u8,
@@ -259,6 +269,9 @@ pub(super) struct Worker {
     pub(super) held: bool,
     /// What is known is not written yet.
     pub(super) unsaid: bool,
+    /// When its readiness gates are fulfilled, once its containers have been ready.
+    gates: Timer,
+    pub(super) gates_fulfilled: bool,
 }
 
 /// What a worker may use while it handles one thing.
@@ -266,6 +279,7 @@ pub(super) struct Context<'a> {
     pub(super) id: PodId,
     pub(super) pod: &'a Pod,
     pub(super) node: &'a mut NodeState,
+    pub(super) catalog: &'a ImageCatalog,
     pub(super) view: View<'a>,
     pub(super) out: &'a mut Effects,
 }
@@ -300,6 +314,8 @@ impl Worker {
             node,
             behavior,
             life: Life::Syncing,
+            allocated: pod.spec.clone(),
+            resize: None,
             runs: vec![Run::NEW; inits + pod.spec.containers.len()].into_boxed_slice(),
             inits: inits as u8,
             active: None,
@@ -315,14 +331,19 @@ impl Worker {
             serving: false,
             held: false,
             unsaid: false,
+            gates: Timer::default(),
+            gates_fulfilled: pod.spec.readiness_gates.is_empty(),
         }
     }
 
     /// The spec of a container by its place in `runs`.
     pub(super) fn spec<'a>(&self, pod: &'a Pod, place: u8) -> &'a Container {
+        self.spec_of(&pod.spec, place)
+    }
+    pub(super) fn spec_of<'a>(&self, spec: &'a PodSpec, place: u8) -> &'a Container {
         match place.checked_sub(self.inits) {
-            Some(place) => &pod.spec.containers[place as usize],
-            None => &pod.spec.init_containers[place as usize],
+            Some(place) => &spec.containers[place as usize],
+            None => &spec.init_containers[place as usize],
         }
     }
     pub(super) fn run(&mut self, place: u8) -> &mut Run {
@@ -392,7 +413,8 @@ impl Worker {
             KubeletTimer::Retry if of_pod(&mut self.active, |active| &mut active.retry) => self.wake(cx),
             KubeletTimer::Status if of_pod(&mut self.active, |active| &mut active.status) => {}
             KubeletTimer::Deadline if of_pod(&mut self.active, |active| &mut active.deadline) => self.wake(cx),
-            KubeletTimer::Pulled if of_pod(&mut self.active, |active| &mut active.step) => self.pulled(cx),
+            KubeletTimer::ReadinessGates if self.gates.rings(number) => (self.gates_fulfilled, self.unsaid) = (true, true),
+            KubeletTimer::PostStartOver if of_pod(&mut self.active, |active| &mut active.step) => self.post_start_over(cx),
             KubeletTimer::Started if of_pod(&mut self.active, |active| &mut active.step) => self.made(cx),
             KubeletTimer::Exit(place) if of(&mut self.runs, place, |busy| &mut busy.exit) => {
                 let busy = self.run(place).busy();
@@ -521,7 +543,8 @@ impl Worker {
 
     /// Sends the status that is not sent yet, if there is a kubelet to do so and the one before is through.
     pub(super) fn say(&mut self, cx: &mut Context<'_>) {
-        if !self.unsaid || !cx.node.reaches_api() {
+        let hooks = self.active.as_ref().is_some_and(|active| active.hooks);
+        if !self.unsaid || hooks || !cx.node.reaches_api() {
             return;
         }
         let through = self.active.as_ref().map_or(SimTime::ZERO, |active| active.through_at);
@@ -534,14 +557,26 @@ impl Worker {
         }
         self.unsaid = false;
         let status = self.status(cx.pod, cx.now());
+        self.await_gates(&status, cx);
         let written = super::status::fingerprint(&status);
         if self.reported.written != written {
             self.reported.written = written;
-            let through_at = cx.now() + cx.view.settings.api_server.request_latency;
+            let through_at = cx.now() + cx.view.settings.api_server.request_latency.mean();
             if let Some(active) = &mut self.active {
                 active.through_at = through_at; // With nothing going on there is nothing to wait for it.
             }
             cx.write(Write::PodStatus(cx.id, Box::new(status)));
+        }
+    }
+
+    /// With its containers ready, the pod waits for whoever fulfils its readiness gates.
+    fn await_gates(&mut self, status: &PodStatus, cx: &mut Context<'_>) {
+        if self.gates_fulfilled || self.gates.is_set() || !status.conditions.containers_ready.status.is_true() {
+            return;
+        }
+        if let Some(law) = self.behavior.clone().readiness_gates.as_ref() {
+            let takes = cx.draw(Purpose::ReadinessGates, 0, 0, law);
+            self.gates = self.timer(cx.now() + takes, KubeletTimer::ReadinessGates, cx);
         }
     }
 

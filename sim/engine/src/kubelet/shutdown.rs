@@ -87,7 +87,7 @@ impl Kubelets {
         out.at(view.now + period, Event::KubeletNode(node, NodeTimer::Shutdown, number));
         for id in pods {
             self.with(id, view, out, |worker, cx| {
-                worker.end_by_kubelet(Ending { reason: "Terminated", grace: Some(period), disrupts: true }, cx);
+                worker.end_by_kubelet(Ending { reason: "Terminated", grace: Some(period), evicts: true, disrupts: true }, cx);
             });
         }
         self.shutdown_goes_on(node, view, out);

@@ -64,7 +64,7 @@ impl Worker {
     pub(super) fn computed_phase(&self, pod: &Pod) -> PodPhase {
         let stopped = matches!(self.life, Life::Terminated | Life::Over);
         match &self.ending {
-            Some(ending) if !ending.disrupts => PodPhase::Failed,
+            Some(ending) if !ending.evicts => PodPhase::Failed,
             // A pod that was made to end and stopped in order has succeeded, whatever the kubelet's reason.
             Some(_) if stopped && !self.phase_of_containers(pod).is_terminal() => PodPhase::Failed,
             _ => self.phase_of_containers(pod),
@@ -155,7 +155,7 @@ impl Worker {
         let (inits, regular) = self.runs.split_at(self.inits() as usize);
         let sidecars_ready = inits.iter().zip(&pod.spec.init_containers).filter(|(_, spec)| spec.is_sidecar).all(|(run, _)| run.ready);
         let containers_ready = !phase.is_terminal() && sidecars_ready && regular.iter().all(|run| run.ready);
-        let ready = containers_ready && pod.spec.readiness_gates.is_empty();
+        let ready = containers_ready && self.gates_fulfilled;
         let done = |run: &Run| run.state == State::Exited && run.latest().is_some_and(|end| end.exit_code == 0);
         let has_started = |run: &Run| run.is_running() || run.past.is_some();
         let initialized = phase == PodPhase::Succeeded
@@ -181,6 +181,7 @@ impl Worker {
         let initialized_before = old.ready_to_start_containers.is_some() && old.initialized.status.is_true() == initialized;
         let initialized_since = if initialized_before { old.initialized.since } else { now };
         let disrupts = self.ending.as_ref().is_some_and(|ending| ending.disrupts) && self.life != Life::Terminating;
+        let (resize_deferred, resize_in_progress) = self.resize_conditions();
         PodConditions {
             scheduled: old.scheduled.clone(),
             ready_to_start_containers: Some(self.sandbox),
@@ -189,6 +190,8 @@ impl Worker {
             ready: condition(ready, if ready { "" } else { why_not_ready }, ready_since),
             disruption_target: if disrupts { "TerminationByKubelet".into() } else { old.disruption_target.clone() },
             resize_infeasible: old.resize_infeasible,
+            resize_deferred,
+            resize_in_progress,
         }
     }
 
@@ -211,14 +214,15 @@ impl Worker {
             && !self.is_sidecar(pod, place)
             && run.state == State::Exited
             && run.latest().is_some_and(|end| end.exit_code == 0);
+        let (requests, allocated) = self.reported_requests(place).unzip();
         ContainerStatus {
             state,
             ready: run.ready || done,
             started: run.started,
             restart_count: run.restarts,
             last: last.map(Box::new),
-            requests: None,
-            allocated: None,
+            requests: requests.map(Box::new),
+            allocated: allocated.map(Box::new),
         }
     }
 }
@@ -231,11 +235,22 @@ fn condition(holds: bool, reason: &str, since: SimTime) -> Condition {
 /// A number for what is the kubelet's to tell in a status: equal numbers, equal statuses. Never zero.
 pub(super) fn fingerprint(status: &PodStatus) -> u32 {
     let mut hasher = FxHasher::default();
-    let PodConditions { initialized, ready_to_start_containers, containers_ready, ready, disruption_target, .. } = &status.conditions;
+    let PodConditions {
+        initialized,
+        ready_to_start_containers,
+        containers_ready,
+        ready,
+        disruption_target,
+        resize_deferred,
+        resize_in_progress,
+        ..
+    } = &status.conditions;
     let condition = |condition: &Condition| (condition.status, condition.reason.clone());
     (status.phase, &status.reason, status.has_ip, status.start_time).hash(&mut hasher);
     (condition(initialized), condition(containers_ready), condition(ready), ready_to_start_containers, disruption_target).hash(&mut hasher);
+    (resize_deferred, resize_in_progress).hash(&mut hasher);
     for container in status.init_containers.iter().chain(&status.containers) {
+        (&container.requests, &container.allocated).hash(&mut hasher);
         let state = match container.state {
             ContainerState::Waiting { reason } => (0, reason, SimTime::ZERO),
             ContainerState::Running { started } => (1, "", started),

@@ -9,14 +9,15 @@
 //! - A container that is held back, or whose image cannot be had, fails the sync but not the containers after it,
 //!   unless it is an init container.
 
-use api::{Container, Pod, ResourceName, RestartPolicy, SimTime, Termination};
+use api::{Container, LifecycleHandler, Pod, ResourceName, RestartPolicy, SimDuration, SimTime, Str, Termination};
 
 use crate::event::{KubeletTimer, ProbeKind};
-use crate::random::Purpose;
+use crate::random::{Distribution, Purpose};
 
 use super::backoff::Backoff;
-use super::images::{Ask, Pull, go_duration};
+use super::images::{Presence, go_duration};
 use super::pod::{Busy, Context, Doing, Ending, NEVER, Run, SIGKILLED, State, Worker};
+use super::pulls::{Ended, Request, Work};
 
 /// What a sync is to do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -32,6 +33,7 @@ struct Actions {
 impl Worker {
     pub(super) fn sync_pod(&mut self, cx: &mut Context<'_>) {
         self.reported.has_ip |= self.sandbox;
+        self.complete_resize(cx);
         self.enforce_deadline(cx);
         self.unsaid = true;
         self.say(cx);
@@ -63,7 +65,14 @@ impl Worker {
         }
         for place in actions.kill {
             self.active().doing = Doing::Killing;
-            self.kill_unhealthy(place, cx);
+            if self.restarts_to_resize(place) {
+                self.kill_to_resize(place, cx);
+            } else {
+                self.kill_unhealthy(place, cx);
+            }
+        }
+        if self.apply_resources(cx) {
+            self.active().outcome.failed = true;
         }
         if actions.create_sandbox {
             self.sandbox = true;
@@ -79,7 +88,7 @@ impl Worker {
         if over && !cx.pod.meta.is_deleting() && !self.computed_phase(cx.pod).is_terminal() {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();
             self.event(false, "DeadlineExceeded", message, cx);
-            self.ending = Some(Box::new(Ending { reason: "DeadlineExceeded", grace: None, disrupts: false }));
+            self.ending = Some(Box::new(Ending { reason: "DeadlineExceeded", grace: None, evicts: false, disrupts: false }));
         }
     }
 
@@ -187,46 +196,59 @@ impl Worker {
         None
     }
 
+    /// Upstream: EnsureImageExists in pkg/kubelet/images/image_manager.go.
     fn begin_image(&mut self, place: u8, cx: &mut Context<'_>) -> Begun {
         let container = self.spec(cx.pod, place);
         let image = &container.image;
+        match cx.node.images.look(image, container.image_pull_policy) {
+            Presence::Present => {
+                let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
+                self.event(false, "Pulled", message, cx);
+                return self.make(place, cx);
+            }
+            Presence::Never => {
+                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
+                self.event(true, "ErrImageNeverPull", message, cx);
+                return self.image_failed(place, "ErrImageNeverPull", cx);
+            }
+            Presence::Absent => {}
+        }
         let settings = &cx.view.settings.kubelet;
-        let law = self.behavior.image_pull.as_ref().unwrap_or(&settings.default_image_pull);
-        let Some(node) = cx.view.store.nodes.get(self.node) else { return Begun::Failed };
-        let ask = Ask {
-            image,
-            policy: container.image_pull_policy,
-            reported: &node.status.images,
-            serialize: settings.serialize_image_pulls,
-            fails: self.behavior.image_pull_error.is_some(),
-            now: cx.now(),
-        };
         let backoff = self.runs[place as usize].busy.as_ref().and_then(|busy| busy.pull_backoff);
-        if Backoff::holds_since_update(backoff, cx.now(), settings) && !cx.node.images.has(&ask) {
+        if Backoff::holds_since_update(backoff, cx.now(), settings) {
             self.event(false, "BackOff", format!("Back-off pulling image \"{image}\""), cx);
             return self.image_failed(place, "ImagePullBackOff", cx);
         }
+        let Some(request) = self.request_image(image, cx) else { return Begun::Failed };
+        self.event(false, "Pulling", format!("Pulling image \"{image}\""), cx);
+        cx.node.images.pull(request);
+        cx.node.pulls_changed = true;
+        self.active().pulls = true;
+        Begun::TakesTime
+    }
+
+    /// A given time holds before a known size, and that before the default time.
+    fn request_image(&self, image: &Str, cx: &Context<'_>) -> Option<Request> {
+        let settings = &cx.view.settings.kubelet;
+        let node = cx.view.store.nodes.get(self.node)?;
         // Keyed by node and image: whichever pod asks first, the pull takes the same time.
-        let entity = || crate::random::entity(&format!("{}/{image}", node.meta.name));
-        let takes = || law.sample(&mut cx.view.streams.stream(Purpose::ImagePull, entity()));
-        match cx.node.images.ensure(&ask, takes) {
-            Pull::Present => {
-                let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
-                self.event(false, "Pulled", message, cx);
-                self.make(place, cx)
-            }
-            Pull::Until { end, takes } => {
-                self.event(false, "Pulling", format!("Pulling image \"{image}\""), cx);
-                let pull = (cx.now(), takes);
-                self.active().pull = pull;
-                if end <= cx.now() { self.begin_made(place, cx) } else { self.take_time(end, KubeletTimer::Pulled, cx) }
-            }
-            Pull::Never => {
-                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
-                self.event(true, "ErrImageNeverPull", message, cx);
-                self.image_failed(place, "ErrImageNeverPull", cx)
-            }
-        }
+        let entity = crate::random::entity(&format!("{}/{image}", node.meta.name));
+        let draw = |law: &Distribution| law.sample(&mut cx.view.streams.stream(Purpose::ImagePull, entity));
+        let size = cx.catalog.size(image);
+        let whole = match (&self.behavior.image_pull, size) {
+            (Some(law), _) => Work::Time(draw(law)),
+            (None, Some(bytes)) => Work::Bytes(bytes),
+            (None, None) => Work::Time(draw(&settings.default_image_pull)),
+        };
+        Some(Request {
+            pod: cx.id,
+            image: image.clone(),
+            whole,
+            check: draw(&settings.image_check),
+            size: size.unwrap_or(settings.default_image_size_bytes),
+            fails: self.behavior.image_pull_error.is_some(),
+            asked: cx.now(),
+        })
     }
 
     fn image_failed(&mut self, place: u8, reason: &'static str, cx: &mut Context<'_>) -> Begun {
@@ -242,17 +264,64 @@ impl Worker {
     }
 
     /// The pull is over.
-    pub(super) fn pulled(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn pulled(&mut self, ended: &Ended, cx: &mut Context<'_>) {
+        self.active().pulls = false;
         let Some(place) = self.active().queue.pop() else { return };
-        let begun = self.begin_made(place, cx);
+        let begun = self.end_pull(place, ended, cx);
         self.begun(place, begun, cx);
+        self.say(cx);
+        self.settle();
+    }
+
+    /// The pod is to end: its pull is given up, and with it the sync.
+    pub(super) fn give_up_pull(&mut self, cx: &mut Context<'_>) {
+        self.active().pulls = false;
+        cx.node.pulls_changed |= cx.node.images.cancel(cx.id);
+        if let Some(place) = self.active().queue.pop() {
+            self.pull_failed(place, "rpc error: code = Canceled desc = context canceled", cx);
+        }
+        self.active().queue.clear();
+        self.active().outcome.failed = true;
+        self.end_sync(false, cx);
     }
 
     /// The container has been created and started.
     pub(super) fn made(&mut self, cx: &mut Context<'_>) {
         let Some(place) = self.active().queue.pop() else { return };
-        self.start(place, cx);
-        self.go_on(cx);
+        let begun = self.start(place, cx);
+        self.begun(place, begun, cx);
+    }
+
+    /// Upstream: startContainer in kuberuntime_container.go: a hook that failed costs the container its life.
+    pub(super) fn post_start_over(&mut self, cx: &mut Context<'_>) {
+        let Some(place) = self.active().queue.last().copied() else { return };
+        let container = self.spec(cx.pod, place);
+        let fails = Self::process(&self.behavior, container, self.is_init(place)).post_start_fails;
+        if fails && self.run(place).is_alive() {
+            self.event(true, "FailedPostStartHook", "PostStartHook failed".to_owned(), cx);
+            self.kill_for_hook(place, cx);
+            return;
+        }
+        self.end_hook();
+        self.active().queue.pop();
+        if self.run(place).is_alive() {
+            self.begin_probes(place, cx);
+            self.tidy(place, cx.now());
+        }
+        self.begun(place, if fails { Begun::Failed } else { Begun::Done }, cx);
+    }
+
+    /// The container that was killed for its hook has stopped.
+    pub(super) fn hook_failed(&mut self, place: u8, cx: &mut Context<'_>) {
+        self.end_hook();
+        self.active().queue.pop();
+        self.run(place).busy().reason = Some("PostStartHookError");
+        self.begun(place, Begun::Failed, cx);
+    }
+
+    fn end_hook(&mut self) {
+        self.active().hooks = false;
+        self.unsaid = true;
     }
 
     fn begun(&mut self, place: u8, begun: Begun, cx: &mut Context<'_>) {
@@ -266,21 +335,27 @@ impl Worker {
         }
     }
 
-    fn begin_made(&mut self, place: u8, cx: &mut Context<'_>) -> Begun {
-        let (asked, takes) = self.active().pull;
-        let (image, now) = (&self.spec(cx.pod, place).image, cx.now());
-        if let Some(error) = self.behavior.image_pull_error.clone() {
-            self.event(true, "Failed", format!("Failed to pull image \"{image}\": {error}"), cx);
-            let settings = &cx.view.settings.kubelet;
-            let busy = self.run(place).busy();
-            busy.pull_backoff = Some(Backoff::next(busy.pull_backoff, now, now, settings));
-            return self.image_failed(place, "ErrImagePull", cx);
+    fn end_pull(&mut self, place: u8, ended: &Ended, cx: &mut Context<'_>) -> Begun {
+        if ended.refused {
+            return self.pull_failed(place, "pull QPS exceeded", cx);
         }
-        let (takes, waited) = (go_duration(takes), go_duration(now.since(asked)));
-        let size = cx.view.settings.kubelet.default_image_size_bytes;
+        if let Some(error) = self.behavior.image_pull_error.clone() {
+            return self.pull_failed(place, &error, cx);
+        }
+        let Request { image, size, asked, .. } = &ended.request;
+        let (takes, waited) = (go_duration(ended.took), go_duration(cx.now().since(*asked)));
         let message = format!("Successfully pulled image \"{image}\" in {takes} ({waited} including waiting). Image size: {size} bytes.");
         self.event(false, "Pulled", message, cx);
         self.make(place, cx)
+    }
+
+    fn pull_failed(&mut self, place: u8, error: &str, cx: &mut Context<'_>) -> Begun {
+        let (image, now) = (&self.spec(cx.pod, place).image, cx.now());
+        self.event(true, "Failed", format!("Failed to pull image \"{image}\": {error}"), cx);
+        let settings = &cx.view.settings.kubelet;
+        let busy = self.run(place).busy();
+        busy.pull_backoff = Some(Backoff::next(busy.pull_backoff, now, now, settings));
+        self.image_failed(place, "ErrImagePull", cx)
     }
 
     /// The image is there: the container is created and started.
@@ -288,21 +363,19 @@ impl Worker {
         let next = self.runs[place as usize].next_restarts();
         let takes = cx.draw(Purpose::ContainerStart, place, next, &cx.view.settings.kubelet.container_start);
         if takes.is_zero() {
-            self.start(place, cx);
-            return Begun::Done;
+            return self.start(place, cx);
         }
         self.take_time(cx.now() + takes, KubeletTimer::Started, cx)
     }
 
     /// The container runs from now on.
-    fn start(&mut self, place: u8, cx: &mut Context<'_>) {
+    fn start(&mut self, place: u8, cx: &mut Context<'_>) -> Begun {
         self.event(false, "Created", "Container created".to_owned(), cx);
         self.event(false, "Started", "Container started".to_owned(), cx);
         let now = cx.now();
         let behavior = self.behavior.clone();
         let process = Self::process(&behavior, self.spec(cx.pod, place), self.is_init(place));
         self.active().outcome.acted = true;
-        let is_plain_init = self.is_init(place) && !self.is_sidecar(cx.pod, place);
         let run = self.run(place);
         let restarts = run.next_restarts();
         (run.restarts, run.exists, run.counted) = (restarts, true, false);
@@ -312,19 +385,8 @@ impl Worker {
         if let Some(law) = &process.ready_after {
             self.run(place).busy().answers_at = now + cx.draw(Purpose::ReadyAfter, place, restarts, law);
         }
-        let crash = process.crash.as_ref().filter(|crash| crash.times.is_none_or(|times| restarts < times));
-        let exit = match crash {
-            Some(crash) => Some((now + cx.draw(Purpose::Crash, place, restarts, &crash.after), crash.exit_code)),
-            None => is_plain_init.then_some((now, 0)), // Init containers that nobody speaks of are done at once.
-        };
-        let exit = exit.map(|(at, code)| (at, code, false));
-        let exit = exit.into_iter().chain(self.over_limit_at(place, cx)).min_by_key(|(at, ..)| *at);
-        if let Some((at, code, over_limit)) = exit {
-            let exit = self.timer(at, KubeletTimer::Exit(place), cx);
-            let busy = self.run(place).busy();
-            (busy.exit, busy.exit_code, busy.over_limit) = (exit, code, over_limit);
-        }
-        cx.node.memory_changed |= process.memory.is_some();
+        self.plan_exit(place, cx);
+        cx.node.uses_changed |= process.is_described();
         if place == self.serving_place(cx.pod) && !process.never_ready {
             let answers_at = self.run(place).busy().answers_at;
             if answers_at == now {
@@ -334,17 +396,63 @@ impl Worker {
                 self.run(place).busy().answers = timer;
             }
         }
+        self.unsaid = true;
+        if let Some(takes) = self.post_start_takes(place, restarts, cx) {
+            self.active().hooks = true;
+            return self.take_time(now + takes, KubeletTimer::PostStartOver, cx);
+        }
         self.begin_probes(place, cx);
         self.tidy(place, now);
-        self.unsaid = true;
+        Begun::Done
     }
 
-    /// When the container that starts now reaches its memory limit, and is killed for it.
-    fn over_limit_at(&self, place: u8, cx: &Context<'_>) -> Option<(SimTime, i32, bool)> {
+    /// How long the container's postStart hook keeps the kubelet; `None` without one.
+    fn post_start_takes(&self, place: u8, restarts: u32, cx: &Context<'_>) -> Option<SimDuration> {
         let container = self.spec(cx.pod, place);
+        let law = Self::process(&self.behavior, container, self.is_init(place)).post_start.as_ref();
+        match (container.post_start.as_ref()?, law) {
+            (LifecycleHandler::Sleep(sleep), _) => Some(*sleep),
+            (LifecycleHandler::Other, Some(law)) => Some(cx.draw(Purpose::PostStart, place, restarts, law)),
+            (LifecycleHandler::Other, None) => Some(SimDuration::ZERO),
+        }
+    }
+
+    /// How a running container will end by itself, with the limits it has now; one that is told to stop does that.
+    pub(super) fn plan_exit(&mut self, place: u8, cx: &mut Context<'_>) {
+        let Run { state: State::Running { started }, restarts, .. } = self.runs[place as usize] else { return };
+        let stopping = self.runs[place as usize].busy.as_ref().is_some_and(|busy| busy.stopping);
+        if stopping || !self.run(place).is_alive() {
+            return;
+        }
+        let behavior = self.behavior.clone();
+        let process = Self::process(&behavior, self.spec(cx.pod, place), self.is_init(place));
+        let is_plain_init = self.is_init(place) && !self.is_sidecar(cx.pod, place);
+        let crash = process.crash.as_ref().filter(|crash| crash.times.is_none_or(|times| restarts < times));
+        let exit = match crash {
+            Some(crash) => Some((started + cx.draw(Purpose::Crash, place, restarts, &crash.after), crash.exit_code)),
+            None => is_plain_init.then_some((started, 0)), // Init containers that nobody speaks of are done at once.
+        };
+        let exit = exit.map(|(at, code)| (at, code, false));
+        let exit = exit.into_iter().chain(self.over_limit_at(place, started)).min_by_key(|(at, ..)| *at);
+        let planned = self.runs[place as usize].busy.as_ref().filter(|busy| busy.exit.is_set()).map(|busy| busy.exit.due);
+        match exit {
+            Some((at, ..)) if Some(at) == planned => {}
+            Some((at, code, over_limit)) => {
+                let exit = self.timer(at.max(cx.now()), KubeletTimer::Exit(place), cx);
+                let busy = self.run(place).busy();
+                (busy.exit, busy.exit_code, busy.over_limit) = (exit, code, over_limit);
+            }
+            None if planned.is_some() => self.run(place).busy().exit = Default::default(),
+            None => {}
+        }
+    }
+
+    /// When a container that started then reaches its memory limit, and is killed for it.
+    fn over_limit_at(&self, place: u8, started: SimTime) -> Option<(SimTime, i32, bool)> {
+        let container = self.spec_of(&self.allocated, place);
         let uses = Self::process(&self.behavior, container, self.is_init(place)).memory.as_ref()?;
         let limit = container.limits.get(&ResourceName::Memory)?;
-        Some((cx.view.now + uses.first_at(*limit)?, SIGKILLED, true))
+        Some((started + uses.first_at(*limit)?, SIGKILLED, true))
     }
 
     /// Upstream: computePodActions.
@@ -363,6 +471,9 @@ impl Worker {
                 if self.should_restart(pod, place) {
                     actions.start.push(place);
                 }
+            } else if self.restarts_to_resize(place) {
+                actions.kill.push(place);
+                actions.start.push(place);
             } else if run.busy.as_ref().is_some_and(|busy| busy.unhealthy.is_some()) {
                 actions.kill.push(place);
                 if restart_policy(pod, self.spec(pod, place)) != RestartPolicy::Never {
@@ -406,7 +517,7 @@ impl Worker {
             let is_last = place + 1 == self.inits();
             let done = match run.state {
                 State::Running { .. } => {
-                    if run.busy.as_ref().is_some_and(|busy| busy.unhealthy.is_some()) {
+                    if self.restarts_to_resize(place) || run.busy.as_ref().is_some_and(|busy| busy.unhealthy.is_some()) {
                         actions.kill.push(place);
                         actions.start.push(place);
                         false

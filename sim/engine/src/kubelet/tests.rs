@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
-    Container, ContainerState, ImagePullPolicy, Node, NodeStatus, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, PreStop, Probe,
+    Container, ContainerState, ImagePullPolicy, LifecycleHandler, Node, NodeStatus, ObjectKey, ObjectMeta, Pod, PodSpec, PodStatus, Probe,
     ProbeHandler, ResourceName, RestartPolicy, SimDuration, SimTime,
 };
 use proptest::prelude::*;
 use trace::Record;
 
 use crate::controllers::View;
-use crate::effects::{Effects, ProbeRequest, ProcessChange, Write};
+use crate::effects::{Effects, NodePressure, ProbeRequest, ProcessChange, Write};
 use crate::event::Event;
 use crate::random::{Distribution, Streams};
-use crate::spec::{Behavior, ControlPlane, Crash, MemoryUse, PodSelector};
+use crate::spec::{Behavior, ControlPlane, Crash, ImageCatalog, MemoryUse, PodSelector};
 use crate::store::{NodeId, PodId, Store};
 
 use super::Kubelets;
 use super::ticks::Ticks;
+
+mod gates;
+mod hooks;
+mod images;
+mod preemption;
+mod pressure;
+mod resize;
 
 const fn s(seconds: u64) -> SimDuration {
     SimDuration::from_secs(seconds)
@@ -71,7 +78,7 @@ impl Bench {
         let mut settings = ControlPlane::default();
         settings.kubelet.container_start = Distribution::Constant(SimDuration::ZERO);
         settings.kubelet.default_stop = Distribution::Constant(s(1));
-        settings.api_server.request_latency = SimDuration::ZERO;
+        settings.api_server.request_latency = Distribution::Constant(SimDuration::ZERO);
         let mut store = Store::default();
         let allocatable = Arc::new([(ResourceName::Pods, 110), (ResourceName::Cpu, 4000), (ResourceName::Memory, 4 << 30)].into());
         let images = vec![api::ContainerImage { names: vec!["web:v1".into()], size_bytes: 1 }];
@@ -81,7 +88,7 @@ impl Bench {
         let mut bench = Self {
             store,
             settings,
-            kubelets: Kubelets::new(&[behavior]),
+            kubelets: Kubelets::new(&[behavior], &ImageCatalog::default()),
             calendar: BTreeMap::new(),
             events: 0,
             handled: 0,
@@ -137,6 +144,7 @@ impl Bench {
         for change in out.processes {
             let word = match change {
                 ProcessChange::Started(_) => "answers",
+                ProcessChange::Resized(_) => "resized",
                 ProcessChange::Terminating(_) => "SIGTERM",
                 ProcessChange::Stopped(_) | ProcessChange::Removed(_) => "process gone",
             };
@@ -156,7 +164,18 @@ impl Bench {
                     self.store.remove_pod(id);
                 }
                 Write::NodeReady { status, .. } => self.log.push(format!("{} node ready: {}", self.now, status.as_str())),
-                Write::NodeMemoryPressure(_, pressure) => self.log.push(format!("{} memory pressure: {pressure}", self.now)),
+                Write::NodeImages(_, images) => {
+                    let names: Vec<String> = images.iter().map(|image| format!("{}={}", image.names[0], image.size_bytes)).collect();
+                    self.log.push(format!("{} node images: {}", self.now, names.join(" ")));
+                }
+                Write::NodePressure(_, condition, holds) => {
+                    let name = match condition {
+                        NodePressure::Memory => "memory",
+                        NodePressure::Disk => "disk",
+                        NodePressure::Pid => "pid",
+                    };
+                    self.log.push(format!("{} {name} pressure: {holds}", self.now));
+                }
                 other => unreachable!("a kubelet does not ask for {other:?}"),
             }
         }
@@ -183,7 +202,7 @@ impl Bench {
                 Event::KubeletNode(id, timer, number) => self.with(|room, view, out| room.node_due(id, timer, number, view, out)),
                 Event::NodePowersOff(node) => {
                     self.log.push(format!("{} power off", self.now));
-                    self.with(|room, view, _| room.node_down(node, view));
+                    self.with(|room, _, _| room.node_down(node));
                 }
                 other => unreachable!("a kubelet does not ask for {other:?}"),
             }
@@ -265,7 +284,7 @@ fn images_are_pulled_one_after_the_other_and_kept() {
         &pulled.join("\n"),
         "3s Pulled: Successfully pulled image \"x:1\" in 3s (3s including waiting). Image size: 52428800 bytes.
          6s Pulled: Successfully pulled image \"y:1\" in 3s (6s including waiting). Image size: 52428800 bytes.
-         6s Pulled: Successfully pulled image \"x:1\" in 0s (6s including waiting). Image size: 52428800 bytes.
+         6.3s Pulled: Successfully pulled image \"x:1\" in 300ms (6.3s including waiting). Image size: 52428800 bytes.
          10s Pulled: Container image \"y:1\" already present on machine and can be accessed by the pod",
     );
     let never = Container { image: "z:1".into(), image_pull_policy: ImagePullPolicy::Never, ..app() };
@@ -493,7 +512,7 @@ fn a_deleted_pod_sleeps_gets_sigterm_stops_and_goes() {
         (60, 10, 20, 110, 112, "Failed [Error(137)]"),
     ] {
         let mut bench = Bench::new(Behavior { stop: constant(stop), ..Behavior::default() });
-        let pre_stop = (sleep > 0).then_some(PreStop::Sleep(s(sleep)));
+        let pre_stop = (sleep > 0).then_some(LifecycleHandler::Sleep(s(sleep)));
         let id = bench.pod("a", spec(Container { pre_stop, ..app() }));
         bench.until(100).log();
         bench.delete(id, grace);
@@ -663,7 +682,7 @@ fn a_node_that_boots_makes_its_pods_anew_and_lets_deleted_ones_go() {
     let (node, _) = (bench.node, bench.pod("stays", spec(app())));
     let goes = bench.pod("goes", spec(app()));
     bench.until(10).log();
-    bench.with(|room, view, _| room.node_down(node, view));
+    bench.with(|room, _, _| room.node_down(node));
     bench.delete(goes, 30);
     assert!(bench.until(100).log().is_empty(), "a node without power says nothing");
     bench.with(|room, view, out| room.node_up(node, view, out));
@@ -793,7 +812,7 @@ impl Bench {
                 self.store.remove_pod(pods[pod]);
                 self.settle();
             }
-            Blow::PowerOff => self.with(|room, view, _| room.node_down(node, view)),
+            Blow::PowerOff => self.with(|room, _, _| room.node_down(node)),
             Blow::PowerOn => self.with(|room, view, out| room.node_up(node, view, out)),
             Blow::KubeletStops => self.with(|room, _, _| room.kubelet_stopped(node)),
             Blow::CutOff => self.with(|room, _, _| room.cut_off(node)),
@@ -818,7 +837,7 @@ proptest! {
             startup_probe: Some(Probe { failure_threshold: 30, ..probe(3) }),
             liveness_probe: Some(probe(10)),
             readiness_probe: Some(Probe { success_threshold: 2, ..probe(5) }),
-            pre_stop: Some(PreStop::Sleep(s(3))),
+            pre_stop: Some(LifecycleHandler::Sleep(s(3))),
             ..app()
         };
         let sidecar = Container { name: "proxy".into(), is_sidecar: true, ..app() };

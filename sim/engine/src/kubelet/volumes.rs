@@ -4,8 +4,8 @@
 //!
 //! Invariant: a sync that waits for volumes has no timer; news of storage wake it.
 //!
-//! Simplified: mounting takes no time, volumes are looked at once storage has changed and not every 100 ms, and a
-//! long wait is not said in FailedMount events.
+//! Simplified: mounting takes no time and does not fail; volumes are looked at once storage has changed and not every
+//! 300 ms, and a wait has no end. (Upstream's ends after 123 s, without a word: an interrupted wait is no FailedMount.)
 
 use api::Pod;
 

@@ -262,7 +262,9 @@ impl Scheduling {
         placed.deleting = pod.meta.is_deleting();
         placed.start_time = pod.status.start_time;
         placed.preempted = &*pod.status.conditions.disruption_target == "PreemptionByScheduler";
-        if Arc::ptr_eq(&placed.spec, &pod.spec) && Arc::ptr_eq(&placed.labels, &pod.meta.labels) {
+        // Once a pod was resized, what it asks for is a matter of its status, too.
+        let is_resized = || pod.status.containers.iter().any(|status| status.requests.is_some());
+        if Arc::ptr_eq(&placed.spec, &pod.spec) && Arc::ptr_eq(&placed.labels, &pod.meta.labels) && !is_resized() {
             return;
         }
         let info = self.info(pod);

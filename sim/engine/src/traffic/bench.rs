@@ -11,9 +11,9 @@ use std::sync::Arc;
 use api::{ObjectKey, SimDuration, SimTime, Uid};
 use trace::{Histogram, Record, TrafficCounts};
 
-use super::{EndpointTarget, Player, ProcessStarted, Signal, TrafficProcess};
+use super::{EndpointTarget, Meter, Player, PodEnd, ProcessStarted, Signal, TrafficProcess};
 use crate::random::Streams;
-use crate::spec::{ServiceBehavior, TrafficSpec};
+use crate::spec::{ControlPlane, KubeProxy, ServiceBehavior, TrafficSpec, WorldSpec};
 
 /// What each pod of a service has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +52,7 @@ impl Bench {
     #[must_use]
     pub fn new(seed: u64, spec: &TrafficSpec) -> Self {
         Self {
-            traffic: Player::new(spec, Streams::new(seed)),
+            traffic: Player::new(&world(spec), Streams::new(seed)),
             now: SimTime::ZERO,
             pods: BTreeMap::new(),
             flows: BTreeMap::new(),
@@ -81,6 +81,7 @@ impl Bench {
                 node_cpu_millis: size.node_cpu_millis,
                 memory_limit_bytes: size.memory_limit_bytes,
                 probe_timeout: None,
+                end: nobody(),
             };
             self.start(started);
             self.pods.entry(name).or_default().push(Uid(number + 1));
@@ -94,7 +95,7 @@ impl Bench {
     }
 
     pub(super) fn list(&mut self, name: &'static str) {
-        let targets: Vec<_> = self.pods[name].iter().map(|pod| EndpointTarget { pod: *pod, ready: true, draining: false }).collect();
+        let targets: Vec<_> = self.pods[name].iter().map(|pod| EndpointTarget::ready(*pod)).collect();
         self.traffic.endpoints(&service_key(name), &targets, self.now);
     }
 
@@ -204,6 +205,28 @@ impl Bench {
         self.orphaned = 0;
     }
 
+    /// Looks one by one at requests that come within a span of time and want a span of cpu time (exact engine only).
+    pub fn measure(&mut self, came: (SimTime, SimTime), demand: (SimDuration, SimDuration)) {
+        let came = (came.0.as_nanos(), came.1.as_nanos());
+        self.traffic.measure(Meter { came, demand: (demand.0.as_nanos(), demand.1.as_nanos()), ..Meter::default() });
+    }
+
+    /// Of those that were answered: the mean time at the station in seconds, and the mean of that time over the demand.
+    #[must_use]
+    pub fn measured(&self) -> Option<(f64, f64)> {
+        let meter = self.traffic.meter().filter(|meter| meter.answered > 0)?;
+        let count = meter.answered as f64;
+        Some((meter.sojourn_nanos as f64 / 1e9 / count, meter.slowdown / count))
+    }
+
+    /// Share of requests that find no worker free: of those looked at, or (cohort) as the first pod of `name` stands.
+    #[must_use]
+    pub fn waiting_share(&self, name: &str) -> Option<f64> {
+        let looked_at = self.traffic.meter().filter(|meter| meter.arrived > 0);
+        let of_pod = || self.traffic.waiting_share(*self.pods.get(name)?.first()?);
+        looked_at.map(|meter| meter.waited as f64 / meter.arrived as f64).or_else(of_pod)
+    }
+
     /// Work that was finished for callers who had given up.
     #[must_use]
     pub const fn orphaned(&self) -> u64 {
@@ -229,6 +252,19 @@ impl Bench {
     }
 }
 
+/// A cluster in which everybody hears of endpoints at once.
+fn world(spec: &TrafficSpec) -> WorldSpec {
+    let none = SimDuration::ZERO;
+    let kube_proxy = KubeProxy { min_sync_period: none, propagation_base: none, propagation_jitter: none, ..KubeProxy::default() };
+    let control_plane = ControlPlane { kube_proxy, ..ControlPlane::default() };
+    WorldSpec { traffic: spec.clone(), control_plane, ..WorldSpec::default() }
+}
+
+/// Whom no NetworkPolicy knows.
+pub(super) fn nobody() -> PodEnd {
+    PodEnd { namespace: "".into(), labels: Arc::default(), ports: Vec::new() }
+}
+
 /// The name under which the bench lists a service.
 #[must_use]
 pub fn service_key(name: &str) -> ObjectKey {
@@ -236,21 +272,17 @@ pub fn service_key(name: &str) -> ObjectKey {
 }
 
 /// Cores that pods of one node get, each asked for more than it can do at once: by weight (cpu request) and
-/// by how many requests it may work on; `demand` is what one request wants of a core.
+/// by how many requests it may work on; one whose requests want less than a core (`demand`) has that as its limit.
 #[must_use]
 pub fn shared_node(engine: crate::spec::TrafficEngine, node_cpu_millis: i64, pods: &[(i64, u32)], demand: &[f64]) -> Vec<f64> {
     let sources = (0..pods.len()).map(|index| crate::spec::Source {
         name: format!("users-{index}").into(),
         to: service_key(&format!("s-{index}")),
-        // A pod that wants less than a core gets just so many requests of 100 ms.
-        rate: vec![crate::spec::RatePoint {
-            at: SimTime::ZERO,
-            per_second: if demand[index] < 1.0 { demand[index] * 10.0 } else { 100.0 },
-            linear: false,
-        }],
+        rate: vec![crate::spec::RatePoint { at: SimTime::ZERO, per_second: 100.0, linear: false }],
         arrivals: crate::spec::Arrivals::Deterministic,
         users: None,
         client: crate::spec::Client { timeout: SimDuration::MAX, ..crate::spec::Client::default() },
+        ..crate::spec::Source::default()
     });
     let mut bench = Bench::new(1, &TrafficSpec { sources: sources.collect(), engine, ..TrafficSpec::default() });
     for (index, (weight, workers)) in pods.iter().enumerate() {
@@ -264,15 +296,17 @@ pub fn shared_node(engine: crate::spec::TrafficEngine, node_cpu_millis: i64, pod
             behavior: Arc::new(ServiceBehavior {
                 cpu_per_request: crate::random::Distribution::Constant(SimDuration::from_millis(100)),
                 concurrency: Some(*workers),
+                cfs_period: SimDuration::ZERO,
                 ..ServiceBehavior::default()
             }),
-            cpu_limit_millis: None,
+            cpu_limit_millis: (demand[index] < 1.0).then_some((demand[index] * 1000.0) as i64),
             cpu_request_millis: *weight,
             node_cpu_millis,
             memory_limit_bytes: None,
             probe_timeout: None,
+            end: nobody(),
         });
-        bench.traffic.endpoints(&service, &[EndpointTarget { pod, ready: true, draining: false }], bench.now);
+        bench.traffic.endpoints(&service, &[EndpointTarget::ready(pod)], bench.now);
     }
     bench.run(SimTime::from_secs(20));
     let used = |bench: &Bench| -> Vec<f64> {

@@ -3,11 +3,11 @@
 use super::calendar::{Kind, NEVER};
 use super::flow::{ANSWER, CONNECT, Call, CallState, Failure, Role, hit_ratio};
 use super::link::Link;
+use super::reach::Reached;
 use super::slab::NONE;
 use super::station::Process;
 use super::{Traffic, UsersState};
 use crate::random::{Draw, Purpose, Split, entity, mix};
-use crate::spec::Balancing;
 
 impl Traffic {
     /// A source's request.
@@ -18,31 +18,36 @@ impl Traffic {
             // A rate beyond one per nanosecond would come out of order.
             self.calendar.push(next.max(self.now), Kind::Arrival, source);
         }
-        self.source_request(route);
+        self.source_request(route, NONE);
     }
 
     /// One of a source's users has thought, and asks.
-    pub(super) fn user_asks(&mut self, users: u32) {
-        self.source_request(self.users[users as usize].0);
+    pub(super) fn user_asks(&mut self, user: u32) {
+        let place = self.users.partition_point(|(_, users)| users.first <= user) - 1;
+        self.source_request(self.users[place].0, user);
     }
 
-    fn source_request(&mut self, route: u32) {
-        let flow = self.routes[route as usize].flow as usize;
-        let luck = Draw::bits(&mut self.flows[flow].requests);
-        self.begin_call(route, NONE, luck);
+    fn source_request(&mut self, route: u32, user: u32) {
+        let ways = &self.routes[route as usize];
+        let luck = Draw::bits(&mut self.flows[ways.flow as usize].requests);
+        let client = match ways.clients {
+            0 => user,
+            clients => Split::new(luck, Purpose::ClientIdentity, 0).below(u64::from(clients)) as u32,
+        };
+        self.begin_call(route, NONE, client, luck);
     }
 
-    /// A user has his answer, or begins at `from`: he thinks.
-    pub(super) fn think(&mut self, role: Role, from: u64) {
+    /// A user (by number) has his answer, or begins at `from`: he thinks.
+    pub(super) fn think(&mut self, role: Role, user: u32, from: u64) {
         if let Role::Users(users) = role {
-            let UsersState { think, stream } = &mut self.users[users as usize].1;
+            let UsersState { think, stream, .. } = &mut self.users[users as usize].1;
             let until = from.saturating_add(think.sample(stream).as_nanos());
-            self.calendar.push(until, Kind::UserReady, users);
+            self.calendar.push(until, Kind::UserReady, user);
         }
     }
 
     /// A request of a flow begins, with its first attempt.
-    pub(super) fn begin_call(&mut self, route: u32, parent: u32, luck: u64) {
+    pub(super) fn begin_call(&mut self, route: u32, parent: u32, client: u32, luck: u64) {
         let ways = &mut self.routes[route as usize];
         let flow = &mut self.flows[ways.flow as usize];
         flow.counts.arrived += 1;
@@ -52,27 +57,29 @@ impl Traffic {
             flow.counts.succeeded += 1;
             flow.latency.record(0);
             self.message(messages, luck);
-            return self.over(route, parent, true);
+            return self.over(route, parent, client, true);
         }
         if let Some(budget) = &mut ways.budget {
             budget.deposit(self.now);
         }
-        let link = if ways.linked { self.link(route, parent) } else { NONE };
-        let state = CallState::Backoff; // Until the attempt is on its way.
-        let call =
-            Call { start: self.now, due: 0, luck, route, parent, job: NONE, link, station: NONE, attempt: 0, state, connected: false };
-        let call = self.calls.insert(call);
+        let link = if ways.linked { self.link(route, parent, client) } else { NONE };
+        // It counts as in back-off until the attempt is on its way.
+        let call = self.calls.insert(Call { start: self.now, luck, route, parent, client, link, ..Call::NEW });
         self.attempt(call);
     }
 
     /// What the caller remembers of the callee.
-    fn link(&mut self, route: u32, parent: u32) -> u32 {
-        let caller = if parent == NONE { NONE } else { self.jobs[parent].station };
+    fn link(&mut self, route: u32, parent: u32, client: u32) -> u32 {
+        let caller = if parent == NONE { client } else { self.jobs[parent].station };
         if let Some(link) = self.link_by_caller.get(&(route, caller)) {
             return *link;
         }
         let ways = &self.routes[route as usize];
-        let pod = if caller == NONE { 0 } else { self.stations[caller].pod.0 };
+        let pod = match (parent, caller) {
+            (NONE, NONE) => 0,
+            (NONE, client) => mix(u64::from(client)),
+            (_, station) => self.stations[station].pod.0,
+        };
         let stream = self.streams.stream(Purpose::Throttle, mix(entity(&self.flows[ways.flow as usize].name) ^ pod));
         let link = self.links.insert(Link::new(&ways.client, stream));
         self.link_by_caller.insert((route, caller), link);
@@ -100,11 +107,11 @@ impl Traffic {
             let client = &self.routes[route as usize].client;
             let state = &mut self.links[link];
             if client.throttle.as_ref().is_some_and(|throttle| state.rejects(throttle, self.now)) {
-                self.attempt_ended(call, false);
+                self.attempt_ended(call, false, false);
                 return self.call_failed(call, Failure::Shed);
             }
             if client.circuit_breaker.as_ref().is_some_and(|breaker| state.connected >= breaker.max_requests) {
-                self.attempt_ended(call, false);
+                self.attempt_ended(call, false, false);
                 return self.attempt_failed(call, Failure::Shed);
             }
             if client.connection_pool.is_some_and(|most| state.connected >= most) {
@@ -117,7 +124,7 @@ impl Traffic {
         match self.send(call) {
             Ok((job, until)) => self.in_flight(call, route, job, until),
             Err(failure) => {
-                self.attempt_ended(call, false);
+                self.attempt_ended(call, false, false);
                 self.attempt_failed(call, failure);
             }
         }
@@ -134,47 +141,27 @@ impl Traffic {
             self.links[link].connected += 1;
             self.calls[call].connected = true;
         }
-        let station = self.choose(call).ok_or(Failure::Refused)?;
+        self.calls[call].station = NONE;
+        let station = match self.kept_connection(call) {
+            Some((station, true)) => station,
+            Some((station, false)) => {
+                self.calls[call].station = station;
+                return Ok((NONE, ANSWER));
+            }
+            None => match self.connect(call) {
+                Reached::Station(station, via) => {
+                    self.keep_connection(call, station, via);
+                    station
+                }
+                Reached::Refused => return Err(Failure::Refused),
+                Reached::Unanswered => return Ok((NONE, CONNECT)),
+            },
+        };
         self.calls[call].station = station;
         match self.stations[station].process {
             Process::Stopped => Err(Failure::Refused),
             Process::Silent => Ok((NONE, CONNECT)),
             Process::Running => self.admit(station, call, luck, attempt).map(|job| (job, ANSWER)).ok_or(Failure::Shed),
-        }
-    }
-
-    /// The endpoint of an attempt; `None` when there is none.
-    fn choose(&mut self, call: u32) -> Option<u32> {
-        let Call { route, link, parent, .. } = self.calls[call];
-        let Self { routes, flows, services, stations, jobs, links, turns, now, .. } = self;
-        let ways = &routes[route as usize];
-        let flow = &mut flows[ways.flow as usize];
-        let targets = &services[flow.service as usize].targets[..];
-        let mut kept = Vec::new();
-        let targets = if link != NONE && links[link].leaves_out_any(*now) {
-            kept.extend(targets.iter().copied().filter(|station| !links[link].leaves_out(*station, *now)));
-            // Envoy's panic threshold: with half of them left alone, all are asked again.
-            if kept.len() * 2 < targets.len() { targets } else { &kept[..] }
-        } else {
-            targets
-        };
-        let count = targets.len();
-        let mut draw = |n: usize| targets[Draw::below(&mut flow.balancing, n as u64) as usize];
-        match (count, ways.client.balancing) {
-            (0, _) => None,
-            (1, _) => Some(targets[0]),
-            (_, Balancing::Random) => Some(draw(count)),
-            (_, Balancing::RoundRobin) => {
-                let node = if parent == NONE { NONE } else { stations[jobs[parent].station].node };
-                let turn = turns.entry((ways.flow, node)).or_default();
-                *turn = turn.wrapping_add(1);
-                Some(targets[*turn as usize % count])
-            }
-            (_, Balancing::LeastRequest) => {
-                let (one, other) = (draw(count), draw(count));
-                let held = |station: u32| stations[station].accept.len() + stations[station].slots_used as usize;
-                Some(if held(other) < held(one) { other } else { one })
-            }
         }
     }
 
@@ -224,7 +211,7 @@ impl Traffic {
             }
             Err(failure) => {
                 self.flows[self.routes[route as usize].flow as usize].counts.in_flight -= 1;
-                self.attempt_ended(call, false);
+                self.attempt_ended(call, false, false);
                 self.attempt_failed(call, failure);
             }
         }
@@ -263,12 +250,16 @@ impl Traffic {
         if job != NONE {
             self.orphan(job);
         }
-        self.attempt_ended(call, false);
+        self.attempt_ended(call, false, true);
     }
 
-    /// An attempt that was sent is over: its connection is free, and its caller remembers how it went.
-    fn attempt_ended(&mut self, call: u32, ok: bool) {
-        let Call { route, link, station, attempt, connected, .. } = self.calls[call];
+    /// An attempt that was sent is over: its connection is free (or `broken`, when nothing was heard on it), and its
+    /// caller remembers how it went.
+    fn attempt_ended(&mut self, call: u32, ok: bool, broken: bool) {
+        let Call { route, link, station, attempt, connected, counted_by, .. } = self.calls[call];
+        if counted_by != NONE {
+            self.uncount(call);
+        }
         if link == NONE {
             return;
         }
@@ -283,8 +274,11 @@ impl Traffic {
         if !state.waiting.is_empty() {
             self.freed.push(link);
         }
+        if let Some(settings) = &ways.client.connections {
+            state.kept.give_back(settings, station, broken, self.now);
+        }
         if let Some(breaker) = ways.client.circuit_breaker.as_ref().filter(|_| station != NONE) {
-            let of = self.services[self.flows[ways.flow as usize].service as usize].targets.len();
+            let of = self.services[self.flows[ways.flow as usize].service as usize].endpoints.present().len();
             state.tell(breaker, station, ok, of, self.now);
         }
         if let (true, Some(throttle)) = (ok, &ways.client.throttle) {
@@ -309,7 +303,7 @@ impl Traffic {
             flow.counts.succeeded += 1;
             flow.latency.record(self.now - start);
         }
-        self.attempt_ended(call, ok);
+        self.attempt_ended(call, ok, false);
         if ok { self.call_over(call, parent, true) } else { self.attempt_failed(call, Failure::Failed) }
     }
 
@@ -363,25 +357,25 @@ impl Traffic {
     }
 
     fn call_over(&mut self, call: u32, parent: u32, ok: bool) {
-        let Call { route, luck, station, .. } = self.calls[call];
+        let Call { route, luck, station, client, .. } = self.calls[call];
         self.calls[call].state = CallState::Over;
         self.calls.free(call);
         if let (Role::Cache { miss, hit_ratio: warm, warmup_requests }, true) = (self.routes[route as usize].role, parent != NONE) {
             let served = if station == NONE { 0 } else { self.stations[station].served };
             let hits = hit_ratio(warm, warmup_requests, served);
             if !ok || Split::new(luck, Purpose::Cache, 0).unit() >= hits {
-                return self.begin_call(miss, parent, mix(luck));
+                return self.begin_call(miss, parent, NONE, mix(luck));
             }
         }
-        self.over(route, parent, ok);
+        self.over(route, parent, client, ok);
     }
 
     /// Whoever made a call hears of its end.
-    fn over(&mut self, route: u32, parent: u32, ok: bool) {
+    fn over(&mut self, route: u32, parent: u32, client: u32, ok: bool) {
         if parent != NONE {
             self.returns.push((parent, ok));
         } else {
-            self.think(self.routes[route as usize].role, self.now);
+            self.think(self.routes[route as usize].role, client, self.now);
         }
     }
 

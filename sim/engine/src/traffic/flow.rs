@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use api::Str;
 use trace::{Histogram, TrafficCounts};
 
+use super::slab::NONE;
 use crate::random::Stream;
-use crate::spec::Client;
+use crate::spec::{Client, Via};
 
 /// A source, or all calls of one caller to one callee.
 pub(super) struct Flow {
@@ -37,6 +38,10 @@ pub(super) struct Route {
     pub(super) linked: bool,
     pub(super) budget: Option<Budget>,
     pub(super) deadlines: [Ring; 2],
+    /// Of a source: where it comes in, from which address, and how many clients it has (zero: nobody knows).
+    pub(super) via: Via,
+    pub(super) address: Option<std::net::IpAddr>,
+    pub(super) clients: u32,
 }
 
 /// What a route is for, beyond making attempts.
@@ -102,10 +107,33 @@ pub(super) struct Call {
     pub(super) link: u32,
     /// Whom the attempt went to.
     pub(super) station: u32,
+    /// Which of its source's clients makes it; `NONE` when nobody is known.
+    pub(super) client: u32,
+    /// The node on which its connection is counted; `NONE` when it is not.
+    pub(super) counted_by: u32,
     pub(super) attempt: u16,
     pub(super) state: CallState,
     /// It holds a connection of its link.
     pub(super) connected: bool,
+}
+
+impl Call {
+    /// Of which nothing is known.
+    pub(super) const NEW: Self = Self {
+        start: 0,
+        due: 0,
+        luck: 0,
+        route: NONE,
+        parent: NONE,
+        job: NONE,
+        link: NONE,
+        station: NONE,
+        client: NONE,
+        counted_by: NONE,
+        attempt: 0,
+        state: CallState::Backoff,
+        connected: false,
+    };
 }
 
 /// How an attempt failed.

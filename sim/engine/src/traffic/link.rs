@@ -1,6 +1,6 @@
 //! What one caller remembers of one callee: connections, retry tokens, who failed, what was rejected.
 //!
-//! A link exists for each pair of a route and the process that makes its calls (a source is one caller),
+//! A link exists for each pair of a route and the process that makes its calls (each client of a source, or the source),
 //! and only where the route has something to remember. All of it ends with the process.
 //!
 //! Invariants: `connected` counts attempts between sending and their end; `retries` those that are not
@@ -8,6 +8,9 @@
 
 use std::collections::VecDeque;
 
+use api::Uid;
+
+use super::kept::Pool;
 use crate::random::Stream;
 use crate::spec::{CircuitBreaker, Client, ClientThrottle, TokenBucket};
 
@@ -22,6 +25,10 @@ pub(super) struct Link {
     tokens: i64,
     throttle: Throttle,
     outliers: Vec<Outlier>,
+    /// Connections that are used again.
+    pub(super) kept: Pool,
+    /// The pod behind a headless Service that it stays with, and until when.
+    pub(super) pinned: Option<(Uid, u64)>,
 }
 
 /// An endpoint that has failed lately.
@@ -42,7 +49,12 @@ struct Throttle {
 impl Link {
     /// Whether calls made so leave anything to remember.
     pub(super) const fn is_needed(client: &Client) -> bool {
-        client.token_bucket.is_some() || client.circuit_breaker.is_some() || client.throttle.is_some() || client.connection_pool.is_some()
+        client.token_bucket.is_some()
+            || client.circuit_breaker.is_some()
+            || client.throttle.is_some()
+            || client.connection_pool.is_some()
+            || client.connections.is_some()
+            || client.dns.pinned
     }
 
     pub(super) fn new(client: &Client, stream: Stream) -> Self {
@@ -53,6 +65,8 @@ impl Link {
             tokens: client.token_bucket.map_or(0, |bucket| i64::from(bucket.capacity)),
             throttle: Throttle { bins: [(0, 0); THROTTLE_BINS as usize], part: 0, stream },
             outliers: Vec::new(),
+            kept: Pool::default(),
+            pinned: None,
         }
     }
 

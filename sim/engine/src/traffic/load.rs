@@ -7,17 +7,7 @@ use api::{ObjectKey, Uid};
 use super::Traffic;
 use super::player::Player;
 use super::station::Process;
-
-/// Requests of a pod's process, or of a Service.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct RequestLoad {
-    /// Answered by the process since its start; attempts at the Service since the run's.
-    pub(crate) requests: u64,
-    /// In the process, waiting or worked on; zero for a Service, whose pods hold them.
-    pub(crate) in_flight: u64,
-    /// Those of them that wait; for a Service, messages that no worker has taken yet.
-    pub(crate) queued: u64,
-}
+use crate::effects::RequestLoad;
 
 impl Player {
     /// Of a pod whose process runs.

@@ -15,19 +15,29 @@
 //! - A deadline, a completion or a back-off that no longer holds is recognised by its instant, never searched for.
 //! - Nothing is allocated per request once the run has warmed up.
 //!
-//! Not here: network latency and bandwidth, connections that outlive an attempt (each attempt picks an endpoint).
+//! How a connection finds its endpoint is `reach.rs` (with `proxy.rs`, `kept.rs` and `policy.rs`).
+//!
+//! Not here: network latency and bandwidth.
 
 mod arrivals;
 pub mod bench;
 mod calendar;
 mod client;
 pub(crate) mod cohort;
+#[cfg(test)]
+mod conservation_tests;
 mod flow;
 pub mod graph;
+mod kept;
 mod link;
 mod load;
+#[cfg(test)]
+mod network_tests;
 mod player;
+mod policy;
+mod proxy;
 mod queue;
+mod reach;
 mod server;
 mod sharing;
 mod slab;
@@ -39,7 +49,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{ObjectKey, SimDuration, SimTime, Str, Uid};
+use api::{Labels, NetworkPolicy, ObjectKey, SimDuration, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 use trace::{Histogram, TrafficCounts};
 
@@ -47,22 +57,29 @@ use self::arrivals::Profile;
 use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
-pub(crate) use self::load::RequestLoad;
 pub(crate) use self::player::Player;
+pub use self::player::network_unsupported_by_cohort;
+pub(crate) use self::policy::PodEnd;
+use self::policy::Policies;
+use self::proxy::{Known, Proxies};
 use self::queue::Queue;
+use self::reach::{Endpoints, Network};
+pub(crate) use self::reach::{NodePlace, ServiceRules};
 use self::server::Job;
 use self::sharing::Share;
 use self::slab::{NONE, Slab};
 use self::station::{Memory, Process, Station};
 use crate::event::ProbeKind;
 use crate::random::{Distribution, Purpose, Stream, Streams, entity};
-use crate::spec::{Cache, Call as CallSpec, CancelOnTimeout, Client, ServiceBehavior, TrafficSpec};
+use crate::spec::{Cache, Call as CallSpec, CancelOnTimeout, Client, ServiceBehavior, Source, Via, WorldSpec};
 
 /// What the kubelets say about a pod's process.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum TrafficProcess {
     /// It takes requests from now on, as far as a Service lists it.
     Started(Box<ProcessStarted>),
+    /// It has other cpu and memory from now on, and goes on.
+    Resized(Box<ProcessStarted>),
     /// It got SIGTERM: it goes on with what it has and what still comes.
     Terminating {
         /// The pod.
@@ -108,10 +125,12 @@ pub(crate) struct ProcessStarted {
     pub(crate) memory_limit_bytes: Option<i64>,
     /// The shortest timeout of its HTTP, TCP and gRPC probes; `None` when it has none.
     pub(crate) probe_timeout: Option<SimDuration>,
+    /// What NetworkPolicies know it as.
+    pub(crate) end: PodEnd,
 }
 
 /// A pod behind a Service, as the client nodes see it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct EndpointTarget {
     /// The pod.
     pub(crate) pod: Uid,
@@ -119,11 +138,28 @@ pub(crate) struct EndpointTarget {
     pub(crate) ready: bool,
     /// Is terminating, but serves: used only when nobody is ready.
     pub(crate) draining: bool,
+    /// The zone that should use it.
+    pub(crate) zone_hint: Option<Str>,
+    /// The node that should use it.
+    pub(crate) node_hint: Option<Str>,
+}
+
+impl EndpointTarget {
+    /// A ready one, for everybody.
+    pub(crate) const fn ready(pod: Uid) -> Self {
+        Self { pod, ready: true, draining: false, zone_hint: None, node_hint: None }
+    }
 }
 
 impl From<&api::Endpoint> for EndpointTarget {
     fn from(endpoint: &api::Endpoint) -> Self {
-        Self { pod: endpoint.pod, ready: endpoint.ready, draining: endpoint.serving && endpoint.terminating }
+        Self {
+            pod: endpoint.pod,
+            ready: endpoint.ready,
+            draining: endpoint.serving && endpoint.terminating,
+            zone_hint: endpoint.zone_hint.clone(),
+            node_hint: endpoint.node_hint.clone(),
+        }
     }
 }
 
@@ -152,8 +188,8 @@ pub(crate) enum Signal {
 /// A Service that somebody calls, or that pods stand behind.
 struct ServiceState {
     name: Str,
-    /// What a request goes to: ready pods, or draining ones when none is ready.
-    targets: Vec<u32>,
+    /// What a request goes to.
+    endpoints: Endpoints,
     /// Processes behind it.
     pods: u32,
     /// It is worked on from a queue.
@@ -187,10 +223,16 @@ struct Planned {
 struct UsersState {
     think: Distribution,
     stream: Stream,
+    /// The number of the first; those of later sources follow.
+    first: u32,
 }
 
 /// A node that has stations on it.
 struct NodeState {
+    name: Str,
+    place: NodePlace,
+    /// What its kube-proxy knows.
+    known: Known,
     cpu_millis: i64,
     stations: Vec<u32>,
     /// Its stations could together want more than it has.
@@ -198,6 +240,28 @@ struct NodeState {
     /// They do.
     contended: bool,
     demand_millis: i64,
+}
+
+/// Requests looked at one by one, of those that came in a span of time and want a span of cpu time.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Meter {
+    /// When they came.
+    pub(crate) came: (u64, u64),
+    /// Their demand.
+    pub(crate) demand: (u64, u64),
+    /// Answers, their time at the station, and that time over their demand.
+    pub(crate) answered: u64,
+    pub(crate) sojourn_nanos: u128,
+    pub(crate) slowdown: f64,
+    /// Requests that came, and those of them that found no worker free.
+    pub(crate) arrived: u64,
+    pub(crate) waited: u64,
+}
+
+impl Meter {
+    const fn is_about(&self, came: u64, demand: u64) -> bool {
+        came >= self.came.0 && came < self.came.1 && demand >= self.demand.0 && demand < self.demand.1
+    }
 }
 
 /// A probe under way.
@@ -228,8 +292,17 @@ pub(crate) struct Traffic {
     link_by_caller: FxHashMap<(u32, u32), u32>,
     /// Links that have a connection free, and somebody waiting.
     freed: Vec<u32>,
-    /// Whose turn it is, by flow and the caller's node. Looked up only.
-    turns: FxHashMap<(u32, u32), u32>,
+    /// Whose turn it is: of a node's proxy by Service, or of its callers by flow. Looked up only.
+    turns: FxHashMap<(bool, u32, u32), u32>,
+    network: Network,
+    proxies: Proxies,
+    policies: Policies,
+    /// Attempts of this window that were denied, by flow and policy.
+    denied: BTreeMap<(u32, u32), u64>,
+    /// Processes that began or were told to end so far.
+    epochs: u32,
+    /// What the bench wants to know beside what is recorded.
+    meter: Option<Box<Meter>>,
     services: Vec<ServiceState>,
     service_by_key: BTreeMap<ObjectKey, u32>,
     programs: Vec<Program>,
@@ -253,8 +326,10 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// All sources of `spec`, no pod yet.
-    pub(crate) fn new(spec: &TrafficSpec, streams: Streams) -> Self {
+    /// All sources of `world`, no pod yet.
+    pub(crate) fn new(world: &WorldSpec, streams: Streams) -> Self {
+        let spec = &world.traffic;
+        let proxies = Proxies::new(&world.control_plane.kube_proxy);
         let mut traffic = Self {
             streams,
             now: 0,
@@ -269,6 +344,12 @@ impl Traffic {
             link_by_caller: FxHashMap::default(),
             freed: Vec::new(),
             turns: FxHashMap::default(),
+            network: Network::new(&world.control_plane, proxies.up_to_date(0)),
+            proxies,
+            policies: Policies::default(),
+            denied: BTreeMap::new(),
+            epochs: 0,
+            meter: None,
             services: Vec::new(),
             service_by_key: BTreeMap::new(),
             programs: Vec::new(),
@@ -287,18 +368,20 @@ impl Traffic {
             finished: Vec::new(),
             shares: Vec::new(),
         };
+        let mut first = 0;
         for source in &spec.sources {
             let service = traffic.service(&source.to);
             let flow = traffic.flow(source.name.clone(), true, service);
             if let Some(users) = &source.users {
                 let role = Role::Users(traffic.users.len() as u32);
-                let route = traffic.route(flow, &source.client, role);
+                let route = traffic.source_route(flow, source, role);
                 let stream = streams.stream(Purpose::ThinkTime, entity(&source.name));
-                traffic.users.push((route, UsersState { think: users.think.clone(), stream }));
-                (0..users.count).for_each(|_| traffic.think(role, users.from.as_nanos()));
+                traffic.users.push((route, UsersState { think: users.think.clone(), stream, first }));
+                (first..first + users.count).for_each(|user| traffic.think(role, user, users.from.as_nanos()));
+                first += users.count;
                 continue;
             }
-            let route = traffic.route(flow, &source.client, Role::Plain);
+            let route = traffic.source_route(flow, source, Role::Plain);
             let bursts = streams.stream(Purpose::Bursts, entity(&source.name));
             let arrivals = streams.stream(Purpose::Arrivals, entity(&source.name));
             let mut profile = Profile::new(&source.rate, source.arrivals, arrivals, bursts);
@@ -308,6 +391,13 @@ impl Traffic {
             traffic.sources.push((route, profile));
         }
         traffic
+    }
+
+    fn source_route(&mut self, flow: u32, source: &Source, role: Role) -> u32 {
+        let number = self.route(flow, &source.client, role);
+        let route = &mut self.routes[number as usize];
+        (route.via, route.address, route.clients) = (source.via, source.address, source.clients.unwrap_or(0));
+        number
     }
 
     /// Plays up to and including `until`, or up to the first event that raises a signal; says where it stopped.
@@ -349,27 +439,13 @@ impl Traffic {
         self.enter(now);
         match change {
             TrafficProcess::Started(started) => self.process_started(started),
-            TrafficProcess::Terminating { .. } => {}
+            TrafficProcess::Resized(resized) => self.process_resized(resized),
+            TrafficProcess::Terminating { pod } => self.terminating(*pod),
             TrafficProcess::Stopped { pod } => self.process_ended(*pod, Process::Stopped),
             TrafficProcess::Silent { pod } => self.process_ended(*pod, Process::Silent),
             TrafficProcess::Removed { pod } => self.pod_removed(*pod),
         }
         self.work_off_returns();
-    }
-
-    /// What the client nodes see behind a Service from now on.
-    pub(crate) fn endpoints(&mut self, service: &ObjectKey, targets: &[EndpointTarget], now: SimTime) {
-        self.enter(now);
-        let service = self.service(service);
-        let any_ready = targets.iter().any(|target| target.ready);
-        let chosen = targets.iter().filter(|target| if any_ready { target.ready } else { target.draining });
-        let chosen: Vec<u32> = chosen.map(|target| self.station(target.pod)).collect();
-        for station in &chosen {
-            self.stations[*station].listed += 1;
-        }
-        for station in std::mem::replace(&mut self.services[service as usize].targets, chosen) {
-            self.stations[station].listed -= 1;
-        }
     }
 
     /// Asks a pod's process whether it is there; the answer is a [`Signal::ProbeAnswered`].
@@ -436,7 +512,8 @@ impl Traffic {
             return *service;
         }
         let service = self.services.len() as u32;
-        self.services.push(ServiceState { name: key.to_string().into(), targets: Vec::new(), pods: 0, queue: None });
+        let endpoints = Endpoints { plain: true, ..Endpoints::default() };
+        self.services.push(ServiceState { name: key.to_string().into(), endpoints, pods: 0, queue: None });
         self.service_by_key.insert(key.clone(), service);
         service
     }
@@ -470,7 +547,17 @@ impl Traffic {
         }
         let budget = client.retry_budget.map(Budget::new);
         let linked = Link::is_needed(client);
-        self.routes.push(Route { flow, client: client.clone(), role, linked, budget, deadlines: Default::default() });
+        self.routes.push(Route {
+            flow,
+            client: client.clone(),
+            role,
+            linked,
+            budget,
+            deadlines: Default::default(),
+            via: Via::ClusterIp,
+            address: None,
+            clients: 0,
+        });
         (self.routes.len() - 1) as u32
     }
 
@@ -530,13 +617,25 @@ impl Traffic {
         station
     }
 
-    fn node(&mut self, name: &Str, cpu_millis: i64) -> u32 {
+    fn node(&mut self, name: &Str, cpu_millis: Option<i64>) -> u32 {
         if let Some(node) = self.node_by_name.get(name) {
-            self.nodes[*node as usize].cpu_millis = cpu_millis;
+            let state = &mut self.nodes[*node as usize];
+            state.cpu_millis = cpu_millis.unwrap_or(state.cpu_millis);
             return *node;
         }
         let node = self.nodes.len() as u32;
-        self.nodes.push(NodeState { cpu_millis, stations: Vec::new(), tight: false, contended: false, demand_millis: 0 });
+        let place = NodePlace { zone: "".into(), exists: false, up: true, eligible: false };
+        let (known, cpu_millis) = (self.proxies.up_to_date(entity(name)), cpu_millis.unwrap_or(0));
+        self.nodes.push(NodeState {
+            name: name.clone(),
+            place,
+            known,
+            cpu_millis,
+            stations: Vec::new(),
+            tight: false,
+            contended: false,
+            demand_millis: 0,
+        });
         self.node_by_name.insert(name.clone(), node);
         node
     }
@@ -548,26 +647,19 @@ impl Traffic {
         }
         let program = self.program(started);
         let node_cpu_millis = started.node_cpu_millis.max(0);
-        let node = self.node(&started.node, node_cpu_millis);
-        let limit = started.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis);
-        let period = started.behavior.cfs_period.as_nanos();
-        let has_quota = period > 0 && limit < node_cpu_millis;
-        let cores_millis = if has_quota { node_cpu_millis } else { limit.min(node_cpu_millis) };
-        let quota_nanos = if has_quota { (u128::from(period) * limit as u128 / 1000).max(1) as u64 } else { 0 };
+        let node = self.node(&started.node, Some(node_cpu_millis));
+        let (end, epoch) = (self.policies.end(started.end.clone()), self.new_epoch());
         let worker = started.behavior.worker;
         let concurrency = worker.map(|worker| worker.consumers_per_pod).or(started.behavior.concurrency).map(|slots| slots.max(1));
-        let cores = (cores_millis as u64).div_ceil(1000).clamp(1, u64::from(u32::MAX)) as u32;
         let state = &mut self.stations[station];
         state.process = Process::Running;
         state.program = program;
         state.node = node;
-        state.cores_millis = cores_millis;
-        state.weight_millis = started.cpu_request_millis.max(sharing::LEAST_WEIGHT);
+        (state.end, state.epoch) = (end, epoch);
         state.concurrency = concurrency.unwrap_or(u32::MAX);
-        state.workers = concurrency.map_or(u32::MAX, |slots| slots.min(cores));
         state.queue_limit = if worker.is_some() { 0 } else { started.behavior.queue_limit };
         state.served = 0;
-        state.set_quota(quota_nanos, period, self.now);
+        state.give_cpu(started, self.now);
         state.memory = started
             .behavior
             .memory
@@ -586,10 +678,30 @@ impl Traffic {
         }
     }
 
+    /// The process goes on with other cpu and memory.
+    fn process_resized(&mut self, resized: &ProcessStarted) {
+        let Some(station) = self.station_by_pod.get(&resized.pod).copied() else { return };
+        let state = &mut self.stations[station];
+        if state.process != Process::Running {
+            return;
+        }
+        state.give_cpu(resized, self.now);
+        if let Some(memory) = &mut state.memory {
+            (memory.limit_bytes, memory.told) = (resized.memory_limit_bytes.unwrap_or(i64::MAX), false);
+        }
+        let node = state.node;
+        self.pump(station);
+        self.node_changed(node);
+        self.memory_due(station);
+    }
+
     /// The process is gone, or nothing is heard of it any more.
     fn process_ended(&mut self, pod: Uid, process: Process) {
         let Some(station) = self.station_by_pod.get(&pod).copied() else { return };
         let before = std::mem::replace(&mut self.stations[station].process, process);
+        if process == Process::Stopped {
+            self.stations[station].epoch = self.new_epoch();
+        }
         if before != Process::Running {
             return;
         }
@@ -600,13 +712,33 @@ impl Traffic {
         let state = &mut self.nodes[node as usize];
         state.stations.retain(|other| *other != station);
         state.demand_millis -= std::mem::take(&mut self.stations[station].demand_millis);
-        let idle = self.stations[station].is_empty();
+        // A request that was cancelled while its calls were under way holds no slot any more, but they are its own.
+        let may_call = self.programs[program as usize].cancel == CancelOnTimeout::InFlight;
+        let idle = self.stations[station].is_empty() && !may_call;
         self.stations[station].drop_work(self.now);
         self.node_changed(node);
         if !idle {
             self.break_off(station, process);
         }
         self.forget_links(station);
+    }
+
+    fn new_epoch(&mut self) -> u32 {
+        self.epochs += 1;
+        self.epochs
+    }
+
+    /// A process that is told to end closes its connections when they are done with: servers shut down gracefully.
+    fn terminating(&mut self, pod: Uid) {
+        if let Some(station) = self.station_by_pod.get(&pod).copied() {
+            self.stations[station].epoch = self.new_epoch();
+        }
+    }
+
+    /// NetworkPolicies from now on, and the labels of namespaces.
+    pub(crate) fn network_policies(&mut self, policies: Vec<NetworkPolicy>, namespaces: BTreeMap<Str, Labels>, now: SimTime) {
+        self.enter(now);
+        self.policies.set(policies, namespaces);
     }
 
     fn pod_removed(&mut self, pod: Uid) {
@@ -626,5 +758,10 @@ impl Traffic {
         let station = self.station(pod);
         self.stations[station].cores_millis = millis;
         self.node_changed(self.stations[station].node);
+    }
+
+    /// Looks at requests one by one from now on.
+    fn measure(&mut self, meter: Meter) {
+        self.meter = Some(Box::new(meter));
     }
 }

@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 
 use super::Traffic;
 use super::flow::{ANSWER, Call, CallState, Role};
-use super::slab::NONE;
 use super::station::Process;
 use crate::random::mix;
 use crate::spec::{Client, WorkerQueue};
@@ -57,10 +56,8 @@ impl Traffic {
     pub(super) fn message(&mut self, route: u32, luck: u64) {
         let flow = self.routes[route as usize].flow as usize;
         self.flows[flow].counts.arrived += 1;
-        let (start, state) = (self.now, CallState::Backoff);
-        let luck = mix(luck);
-        let call =
-            Call { start, due: 0, luck, route, parent: NONE, job: NONE, link: NONE, station: NONE, attempt: 0, state, connected: false };
+        let (start, state, luck) = (self.now, CallState::Backoff, mix(luck));
+        let call = Call { start, luck, route, state, ..Call::NEW };
         let call = self.calls.insert(call);
         self.message_waits(call);
     }

@@ -80,6 +80,11 @@ impl Traffic {
         let (instant, phase) = (self.now, Phase::Cpu);
         let job = Job { luck, demand_nanos, instant, station, call, pending: 0, group: 0, failed: false, probe, phase };
         let job = self.jobs.insert(job);
+        if let Some(meter) = self.meter.as_mut().filter(|meter| !probe && meter.is_about(self.now, demand_nanos)) {
+            let state = &self.stations[station];
+            meter.arrived += 1;
+            meter.waited += u64::from(state.is_exhausted() || state.running() >= state.workers);
+        }
         let state = &mut self.stations[station];
         if state.is_exhausted() {
             state.accept.push_back(job);
@@ -156,7 +161,7 @@ impl Traffic {
     }
 
     /// Moves on whoever can: from the accept queue to slots, from there to workers.
-    fn pump(&mut self, station: u32) {
+    pub(super) fn pump(&mut self, station: u32) {
         let cancel = self.programs[self.stations[station].program as usize].cancel;
         loop {
             let state = &mut self.stations[station];
@@ -372,7 +377,7 @@ impl Traffic {
             for index in 0..len {
                 if let Some(route) = made(self, index) {
                     let luck = Split::new(luck, Purpose::Arrivals, place(index)).bits();
-                    self.begin_call(route, job, luck);
+                    self.begin_call(route, job, NONE, luck);
                 }
             }
             return;
@@ -428,8 +433,13 @@ impl Traffic {
 
     /// The job is over: answers, if someone waits, and gives the slot back. Does not pump.
     fn answer(&mut self, job: u32) {
-        let Job { station, call, luck, failed, .. } = self.jobs[job];
+        let Job { station, call, luck, failed, demand_nanos, instant, phase, .. } = self.jobs[job];
         self.free_job(job);
+        if let Some(meter) = self.meter.as_mut().filter(|meter| phase != Phase::Latency && meter.is_about(instant, demand_nanos)) {
+            meter.answered += 1;
+            meter.sojourn_nanos += u128::from(self.now - instant);
+            meter.slowdown += (self.now - instant) as f64 / demand_nanos.max(1) as f64;
+        }
         let state = &mut self.stations[station];
         state.slots_used -= 1;
         state.served += 1;

@@ -21,7 +21,10 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use api::Uid;
 
+use super::ProcessStarted;
 use super::calendar::NEVER;
+use super::sharing::LEAST_WEIGHT;
+use super::slab::NONE;
 
 /// A rate of one cpu nanosecond per nanosecond, in 2^-32.
 pub(super) const FULL_RATE: u64 = 1 << 32;
@@ -42,6 +45,10 @@ pub(super) struct Station {
     pub(super) process: Process,
     pub(super) program: u32,
     pub(super) node: u32,
+    /// What NetworkPolicies know it as.
+    pub(super) end: u32,
+    /// Its process by number: connections to another are no longer any good.
+    pub(super) epoch: u32,
     /// Cpu the pod may use, and its weight among the node's pods, in millicores.
     pub(super) cores_millis: i64,
     pub(super) weight_millis: i64,
@@ -158,7 +165,9 @@ impl Station {
             pod,
             process: Process::Stopped,
             program: 0,
-            node: 0,
+            node: NONE,
+            end: NONE,
+            epoch: 0,
             cores_millis: 0,
             weight_millis: 0,
             demand_millis: 0,
@@ -250,6 +259,20 @@ impl Station {
     }
 
     /// Gives the process a cpu quota, its first period beginning now; zero: none.
+    /// Gives it the cpu that a process has: cores, quota and weight, and how many requests its workers run at once.
+    pub(super) fn give_cpu(&mut self, process: &ProcessStarted, now: u64) {
+        let node_cpu_millis = process.node_cpu_millis.max(0);
+        let limit = process.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis);
+        let period = process.behavior.cfs_period.as_nanos();
+        let has_quota = period > 0 && limit < node_cpu_millis;
+        let quota_nanos = if has_quota { (u128::from(period) * limit as u128 / 1000).max(1) as u64 } else { 0 };
+        self.cores_millis = if has_quota { node_cpu_millis } else { limit.min(node_cpu_millis) };
+        self.weight_millis = process.cpu_request_millis.max(LEAST_WEIGHT);
+        let cores = (self.cores_millis as u64).div_ceil(1000).clamp(1, u64::from(u32::MAX)) as u32;
+        self.workers = if self.concurrency == u32::MAX { u32::MAX } else { self.concurrency.min(cores) };
+        self.set_quota(quota_nanos, period, now);
+    }
+
     pub(super) fn set_quota(&mut self, quota_nanos: u64, period_nanos: u64, now: u64) {
         let period_end = now.saturating_add(period_nanos);
         let used_before = self.cpu_used_nanos(now);

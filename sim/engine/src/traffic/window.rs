@@ -38,6 +38,17 @@ impl Traffic {
         self.window_start = self.now;
         self.close_flows(window, out);
         self.close_stations(window, out);
+        self.close_denied(out);
+    }
+
+    /// Attempts that NetworkPolicies did not allow.
+    fn close_denied(&mut self, out: &mut Vec<Record>) {
+        let denied = std::mem::take(&mut self.denied);
+        out.extend(denied.into_iter().map(|((flow, policy), attempts)| {
+            let of = &self.flows[flow as usize];
+            let service = self.services[of.service as usize].name.clone();
+            Record::Denied { flow: of.name.clone(), service, policy: self.policies.name(policy), attempts }
+        }));
     }
 
     /// Whether every request of every flow is accounted for: open before + arrived = over + open now.
@@ -102,6 +113,9 @@ impl Traffic {
 
     /// Gives back the places of pods that are gone for good.
     fn let_go(&mut self) {
+        if !self.leaving.is_empty() {
+            (0..self.services.len() as u32).for_each(|service| self.forget_versions(service));
+        }
         let mut leaving = std::mem::take(&mut self.leaving);
         leaving.retain(|number| {
             let station = &self.stations[*number];

@@ -1,6 +1,6 @@
 //! What the API server says to a new object: defaults of the namespace, refusals, quota.
 //!
-//! Order as upstream: namespace lifecycle, defaults of LimitRanges, validity, limits of LimitRanges, and quota
+//! Order as upstream: namespace lifecycle, defaults of LimitRanges, the vertical pod autoscaler's webhook, validity, limits of LimitRanges, and quota
 //! last, so that nothing is charged that is refused.
 //!
 //! Invariant: what a ResourceQuota has admitted is charged at once, in the same step.
@@ -17,6 +17,7 @@ use api::{
 
 use super::World;
 use crate::controllers::resource_quota::{charge_of, covers, kind_quotas, pod_usage, sums};
+use crate::controllers::vertical_pod_autoscaler;
 use crate::effects::Refusal;
 use crate::store::Id;
 
@@ -24,6 +25,12 @@ impl World {
     /// Refuses a pod, or completes it and charges it to its quotas.
     pub(super) fn admit_pod(&mut self, pod: &mut Pod) -> Result<(), Refusal> {
         self.admit_namespace("pods", &pod.meta)?;
+        if self.store.limit_ranges.len() > 0 {
+            self.default_pod(pod);
+        }
+        if self.store.vpas.len() > 0 {
+            vertical_pod_autoscaler::admission::admit(&self.store, pod);
+        }
         if self.store.limit_ranges.len() > 0 {
             self.limit_pod(pod)?;
         }
@@ -56,17 +63,21 @@ impl World {
 
     // LimitRange.
 
-    fn limit_pod(&self, pod: &mut Pod) -> Result<(), Refusal> {
-        let ranges: Vec<&LimitRange> = self.store.limit_ranges.in_namespace(&pod.meta.namespace).map(|(_, range)| range).collect();
-        if ranges.is_empty() {
-            return Ok(());
-        }
+    fn default_pod(&self, pod: &mut Pod) {
         let mut spec = (*pod.spec).clone();
-        for item in ranges.iter().flat_map(|range| &range.limits).filter(|item| item.kind == LimitType::Container) {
+        let ranges = self.store.limit_ranges.in_namespace(&pod.meta.namespace).map(|(_, range)| range);
+        for item in ranges.flat_map(|range| &range.limits).filter(|item| item.kind == LimitType::Container) {
             spec.containers.iter_mut().chain(&mut spec.init_containers).for_each(|container| default_resources(container, item));
         }
         if spec != *pod.spec {
             pod.spec = Arc::new(spec);
+        }
+    }
+
+    fn limit_pod(&self, pod: &Pod) -> Result<(), Refusal> {
+        let ranges: Vec<&LimitRange> = self.store.limit_ranges.in_namespace(&pod.meta.namespace).map(|(_, range)| range).collect();
+        if ranges.is_empty() {
+            return Ok(());
         }
         is_valid(pod)?;
         for range in ranges {
@@ -119,7 +130,7 @@ fn default_resources(container: &mut Container, item: &LimitRangeItem) {
 }
 
 /// A request above its limit, which defaults can bring about.
-fn is_valid(pod: &Pod) -> Result<(), Refusal> {
+pub(super) fn is_valid(pod: &Pod) -> Result<(), Refusal> {
     let groups = [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)];
     let mut wrong = Vec::new();
     for (group, containers) in groups {

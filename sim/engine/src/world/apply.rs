@@ -19,10 +19,11 @@ use api::{
 use trace::Record;
 
 use super::World;
+use super::resize::keep_allocated;
 use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
 use crate::controllers::volume::{binder, protection};
-use crate::effects::{Announcement, Component, Nomination, Refusal, Write};
+use crate::effects::{Announcement, Component, NodePressure, Nomination, Refusal, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
 use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
@@ -34,6 +35,11 @@ impl World {
     pub(super) fn perform(&mut self, by: Component, write: Write) -> Result<(), Refusal> {
         match write {
             Write::CreatePod(pod) => self.create_pod(*pod).map(drop),
+            Write::ResizePod(pod, resizes) => self.resize_pod(pod, &resizes),
+            Write::OrElse(first, second) => match self.perform(by, *first) {
+                Err(Refusal::Forbidden(_)) => self.perform(by, *second),
+                answer => answer,
+            },
             Write::Create(object) => with_object!(object, object => self.create_kept(*object)),
             Write::Apply(object) => self.apply_object(object),
             Write::Announced(write, announcement) => match *write {
@@ -128,15 +134,28 @@ impl World {
                 }
             }
             Write::NodeReady { node, status, reason } => self.set_node_ready(node, status, reason),
-            Write::NodeMemoryPressure(node, pressure) => self.change_node(node, |node| node.status.memory_pressure = pressure),
+            Write::NodeImages(node, images) => self.change_node_status(node, |node| node.status.images = images),
+            Write::NodePressure(node, condition, holds) => self.change_node_status(node, |node| match condition {
+                NodePressure::Memory => node.status.memory_pressure = holds,
+                NodePressure::Disk => node.status.disk_pressure = holds,
+                NodePressure::Pid => node.status.pid_pressure = holds,
+            }),
             Write::DeleteNode(node) => self.delete_node(node),
             Write::Update(object, part) => with_object!(object, object => self.update_object(*object, part)),
+            Write::EvictPod(pod) => self.evict_once(pod, by),
             Write::Delete(kind, key, propagation) => self.delete(by, kind, &key, propagation),
             Write::DeleteNumbered(kind, number, propagation) => self.delete_numbered(by, kind, number, propagation),
             Write::RemoveFinalizer(kind, number, name) => self.remove_finalizer(kind, number, &name),
             Write::Disown(kind, number, owner) => self.disown(kind, number, owner),
+            Write::Adopt(kind, number, owner, finalizer) => self.adopt(kind, number, &owner, finalizer.as_ref()),
+            Write::PodLabels(id, labels) => {
+                self.store.update_pod(id, |pod| *pod.meta.labels != labels && replace(&mut pod.meta.labels, Arc::new(labels)));
+                self.store.pods.get(id).is_some()
+            }
             Write::Read => true,
-            Write::CreatePod(_) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => false, // The caller's.
+            Write::CreatePod(_) | Write::ResizePod(..) | Write::OrElse(..) | Write::Create(_) | Write::Apply(_) | Write::Announced(..) => {
+                false
+            } // The caller's.
         }
     }
 
@@ -229,6 +248,8 @@ impl World {
         if status.conditions.disruption_target.is_empty() {
             status.conditions.disruption_target = old.conditions.disruption_target.clone();
         }
+        keep_allocated(&mut status, old);
+        let reallocates = status.containers.iter().zip(&old.containers).any(|(new, old)| new.allocated != old.allocated);
         let name = pod_name(pod);
         say_containers(&name, pod, &status, &mut self.records);
         if old.phase != status.phase {
@@ -239,10 +260,15 @@ impl World {
         if was_ready != ready {
             self.records.push(Record::PodReady { pod: name, ready, reason: status.conditions.ready.reason.clone() });
         }
-        if !old.phase.is_terminal() && status.phase.is_terminal() {
+        let counts = !old.phase.is_terminal();
+        let goes = counts && status.phase.is_terminal();
+        if goes || (counts && reallocates) {
             self.count_on_node(id, false);
         }
         self.store.update_pod(id, |pod| replace(&mut pod.status, status));
+        if counts && !goes && reallocates {
+            self.count_on_node(id, true);
+        }
         true
     }
 
@@ -484,6 +510,16 @@ impl World {
         true
     }
 
+    /// What the node's kubelet says of it.
+    fn change_node_status(&mut self, id: NodeId, change: impl FnOnce(&mut Node)) -> bool {
+        self.store.update_node(id, |node| {
+            let before = node.status.clone();
+            change(node);
+            before != node.status
+        });
+        self.store.nodes.get(id).is_some()
+    }
+
     pub(super) fn set_node_ready(&mut self, id: NodeId, status: ConditionStatus, reason: &'static str) -> bool {
         let now = self.now;
         let Some(node) = self.store.nodes.get(id) else { return false };
@@ -574,6 +610,7 @@ impl World {
             new.take_status(old);
             let given = std::mem::replace(new.meta_mut(), old.meta().clone());
             let spec_changes = *old != new;
+            new.replaces(old);
             *new.meta_mut() = updated_meta(old.meta(), &given, spec_changes);
             replace(old, new)
         });

@@ -121,7 +121,7 @@ impl World {
             let name = &node.meta.name;
             let mut counted = Load::default();
             for (_, pod) in self.store.pods_on(name).filter(|(_, pod)| !pod.status.phase.is_terminal()) {
-                let requests = pod.spec.requests();
+                let requests = pod.allocated_requests();
                 counted.pods += 1;
                 counted.cpu_millis += requests.cpu_millis;
                 counted.memory_bytes += requests.memory_bytes;

@@ -17,7 +17,7 @@ use crate::spec::ControlPlane;
 
 /// A token bucket in whole nanoseconds: the generic cell rate algorithm, which needs one number.
 #[derive(Clone, Copy)]
-struct Bucket {
+pub(super) struct Bucket {
     /// Time for one token to come.
     interval: SimDuration,
     /// How far ahead of that rate a full bucket lets one run.
@@ -27,13 +27,13 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(qps: f64, burst: u32) -> Self {
+    pub(super) fn new(qps: f64, burst: u32) -> Self {
         let interval = if qps > 0.0 { SimDuration::from_secs_f64(1.0 / qps) } else { SimDuration::ZERO };
         Self { interval, slack: interval.times(u64::from(burst.max(1) - 1)), full_at: SimTime::ZERO }
     }
 
     /// Takes a token; when it is there.
-    fn take(&mut self, now: SimTime) -> SimTime {
+    pub(super) fn take(&mut self, now: SimTime) -> SimTime {
         self.full_at = self.full_at.max(now);
         let granted = now.max(self.full_at - self.slack);
         self.full_at += self.interval;
@@ -53,8 +53,8 @@ const KEPT: usize = 1024;
 
 /// All clients.
 pub(super) struct Clients {
-    latency: SimDuration,
-    /// Added to it, drawn for each request.
+    latency: Distribution,
+    /// Added to it.
     jitter: Distribution,
     streams: Streams,
     sent: u64,
@@ -98,7 +98,7 @@ impl Clients {
     pub(super) fn new(settings: &ControlPlane, streams: Streams) -> Self {
         let manager = &settings.controller_manager;
         Self {
-            latency: settings.api_server.request_latency,
+            latency: settings.api_server.request_latency.clone(),
             jitter: settings.api_server.request_jitter.clone(),
             streams,
             sent: 0,
@@ -115,7 +115,7 @@ impl Clients {
     pub(super) fn send(&mut self, now: SimTime, request: Request) -> (SimTime, WriteId) {
         let granted = self.bucket(request.by).map_or(now, |bucket| bucket.take(now));
         let pod = if request.by == Component::Kubelet { request.write.pod().map_or(0, |pod| pod.number() + 1) } else { 0 };
-        let lands = self.lands(granted + self.latency, (request.by, pod));
+        let lands = self.lands(granted, (request.by, pod));
         let place = self.free.pop().unwrap_or_else(|| {
             self.on_their_way.push(None);
             self.on_their_way.len() as u32 - 1
@@ -124,13 +124,15 @@ impl Clients {
         (lands, WriteId(place))
     }
 
-    /// With its share of the jitter, but never before an earlier request of the same sender.
-    fn lands(&mut self, at: SimTime, by: (Component, u32)) -> SimTime {
-        if self.jitter == Distribution::Constant(SimDuration::ZERO) {
-            return at;
+    /// When a request arrives that is sent at this time: never before an earlier one of the same sender.
+    fn lands(&mut self, sent: SimTime, by: (Component, u32)) -> SimTime {
+        if let (Distribution::Constant(latency), Distribution::Constant(more)) = (&self.latency, &self.jitter) {
+            return sent + *latency + *more;
         }
         self.sent += 1;
-        let at = at + self.jitter.sample(&mut self.streams.stream(Purpose::ApiLatency, self.sent));
+        let mut draw = self.streams.stream(Purpose::ApiLatency, self.sent);
+        let jitter = self.jitter.sample(&mut draw);
+        let at = sent + self.latency.sample(&mut draw) + jitter;
         let last = self.last.entry(by).or_default();
         *last = at.max(*last);
         *last
@@ -150,7 +152,7 @@ impl Clients {
         match by {
             Component::Scheduler => Some(&mut self.scheduler),
             Component::ClusterAutoscaler => Some(&mut self.cluster_autoscaler),
-            Component::Kubelet | Component::Kubectl | Component::CsiDriver => None,
+            Component::Kubelet | Component::Kubectl | Component::CsiDriver | Component::VpaRecommender | Component::VpaUpdater => None,
             _ => {
                 // Both threads of the node lifecycle controller send through one client.
                 let by = if by == Component::NodeMonitor { Component::NodeLifecycle } else { by };
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn the_trap_of_a_shared_rate_every_controller_has_a_bucket_of_its_own() {
         let mut settings = ControlPlane::default();
-        settings.api_server.request_latency = SimDuration::from_millis(5);
+        settings.api_server.request_latency = Distribution::Constant(SimDuration::from_millis(5));
         let mut clients = Clients::new(&settings, Streams::new(1));
         let now = SimTime::from_secs(100);
         let mut lands = |by| {

@@ -104,6 +104,22 @@ impl World {
         true
     }
 
+    /// Gives a controller to an object that has none and stays.
+    pub(super) fn adopt(&mut self, kind: Kind, number: u32, owner: &api::OwnerReference, finalizer: Option<&api::Str>) -> bool {
+        let take = |meta: &mut api::ObjectMeta| {
+            let free = meta.controller().is_none() && !meta.is_deleting();
+            if free {
+                meta.owners.push(owner.clone());
+                meta.finalizers.extend(finalizer.filter(|name| !meta.has_finalizer(name)).cloned());
+            }
+            free
+        };
+        if kind == Kind::Pod {
+            return self.store.update_pod(PodId::new(number), |pod| take(&mut pod.meta));
+        }
+        with_kind!(kind, T => self.store.update(Id::<T>::new(number), |object| take(object.meta_mut())), else false)
+    }
+
     /// Asks for a pod's deletion; `None` takes its own grace.
     pub(super) fn delete_pod(&mut self, id: PodId, grace: Option<SimDuration>, by: Component) -> bool {
         let Some(pod) = self.store.pods.get(id) else { return true }; // Gone already is what was wanted.

@@ -4,18 +4,22 @@
 //! Service's own stream; kube-proxy writes its rules at most once per `min_sync_period`, and changes that
 //! arrive meanwhile are written together. Changes of one Service never overtake each other.
 //!
-//! Simplified: all callers see a change at once; that real nodes learn of it one after the other is what
-//! the jitter stands for. One Service's rules do not wait for another's.
+//! The exact traffic engine knows by itself when each node hears of a change (`traffic/proxy.rs`) and is told at once;
+//! what is above is for the other one. Simplified there: all callers see a change at once, and that real nodes learn of
+//! it one after the other is what the jitter stands for. One Service's rules do not wait for another's.
+//!
+//! Also: what else the traffic engine must know of the network: nodes, Services, NetworkPolicies.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use api::{Endpoint, ObjectKey, SimDuration, SimTime};
+use api::{ConditionStatus, Endpoint, Kind, Node, ObjectKey, SimDuration, SimTime, Str};
 
 use super::World;
 use crate::event::Event;
+use crate::objects::AnyObject;
 use crate::random::{Purpose, Stream, entity};
-use crate::store::ServiceId;
-use crate::traffic::EndpointTarget;
+use crate::store::{Change, NodeId, ServiceId};
+use crate::traffic::{EndpointTarget, NodePlace};
 
 struct OnTheWay {
     key: ObjectKey,
@@ -30,6 +34,8 @@ struct OnTheWay {
 #[derive(Default)]
 pub(super) struct Propagation {
     services: BTreeMap<ServiceId, OnTheWay>,
+    /// Nodes without power.
+    pub(super) dark: BTreeSet<NodeId>,
 }
 
 impl World {
@@ -46,8 +52,10 @@ impl World {
     }
 
     fn send_to_nodes(&mut self, id: ServiceId, key: &ObjectKey, endpoints: Vec<Endpoint>) {
-        if self.traffic.is_none() {
-            return;
+        let Some(traffic) = &mut self.traffic else { return };
+        if traffic.has_proxies() {
+            let targets: Vec<EndpointTarget> = endpoints.iter().map(EndpointTarget::from).collect();
+            return traffic.endpoints(key, &targets, self.now);
         }
         let settings = &self.spec.control_plane.kube_proxy;
         let streams = &self.streams;
@@ -69,6 +77,48 @@ impl World {
         self.calendar.schedule(at, Event::EndpointsVisible(id.number()));
     }
 
+    /// Nodes, Services and policies, as far as connections depend on them.
+    pub(super) fn tell_network(&mut self, change: &Change) {
+        if self.traffic.is_none() {
+            return;
+        }
+        match change {
+            Change::NodeAdded(id) | Change::NodeModified(id) => self.tell_node(*id),
+            Change::NodeDeleted(_, gone) => {
+                let place = NodePlace { zone: zone_of(gone), exists: false, up: false, eligible: false };
+                if let Some(traffic) = &mut self.traffic {
+                    traffic.node_place(&gone.meta.name, &place, self.now);
+                }
+            }
+            Change::ServiceChanged(id) => {
+                if let (Some(service), Some(traffic)) = (self.store.services.get(*id), &mut self.traffic) {
+                    traffic.service_rules(&service.meta.key(), service.into(), self.now);
+                }
+            }
+            Change::Object(Kind::NetworkPolicy | Kind::Namespace, _)
+            | Change::ObjectDeleted(AnyObject::NetworkPolicy(_) | AnyObject::Namespace(_)) => self.tell_policies(),
+            _ => {}
+        }
+    }
+
+    /// A node, and whether it has power.
+    pub(super) fn tell_node(&mut self, id: NodeId) {
+        let (Some(node), Some(traffic)) = (self.store.nodes.get(id), &mut self.traffic) else { return };
+        // Upstream: staging/src/k8s.io/cloud-provider/controllers/service/controller.go, stableNodeSetPredicates and nodeReadyPredicate.
+        let excluded = node.meta.labels.contains_key("node.kubernetes.io/exclude-from-external-load-balancers");
+        let leaves = node.spec.taints.iter().any(|taint| &*taint.key == "ToBeDeletedByClusterAutoscaler");
+        let eligible = (node.status.ready == ConditionStatus::True) && !excluded && !leaves && !node.meta.is_deleting();
+        let place = NodePlace { zone: zone_of(node), exists: true, up: !self.propagation.dark.contains(&id), eligible };
+        traffic.node_place(&node.meta.name, &place, self.now);
+    }
+
+    fn tell_policies(&mut self) {
+        let Some(traffic) = &mut self.traffic else { return };
+        let policies = self.store.network_policies.iter().map(|(_, policy)| policy.clone()).collect();
+        let namespaces = self.store.namespaces.iter().map(|(_, namespace)| (namespace.meta.name.clone(), namespace.labels())).collect();
+        traffic.network_policies(policies, namespaces, self.now);
+    }
+
     /// A change has reached those who send requests.
     pub(super) fn endpoints_visible(&mut self, service: u32) {
         let Some(way) = self.propagation.services.get_mut(&ServiceId::new(service)) else { return };
@@ -77,4 +127,8 @@ impl World {
             traffic.endpoints(&way.key, &targets, self.now);
         }
     }
+}
+
+fn zone_of(node: &Node) -> Str {
+    node.meta.labels.get("topology.kubernetes.io/zone").cloned().unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! Evictions as `kubectl drain` asks for them: one pod at a time, held back by PodDisruptionBudgets.
+//! Evictions as `kubectl drain` and the vertical pod autoscaler ask for them: one pod at a time, held back by
+//! PodDisruptionBudgets.
 //!
 //! The API server decides and deletes in one step, so two evictions never use the same allowance.
 //! Upstream: pkg/registry/core/pod/storage/eviction.go, kubectl/pkg/drain.
@@ -28,7 +29,7 @@ impl World {
 
     /// The node is cordoned; once kubectl has heard so, it asks for the eviction of the pods.
     pub(super) fn drain(&mut self, node: NodeId) -> bool {
-        let at = self.now + self.spec.control_plane.api_server.request_latency;
+        let at = self.now + self.spec.control_plane.api_server.request_latency.mean();
         for pod in self.moved_by_drain(node) {
             self.calendar.schedule(at, Event::Evict(pod));
         }
@@ -45,19 +46,9 @@ impl World {
         if self.outage.api_server_is_away() {
             return self.give_up(pod.meta.key());
         }
-        match Budgets::default().evict(pod, &self.store) {
-            Eviction::Allowed => {
-                let (name, now) = (pod.meta.name.clone(), self.now);
-                let namespace = pod.meta.namespace.clone();
-                let budgets = self.store.pdbs.in_namespace(&namespace);
-                let budget = budgets.filter(|(_, budget)| budget.selector.as_ref().is_some_and(|it| it.matches(&pod.meta.labels)));
-                let budget = budget.map(|(id, _)| id).next();
-                if let Some(budget) = budget {
-                    self.store.update(budget, |budget| note_eviction(budget, &name, now));
-                }
-                self.set_disruption_target(id, &"EvictionByEvictionAPI".into());
-                self.delete_pod(id, None, Component::Kubectl);
-            }
+        let mut budgets = Budgets::default();
+        match budgets.evict(pod, &self.store) {
+            Eviction::Allowed => self.let_go(id, &budgets, Component::Kubectl),
             Eviction::Blocked(_) | Eviction::Ambiguous => out.at(self.now + RETRY, Event::Evict(id)),
         }
     }
@@ -67,5 +58,29 @@ impl World {
         let ObjectKey { namespace, name } = &key;
         let outcome = format!("error when evicting pods/\"{name}\" -n \"{namespace}\": {REFUSED}").into();
         self.records.push(Record::Step { step: format!("kubectl drain: evict pod {key}").into(), outcome });
+    }
+
+    /// Evicts a pod, or says that a budget is in the way.
+    pub(super) fn evict_once(&mut self, id: PodId, by: Component) -> bool {
+        let Some(pod) = self.store.pods.get(id).filter(|pod| !pod.meta.is_deleting()) else { return false };
+        let mut budgets = Budgets::default();
+        let is_allowed = matches!(budgets.evict(pod, &self.store), Eviction::Allowed);
+        if is_allowed {
+            self.let_go(id, &budgets, by);
+        }
+        is_allowed
+    }
+
+    /// Uses up what the pod's budget allows, if it was let go by that.
+    fn let_go(&mut self, id: PodId, budgets: &Budgets, by: Component) {
+        let Some(pod) = self.store.pods.get(id) else { return };
+        let (name, now) = (pod.meta.name.clone(), self.now);
+        let near = self.store.pdbs.in_namespace(&pod.meta.namespace);
+        let spent = near.filter(|(_, budget)| budgets.have_spent(budget.meta.uid)).map(|(id, _)| id).next();
+        if let Some(budget) = spent {
+            self.store.update(budget, |budget| note_eviction(budget, &name, now));
+        }
+        self.set_disruption_target(id, &"EvictionByEvictionAPI".into());
+        self.delete_pod(id, None, by);
     }
 }

@@ -22,6 +22,7 @@ mod evict;
 mod outage;
 mod processes;
 mod queues;
+mod resize;
 mod setup;
 mod steps;
 mod strike;
@@ -39,20 +40,22 @@ use rustc_hash::FxHashMap;
 use trace::{Record, TraceSink};
 
 use crate::clock::Calendar;
-use crate::controllers::cluster_autoscaler::ClusterAutoscaler;
+use crate::controllers::cluster_autoscaler::{ClusterAutoscaler, FiltersOf};
 use crate::controllers::custom_metrics::{CustomMetrics, Exporters};
 use crate::controllers::horizontal_pod_autoscaler::{HpaController, MetricsApis};
 use crate::controllers::metrics::{PodMetrics, PodUsage};
 use crate::controllers::node_lifecycle::NodeLifecycle;
 use crate::controllers::pod_gc::PodGc;
 use crate::controllers::taint_eviction::TaintEviction;
+use crate::controllers::vertical_pod_autoscaler::recommender::Recommender;
+use crate::controllers::vertical_pod_autoscaler::updater::Updater;
 use crate::controllers::volume::external::CsiDrivers;
 use crate::controllers::{self, View};
 use crate::effects::{Component, Effects, Key, Process, Refusal, WriteId};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::kubelet::Kubelets;
-use crate::random::Streams;
+use crate::random::{Distribution, Purpose, Streams};
 use crate::scheduling::{Explain, Scheduling};
 use crate::spec::WorldSpec;
 use crate::store::{Change, Store};
@@ -93,6 +96,8 @@ pub struct World {
     csi_drivers: CsiDrivers,
     metrics: PodMetrics,
     custom_metrics: CustomMetrics,
+    vpa_recommender: Recommender,
+    vpa_updater: Updater,
     /// `None` when nothing sends requests.
     traffic: Option<Player>,
     faults: Faults,
@@ -169,16 +174,18 @@ impl World {
             calendar: Calendar::default(),
             scheduler,
             scheduling: Scheduling::default(),
-            kubelets: Kubelets::new(&spec.behaviors),
+            kubelets: Kubelets::new(&spec.behaviors, &spec.images),
             node_lifecycle: NodeLifecycle::new(&spec.control_plane.node_lifecycle, &streams),
             taint_eviction: TaintEviction::default(),
-            pod_gc: PodGc::default(),
+            pod_gc: PodGc::new(&streams),
             hpa: HpaController::default(),
             cluster_autoscaler: ClusterAutoscaler::new(&spec.node_pools),
             csi_drivers: CsiDrivers::default(),
             metrics: PodMetrics::default(),
             custom_metrics: CustomMetrics::new(&spec.metrics),
-            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec.traffic, streams)),
+            vpa_recommender: Recommender::default(),
+            vpa_updater: Updater::default(),
+            traffic: (!spec.traffic.sources.is_empty()).then(|| Player::new(&spec, streams)),
             faults: Faults::default(),
             outage: Outage::default(),
             clients: Clients::new(&spec.control_plane, streams),
@@ -292,7 +299,7 @@ impl World {
         match event {
             Event::Sync(component, key) => self.sync(component, key, &mut out),
             Event::Write(id) => self.land(id, &mut out),
-            Event::Watch if self.outage.api_server_is_away() => {} // Heard when it is back.
+            Event::Watch if self.outage.is_silent(self.now) => {} // Heard when it is found again.
             Event::Watch => self.watch(&mut out),
             Event::SchedulingCycle => self.scheduling.cycle(&mut *self.scheduler, view!(self), &mut out),
             Event::BackoffFlush => self.scheduling.backoff_flush(view!(self), &mut out),
@@ -311,6 +318,8 @@ impl World {
             Event::CsiDriver(work) => self.csi_drivers.due(work, &view!(self), &mut out),
             Event::VolumesBound(pod) => self.scheduling.volumes_bound(pod, &*self.scheduler, view!(self), &mut out),
             Event::MetricsScrape => self.scrape(&mut out),
+            Event::VpaRecommender => self.vpa_recommender.run(&view!(self), &self.metrics, &mut out),
+            Event::VpaUpdater => self.vpa_updater.run(&view!(self), &mut out),
             Event::CustomMetricScrape(metric) => self.scrape_custom(metric, &mut out),
             Event::ClusterAutoscaler => self.autoscale_cluster(&mut out),
             Event::NodeProvisioned { pool, ordinal } => self.node_provisioned(pool, ordinal),
@@ -420,23 +429,34 @@ impl World {
         } else if by == Component::Kubectl {
             let step = steps::command(&write, &self.store).into();
             self.records.push(Record::Step { step, outcome: outage::REFUSED.into() });
-        } else {
+        } else if !matches!(by, Component::HorizontalPodAutoscaler | Component::VpaRecommender | Component::VpaUpdater) {
+            // Their next loops think anew; everybody else still wants the same.
             self.outage.hold(Request { by, write, key });
         }
     }
 
+    /// When what changes now reaches the watchers: not before what has changed before.
+    fn next_watch(&self) -> SimTime {
+        let latency = match &self.spec.control_plane.api_server.watch_latency {
+            Distribution::Constant(latency) => *latency,
+            law => law.sample(&mut self.streams.stream(Purpose::WatchLatency, self.heard + self.news.len() as u64)),
+        };
+        let at = self.now + latency;
+        self.news.back().map_or(at, |(last, _)| at.max(*last))
+    }
+
     /// Sends what has changed on its way to the watchers.
     fn publish(&mut self) {
-        let at = self.now + self.spec.control_plane.api_server.watch_latency;
-        let armed = self.news.back().is_some_and(|(due, _)| *due == at);
-        let before = self.news.len();
         let changes = self.store.take_changes();
-        if let Some(tap) = &mut self.tap {
-            changes.iter().for_each(|change| tap.hear(change, &self.store, &mut self.records));
-        }
-        self.news.extend(changes.into_iter().map(|change| (at, change)));
-        if !armed && self.news.len() > before {
-            self.calendar.schedule(at, Event::Watch);
+        if !changes.is_empty() {
+            let at = self.next_watch();
+            if self.news.back().is_none_or(|(due, _)| *due != at) {
+                self.calendar.schedule(at, Event::Watch);
+            }
+            if let Some(tap) = &mut self.tap {
+                changes.iter().for_each(|change| tap.hear(change, &self.store, &mut self.records));
+            }
+            self.news.extend(changes.into_iter().map(|change| (at, change)));
         }
         if self.usage.is_touched() && self.usage.armed.is_none() {
             self.arm_usage();
@@ -457,12 +477,14 @@ impl World {
             }
             self.kubelets.changed(&change, view!(self), out);
             self.metrics.changed(&change, &view!(self), out);
+            self.vpa_recommender.changed(&change, &view!(self), out);
+            self.vpa_updater.changed(&change, &view!(self), out);
             self.cluster_autoscaler.changed(&change, &view!(self), out);
             self.csi_drivers.changed(&change, &view!(self), out);
             match change {
                 Change::EndpointsChanged(service) => self.propagate(service),
                 Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
-                _ => {}
+                other => self.tell_network(&other),
             }
             self.apply(out, None);
         }
@@ -529,6 +551,7 @@ impl World {
         let usage = |id, pod: &api::Pod| {
             let served_bytes = traffic.and_then(|traffic| traffic.memory_bytes(pod.meta.uid, now));
             PodUsage {
+                serving: kubelets.serving_container(id, pod),
                 cpu: traffic.and_then(|traffic| traffic.cpu_used(pod.meta.uid, now)),
                 memory: kubelets.memory_in_use(id, pod, served_bytes, now),
             }
@@ -547,9 +570,12 @@ impl World {
     }
 
     fn autoscale_cluster(&mut self, out: &mut Effects) {
-        let scheduler = &*self.scheduler;
-        let fits = |pod: &port::PodInfo, snapshot: &port::ClusterSnapshot, node| scheduler.fits(pod, snapshot, node);
-        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &fits, out);
+        if self.outage.api_server_is_away() {
+            // It cannot list what there is, and tries again at its next turn.
+            return out.at(self.now + self.spec.control_plane.cluster_autoscaler.scan_interval, Event::ClusterAutoscaler);
+        }
+        let filters = FiltersOf(&*self.scheduler);
+        self.cluster_autoscaler.run(&view!(self), self.scheduling.snapshot(), &filters, out);
     }
 
     fn close_window(&mut self) {

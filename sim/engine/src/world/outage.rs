@@ -4,7 +4,9 @@
 //! - kube-controller-manager: nothing is replaced, no endpoints change, no node is tainted, nothing scales.
 //!   Back again, its queues, expectations and observations are fresh.
 //! - kube-apiserver and etcd: no request is answered, nobody hears news, leases are not renewed. Containers,
-//!   probes and connections go on. An absence longer than the renew deadline ends the leaders too.
+//!   probes and connections go on. An absence longer than the renew deadline ends the leaders too. Back again, it
+//!   is found by each client when that client's back-off is over: kubelets as after a partition of their own, the
+//!   watches of controllers and scheduler all together.
 //!
 //! A crashed leader is followed by a standby, or by itself, once its lease has run out; with a standby that
 //! is known sooner, since the standby has been watching the lease all along.
@@ -14,7 +16,8 @@
 //!
 //! Upstream: client-go/tools/leaderelection/leaderelection.go, cmd/kube-scheduler, cmd/kube-controller-manager.
 //! Simplified: an etcd that is away is an API server that is away (watches would still be served, reads from
-//! the cache too); the cluster autoscaler and metrics-server keep what they know.
+//! the cache too); the cluster autoscaler and metrics-server keep what they know. Whoever watches again catches up
+//! from the store, so that a relist after compaction (410 Gone) and a resumed watch are the same, and cost nothing.
 
 use api::{Kind, SimDuration, SimTime};
 use trace::Record;
@@ -28,10 +31,11 @@ use crate::objects::{AnyObject, Kept, with_kind};
 use crate::random::{Purpose, Streams};
 use crate::scheduling::Scheduling;
 use crate::spec::{ControlPlane, ControlPlaneComponent};
-use crate::store::{Change, Id, Store};
+use crate::store::{Change, Id, NodeId, Store};
 
 use super::client::Request;
 use super::queues::Queues;
+use super::strike::reflector_back_off;
 
 /// Upstream's JitterFactor: a candidate tries every retry period and up to 1.2 of it more.
 const RETRY_JITTER: f64 = 1.2;
@@ -46,6 +50,8 @@ pub(super) struct Outage {
     api_server: u32,
     /// Since when.
     since: SimTime,
+    /// When those who watch have found the API server again.
+    deaf_until: SimTime,
     /// How often each process was taken away and not given back.
     away: [u32; 2],
     /// News that a process learned from its first list, and does not hear again.
@@ -66,6 +72,10 @@ const fn place(process: Process) -> usize {
 impl Outage {
     pub(super) const fn api_server_is_away(&self) -> bool {
         self.api_server > 0
+    }
+    /// Whether news reach nobody: the API server is away, or nobody has found it again.
+    pub(super) fn is_silent(&self, now: SimTime) -> bool {
+        self.api_server_is_away() || now < self.deaf_until
     }
     pub(super) const fn is_away(&self, process: Process) -> bool {
         self.away[place(process)] > 0
@@ -109,7 +119,7 @@ impl World {
             ControlPlaneComponent::KubeApiserver | ControlPlaneComponent::Etcd => {
                 if self.outage.api_server == 0 {
                     self.outage.since = self.now;
-                    self.heartbeats(false, out);
+                    self.every_kubelet(Self::lose_api_server, out);
                 }
                 self.outage.api_server += 1;
                 self.end_later(fault, duration, out);
@@ -168,8 +178,15 @@ impl World {
             }
         }
         self.ask_again();
-        self.calendar.schedule(self.now, Event::Watch);
-        self.heartbeats(true, out);
+        // Leaders that start afresh list everything when they do; the others watch on when their back-off is over.
+        self.outage.deaf_until = self.now;
+        if !lost_their_lease {
+            let mut draw = self.streams.stream(Purpose::Reconnect, u64::MAX ^ self.now.as_nanos());
+            let longest = self.spec.control_plane.kubelet.reconnect_back_off_max;
+            self.outage.deaf_until = self.outage.since + reflector_back_off(away, longest, &mut draw);
+        }
+        self.calendar.schedule(self.outage.deaf_until, Event::Watch);
+        self.every_kubelet(Self::find_api_server, out);
     }
 
     /// What was held is asked again, in order and at once, so that nothing newer is overtaken by it.
@@ -184,15 +201,10 @@ impl World {
         }
     }
 
-    /// Leases of all kubelets that are up stop being renewed, or are renewed again.
-    fn heartbeats(&mut self, beat: bool, out: &mut Effects) {
+    fn every_kubelet(&mut self, change: fn(&mut Self, NodeId, &mut Effects), out: &mut Effects) {
         let nodes: Vec<_> = self.store.nodes.iter().map(|(id, _)| id).collect();
         for id in nodes {
-            if beat {
-                self.heartbeat_resumes(id, out);
-            } else {
-                self.node_lifecycle.heartbeat_stopped(id, self.now, &view!(self), out);
-            }
+            change(self, id, out);
             self.apply(out, None);
         }
     }
@@ -225,7 +237,7 @@ impl World {
                 self.queues = Queues::default();
                 self.node_lifecycle = NodeLifecycle::new(&self.spec.control_plane.node_lifecycle, &self.streams);
                 self.taint_eviction = controllers::taint_eviction::TaintEviction::default();
-                self.pod_gc = controllers::pod_gc::PodGc::default();
+                self.pod_gc = controllers::pod_gc::PodGc::started(self.now);
                 self.hpa = controllers::horizontal_pod_autoscaler::HpaController::default();
                 self.watch_nodes_anew(out);
             }

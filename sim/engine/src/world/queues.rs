@@ -5,16 +5,16 @@
 //! - A key is never synced while writes of its last sync are still on their way. News that come meanwhile
 //!   mark it dirty; it is synced again once they have landed.
 //! - Of a controller whose workers wait for their requests no more keys are synced at once than it has workers.
-//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s (Jobs: 1 s to 1 min), whether or
-//!   not news wake it earlier.
+//! - A key whose write was refused is synced again after 5 ms, then 10 ms, 20 ms, … up to 1000 s ([`Retry`] has the
+//!   controllers that differ), and later when its controller has tried more than a hundred keys again, and more than
+//!   ten a second since; whether or not news wake it earlier.
 //! - A wave of writes is sent when all of the wave before has landed; none is sent after a refusal, but for
-//!   the sync's last write.
+//!   what the sync wants written otherwise, and its last write.
 //!
 //! Upstream: client-go/util/workqueue/{queue,delaying_queue,default_rate_limiters}.go. Not modelled: the
-//! number of workers of other controllers (five or more, and a sync takes no time here), the global limit
-//! of 10 retries per second.
+//! number of workers of other controllers (five or more, and a sync takes no time here).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use api::{SimDuration, SimTime, Str};
 use rustc_hash::FxHashMap;
@@ -23,16 +23,38 @@ use crate::clock::{Calendar, EventId};
 use crate::effects::{Component, Effects, Finally, Key, Write};
 use crate::event::Event;
 
-const RETRY_BASE: SimDuration = SimDuration::from_millis(5);
-const RETRY_MAX: SimDuration = SimDuration::from_secs(1000);
+use super::client::Bucket;
 
-/// First and longest wait after a refusal. Upstream: DefaultJobApiBackOff and MaxJobApiBackOff of the Job controller.
-const fn retry(component: Component) -> (SimDuration, SimDuration) {
-    match component {
-        Component::Job => (SimDuration::from_secs(1), SimDuration::from_secs(60)),
-        _ => (RETRY_BASE, RETRY_MAX),
+/// How a controller tries again what was refused.
+struct Retry {
+    /// First wait; doubled each time.
+    base: SimDuration,
+    /// Longest wait.
+    most: SimDuration,
+    /// Retries in a row; then the key is left alone until there are news of it.
+    limit: u32,
+    /// Whether all keys together have a rate, too.
+    is_rated: bool,
+}
+
+impl Retry {
+    /// Upstream: DefaultTypedControllerRateLimiter, and what the constructors of these controllers ask for instead.
+    const fn of(component: Component) -> Self {
+        let (base, most) = (SimDuration::from_millis(5), SimDuration::from_secs(1000));
+        let default = Self { base, most, limit: u32::MAX, is_rated: true };
+        match component {
+            Component::Job => Self { base: SimDuration::from_secs(1), most: SimDuration::from_secs(60), is_rated: false, ..default },
+            Component::EndpointSlice => Self { base: SimDuration::from_secs(1), limit: 15, ..default },
+            Component::Deployment => Self { limit: 15, ..default },
+            Component::Namespace => Self { most: SimDuration::from_secs(60), ..default },
+            _ => default,
+        }
     }
 }
+
+/// `rate.NewLimiter(rate.Limit(10), 100)` of the same.
+const RETRIES_PER_SECOND: f64 = 10.0;
+const RETRIES_AT_ONCE: u32 = 100;
 
 /// Upstream: scheduler.UpdateWorkerSize, which the node lifecycle controller has for NoSchedule taints.
 const fn workers(component: Component) -> Option<u32> {
@@ -49,6 +71,8 @@ pub(super) type Wave = Vec<(Component, Write)>;
 #[derive(Default)]
 pub(super) struct Rest {
     waves: VecDeque<Wave>,
+    /// Instead of the last waves, as many as these, when a write before those was refused.
+    otherwise: VecDeque<Wave>,
     finally: Option<Box<Finally>>,
     resync: Option<SimTime>,
 }
@@ -63,7 +87,7 @@ impl Rest {
                 waves.push_front(wave);
             }
         }
-        Self { waves, finally: out.finally.take(), resync: out.resync.take() }
+        Self { waves, otherwise: std::mem::take(&mut out.otherwise).into(), finally: out.finally.take(), resync: out.resync.take() }
     }
 }
 
@@ -79,6 +103,8 @@ struct Item {
     rest: Rest,
     /// Why the first of them that was refused was.
     refused: Option<Str>,
+    /// The same, once what is written otherwise is on its way.
+    failed: Option<Str>,
     /// Something happened since its last sync began.
     dirty: bool,
     /// Refusals in a row.
@@ -93,6 +119,8 @@ pub(super) struct Queues {
     items: FxHashMap<(Component, Key), Item>,
     /// Workers at work, and keys that wait for one. Looked up by component only.
     at_work: FxHashMap<Component, (u32, VecDeque<Key>)>,
+    /// What is left of each controller's rate of retries.
+    rates: BTreeMap<Component, Bucket>,
 }
 
 impl Queues {
@@ -182,12 +210,19 @@ impl Queues {
             *busy = busy.saturating_sub(1);
             waiting.pop_front()
         });
-        if item.refused.take().is_some() {
-            let (base, most) = retry(component);
-            let wait = base.times(1 << item.failures.min(20)).min(most);
-            item.failures += 1;
-            let at = now + wait;
-            item.sync_by(at, component, key, calendar);
+        if item.refused.take().or(item.failed.take()).is_some() {
+            let retry = Retry::of(component);
+            if item.failures < retry.limit {
+                let mut at = now + retry.base.times(1 << item.failures.min(20)).min(retry.most);
+                if retry.is_rated {
+                    let rate = self.rates.entry(component).or_insert_with(|| Bucket::new(RETRIES_PER_SECOND, RETRIES_AT_ONCE));
+                    at = at.max(rate.take(now));
+                }
+                item.failures += 1;
+                item.sync_by(at, component, key, calendar);
+            } else {
+                item.failures = 0;
+            }
         } else {
             item.failures = 0;
         }
@@ -208,13 +243,20 @@ impl Queues {
 impl Item {
     fn next_wave(&mut self) -> Wave {
         if self.refused.is_some() {
-            self.rest.waves.clear();
+            let is_before = self.rest.waves.len() >= self.rest.otherwise.len();
+            let otherwise = std::mem::take(&mut self.rest.otherwise);
+            if is_before && !otherwise.is_empty() {
+                self.rest.waves = otherwise;
+                self.failed = self.refused.take();
+            } else {
+                self.rest.waves.clear();
+            }
         }
         if let Some(wave) = self.rest.waves.pop_front() {
             return wave;
         }
         let Some(finally) = self.rest.finally.take() else { return Wave::new() };
-        let write = match &self.refused {
+        let write = match self.refused.as_ref().or(self.failed.as_ref()) {
             None => finally.landed,
             Some(why) => finally.refused.map(|mut write| {
                 write.learn(why);
@@ -285,6 +327,46 @@ mod tests {
         assert_eq!(waits, [5, 10, 20, 40]);
     }
 
+    /// How long a key waits after each of so many refusals in a row; it ends when the key is left alone.
+    fn waits(component: Component, refusals: usize) -> Vec<u64> {
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        let mut now = SimTime::ZERO;
+        let once = |_| {
+            assert!(queues.begin(component, WHO.1, now));
+            queues.synced((component, WHO.1), 1, Rest::default(), now, &mut calendar);
+            queues.landed(component, WHO.1, Some("no".into()), now, &mut calendar);
+            let (due, _) = calendar.pop()?;
+            let wait = due.since(now).as_millis();
+            now = due;
+            Some(wait)
+        };
+        (0..refusals).map_while(once).collect()
+    }
+
+    #[test]
+    fn controllers_try_again_as_their_constructors_say() {
+        assert_eq!(waits(Component::ReplicaSet, 20)[16..], [327_680, 655_360, 1_000_000, 1_000_000]);
+        assert_eq!(waits(Component::Job, 8), [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(waits(Component::Namespace, 16)[13..], [40_960, 60_000, 60_000]);
+        assert_eq!(waits(Component::EndpointSlice, 99)[..4], [1000, 2000, 4000, 8000]);
+        for component in [Component::EndpointSlice, Component::Deployment] {
+            assert_eq!(waits(component, 99).len(), 15, "{component:?} leaves it alone then");
+        }
+    }
+
+    #[test]
+    fn a_controller_tries_a_hundred_keys_again_at_once_and_then_ten_per_second() {
+        let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+        let now = SimTime::ZERO;
+        for number in 0..103 {
+            let key = Key(number);
+            assert!(queues.begin(WHO.0, key, now));
+            queues.synced((WHO.0, key), 1, Rest::default(), now, &mut calendar);
+            queues.landed(WHO.0, key, Some("no".into()), now, &mut calendar);
+        }
+        assert_eq!(due(&mut calendar)[99..], [5, 100, 200, 300]);
+    }
+
     #[test]
     fn waves_follow_each_other_and_stop_at_a_refusal() {
         let write = || (WHO.0, Write::RemovePod(crate::store::PodId::new(0)));
@@ -307,6 +389,35 @@ mod tests {
         assert_eq!((answer(true), answer(false)), (0, 1), "after a refusal only the last write");
         assert_eq!(answer(true), 0);
         assert_eq!(due(&mut calendar), [5], "and a retry");
+    }
+
+    #[test]
+    fn a_sync_that_was_refused_a_wave_goes_on_with_what_it_wants_otherwise() {
+        let write = || (WHO.0, Write::RemovePod(crate::store::PodId::new(0)));
+        let plan = || {
+            let mut out = Effects::default();
+            for wave in [1, 2, 3] {
+                out.then();
+                (0..wave).for_each(|_| out.writes.push(write()));
+            }
+            out.otherwise = vec![vec![write(); 5], vec![write(); 7]];
+            Rest::take(&mut out)
+        };
+        let now = SimTime::ZERO;
+        for (answers, sent) in [(vec![true], vec![1, 2]), (vec![false], vec![1, 5]), (vec![true, true, false], vec![1, 2, 0])] {
+            let (mut queues, mut calendar) = (Queues::default(), Calendar::default());
+            assert!(queues.begin(WHO.0, WHO.1, now));
+            let mut waves = vec![queues.synced(WHO, 0, plan(), now, &mut calendar).len()];
+            for answer in answers {
+                let refused = (!answer).then(|| Str::from("no"));
+                let is_last = queues.items[&WHO].in_flight == 1;
+                let next = queues.landed(WHO.0, WHO.1, refused, now, &mut calendar).len();
+                if is_last {
+                    waves.push(next);
+                }
+            }
+            assert_eq!(waves, sent);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::random::{Purpose, entity};
 use crate::spec::NodePool;
 use crate::store::NodeId;
 
+const REGISTRATION_RETRY: SimDuration = SimDuration::from_secs(7);
 const HOSTNAME: &str = "kubernetes.io/hostname";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -56,10 +57,13 @@ impl World {
         for budget in &spec.objects.pod_disruption_budgets {
             self.set_up_object(budget.clone().into_any());
         }
+        self.set_up_all(&spec.objects.network_policies);
         self.set_up_all(&spec.objects.persistent_volume_claims);
         for service in &spec.objects.services {
             self.set_up_object(service.clone().into_any());
         }
+        // Before the pods: their requests are set as they are made.
+        self.set_up_all(&spec.objects.vertical_pod_autoscalers);
         for deployment in &spec.objects.deployments {
             self.create_deployment(deployment.clone());
         }
@@ -125,7 +129,15 @@ impl World {
 
     /// A machine that was ordered has booted, registered and become Ready.
     pub(super) fn node_provisioned(&mut self, pool: u32, ordinal: u32) {
+        if self.outage.api_server_is_away() {
+            // Upstream: pkg/kubelet/kubelet_node_status.go (registerWithAPIServer), which tries every 7 s in the end.
+            self.calendar.schedule(self.now + REGISTRATION_RETRY, Event::NodeProvisioned { pool, ordinal });
+            return;
+        }
         let spec = self.spec.clone();
+        if !self.cluster_autoscaler.arrives(pool, ordinal) {
+            return; // It was deleted before it came.
+        }
         if let Some(pool) = spec.node_pools.get(pool as usize) {
             self.create_node(pool_node(pool, ordinal), pool.price_per_hour);
         }

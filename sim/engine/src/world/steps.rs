@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use api::{
-    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, PodSpec, PodTemplate, Propagation, ReplicaSet,
+    CronJob, DaemonSet, Deployment, Job, JobSpec, Kind, Labels, ObjectKey, ObjectMeta, Pod, PodSpec, PodTemplate, Propagation, ReplicaSet,
     StatefulSet, Str, Taint,
 };
 use trace::Record;
@@ -21,8 +21,9 @@ use super::outage::REFUSED;
 use crate::controllers::history::History;
 use crate::effects::{Component, Effects, Write};
 use crate::objects::{Kept, with_kind};
-use crate::spec::{Objects, StepAction};
-use crate::store::{DeploymentId, NodeId, Store, Table};
+use crate::select::selects;
+use crate::spec::{Objects, PodResize, PodSelector, StepAction};
+use crate::store::{DeploymentId, NodeId, PodId, Store, Table};
 
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const TEMPLATE_HASH: &str = "pod-template-hash";
@@ -50,6 +51,7 @@ impl World {
             StepAction::Delete(kind, key, propagation) => self.kubectl_delete(*kind, key, *propagation, out),
             StepAction::Scale(kind, key, replicas) => self.kubectl_scale(*kind, key, *replicas, out),
             StepAction::SetImage(kind, key, images) => self.set_image(*kind, key, images, out),
+            StepAction::Resize(kind, key, resize) => self.kubectl_resize(*kind, key, resize, out),
             StepAction::RolloutUndo(kind, key, revision) => self.rollout_undo(*kind, key, *revision, out),
             StepAction::RolloutRestart(kind, key) => self.rollout_restart(*kind, key, out),
             StepAction::Suspend(kind, key, suspend) => self.kubectl_suspend(*kind, key, *suspend, out),
@@ -58,6 +60,7 @@ impl World {
             StepAction::Drain(name) => self.kubectl_drain(name, out),
             StepAction::Taint(name, taint, put_on) => self.kubectl_taint(name, taint, *put_on, out),
             StepAction::LabelNode(name, labels) => self.label_node(name, labels, out),
+            StepAction::LabelPods(selector, count, labels) => self.label_pods(selector, *count, labels, out),
             StepAction::SetLoad(_) => Ok("load set".to_owned()),
         }
     }
@@ -107,6 +110,24 @@ impl World {
             }
             Ok(())
         })
+    }
+
+    /// All pods of a workload; what the API server says to each is told where it refuses.
+    fn kubectl_resize(&self, kind: Kind, key: &ObjectKey, resize: &PodResize, out: &mut Effects) -> Result<String, String> {
+        let selector = PodSelector { workload: Some((kind, key.clone())), ..PodSelector::default() };
+        let selected = |pod: &Pod| pod.is_active() && selects(&selector, pod, &self.store);
+        let pods: Vec<(PodId, &Pod)> = self.store.pods.iter().filter(|(_, pod)| selected(pod)).collect();
+        let has =
+            |pod: &Pod, name: &Str| pod.spec.containers.iter().chain(&pod.spec.init_containers).any(|container| container.name == *name);
+        match (pods.first(), &resize.container) {
+            (None, _) => return Err(not_found(kind, &key.name)),
+            (Some((_, pod)), Some(name)) if !has(pod, name) => return Err(format!("error: unable to find container named \"{name}\"")),
+            _ => {}
+        }
+        for (id, _) in &pods {
+            out.write(Component::Kubectl, Write::ResizePod(*id, vec![resize.clone()]));
+        }
+        Ok(format!("{} pods patched", pods.len()))
     }
 
     fn rollout_restart(&self, kind: Kind, key: &ObjectKey, out: &mut Effects) -> Result<String, String> {
@@ -287,16 +308,22 @@ impl World {
 
     fn label_node(&self, name: &Str, changes: &Labels, out: &mut Effects) -> Result<String, String> {
         let id = self.node(name)?;
-        let mut labels = self.store.nodes.get(id).map(|node| (*node.meta.labels).clone()).unwrap_or_default();
-        for (key, value) in changes {
-            if value.is_empty() {
-                labels.remove(key);
-            } else {
-                labels.insert(key.clone(), value.clone());
-            }
-        }
-        out.write(Component::Kubectl, Write::NodeLabels(id, labels));
+        let labels = self.store.nodes.get(id).map(|node| (*node.meta.labels).clone()).unwrap_or_default();
+        out.write(Component::Kubectl, Write::NodeLabels(id, relabelled(labels, changes)));
         Ok(done(Kind::Node, name, "labeled"))
+    }
+
+    fn label_pods(&self, selector: &PodSelector, count: Option<u32>, changes: &Labels, out: &mut Effects) -> Result<String, String> {
+        let wanted = |pod: &Pod| !pod.meta.is_deleting() && selects(selector, pod, &self.store);
+        let mut pods: Vec<(PodId, &Pod)> = self.store.pods.iter().filter(|(_, pod)| wanted(pod)).collect();
+        pods.sort_by_key(|(_, pod)| pod.meta.key());
+        pods.truncate(count.map_or(usize::MAX, |count| count as usize));
+        let mut said = Vec::new();
+        for (id, pod) in pods {
+            out.write(Component::Kubectl, Write::PodLabels(id, relabelled((*pod.meta.labels).clone(), changes)));
+            said.push(done(Kind::Pod, &pod.meta.name, "labeled"));
+        }
+        if said.is_empty() { Err("No resources found".to_owned()) } else { Ok(said.join("\n")) }
     }
 
     // Apply.
@@ -321,7 +348,7 @@ impl World {
         for claim in objects.persistent_volume_claims.iter().filter(|claim| claims.find(&claim.meta.key()).is_none()) {
             request(Kind::PersistentVolumeClaim, &claim.meta, false, Write::Apply(claim.clone().into_any()));
         }
-        apply!(pod_disruption_budgets, limit_ranges, resource_quotas, services, stateful_sets);
+        apply!(pod_disruption_budgets, limit_ranges, network_policies, resource_quotas, services, stateful_sets);
         for node in objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_none()) {
             request(Kind::Node, &node.meta, false, Write::CreateNode(Box::new(super::setup::static_node(node))));
         }
@@ -353,7 +380,7 @@ impl World {
         for pod in objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_none()) {
             request(Kind::Pod, &pod.meta, false, Write::CreatePod(Box::new(pod.clone())));
         }
-        apply!(horizontal_pod_autoscalers);
+        apply!(horizontal_pod_autoscalers, vertical_pod_autoscalers);
         let nodes = objects.nodes.iter().filter(|node| self.store.node_by_name(&node.meta.name).is_some());
         said.extend(nodes.map(|node| done(Kind::Node, &node.meta.name, "unchanged")));
         let pods = objects.pods.iter().filter(|pod| self.store.pods.find(&pod.meta.key()).is_some());
@@ -412,6 +439,7 @@ fn resource(kind: Kind, name: &str) -> String {
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => ".apps",
         Kind::HorizontalPodAutoscaler => ".autoscaling",
         Kind::Job | Kind::CronJob => ".batch",
+        Kind::VerticalPodAutoscaler => ".autoscaling.k8s.io",
         Kind::PodDisruptionBudget => ".policy",
         Kind::PriorityClass => ".scheduling.k8s.io",
         Kind::StorageClass | Kind::CSINode | Kind::CSIDriver | Kind::CSIStorageCapacity => ".storage.k8s.io",
@@ -422,6 +450,18 @@ fn resource(kind: Kind, name: &str) -> String {
 
 fn done(kind: Kind, name: &str, verb: &str) -> String {
     format!("{} {verb}", resource(kind, name))
+}
+
+/// The labels as `kubectl label` leaves them.
+fn relabelled(mut labels: Labels, changes: &Labels) -> Labels {
+    for (key, value) in changes {
+        if value.is_empty() {
+            labels.remove(key);
+        } else {
+            labels.insert(key.clone(), value.clone());
+        }
+    }
+    labels
 }
 
 fn not_found(kind: Kind, name: &str) -> String {

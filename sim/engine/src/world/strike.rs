@@ -30,6 +30,15 @@ impl World {
             self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "control-plane-kill".into(), targets });
             return self.control_plane_goes(component, (number, occurrence), fault.duration, out);
         }
+        if let FaultAction::ProvisioningFailure(failure) = &fault.action {
+            let targets = failure.pools.iter().map(|pool| Str::from(format!("NodePool/{pool}"))).collect();
+            self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: "provisioning-failure".into(), targets });
+            self.cluster_autoscaler.provisioning_fails((number, occurrence), failure);
+            if let Some(after) = fault.duration {
+                out.at(self.now + after, Event::FaultEnds(number, occurrence));
+            }
+            return;
+        }
         let struck = faults::targets(fault, occurrence, &self.store, &self.streams);
         let targets: Vec<Str> = struck.iter().filter_map(|target| self.target_name(*target)).collect();
         self.records.push(Record::FaultBegan { fault: fault.name.clone(), action: faults::action_name(&fault.action).into(), targets });
@@ -58,6 +67,9 @@ impl World {
         if let FaultAction::ControlPlaneKill(component) = fault.action {
             return self.control_plane_returns(component, out);
         }
+        if let FaultAction::ProvisioningFailure(_) = &fault.action {
+            return self.cluster_autoscaler.provisioning_works((number, occurrence));
+        }
         for target in self.faults.forget(number, occurrence) {
             if let Struck::Node(node) = target {
                 self.heal_node(&fault.action, node, out);
@@ -85,12 +97,7 @@ impl World {
                     self.kubelets.shut_down(node, view!(self), out);
                 }
             }
-            FaultAction::NodeNetworkPartition => {
-                if self.faults.cut_off(node, self.now) {
-                    self.kubelets.cut_off(node);
-                    self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
-                }
-            }
+            FaultAction::NodeNetworkPartition => self.lose_api_server(node, out),
             FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_killed(node) {
                     self.kubelets.kubelet_stopped(node);
@@ -105,7 +112,8 @@ impl World {
             FaultAction::ContainerKill { .. }
             | FaultAction::ProbeFailure { .. }
             | FaultAction::PodKill { .. }
-            | FaultAction::ControlPlaneKill(_) => {}
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 
@@ -115,13 +123,11 @@ impl World {
                 if self.faults.power_back(node) && !self.kubelets.shutdown_cancelled(node, view!(self), out) {
                     self.kubelets.node_up(node, view!(self), out);
                     self.heartbeat_resumes(node, out);
+                    self.propagation.dark.remove(&node);
+                    self.tell_node(node);
                 }
             }
-            FaultAction::NodeNetworkPartition => {
-                if let Some(since) = self.faults.network_back(node) {
-                    self.reconnect(node, since, out);
-                }
-            }
+            FaultAction::NodeNetworkPartition => self.find_api_server(node, out),
             FaultAction::KubeletServiceKill => {
                 if self.faults.kubelet_back(node) {
                     self.kubelets.kubelet_started(node, view!(self), out);
@@ -136,7 +142,8 @@ impl World {
             FaultAction::ContainerKill { .. }
             | FaultAction::ProbeFailure { .. }
             | FaultAction::PodKill { .. }
-            | FaultAction::ControlPlaneKill(_) => {}
+            | FaultAction::ControlPlaneKill(_)
+            | FaultAction::ProvisioningFailure(_) => {}
         }
     }
 
@@ -151,6 +158,21 @@ impl World {
                 out.write(Component::Kubectl, Write::DeletePod { pod: id, grace: Some(*grace), by: Component::Kubectl });
             }
             _ => {}
+        }
+    }
+
+    /// The kubelet cannot reach the API server: the network between them is gone, or the API server is.
+    pub(super) fn lose_api_server(&mut self, node: NodeId, out: &mut Effects) {
+        if self.faults.cut_off(node, self.now) {
+            self.kubelets.cut_off(node);
+            self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
+        }
+    }
+
+    /// One reason less for that.
+    pub(super) fn find_api_server(&mut self, node: NodeId, out: &mut Effects) {
+        if let Some(since) = self.faults.network_back(node) {
+            self.reconnect(node, since, out);
         }
     }
 
@@ -193,7 +215,7 @@ impl World {
     /// Nothing is announced: processes and kubelet are gone from one instant to the next.
     fn power_off(&mut self, node: NodeId, out: &mut Effects) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
         self.node_lifecycle.heartbeat_stopped(node, self.now, &view!(self), out);
     }
 
@@ -223,13 +245,13 @@ impl World {
     /// A machine leaves for good, with all that runs on it.
     pub(super) fn node_goes(&mut self, node: NodeId) {
         self.silence(node);
-        self.kubelets.node_down(node, view!(self));
+        self.kubelets.node_down(node);
     }
 }
 
 /// After how long a watch that was lost is tried for first once the network, away for so long, is back.
 /// Upstream: defaultBackoffFactor 2, defaultBackoffJitter 1.
-fn reflector_back_off(away: SimDuration, longest: SimDuration, stream: &mut Stream) -> SimDuration {
+pub(super) fn reflector_back_off(away: SimDuration, longest: SimDuration, stream: &mut Stream) -> SimDuration {
     let (mut tried, mut wait) = (SimDuration::ZERO, WATCH_BACK_OFF_INITIAL.min(longest));
     while tried < away && !wait.is_zero() {
         tried = tried + wait + SimDuration::from_nanos(stream.below(wait.as_nanos()));

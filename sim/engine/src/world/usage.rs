@@ -43,7 +43,7 @@ pub(super) struct Usage {
 impl Usage {
     /// A pod counts on its node from now on, or no longer.
     pub(super) fn count(&mut self, node: NodeId, pod: &Pod, comes: bool) {
-        let requests = pod.spec.requests();
+        let requests = pod.allocated_requests();
         let sign = if comes { 1 } else { -1 };
         let load = self.load_mut(node);
         load.pods = load.pods.saturating_add_signed(sign as i32);

@@ -415,7 +415,7 @@ fn controller_revision(revision: &ControllerRevision) -> Projected {
 }
 
 fn service(service: &api::Service) -> Projected {
-    project("Service", &service.meta, [("clusterIP", flag(!service.headless))])
+    project("Service", &service.meta, [("clusterIP", flag(service.service_type != api::ServiceType::ExternalName))])
 }
 
 fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {

@@ -1,7 +1,7 @@
 //! Containers: resources, ports, probes, hooks.
 
 use api::{
-    Container, ContainerPort, ContainerRestartRule, ImagePullPolicy, PreStop, Probe, ProbeHandler, ResourceList, ResourceName,
+    Container, ContainerPort, ContainerRestartRule, ImagePullPolicy, LifecycleHandler, Probe, ProbeHandler, ResourceList, ResourceName,
     RestartPolicy, SimDuration, Str,
 };
 use k8s_openapi::api::core::v1 as core;
@@ -51,6 +51,7 @@ pub(crate) fn container(cx: &mut Cx<'_>, from: &core::Container, role: Role, hos
         }
         probe(cx, from, only_once, &at)
     };
+    let hooks = from.lifecycle.as_ref();
     Container {
         name: from.name.as_str().into(),
         image: image.into(),
@@ -62,11 +63,34 @@ pub(crate) fn container(cx: &mut Cx<'_>, from: &core::Container, role: Role, hos
         startup_probe: probe_at(cx, &from.startup_probe, "startupProbe", true),
         liveness_probe: probe_at(cx, &from.liveness_probe, "livenessProbe", true),
         readiness_probe: probe_at(cx, &from.readiness_probe, "readinessProbe", false),
-        pre_stop: from.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref()).and_then(|from| pre_stop(cx, from, at)),
+        post_start: hooks
+            .and_then(|hooks| hooks.post_start.as_ref())
+            .and_then(|from| hook(cx, from, &at.key("lifecycle").key("postStart"))),
+        pre_stop: hooks.and_then(|hooks| hooks.pre_stop.as_ref()).and_then(|from| hook(cx, from, &at.key("lifecycle").key("preStop"))),
         is_sidecar: role == Role::Init && always,
         restart_policy,
         restart_rules,
+        restarts_on_resize: restarts_on_resize(cx, from, at),
     }
+}
+
+/// Resources that are resized by starting the container anew.
+fn restarts_on_resize(cx: &mut Cx<'_>, from: &core::Container, at: &Step<'_>) -> Vec<ResourceName> {
+    let list = at.key("resizePolicy");
+    let (resources, policies) = (&[("cpu", true), ("memory", false)], &[("NotRequired", false), ("RestartContainer", true)]);
+    let mut found = Vec::new();
+    for (index, policy) in from.resize_policy.iter().flatten().enumerate() {
+        let at = list.index(index);
+        let is_cpu = cx.word(&policy.resource_name, resources, &at.key("resourceName"));
+        let restarts = cx.word(&policy.restart_policy, policies, &at.key("restartPolicy"));
+        if restarts == Some(true) && from.restart_policy.as_deref() == Some("Never") {
+            cx.error("WT0117", "RestartContainer in a container that is never restarted", "restartPolicy is Never", &at);
+        }
+        if let (Some(is_cpu), Some(true)) = (is_cpu, restarts) {
+            found.push(if is_cpu { ResourceName::Cpu } else { ResourceName::Memory });
+        }
+    }
+    found
 }
 
 fn restart_rules(cx: &mut Cx<'_>, from: &core::Container, at: &Step<'_>) -> Vec<ContainerRestartRule> {
@@ -221,18 +245,16 @@ fn probe(cx: &mut Cx<'_>, from: &core::Probe, only_once: bool, at: &Step<'_>) ->
     })
 }
 
-fn pre_stop(cx: &mut Cx<'_>, from: &core::LifecycleHandler, at: &Step<'_>) -> Option<PreStop> {
-    let lifecycle = at.key("lifecycle");
-    let at = lifecycle.key("preStop");
+fn hook(cx: &mut Cx<'_>, from: &core::LifecycleHandler, at: &Step<'_>) -> Option<LifecycleHandler> {
     if let Some(sleep) = &from.sleep {
         let sleep_at = at.key("sleep");
-        return Some(PreStop::Sleep(cx.seconds(sleep.seconds, &sleep_at.key("seconds"))));
+        return Some(LifecycleHandler::Sleep(cx.seconds(sleep.seconds, &sleep_at.key("seconds"))));
     }
     if from.exec.is_none() && from.http_get.is_none() && from.tcp_socket.is_none() {
-        cx.error("WT0107", "a hook that does nothing", "one of exec, httpGet, sleep belongs here", &at);
+        cx.error("WT0107", "a hook that does nothing", "one of exec, httpGet, sleep belongs here", at);
         return None;
     }
-    Some(PreStop::Other)
+    Some(LifecycleHandler::Other)
 }
 
 /// Mounts of volumes that the pod does not have.

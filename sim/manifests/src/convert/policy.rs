@@ -41,6 +41,7 @@ pub(crate) fn disruption_budget(cx: &mut Cx<'_>, from: &policy::PodDisruptionBud
         desired_healthy: status.and_then(|status| status.desired_healthy).unwrap_or(0),
         expected_pods: status.and_then(|status| status.expected_pods).unwrap_or(0),
         disruption_allowed: None,
+        observed_generation: 0, // The controller has yet to look.
         disrupted_pods: disrupted.into_iter().flatten().map(|(name, time)| (name.as_str().into(), cx.instant(time))).collect(),
     }
 }

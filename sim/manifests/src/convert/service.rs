@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use api::{Service, ServiceType};
+use api::{PortName, Service, ServicePort, ServiceType, SimDuration};
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::meta::{labels, object_meta};
 use crate::check::{Cx, NameRule, text};
@@ -36,9 +37,22 @@ pub(crate) fn service(cx: &mut Cx<'_>, from: &core::Service) -> Service {
         cx.missing("externalName", &at);
     }
     let ports_at = at.key("ports");
+    let mut ports = Vec::new();
     for (index, port) in from.ports.iter().flatten().enumerate() {
         let at = ports_at.index(index);
-        cx.ranged(port.port, 1..=65535, &at.key("port"));
+        let own = cx.ranged(port.port, 1..=65535, &at.key("port")).and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
+        ports.push(ServicePort {
+            name: text(port.name.as_ref()),
+            protocol: port.protocol.as_ref().map_or("TCP".into(), |word| text(Some(word))),
+            port: own,
+            target: match &port.target_port {
+                Some(IntOrString::Int(number)) => PortName::Number(
+                    cx.ranged(*number, 1..=65535, &at.key("targetPort")).and_then(|port| u16::try_from(port).ok()).unwrap_or(own),
+                ),
+                Some(IntOrString::String(name)) => PortName::Name(name.as_str().into()),
+                None => PortName::Number(own),
+            },
+        });
         if let Some(word) = port.protocol.as_deref().filter(|word| !word.is_empty()) {
             cx.word(word, &[("TCP", ()), ("UDP", ()), ("SCTP", ())], &at.key("protocol"));
         }
@@ -51,6 +65,15 @@ pub(crate) fn service(cx: &mut Cx<'_>, from: &core::Service) -> Service {
     let external_local = local(from.external_traffic_policy.as_ref(), "externalTrafficPolicy");
     let affinities = &[("None", false), ("ClientIP", true), ("", false)];
     let affinity = from.session_affinity.as_deref().and_then(|word| cx.word(word, affinities, &at.key("sessionAffinity")));
+    let near = &[("PreferClose", ()), ("PreferSameZone", ()), ("PreferSameNode", ())];
+    if let Some(word) = from.traffic_distribution.as_deref() {
+        cx.word(word, near, &at.key("trafficDistribution"));
+    }
+    // Upstream: pkg/apis/core/v1/defaults.go, DefaultClientIPServiceAffinitySeconds; at most a day.
+    let stay = from.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref()?.timeout_seconds);
+    let stay =
+        stay.and_then(|seconds| cx.ranged(seconds, 1..=86_400, &at.key("sessionAffinityConfig").key("clientIP").key("timeoutSeconds")));
+    let stay = SimDuration::from_secs(u64::try_from(stay.unwrap_or(10_800)).unwrap_or(10_800));
     Service {
         meta,
         selector: from
@@ -61,7 +84,8 @@ pub(crate) fn service(cx: &mut Cx<'_>, from: &core::Service) -> Service {
         service_type,
         headless,
         publish_not_ready_addresses: from.publish_not_ready_addresses.unwrap_or(false),
-        client_ip_affinity: affinity.unwrap_or(false),
+        client_ip_affinity: affinity.unwrap_or(false).then_some(stay),
+        ports,
         traffic_distribution: text(from.traffic_distribution.as_ref()),
         internal_local,
         external_local,

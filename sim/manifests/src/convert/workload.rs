@@ -280,6 +280,7 @@ pub(crate) fn daemon_set(cx: &mut Cx<'_>, from: &apps::DaemonSet, classes: &Clas
         update_strategy: daemon_set_strategy(cx, spec.update_strategy.as_ref(), &at.key("updateStrategy")),
         min_ready: cx.seconds(i64::from(spec.min_ready_seconds.unwrap_or(0)), &at.key("minReadySeconds")),
         revision_history_limit: cx.count(spec.revision_history_limit.unwrap_or(10), &at.key("revisionHistoryLimit")),
+        template_changes: 0,
         status: DaemonSetStatus::default(), // counts are the controller's own
     }
 }

@@ -16,6 +16,7 @@ const SHORT_NAMES: &[(&str, Kind)] = &[
     ("ds", Kind::DaemonSet),
     ("hpa", Kind::HorizontalPodAutoscaler),
     ("limits", Kind::LimitRange),
+    ("netpol", Kind::NetworkPolicy),
     ("no", Kind::Node),
     ("ns", Kind::Namespace),
     ("pc", Kind::PriorityClass),
@@ -29,6 +30,7 @@ const SHORT_NAMES: &[(&str, Kind)] = &[
     ("sc", Kind::StorageClass),
     ("sts", Kind::StatefulSet),
     ("svc", Kind::Service),
+    ("vpa", Kind::VerticalPodAutoscaler),
 ];
 
 /// What is simulated of `Kind` or `Kind.field.path` (`deployment.spec.strategy`); kinds may be written as for kubectl.
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn kinds_answer_to_the_names_kubectl_knows() {
         for name in ["networkpolicy", "NetworkPolicies", "NetworkPolicy"] {
-            assert!(explained(name).contains("blocked traffic"), "{name}");
+            assert!(explained(name).contains("STATE:    simulated"), "{name}");
         }
         assert!(explained("sts").starts_with("KIND:     StatefulSet\nVERSION:  apps/v1\nSTATE:    simulated\n"));
         assert!(explained("hpa.spec.targetCPUUtilizationPercentage").contains("VERSION:  autoscaling/v1"));

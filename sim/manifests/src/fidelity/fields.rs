@@ -14,6 +14,7 @@ const NO_USERS: &str = "rights and users inside a container are not modelled";
 const NO_DISK: &str = "what is on a disk is not modelled";
 const HOOK: &str = "it takes no time unless `behaviors` says how long";
 const SPARE_DRIVER: &str = "such a volume is there at once, whatever is asked of it";
+const VPA_ALPHA: &str = "alpha: the gates of the vertical pod autoscaler are off";
 const GIVEN_METRIC: &str = "there is what the scenario's `metrics` give; any other metric is never available";
 
 const fn of(name: &'static str, rows: &'static [Row]) -> Type {
@@ -84,7 +85,7 @@ pub(super) const TYPES: &[Type] = &[
                 "activeDeadlineSeconds affinity:Affinity containers:Container hostNetwork initContainers:Container nodeName nodeSelector overhead preemptionPolicy priority priorityClassName resources:ResourceRequirements restartPolicy schedulerName schedulingGates:PodSchedulingGate terminationGracePeriodSeconds tolerations:Toleration topologySpreadConstraints:TopologySpreadConstraint volumes:Volume",
             ),
             simplified("hostUsers", "with hostNetwork the scheduler asks for nodes that declare the feature; nothing else"),
-            accepted("readinessGates", "nobody fulfils them: such a pod never becomes Ready"),
+            simplified("readinessGates", "fulfilled when `readinessGates` of a behavior says so, else never; all at once"),
             accepted("ephemeralContainers", "debugging containers are not started"),
             accepted("resourceClaims", "dynamic resource allocation is not simulated; the pod needs no device"),
             accepted("runtimeClassName", "overhead and node selection of the RuntimeClass are not applied"),
@@ -110,20 +111,17 @@ pub(super) const TYPES: &[Type] = &[
             simplified("volumeMounts", "must name volumes of the pod; mounting takes no time"),
             carried("volumeDevices", "block devices take no time"),
             carried("args command env envFrom stdin stdinOnce tty workingDir", "what a container does is said by `behaviors`"),
-            carried("resizePolicy", "resources of running containers do not change"),
+            simulated("resizePolicy:ContainerResizePolicy"),
             carried("securityContext", NO_USERS),
             carried("terminationMessagePath terminationMessagePolicy", "containers leave no messages"),
         ],
     ),
+    of("ContainerResizePolicy", &[simulated("resourceName restartPolicy")]),
     of("ContainerRestartRule", &[simulated("action exitCodes:ContainerRestartRuleOnExitCodes")]),
     of("ContainerRestartRuleOnExitCodes", &[simulated("operator values")]),
     of(
         "Lifecycle",
-        &[
-            accepted("postStart", "a container counts as started without waiting for it"),
-            simulated("preStop:LifecycleHandler"),
-            carried("stopSignal", "its feature gate is off in 1.36"),
-        ],
+        &[simulated("postStart:LifecycleHandler preStop:LifecycleHandler"), carried("stopSignal", "its feature gate is off in 1.36")],
     ),
     of("LifecycleHandler", &[simulated("sleep:SleepAction"), accepted("exec httpGet tcpSocket", HOOK)]),
     of("SleepAction", &[simulated("seconds")]),
@@ -259,10 +257,10 @@ pub(super) const TYPES: &[Type] = &[
         "JobSpec",
         &[
             simulated(
-                "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode completions maxFailedIndexes parallelism podFailurePolicy:PodFailurePolicy podReplacementPolicy successPolicy:SuccessPolicy suspend template:PodTemplateSpec ttlSecondsAfterFinished",
+                "activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode completions maxFailedIndexes parallelism podFailurePolicy:PodFailurePolicy podReplacementPolicy selector:LabelSelector successPolicy:SuccessPolicy suspend template:PodTemplateSpec ttlSecondsAfterFinished",
             ),
+            simplified("manualSelector", "pods get the labels of a generated selector all the same"),
             simplified("managedBy", "a Job of another controller makes no pods"),
-            simplified("manualSelector selector", "the pods of a Job are those that it owns; a given selector is not looked at"),
         ],
     ),
     of("PodFailurePolicy", &[simulated("rules:PodFailurePolicyRule")]),
@@ -303,16 +301,17 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ServiceSpec",
         &[
-            simulated("externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity"),
-            simplified("type", "requests come from inside or outside alike; an ExternalName has no endpoints"),
-            simplified("ports", "checked; every endpoint serves them all"),
-            accepted("internalTrafficPolicy", "endpoints of all nodes are used").only(&["Local"]),
-            accepted("externalTrafficPolicy", "endpoints of all nodes are used").only(&["Local"]),
-            accepted("sessionAffinity", "each attempt chooses an endpoint at random").only(&["ClientIP"]),
-            carried("sessionAffinityConfig", "each attempt chooses an endpoint at random"),
-            accepted("trafficDistribution", "traffic is spread over all endpoints, without preference for near ones"),
+            simulated(
+                "externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity sessionAffinityConfig trafficDistribution",
+            ),
+            simplified(
+                "type",
+                "a source says where it comes in (`via`); what an ExternalName stands for is described in `traffic.external`",
+            ),
+            simplified("ports", "checked; requests go to the first, and NetworkPolicies see its targetPort"),
+            simplified("clusterIP clusterIPs", "`None` makes it headless; addresses are not looked up"),
             carried(
-                "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName healthCheckNodePort ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges",
+                "allocateLoadBalancerNodePorts externalIPs externalName healthCheckNodePort ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP loadBalancerSourceRanges",
                 NO_LOOKUP,
             ),
         ],
@@ -345,7 +344,10 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ContainerResourceMetricSource",
         &[
-            simplified("container", "a pod's whole cpu counts for whichever of its containers is asked; memory is each container's own"),
+            simplified(
+                "container",
+                "cpu is that of the container that answers requests, the first with ports; memory is each container's own",
+            ),
             simulated("name"),
             accepted("name", "only cpu and memory have a usage in the simulation").except(&["cpu", "memory"]),
             simulated("target:MetricTarget"),
@@ -373,6 +375,34 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "HorizontalPodAutoscalerSpec/v1",
         &[simulated("maxReplicas scaleTargetRef:CrossVersionObjectReference targetCPUUtilizationPercentage"), simulated("minReplicas")],
+    ),
+    of(
+        "VerticalPodAutoscaler",
+        &[
+            simulated("apiVersion kind metadata:ObjectMeta spec:VerticalPodAutoscalerSpec"),
+            carried("status", "the recommender makes its own, without history from before the run"),
+        ],
+    ),
+    of(
+        "VerticalPodAutoscalerSpec",
+        &[
+            simulated("resourcePolicy:PodResourcePolicy targetRef:CrossVersionObjectReference updatePolicy:PodUpdatePolicy"),
+            accepted("recommenders", "there is one recommender, which is the default one"),
+            carried("startupBoost", VPA_ALPHA),
+        ],
+    ),
+    of(
+        "PodUpdatePolicy",
+        &[simulated("evictionRequirements:EvictionRequirement minReplicas updateMode"), carried("evictAfterOOMSeconds", VPA_ALPHA)],
+    ),
+    of("EvictionRequirement", &[simulated("changeRequirement resources")]),
+    of("PodResourcePolicy", &[simulated("containerPolicies:ContainerResourcePolicy")]),
+    of(
+        "ContainerResourcePolicy",
+        &[
+            simulated("containerName controlledResources controlledValues maxAllowed minAllowed mode"),
+            carried("memoryAggregationIntervalCount memoryAggregationIntervalSeconds oomBumpUpRatio oomMinBumpUp startupBoost", VPA_ALPHA),
+        ],
     ),
     of(
         "PodDisruptionBudget",
@@ -481,6 +511,24 @@ pub(super) const TYPES: &[Type] = &[
     ),
     of("ScopeSelector", &[simulated("matchExpressions:ScopedResourceSelectorRequirement")]),
     of("ScopedResourceSelectorRequirement", &[simulated("operator scopeName values")]),
+    of("NetworkPolicy", &[simulated("apiVersion kind metadata:ObjectMeta spec:NetworkPolicySpec")]),
+    of(
+        "NetworkPolicySpec",
+        &[simulated("podSelector:LabelSelector policyTypes ingress:NetworkPolicyIngressRule egress:NetworkPolicyEgressRule")],
+    ),
+    of("NetworkPolicyIngressRule", &[simulated("from:NetworkPolicyPeer ports:NetworkPolicyPort")]),
+    of("NetworkPolicyEgressRule", &[simulated("to:NetworkPolicyPeer ports:NetworkPolicyPort")]),
+    of(
+        "NetworkPolicyPeer",
+        &[
+            simulated("podSelector:LabelSelector namespaceSelector:LabelSelector"),
+            simplified("ipBlock", "holds for sources (`address`); for pods, which have no addresses here, only where it is /0"),
+        ],
+    ),
+    of(
+        "NetworkPolicyPort",
+        &[simulated("endPort protocol"), simplified("port", "compared with the targetPort of the Service's first port")],
+    ),
     of("LimitRange", &[simulated("apiVersion kind metadata:ObjectMeta spec:LimitRangeSpec")]),
     of("LimitRangeSpec", &[simulated("limits:LimitRangeItem")]),
     of("LimitRangeItem", &[simulated("default defaultRequest max maxLimitRequestRatio min type")]),

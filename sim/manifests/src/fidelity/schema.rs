@@ -5,8 +5,8 @@
 
 use api::Kind;
 use k8s_openapi::api::{
-    apps::v1 as apps, autoscaling, batch::v1 as batch, core::v1 as core, policy::v1 as policy, scheduling::v1 as scheduling,
-    storage::v1 as storage,
+    apps::v1 as apps, autoscaling, batch::v1 as batch, core::v1 as core, networking::v1 as networking, policy::v1 as policy,
+    scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use serde_json::{Value, json};
 
@@ -133,6 +133,8 @@ fn mistakes(kind: Kind, api_version: &str, value: &Value) -> Option<Vec<Mistake>
         Kind::CSIStorageCapacity => read_value::<storage::CSIStorageCapacity>(value).1,
         Kind::ResourceQuota => read_value::<core::ResourceQuota>(value).1,
         Kind::LimitRange => read_value::<core::LimitRange>(value).1,
+        Kind::NetworkPolicy => read_value::<networking::NetworkPolicy>(value).1,
+        Kind::VerticalPodAutoscaler => read_value::<crate::convert::vertical::RawAutoscaler>(value).1,
         Kind::EndpointSlice | Kind::ControllerRevision | Kind::VolumeAttachment => return None,
     })
 }

@@ -1,7 +1,7 @@
 //! Numbers of rollouts, worked out by hand or taken over from the cases of upstream's own unit tests
 //! (pkg/controller/deployment/{sync,rolling,progress}_test.go and util/deployment_util_test.go).
 
-use super::super::bench::{Bench, bench, rolling, template};
+use super::super::bench::{Bench, bench, labels, rolling, template};
 use super::*;
 use crate::controllers::pod_control::controller_of;
 
@@ -20,6 +20,7 @@ fn cluster(replicas: i32, limits: (&str, &str), former: &[Set], newest: Option<S
         let meta = ObjectMeta {
             namespace: "default".into(),
             name: format!("web-{place}").into(),
+            labels: labels("app=web"),
             owners: vec![controller_of("Deployment", &owner)],
             ..ObjectMeta::default()
         };

@@ -9,7 +9,7 @@
 //! - A Job is Complete or Failed only when no pod is terminating and none is left to be counted.
 //! - News of pods lead to a sync a second later, a changed spec at once.
 //!
-//! Not modelled: adoption and release of pods, at most 500 uncounted pods at a time, gang scheduling of Jobs
+//! Not modelled: gang scheduling of Jobs
 //! (off by default).
 
 mod backoff;
@@ -22,11 +22,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{
-    ConditionStatus, Job, JobCondition, JobConditionType, JobStatus, Kind, Labels, ObjectMeta, Pod, PodPhase, PodReplacementPolicy,
-    PodStatus, RestartPolicy, SimDuration, SimTime, Str, Uid,
+    ConditionStatus, Job, JobCondition, JobConditionType, JobStatus, Kind, LabelSelector, Labels, ObjectMeta, Pod, PodPhase,
+    PodReplacementPolicy, PodStatus, RestartPolicy, SimDuration, SimTime, Str, Uid,
 };
 use trace::Record;
 
+use super::claim::{Claim, heirs};
 use super::pod_control::{LONGEST_PREFIX, controller_of, victim_order};
 use super::{View, object_name, owning, whole_second};
 use crate::effects::{Announcement, Component, Effects, Key, Write};
@@ -36,6 +37,7 @@ use indexes::Indexes;
 
 /// What holds a pod until its Job has counted it.
 pub(super) const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 const INDEX_FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-failure-count";
 const INDEX_IGNORED_FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
@@ -43,6 +45,8 @@ const INDEX_IGNORED_FAILURE_COUNT: &str = "batch.kubernetes.io/job-index-ignored
 const BATCH_PERIOD: SimDuration = SimDuration::from_secs(1);
 /// Upstream: MaxPodCreateDeletePerSync.
 const BURST: usize = 500;
+/// Most pods counted in one sync, and listed as being counted. Upstream: MaxUncountedPods.
+const MAX_UNCOUNTED: usize = 500;
 /// Keys are numbers of Jobs, or with this bit numbers of pods that no Job counts any more.
 const ORPHAN: u32 = 1 << 31;
 
@@ -82,10 +86,20 @@ pub(crate) fn interested_later(change: &Change, view: &View<'_>, queue: &mut dyn
         Change::PodDeleted(_, gone) => owning::<Job>(store, &gone.meta),
         _ => None,
     };
+    let mut heir = |id| queue(id, view.now + BATCH_PERIOD);
+    heirs::<Job>(change, view, |job, labels| job.status.finished().is_none() && selector(job).matches(labels), &mut heir);
     let Some((id, job)) = job.and_then(|id| Some((id, store.jobs.get(id)?))) else { return };
     if job.status.finished().is_none() {
         queue(id, view.now + BATCH_PERIOD);
     }
+}
+
+/// Which pods are a Job's: by the label that each gets from its identity, or as the user chose.
+fn selector(job: &Job) -> LabelSelector {
+    job.spec.selector.as_deref().cloned().unwrap_or_else(|| LabelSelector {
+        match_labels: [(CONTROLLER_UID.into(), job.meta.uid.to_string().into())].into(),
+        ..LabelSelector::default()
+    })
 }
 
 /// Whether its finalizer is left, and no Job will take it off.
@@ -107,7 +121,7 @@ pub(crate) fn sync(key: Key, view: &View<'_>, out: &mut Effects) {
     let Some(job) = view.store.jobs.get(JobId::new(key.0)) else { return };
     let is_ours = job.spec.managed_by.as_ref().is_none_or(|name| &**name == "kubernetes.io/job-controller");
     if is_ours && job.status.finished().is_none() {
-        Sync::new(job, view).run(out);
+        Sync::new(job, view, out).run(out);
     }
 }
 
@@ -135,12 +149,15 @@ struct Sync<'a> {
     finished: Option<JobCondition>,
     /// Pods made or deleted, each batch after the one before has landed.
     pod_writes: Vec<Vec<Write>>,
+    /// How many are made.
+    made: i32,
     event: Option<Record>,
 }
 
 impl<'a> Sync<'a> {
-    fn new(job: &'a Job, view: &'a View<'a>) -> Self {
-        let pods: Vec<(PodId, &Pod)> = view.store.pods_of(job.meta.uid).collect();
+    fn new(job: &'a Job, view: &'a View<'a>, out: &mut Effects) -> Self {
+        let claim = Claim { by: Component::Job, kind: Kind::Job, owner: &job.meta, selector: &selector(job), finalizer: Some(TRACKING) };
+        let pods: Vec<(PodId, &Pod)> = claim.claim(Kind::Pod, &view.store.pods, |_| true, |_| true, out);
         let active: Vec<(PodId, &Pod)> = pods.iter().filter(|(_, pod)| pod.is_active()).copied().collect();
         let is_terminating = |pod: &Pod| pod.meta.is_deleting() && !pod.status.phase.is_terminal();
         Self {
@@ -156,6 +173,7 @@ impl<'a> Sync<'a> {
             delayed: BTreeMap::new(),
             finished: None,
             pod_writes: Vec::new(),
+            made: 0,
             event: None,
             job,
             view,
@@ -440,7 +458,8 @@ impl<'a> Sync<'a> {
                 batch.push(creation);
             }
         }
-        self.active.len() as i32 + missing as i32
+        self.made = missing as i32;
+        self.active.len() as i32 + self.made
     }
 
     /// Indexes that need no pod now.
@@ -467,12 +486,7 @@ impl<'a> Sync<'a> {
     fn labels(&self) -> Labels {
         let mut labels = (*self.job.spec.template.labels).clone();
         let (uid, name): (Str, Str) = (self.job.meta.uid.to_string().into(), self.job.meta.name.clone());
-        let own = [
-            ("batch.kubernetes.io/controller-uid", &uid),
-            ("batch.kubernetes.io/job-name", &name),
-            ("controller-uid", &uid),
-            ("job-name", &name),
-        ];
+        let own = [(CONTROLLER_UID, &uid), ("batch.kubernetes.io/job-name", &name), ("controller-uid", &uid), ("job-name", &name)];
         for (key, value) in own {
             labels.insert(key.into(), value.clone());
         }
@@ -546,12 +560,13 @@ impl<'a> Sync<'a> {
         let mut held: Vec<Uid> =
             self.pods.iter().filter(|(_, pod)| pod.meta.has_finalizer(TRACKING)).map(|(_, pod)| pod.meta.uid).collect();
         flush |= count_released(&mut self.status, &held);
-        let (done, adds) = self.add_uncounted();
+        let (done, adds, is_full) = self.add_uncounted();
         flush |= adds;
         flush |= self.job.is_indexed() && self.write_indexes(&done);
         flush |= self.announce_end();
 
-        let mut batches = std::mem::take(&mut self.pod_writes);
+        let pod_writes = std::mem::take(&mut self.pod_writes);
+        let mut batches = Vec::new();
         let mut part = Part::Status;
         if flush {
             (self.status.failures_after_last_success, self.status.last_failure) = (self.backoff.failures, self.backoff.last);
@@ -562,7 +577,7 @@ impl<'a> Sync<'a> {
         batches.push(done.iter().map(|(id, _)| release(*id)).collect());
         held.retain(|uid| !done.iter().any(|(_, pod)| pod.meta.uid == *uid));
         let counted = count_released(&mut self.status, &held);
-        let ends = self.end();
+        let ends = !is_full && self.end();
         if counted || ends {
             let mut write = self.status_write(part, None);
             if ends {
@@ -572,9 +587,20 @@ impl<'a> Sync<'a> {
             }
             batches.push(vec![write]);
         }
-        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+        let mut waves: Vec<Vec<_>> = pod_writes.into_iter().filter(|batch| !batch.is_empty()).map(as_job).collect();
+        let counting = batches.into_iter().filter(|batch: &Vec<Write>| !batch.is_empty()).map(as_job);
+        if waves.is_empty() || self.finished.is_some() {
+            waves.extend(counting);
+        } else {
+            // What has ended is counted even if others cannot be made (upstream: `manageJobErr` is returned last).
+            let counting: Vec<Vec<_>> = counting.collect();
+            out.otherwise = counting.clone();
+            out.otherwise.iter_mut().flatten().for_each(|(_, write)| forget_made(write, self.made));
+            waves.extend(counting);
+        }
+        for wave in waves {
             out.then();
-            out.writes.extend(batch.into_iter().map(|write| (Component::Job, write)));
+            out.writes.extend(wave);
         }
     }
 
@@ -590,11 +616,11 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// The pods whose finalizer goes, and whether any of them is to be counted.
-    fn add_uncounted(&mut self) -> (Vec<(PodId, &'a Pod)>, bool) {
+    /// The pods whose finalizer goes, whether any of them is to be counted, and whether there may be more of them.
+    fn add_uncounted(&mut self) -> (Vec<(PodId, &'a Pod)>, bool, bool) {
         let job = self.job;
         let fails_all = self.finished.as_ref().is_some_and(|condition| condition.kind != JobConditionType::SuccessCriteriaMet);
-        let (mut done, mut adds) = (Vec::new(), false);
+        let (mut done, mut adds, mut new_indexes) = (Vec::new(), false, 0);
         for (id, pod) in self.pods.iter().copied().filter(|(_, pod)| pod.meta.has_finalizer(TRACKING)) {
             let (uid, failed) = (pod.meta.uid, is_failed(pod, job));
             if !self.can_release(pod, failed) {
@@ -605,7 +631,9 @@ impl<'a> Sync<'a> {
             let has_place = !job.is_indexed() || self.index(pod).is_some();
             if pod.status.phase == PodPhase::Succeeded && !is_counted {
                 if job.is_indexed() {
-                    adds |= self.index(pod).is_some_and(|index| !self.known_succeeded.has(index));
+                    let is_new = self.index(pod).is_some_and(|index| !self.known_succeeded.has(index));
+                    new_indexes += usize::from(is_new);
+                    adds |= is_new;
                 } else if !self.status.uncounted.succeeded.contains(&uid) {
                     self.status.uncounted.succeeded.push(uid);
                     adds = true;
@@ -614,8 +642,12 @@ impl<'a> Sync<'a> {
                 self.status.uncounted.failed.push(uid);
                 adds = true;
             }
+            let uncounted = &self.status.uncounted;
+            if new_indexes + uncounted.succeeded.len() + uncounted.failed.len() >= MAX_UNCOUNTED {
+                return (done, adds, true); // What this sync writes brings the next one.
+            }
         }
-        (done, adds)
+        (done, adds, false)
     }
 
     fn can_release(&self, pod: &Pod, failed: bool) -> bool {
@@ -681,6 +713,19 @@ impl<'a> Sync<'a> {
         let message = "Too many succeeded pods running after completion count reached";
         let too_many = too_many.then(|| self.event("Warning", "TooManySucceededPods", message));
         too_many.into_iter().chain([self.event("Normal", "Completed", "Job completed")]).collect()
+    }
+}
+
+fn as_job(batch: Vec<Write>) -> Vec<(Component, Write)> {
+    batch.into_iter().map(|write| (Component::Job, write)).collect()
+}
+
+/// Takes pods that were not made out of a status.
+fn forget_made(write: &mut Write, made: i32) {
+    match write {
+        Write::Announced(write, _) => forget_made(write, made),
+        Write::Update(AnyObject::Job(job), _) => job.status.active -= made,
+        _ => {}
     }
 }
 

@@ -46,6 +46,7 @@ fn pod_of(word: &str, place: usize, job: &Job) -> Pod {
         pod.status.phase = PodPhase::Succeeded;
     }
     pod.meta.owners = vec![controller_of("Job", &job.meta)];
+    pod.meta.labels = Arc::new([(CONTROLLER_UID.into(), job.meta.uid.to_string().into())].into());
     pod.meta.finalizers = vec![TRACKING.into()];
     let annotations = [(COMPLETION_INDEX, index), (INDEX_FAILURE_COUNT, failures)].into_iter().filter(|(_, value)| !value.is_empty());
     pod.meta.annotations = Arc::new(annotations.map(|(key, value)| (key.into(), value.into())).collect());
@@ -490,6 +491,17 @@ fn restarts_count_against_the_limit_when_the_kubelet_restarts() {
             pod.status.containers = super::super::bench::pod("x").restarts(restarts).build().status.containers;
             bench.store.create_pod(pod, SimTime::ZERO, &bench.streams).expect("a free name");
         }
-        assert_eq!(Sync::new(&job, &bench.view()).restarts_exceed_limit(), fails, "{limit} {running} {ended}");
+        assert_eq!(Sync::new(&job, &bench.view(), &mut Effects::default()).restarts_exceed_limit(), fails, "{limit} {running} {ended}");
     }
+}
+
+#[test]
+fn at_most_500_pods_are_counted_in_one_sync() {
+    let pods = "S ".repeat(600);
+    let many: fn(&mut Job, &mut JobSpec) = |_, spec| (spec.parallelism, spec.completions) = (600, Some(600));
+    assert_eq!(synced(&pods, many), Outcome { released: 500, succeeded: 500, end: "SuccessCriteriaMet:CompletionsReached", ..none() });
+    let words: Vec<String> = (0..600).map(|index| format!("S:{index}")).collect();
+    let outcome = synced(&words.join(" "), |_, spec| indexed(spec, 600, 600));
+    // An index is counted once its pod is known to have succeeded, whether or not its finalizer has gone.
+    assert_eq!((outcome.released, outcome.completed, outcome.end), (500, "0-599", "SuccessCriteriaMet:CompletionsReached"));
 }

@@ -261,7 +261,7 @@ impl NodeLifecycle {
         let health = self.nodes.get(&id)?;
         let api = &view.settings.api_server;
         let renewal = last_renewal(health, health.stopped?, view.settings.kubelet.lease_renew_interval);
-        let heard = renewal + api.request_latency + api.watch_latency;
+        let heard = renewal + api.request_latency.mean() + api.watch_latency.mean();
         Some(self.ticks.from(self.ticks.from(heard) + view.settings.node_lifecycle.node_monitor_grace_period))
     }
 

@@ -9,7 +9,7 @@
 //! ordinal; with Parallel all pods are worked on.
 //!
 //! Simplified: a pod that waits for an old claim to go is tried again when that claim goes, not every few
-//! milliseconds. Not modelled: adoption and release of pods, the gate MaxUnavailableStatefulSet (off), hostnames.
+//! milliseconds. Not modelled: the gate MaxUnavailableStatefulSet (off), hostnames.
 
 mod claims;
 #[cfg(test)]
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use api::StatefulSetUpdateStrategy;
 use api::{Kind, ObjectMeta, OwnerReference, Pod, PodManagementPolicy, PodPhase, PodStatus, StatefulSet, StatefulSetStatus, Str};
 
+use super::claim::{Claim, heirs, takes};
 use super::history::{History, Revision};
 use super::replica_set::{counts_differently, next_availability};
 use super::{View, object_name, owning_stateful_set};
@@ -56,6 +57,7 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     if let Some(id) = woken {
         queue(id);
     }
+    heirs::<StatefulSet>(change, view, |set, labels| takes(&set.selector, labels), queue);
 }
 
 /// One reconciliation.
@@ -63,14 +65,15 @@ pub(crate) fn sync(id: StatefulSetId, view: &View<'_>, out: &mut Effects) {
     let Some(set) = view.store.stateful_sets.get(id) else {
         return; // Deleted while queued; its pods are the garbage collector's.
     };
-    let history = History::of(&set.meta, view.store);
+    let is_member = |pod: &Pod| parent_and_ordinal(&pod.meta.name).filter(|(parent, _)| *parent == &*set.meta.name).map(|(_, one)| one);
+    let claim = Claim { by: BY, kind: Kind::StatefulSet, owner: &set.meta, selector: &set.selector, finalizer: None };
+    let history = History::claimed(&claim, view.store, out);
+    let claimed = claim.claim(Kind::Pod, &view.store.pods, |_| true, |pod| is_member(pod).is_some(), out);
     let (update, collision_count) =
         history.ensure((Kind::StatefulSet, &set.meta), &set.template, set.status.collision_count, BY, view, out);
     then(out);
     let current = history.find(&set.status.current_revision).unwrap_or_else(|| update.clone());
-    let is_member = |pod: &Pod| parent_and_ordinal(&pod.meta.name).filter(|(parent, _)| *parent == &*set.meta.name).map(|(_, one)| one);
-    let pods: Vec<Member<'_>> =
-        view.store.pods_of(set.meta.uid).filter_map(|(id, pod)| Some(Member { id, pod, ordinal: is_member(pod)? })).collect();
+    let pods: Vec<Member<'_>> = claimed.into_iter().filter_map(|(id, pod)| Some(Member { id, pod, ordinal: is_member(pod)? })).collect();
     let mut look = Look { set, view: *view, current: &current, update: &update, out };
     let mut status = StatefulSetStatus { collision_count, ..look.observed(&pods) };
     if !set.meta.is_deleting() {

@@ -2,8 +2,8 @@
 
 use api::{ObjectKey, Uid};
 
-use super::super::RequestLoad;
 use super::{Cohort, GRAINS};
+use crate::effects::RequestLoad;
 
 impl Cohort {
     /// Of a pod whose process runs.

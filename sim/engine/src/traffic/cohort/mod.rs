@@ -21,6 +21,7 @@ mod outcome;
 mod pods;
 mod records;
 mod station;
+mod step;
 mod table;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -68,6 +69,8 @@ struct FlowState {
     service: u32,
     totals: Totals,
     told: Totals,
+    /// Whole retries told so far: never more in a window than attempts, whatever the parts of requests add up to.
+    retries_told: u64,
     open_told: u64,
     /// Waiting to be tried again, or in a queue.
     backoff: u64,
@@ -461,6 +464,7 @@ impl Cohort {
         self.enter(now, false);
         match change {
             TrafficProcess::Started(started) => self.process_started(started),
+            TrafficProcess::Resized(resized) => self.process_resized(resized),
             TrafficProcess::Terminating { .. } => {}
             TrafficProcess::Stopped { pod } => self.process_ended(*pod, super::station::Process::Stopped),
             TrafficProcess::Silent { pod } => self.process_ended(*pod, super::station::Process::Silent),
@@ -500,6 +504,11 @@ impl Cohort {
         let state = &self.pods[*self.pod_by_uid.get(&pod)? as usize];
         let since = now.as_nanos().saturating_sub(self.now) as f64;
         Some(SimDuration::from_nanos((state.cpu_nanos + state.cores_used * since) as u64))
+    }
+
+    /// Share of a pod's requests that find no worker free, as it stands now.
+    pub(crate) fn waiting_share(&self, pod: Uid) -> Option<f64> {
+        self.pod_by_uid.get(&pod).map(|pod| self.pods[*pod as usize].kernel.waits)
     }
 
     /// Bytes that a pod's running process uses, as of the last step.
@@ -545,6 +554,7 @@ impl Cohort {
             service,
             totals: Totals::default(),
             told: Totals::default(),
+            retries_told: 0,
             open_told: 0,
             backoff: 0,
             latency: Histogram::default(),

@@ -4,23 +4,18 @@
 //! (`queue`), and what holds a slot afterwards (`after`); `cpu + after <= concurrency`. Others are one queue with a
 //! bounded room. Equal pods in equal states are computed once: the step of the pod before is taken over.
 
-use std::collections::VecDeque;
-
 use api::{SimDuration, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
-use super::super::{ProcessStarted, RequestLoad, Signal};
+use super::super::{ProcessStarted, Signal};
 use super::kernel::{Kernel, Law};
-use super::station::{Moved, Queue};
-use super::table::{Parts, Point, Shape, Table};
+use super::station::Queue;
+use super::step::{After, Before, Line, move_pod};
+use super::table::{Shape, Table};
 use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QUANTUM, QueueState, drops};
+use crate::effects::RequestLoad;
 use crate::spec::Balancing;
-
-/// Over which time what comes beyond what is served is averaged, where work leaves at its deadline.
-const EXCESS_SECONDS: f64 = 0.2;
-/// Far beyond any run.
-const FOR_EVER: f64 = 1e7;
 
 pub(super) struct PodState {
     uid: Uid,
@@ -60,80 +55,6 @@ pub(super) struct PodState {
     stressed: bool,
     pub(super) listed: u32,
     gone: bool,
-}
-
-/// Requests in line where work leaves at its deadline.
-#[derive(Clone, PartialEq, Debug, Default)]
-struct Line {
-    /// Until when they came, and how many.
-    pieces: VecDeque<(u64, f64)>,
-    sum: f64,
-    /// Cpu at the last step, in millicores.
-    granted_millis: f64,
-    /// What came per second of late.
-    rate: f64,
-}
-
-impl Line {
-    /// A step until `end`: some came, some were served, and those leave who came before `deadline` and are not in work.
-    fn moved(&mut self, end: u64, came: f64, served: f64, in_work: f64, deadline: u64) {
-        self.pieces.push_back((end, came));
-        self.sum += came;
-        let mut served = served.min(self.sum);
-        self.sum -= served;
-        while let Some((_, piece)) = self.pieces.front_mut() {
-            let part = served.min(*piece);
-            (*piece, served) = (*piece - part, served - part);
-            if *piece > 1e-9 {
-                break;
-            }
-            self.pieces.pop_front();
-        }
-        while let Some((came_at, piece)) = self.pieces.front_mut() {
-            let part = piece.min(self.sum - in_work);
-            if *came_at > deadline || part <= 0.0 {
-                break;
-            }
-            (*piece, self.sum) = (*piece - part, self.sum - part);
-            if *piece > 1e-9 {
-                break;
-            }
-            self.pieces.pop_front();
-        }
-    }
-}
-
-/// What the step of a pod depends on.
-#[derive(Clone, Copy, PartialEq)]
-struct Before {
-    table: usize,
-    queue: Queue,
-    accept: f64,
-    after: f64,
-    granted_millis: f64,
-    arrivals: f64,
-    concurrency: u32,
-    queue_limit: u32,
-    /// Where work leaves at its deadline: those in line, the cpu they counted on, and what came per second of late.
-    line: [f64; 3],
-}
-
-/// And what it comes to.
-#[derive(Clone, Copy)]
-struct After {
-    queue: Queue,
-    accept: f64,
-    after: f64,
-    rate: f64,
-    in_line: f64,
-    shed: f64,
-    dropped: f64,
-    departed: f64,
-    /// Of those in line that would have been dropped, these will be served; and how many per second.
-    rescued: (f64, f64),
-    line_rate: f64,
-    kernel: Kernel,
-    critical: bool,
 }
 
 impl PodState {
@@ -307,18 +228,12 @@ impl Cohort {
             self.nodes.push(NodeState { cpu_millis: node_cpu_millis, pods: Vec::new() });
             (self.nodes.len() - 1) as u32
         });
-        let usable = started.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis).min(node_cpu_millis);
-        let cores = (usable as u64).div_ceil(1000).clamp(1, 4096) as u32;
         let behavior = &started.behavior;
         let worker = behavior.worker;
         let concurrency = worker.map(|worker| worker.consumers_per_pod).or(behavior.concurrency).map(|slots| slots.max(1));
         let state = &mut self.pods[pod as usize];
         state.process = Process::Running;
         (state.program, state.node) = (program, node);
-        state.workers = concurrency.map_or(cores, |slots| slots.min(cores));
-        state.cores_millis = usable.min(i64::from(state.workers) * 1000);
-        state.granted_millis = state.cores_millis as f64;
-        state.weight = started.cpu_request_millis.max(LEAST_WEIGHT);
         state.concurrency = concurrency.unwrap_or(u32::MAX);
         state.queue_limit = if worker.is_some() { 0 } else { behavior.queue_limit };
         state.served = 0.0;
@@ -331,12 +246,7 @@ impl Cohort {
         state.stress_limit = started.probe_timeout.map_or(super::super::calendar::NEVER, |timeout| timeout.as_nanos() / 10);
         state.stressed = false;
         state.gone = false;
-        let speed = usable as f64 / (1000.0 * f64::from(state.workers));
-        state.kernel = Kernel {
-            mean: self.programs[program as usize].cpu.mean / speed.clamp(1e-9, 1.0),
-            slowdown: 1.0 / speed.clamp(1e-9, 1.0),
-            ..Kernel::default()
-        };
+        self.give_cpu(pod, started);
         self.nodes[node as usize].pods.push(pod);
         self.programs[program as usize].pods.push(pod);
         for service in self.programs[program as usize].services.clone() {
@@ -347,6 +257,37 @@ impl Cohort {
                 self.services[service as usize].queue = Some(QueueState { flow, waiting: Default::default(), level: 0 });
             }
         }
+    }
+
+    /// The process goes on with other cpu and memory.
+    pub(super) fn process_resized(&mut self, resized: &ProcessStarted) {
+        let Some(pod) = self.pod_by_uid.get(&resized.pod).copied() else { return };
+        let state = &mut self.pods[pod as usize];
+        if state.process != Process::Running {
+            return;
+        }
+        if let Some(memory) = &mut state.memory {
+            (memory.limit_bytes, memory.told) = (resized.memory_limit_bytes.unwrap_or(i64::MAX), false);
+        }
+        self.give_cpu(pod, resized);
+    }
+
+    /// Cores, weight and speed of a process.
+    fn give_cpu(&mut self, pod: u32, process: &ProcessStarted) {
+        let node_cpu_millis = process.node_cpu_millis.max(0);
+        let usable = process.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis).min(node_cpu_millis);
+        let cores = (usable as u64).div_ceil(1000).clamp(1, 4096) as u32;
+        let state = &mut self.pods[pod as usize];
+        state.workers = state.concurrency.min(cores);
+        state.cores_millis = usable.min(i64::from(state.workers) * 1000);
+        state.granted_millis = state.cores_millis as f64;
+        state.weight = process.cpu_request_millis.max(LEAST_WEIGHT);
+        let speed = usable as f64 / (1000.0 * f64::from(state.workers));
+        state.kernel = Kernel {
+            mean: self.programs[state.program as usize].cpu.mean / speed.clamp(1e-9, 1.0),
+            slowdown: 1.0 / speed.clamp(1e-9, 1.0),
+            ..Kernel::default()
+        };
     }
 
     /// The process is gone, or nothing is heard of it any more: its share of what is under way is lost.
@@ -706,154 +647,4 @@ impl ProgramState {
     pub(super) fn has_rest(&self) -> bool {
         self.latency.mean > 0.0 || self.calls.iter().any(|group| !group.is_empty())
     }
-}
-
-/// Share of the arrivals that wait, and the squared coefficient of variation of their wait.
-fn waiting(table: &Table, point: &Point, queue: Queue, load: f64, in_line: f64) -> (f64, f64) {
-    if let Some(Parts { share, loaded, squares, rest, weight, .. }) = table.parts(point, queue.variance, load, queue.piled)
-        && weight > 0.25
-    {
-        // Those at rest wait exponentially, the others for what is before them.
-        let workers = f64::from(table.shape.workers);
-        let calm = (1.0 - share) * rest.waits;
-        let short = (rest.x - rest.used * workers + rest.waits) / rest.waits.max(1e-12);
-        let long = (loaded - workers + 1.0).max(1.0);
-        let spread = (squares - loaded * loaded).max(0.0) + long;
-        let waits = calm + share;
-        let mean = (calm * short + share * long) / waits.max(1e-12);
-        let squares = (calm * 2.0 * short * short + share * (long * long + spread)) / waits.max(1e-12);
-        return (waits.clamp(0.0, 1.0), (squares / (mean * mean) - 1.0).max(0.0));
-    }
-    let spread = if point.variance > 0.0 { queue.variance / point.variance } else { 1.0 };
-    let waits = 1.0 - (1.0 - point.waits) * table.correction(point, queue.variance);
-    (waits.clamp(0.0, 1.0), point.wait_cv2.min(point.wait_cv2 * spread + 1.0 / (1.0 + in_line)))
-}
-
-/// The least stretching under processor sharing, and how much what is beyond varies. One worker: the squared coefficient of
-/// variation rho/(2-rho) (Coffman, Muntz, Trotter). Several: nobody is stretched who meets a free one; what others meet
-/// is a geometric law, and evens out over the request as it does with one.
-fn stretching(point: &Point, queue: Queue, busy: f64, workers: u32, speed: f64) -> (f64, f64) {
-    let spread = if point.variance > 0.0 { (queue.variance / point.variance).min(1.0) } else { 1.0 };
-    if workers == 1 {
-        return (0.0, busy / (2.0 - busy) * spread);
-    }
-    (1.0 / speed.max(1e-9), ((1.0 + busy) / point.waits.max(1e-9) - 1.0) / (2.0 - busy) * spread)
-}
-
-fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, timeout: f64, feedback: f64) -> After {
-    let workers = f64::from(table.shape.workers);
-    let speed = (before.granted_millis / (1000.0 * workers)).min(1.0);
-    let mean = program.cpu.mean * program.heavier;
-    let (rest, has_rest) = (program.rest, program.has_rest());
-    let mut arrivals = before.arrivals;
-    let (mut accept, mut shed) = (before.accept, 0.0);
-    let mut critical = false;
-    // Slots: what holds one after its cpu work leaves less for the others.
-    if has_rest && before.concurrency != u32::MAX {
-        let slots = f64::from(before.concurrency);
-        let held = before.queue.x + before.after;
-        let holds = mean / speed.max(1e-9) + rest;
-        let turnover = if holds < d { slots * d / holds.max(1e-12) } else { 0.0 };
-        let most = (slots - held).max(turnover).max(0.0);
-        let wants = arrivals + accept;
-        let admitted = wants.min(most);
-        accept = wants - admitted;
-        let over = (accept - f64::from(before.queue_limit)).max(0.0);
-        accept -= over;
-        shed = over.min(arrivals);
-        arrivals = admitted;
-        critical = held > 0.8 * slots || accept > 0.0;
-    }
-    // Slots come free one after the other, each after it was held.
-    let slot_wait = accept * (mean / speed.max(1e-9) + rest) / f64::from(before.concurrency.max(1));
-    if mean <= 0.0 {
-        let after = if rest >= d { before.after + arrivals } else { arrivals / d * rest };
-        let kernel = Kernel { slowdown: 1.0, slot_wait, ..Kernel::default() };
-        let shed = if before.arrivals > 0.0 { shed / before.arrivals } else { 0.0 };
-        let rate = arrivals / d;
-        let queue = Queue::default();
-        return After {
-            queue,
-            accept,
-            after,
-            rate,
-            in_line: 0.0,
-            shed,
-            dropped: 0.0,
-            departed: arrivals,
-            rescued: (0.0, 0.0),
-            line_rate: 0.0,
-            kernel,
-            critical,
-        };
-    }
-    let capacity = workers * speed / mean;
-    let mut queue = before.queue;
-    if timeout.is_finite() && before.granted_millis > before.line[1] * 1.01 {
-        // It got quicker: of those in line more will be served.
-        queue.x = queue.x.max(before.line[0].min(workers + capacity * timeout));
-    }
-    let rescued = (queue.x - before.queue.x, capacity);
-    let Moved { mut queue, mut rate, block, mut departed } = queue.moved(table, d, arrivals / d, capacity, feedback);
-    // What is still in line at its deadline leaves.
-    let mut dropped = 0.0;
-    if timeout.is_finite() {
-        dropped = (queue.x - workers - capacity * timeout).max(0.0);
-        queue.x -= dropped;
-        let excess = arrivals / d - capacity;
-        if dropped > 0.0 && excess > 0.0 {
-            // What is in line falls short of the deadline by an exponential of the excess.
-            let short = capacity / excess;
-            queue.variance = queue.variance.min(short * (1.0 + short));
-        }
-    }
-    departed = departed.min(before.queue.x.max(before.line[0]) + arrivals);
-    if rate <= 0.0 {
-        rate = capacity.min(departed / d);
-    }
-    let point = table.at(queue.x);
-    let load = if capacity > 0.0 { arrivals / d / capacity } else { f64::INFINITY };
-    let busy = table.busy(&point, queue.variance, load, queue.piled).share;
-    let in_line = (queue.x - workers * busy).max(0.0);
-    let (waits, wait_cv2) = waiting(table, &point, queue, load, in_line);
-    let sojourn = if queue.x <= 0.0 {
-        mean / speed.max(1e-9)
-    } else if capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
-        // Arrivals see the queue as it is: those in line, and if all workers work the one that ends first.
-        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * waits) / capacity
-    } else if rate > 0.0 {
-        (queue.x / rate).max(mean / speed.max(1e-9)).min(FOR_EVER)
-    } else {
-        FOR_EVER
-    };
-    // What is served has waited an exponential of the excess less than the deadline: the excess of more than one step.
-    let line_rate = before.line[2] + (arrivals / d - before.line[2]) * (d / EXCESS_SECONDS).min(1.0);
-    let eta = line_rate - capacity;
-    let binding = dropped > 0.01 * arrivals && eta > 0.0;
-    let shares = before.arrivals.max(1e-300);
-    shed = (shed + block * arrivals).min(before.arrivals) / shares;
-    let kernel = Kernel {
-        mean: sojourn,
-        slowdown: 1.0 / speed.max(1e-9),
-        waits,
-        wait_cv2,
-        sharing: (before.concurrency == u32::MAX).then(|| stretching(&point, queue, busy, table.shape.workers, speed)),
-        slot_wait,
-        deadline: binding.then_some((timeout, eta)),
-    };
-    let after = if !has_rest {
-        0.0
-    } else if rest >= d {
-        before.after + departed
-    } else {
-        departed / d * rest
-    };
-    let moves = (queue.x - before.queue.x).abs() > 0.005 * (1.0 + queue.x);
-    critical |= moves || point.used > 0.92 || block > 0.001 || dropped > 0.0;
-    let dropped = match before.arrivals {
-        0.0 => 0.0,
-        _ if binding => (eta / line_rate).min(1.0 - shed),
-        arrivals => (dropped / arrivals).min(1.0 - shed),
-    };
-    After { queue, accept, after, rate, in_line, shed, dropped, departed, rescued, line_rate, kernel, critical }
 }

@@ -76,13 +76,14 @@ impl FlowState {
             in_flight: open - in_backoff,
             in_backoff,
             attempts: since(|of| of.attempts),
-            retries: since(|of| of.retries),
+            retries: (whole(now.retries) - self.retries_told).min(since(|of| of.attempts)),
         };
         let ended = counts.succeeded + counts.shed + counts.refused + counts.timed_out + counts.failed;
         assert_eq!(self.open_told + counts.arrived, ended + counts.in_flight + counts.in_backoff, "{}", self.name);
         let latency = whole_requests(&std::mem::take(&mut self.latency), counts.succeeded);
         self.told = now;
         self.open_told = open;
+        self.retries_told += counts.retries;
         let moved = counts.arrived + ended + counts.attempts > 0;
         let (flow, external) = (self.name.clone(), self.external);
         (moved || (!window.is_zero() && open > 0)).then_some(Record::Traffic { flow, external, service, window, counts, latency })

@@ -53,7 +53,7 @@ impl Queue {
             let point = table.at(x);
             x - self.x - d * (arrivals * (1.0 - point.block) - capacity * table.busy(&point, self.variance, load, self.piled).share)
         };
-        let x = root(excess, self.x + d * arrivals);
+        let x = root(excess, self.x, self.x + d * arrivals);
         let point = table.at(x);
         let busy = table.busy(&point, self.variance, load, self.piled);
         let served = capacity * busy.share;
@@ -69,10 +69,14 @@ impl Queue {
     }
 }
 
-/// Where a rising function passes zero between 0 and `high` (Illinois).
-fn root(f: impl Fn(f64) -> f64, high: f64) -> f64 {
-    let (mut a, mut b) = (0.0, high);
-    let (mut fa, mut fb) = (f(a), f(b));
+/// Where a rising function passes zero between 0 and `high`, probably near `guess` (Illinois).
+fn root(f: impl Fn(f64) -> f64, guess: f64, high: f64) -> f64 {
+    let close = 1e-10 * (1.0 + high);
+    let at_guess = f(guess);
+    if at_guess.abs() <= close {
+        return guess;
+    }
+    let (mut a, mut fa, mut b, mut fb) = if at_guess > 0.0 { (0.0, f(0.0), guess, at_guess) } else { (guess, at_guess, high, f(high)) };
     if fa >= 0.0 {
         return a;
     }
@@ -83,7 +87,7 @@ fn root(f: impl Fn(f64) -> f64, high: f64) -> f64 {
     for _ in 0..60 {
         let middle = (a * fb - b * fa) / (fb - fa);
         let value = f(middle);
-        if value.abs() <= 1e-11 * (1.0 + high) || b - a <= 1e-12 * (1.0 + high) {
+        if value.abs() <= close || b - a <= 1e-12 * (1.0 + high) {
             return middle;
         }
         if value > 0.0 {

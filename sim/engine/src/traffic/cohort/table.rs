@@ -71,6 +71,8 @@ pub(super) struct Shape {
 pub(super) struct Table {
     pub(super) shape: Shape,
     points: Vec<Point>,
+    /// Their means, close together: what is searched most.
+    means: Vec<f64>,
     /// Correction of the idle share by point, for falling `V/Vs`.
     idle: Vec<[f64; KAPPAS]>,
     /// Normal laws cut off at zero, by falling mean square over squared mean: that, and the share above zero.
@@ -108,7 +110,8 @@ impl Table {
             point.place = place as u32;
         }
         let cut = (0..=600).map(|step| cut_normal(-4.0 + f64::from(step) / 50.0)).collect();
-        Self { shape, points, idle, cut }
+        let means = points.iter().map(|point| point.x).collect();
+        Self { shape, points, means, idle, cut }
     }
 
     /// Everything at the mean `x`.
@@ -121,7 +124,7 @@ impl Table {
             let place = last.place;
             return Point { place, part: 1.0, x, used: 1.0, variance: x * x, block: 0.0, waits: 1.0, wait_cv2: 1.0 };
         }
-        let above = self.points.partition_point(|point| point.x <= x).clamp(1, self.points.len() - 1);
+        let above = self.means.partition_point(|mean| *mean <= x).clamp(1, self.points.len() - 1);
         self.between(above, |point| point.x, x)
     }
 

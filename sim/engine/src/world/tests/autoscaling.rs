@@ -54,6 +54,9 @@ fn asked(spec: &mut WorldSpec, per_second: f64, worker: Option<WorkerQueue>) {
         rate: vec![point(0, 1.0), point(120, per_second)],
         arrivals: Arrivals::Deterministic,
         users: None,
+        via: Default::default(),
+        clients: None,
+        address: None,
         client: Client::default(),
     });
 }

@@ -252,6 +252,8 @@ fn quota(pods: i64) -> api::ResourceQuota {
 fn a_full_quota_stops_a_replica_set_until_there_is_room_again() {
     let mut spec = small(900);
     spec.objects.deployments[0].replicas = 10;
+    // Pods that start together: each that starts by itself has the ReplicaSet try again, and fail once more.
+    spec.control_plane.kubelet.image_check = Distribution::Constant(SimDuration::ZERO);
     spec.objects.resource_quotas.push(quota(5));
     let larger = crate::spec::Objects { resource_quotas: vec![quota(12)], ..crate::spec::Objects::default() };
     spec.steps.push(step(60, StepAction::Apply(Arc::new(larger))));

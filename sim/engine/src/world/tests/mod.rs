@@ -2,13 +2,18 @@
 
 mod autoscaling;
 mod batch;
+mod cluster_autoscaling;
 mod clusters;
 mod daemons;
 mod determinism;
 mod liveness;
+mod outages;
+mod owners;
+mod resize;
 mod stateful;
 mod traffic;
 mod traps;
+mod vertical;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -87,6 +92,7 @@ fn pool(name: &str, nodes: u32, cpu_millis: i64) -> NodePool {
         zones: Vec::new(),
         price_per_hour: 1.0,
         provisioning: Distribution::Constant(SimDuration::from_secs(60)),
+        zero_or_max: false,
     }
 }
 

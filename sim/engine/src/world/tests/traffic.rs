@@ -7,7 +7,7 @@ use crate::spec::{
 use api::{MetricSource, MetricSpec, MetricTarget};
 
 /// The small cluster with a Service in front, each request taking 10 ms of cpu, and so many requests per second.
-fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
+pub(super) fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
     let mut spec = small(duration_s);
     spec.objects.services.push(api::Service {
         meta: ObjectMeta { namespace: "default".into(), name: "web".into(), ..ObjectMeta::default() },
@@ -30,8 +30,8 @@ fn served(duration_s: u64, rates: &[(u64, f64)]) -> WorldSpec {
         to: key("web"),
         rate: rates.iter().map(point).collect(),
         arrivals: Arrivals::Poisson,
-        users: None,
         client: Client { timeout: SimDuration::from_secs(2), ..Client::default() },
+        ..Source::default()
     });
     spec
 }

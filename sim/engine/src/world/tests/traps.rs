@@ -117,6 +117,9 @@ fn the_trap_of_slow_kube_proxies_callers_know_within_two_seconds() {
         rate: vec![RatePoint { at: SimTime::from_secs(60), per_second: 50.0, linear: false }],
         arrivals: Arrivals::Poisson,
         users: None,
+        via: Default::default(),
+        clients: None,
+        address: None,
         client: Client { timeout: SimDuration::from_secs(1), ..Client::default() },
     });
     spec.steps.push(step(100, StepAction::Scale(Kind::Deployment, key("web"), 0)));

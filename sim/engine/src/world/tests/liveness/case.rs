@@ -405,6 +405,9 @@ fn served(spec: &mut WorldSpec, name: &str, per_second: u32) {
         rate: vec![RatePoint { at: SimTime::ZERO, per_second: f64::from(per_second), linear: false }],
         arrivals: Arrivals::Poisson,
         users: None,
+        via: Default::default(),
+        clients: None,
+        address: None,
         client: Client::default(),
     });
 }

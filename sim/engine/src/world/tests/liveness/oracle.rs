@@ -284,10 +284,11 @@ impl<'a> Look<'a> {
                 continue;
             }
             let requested = i64::from(replicas) * self.case.deployments[place].cpu_millis;
-            let ratio = (100 * load / requested) as f64 / f64::from(HPA_TARGET_PERCENT);
+            // Each pod's part is rounded up to a whole millicore (Quantity.MilliValue).
+            let used = (load + i64::from(replicas) - 1) / i64::from(replicas) * i64::from(replicas);
+            let ratio = (100 * used / requested) as f64 / f64::from(HPA_TARGET_PERCENT);
             let (at_most, at_least) = (replicas == hpa.max_replicas, replicas == hpa.min_replicas);
             let is_bounded = (hpa.min_replicas..=hpa.max_replicas).contains(&replicas);
-            // What is used is measured for whole nanoseconds of cpu time, per pod.
             let settled = (ratio - 1.0).abs() < 0.125 || (ratio > 1.0 && at_most) || (ratio < 1.0 && at_least);
             let rounds_to_itself = (ratio * f64::from(replicas)).ceil() as i32 == replicas;
             if !is_bounded || !(settled || rounds_to_itself) {
@@ -348,7 +349,7 @@ impl<'a> Look<'a> {
             let Some(since) = operators.drained_since(&node.meta.name) else { continue };
             for (_, pod) in store.pods.iter().filter(|(_, pod)| pod.node_name.as_ref() == Some(&node.meta.name) && pod.is_active()) {
                 let is_daemon = app(&pod.meta) == "agent"; // It may have lost its DaemonSet since.
-                if !is_daemon && pod.meta.creation < since && !self.is_protected(pod) && !gave_up(pod) {
+                if !is_daemon && pod.status.conditions.scheduled.since < since && !self.is_protected(pod) && !gave_up(pod) {
                     left.push((format!("pod {}", pod.meta.name), format!("is still on {}, which was drained at {since}", node.meta.name)));
                 }
             }
