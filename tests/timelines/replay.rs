@@ -410,7 +410,7 @@ fn settings() -> ControlPlane {
     settings.kubelet.default_image_pull = nothing.clone();
     settings.kubelet.image_check = nothing.clone();
     // "request -> watch event 5-20 ms ... scheduled -> running 20-70 ms".
-    settings.api_server.request_latency = Distribution::Constant(SimDuration::from_millis(8));
+    settings.api_server.request_latency = Distribution::Uniform { min: SimDuration::from_millis(3), max: SimDuration::from_millis(13) };
     settings.kubelet.container_start = Distribution::Uniform { min: SimDuration::from_millis(5), max: SimDuration::from_millis(40) };
     settings.kubelet.default_stop = nothing;
     settings

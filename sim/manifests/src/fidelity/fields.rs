@@ -301,9 +301,7 @@ pub(super) const TYPES: &[Type] = &[
     of(
         "ServiceSpec",
         &[
-            simulated(
-                "externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity trafficDistribution",
-            ),
+            simulated("externalTrafficPolicy internalTrafficPolicy publishNotReadyAddresses selector sessionAffinity trafficDistribution"),
             simplified(
                 "type",
                 "a source says where it comes in (`via`); what an ExternalName stands for is described in `traffic.external`",
