@@ -4,7 +4,7 @@ mod common;
 
 use common::{expect_exit, root, wavetank};
 
-fn scenario(manifest: &str, service: &str, workload: &str) -> String {
+fn scenario(manifest: &str, service: &str, workload: &str, address: &str) -> String {
     format!(
         "apiVersion: wavetank.dev/v1
 kind: Scenario
@@ -14,7 +14,7 @@ spec:
   cluster: {{nodePools: [{{name: general, count: 4, template: {{capacity: {{cpu: '8', memory: 32Gi, pods: '110'}}, labels: {{kubernetes.io/os: linux}}}}}}]}}
   manifests: [{{path: {}}}]
   behaviors: [{{workload: {workload}, service: {{cpuPerRequest: {{mean: 2ms}}, concurrency: 16}}}}]
-  traffic: {{sources: [{{name: users, to: {service}, rate: 20/s, timeout: 1s}}]}}
+  traffic: {{sources: [{{name: users, to: {service}, rate: 20/s, timeout: 1s, address: {address}}}]}}
   expectations: [{{metric: availability, where: {{service: {service}}}, window: 30s, stat: last, op: '>=', value: 99%}}]
 ",
         root().join("tests/public").join(manifest).display()
@@ -30,9 +30,19 @@ fn public_install_files_are_read_whole_and_serve_their_users() {
         ("gitops-controller.yaml", "gitops-server", "deployment/gitops-server"),
     ] {
         let path = scratch.path().join(manifest);
-        std::fs::write(&path, scenario(manifest, service, workload)).unwrap();
+        std::fs::write(&path, scenario(manifest, service, workload, "10.1.2.3")).unwrap();
         expect_exit(wavetank().arg("run").arg(&path).arg("--out").arg(scratch.path().join("out")), 0);
     }
+}
+
+#[test]
+fn users_whom_a_network_policy_keeps_out_are_told_by_its_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("outside.yaml");
+    let text = scenario("monitoring-stack.yaml", "monitoring/grafana", "deployment/monitoring/grafana", "203.0.113.7");
+    std::fs::write(&path, text).unwrap();
+    let told = expect_exit(wavetank().arg("run").arg(&path).arg("--out").arg(scratch.path().join("out")), 4);
+    assert!(told.contains("users denied by NetworkPolicy monitoring/grafana: "), "{told}");
 }
 
 #[test]

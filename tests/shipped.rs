@@ -48,7 +48,7 @@ fn digests(files: &BTreeMap<String, Vec<u8>>) -> Vec<(u64, String)> {
 /// Every request of every flow is accounted for, in every window of every trace.
 fn requests_add_up(files: &BTreeMap<String, Vec<u8>>) -> Result<(), String> {
     let is_trace = |bytes: &[u8]| bytes.starts_with(&[0x1f, 0x8b]);
-    let traces: Vec<_> = files.values().filter_map(|bytes| is_trace(bytes).then(|| trace::Trace::read(&bytes[..]))).collect();
+    let traces: Vec<_> = files.values().filter(|bytes| is_trace(bytes)).map(|bytes| trace::Trace::read(&bytes[..])).collect();
     if traces.is_empty() {
         return Err("there is no trace".to_owned());
     }
