@@ -34,8 +34,8 @@ struct Size {
 }
 
 const SIZES: [Size; 3] = [
-    Size { name: "1,000 nodes, 20,000 bare pods", nodes: 1_000, pods: 20_000, replicas: None, most_bytes_per_pod: 1_100 },
-    Size { name: "5,000 nodes, 150,000 bare pods", nodes: 5_000, pods: 150_000, replicas: None, most_bytes_per_pod: 1_100 },
+    Size { name: "1,000 nodes, 20,000 bare pods", nodes: 1_000, pods: 20_000, replicas: None, most_bytes_per_pod: 1_200 },
+    Size { name: "5,000 nodes, 150,000 bare pods", nodes: 5_000, pods: 150_000, replicas: None, most_bytes_per_pod: 1_200 },
     Size {
         name: "5,000 nodes, 150,000 pods of 1,500 Deployments",
         nodes: 5_000,
