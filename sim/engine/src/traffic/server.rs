@@ -471,14 +471,12 @@ impl Traffic {
                 }
             }
         }
-        for job in &lost {
-            self.free_job(*job);
-        }
+        // All callers are known before the first is told: what he then asks of others may take a place freed here.
+        let callers: Vec<(u32, bool)> = lost.iter().map(|job| (self.jobs[*job].call, self.jobs[*job].probe)).collect();
         for job in lost {
-            let Job { call, probe, .. } = self.jobs[job];
-            if call == NONE {
-                continue;
-            }
+            self.free_job(job);
+        }
+        for (call, probe) in callers.into_iter().filter(|(call, _)| *call != NONE) {
             if probe {
                 self.probes[call].job = NONE;
             } else {

@@ -862,3 +862,44 @@ fn t40_requests_counted_together_do_not_know_their_seed() {
     assert_eq!(run(1), run(2));
     assert!(run(1).0);
 }
+
+#[test]
+fn a_cache_that_dies_fails_nobody_but_those_who_asked_it() {
+    // What each caller asks of the store instead takes the place of a request that died with the cache.
+    let slow = ServiceBehavior {
+        latency_per_request: Distribution::Constant(ms(500)),
+        concurrency: None,
+        ..behavior(Distribution::Constant(SimDuration::from_micros(10)))
+    };
+    let miss_to = Some((key("store"), Client::default()));
+    let cache = Some(crate::spec::Cache { hit_ratio: 1.0, warmup_requests: 0.0, miss_to });
+    let calls = vec![vec![Call { cache, ..call("cache", Client::default()) }]];
+    let front = ServiceBehavior { calls, latency_per_request: Distribution::Constant(ms(0)), ..slow.clone() };
+    let users = Source { arrivals: Arrivals::Deterministic, ..source("s", &[(0, 100.0), (100, 0.0)], Client::default()) };
+    let mut bench = Bench::of(4, vec![users]).service("s", 1, 1, &front).service("cache", 1, 1, &slow).service("store", 1, 1, &slow);
+    bench.run(at_ms(300));
+    bench.stop("cache", 0);
+    bench.run(SimTime::from_secs(5));
+    let (at_cache, at_store) = (bench.counts("s→cache"), bench.counts("s→store"));
+    assert!(at_cache.arrived > 5);
+    assert_eq!((at_cache.failed, at_cache.succeeded), (at_cache.arrived, 0));
+    assert_eq!((at_store.arrived, at_store.succeeded), (at_cache.arrived, at_cache.arrived));
+    assert_eq!(bench.users().succeeded, bench.users().arrived);
+}
+
+#[test]
+fn who_waits_for_ever_may_be_counted_together_with_who_does_not() {
+    let impatient =
+        Source { name: "impatient".into(), ..source("s", &[(0, 200.0), (5_000, 0.0)], Client { timeout: ms(300), ..patient() }) };
+    let sources = vec![source("s", &[(0, 100.0), (5_000, 0.0)], patient()), impatient];
+    let spec = TrafficSpec { sources, engine: TrafficEngine::Cohort, ..TrafficSpec::default() };
+    let drops = ServiceBehavior { cancel_on_timeout: CancelOnTimeout::Queued, ..behavior(exponential(10)) };
+    let mut bench = Bench::new(5, &spec).service("s", 1, 1, &drops);
+    bench.run(SimTime::from_secs(2));
+    bench.set_cores("s", 200);
+    bench.run(SimTime::from_secs(3));
+    bench.set_cores("s", 1000);
+    bench.run(SimTime::from_secs(60));
+    assert!(bench.counts("impatient").timed_out > 0);
+    assert_eq!(bench.users().arrived, bench.users().succeeded + bench.users().in_flight);
+}

@@ -525,7 +525,8 @@ impl Cohort {
         let (mut left, mut served) = ((most * GRAINS as f64) as u64, 0u64);
         let mut saved = Vec::new();
         for (place, entries) in self.ring.range_mut(self.now / QUANTUM..) {
-            let due = (place * QUANTUM + QUANTUM / 2).saturating_sub(self.now) as f64 / 1e9;
+            // Who waits for ever is due in the last place there is.
+            let due = (place * QUANTUM).saturating_add(QUANTUM / 2).saturating_sub(self.now) as f64 / 1e9;
             for entry in entries.iter_mut() {
                 if !waits(entry) || left == 0 {
                     continue;
@@ -533,7 +534,7 @@ impl Cohort {
                 let at = served as f64 / GRAINS as f64 / per_second;
                 let until = ((due * per_second * GRAINS as f64) as u64).saturating_sub(served);
                 let reached = entry.grains.min(left).min(until);
-                let grains = (reached as f64 * (1.0 - late(due - at))) as u64;
+                let grains = ((reached as f64 * (1.0 - late(due - at))) as u64).min(reached);
                 (served, left) = (served + reached, left - reached);
                 entry.grains -= grains;
                 let at = at + own;
