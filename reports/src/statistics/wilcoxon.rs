@@ -1,7 +1,7 @@
 //! The Wilcoxon signed-rank test of paired differences.
 //!
 //! Exact: the distribution of the rank sum under all 2ⁿ choices of signs, counted by dynamic programming over the
-//! ranks that the data have, so that ties need no approximation. Beyond [`MOST_EXACT`] pairs the normal
+//! ranks that the data have, so that ties need no approximation. Beyond 200 pairs the normal
 //! approximation with ties and continuity corrected.
 //!
 //! Differences of zero say nothing of a direction and are left out (Wilcoxon's own way). Infinite differences (one
