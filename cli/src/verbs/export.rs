@@ -36,7 +36,9 @@ enum Form {
     /// Metrics under the names of kube-state-metrics, kubelet and kube-scheduler, with simulated timestamps.
     #[value(name = "openmetrics")]
     OpenMetrics,
-    /// The same metrics as a table: a sample a line.
+    /// A timeline for ui.perfetto.dev: nodes, pods in their lanes, decisions, counters.
+    Perfetto,
+    /// The metrics of `openmetrics` as a table: a sample a line.
     Csv,
     /// What happened as a table: Events, faults, marks, steps, decisions of autoscalers.
     EventsCsv,
@@ -52,28 +54,32 @@ fn resolution(text: &str) -> Result<SimDuration, String> {
 impl Export {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let results = Results::open(self.run.as_deref(), self.seed)?;
-        let trace = results.trace(results.job()?)?;
-        let run = Run::new(&trace);
         if self.output.as_os_str() == "-" {
-            return match self.write(&run, &mut BufWriter::new(io::stdout().lock())) {
-                // A closed pipe is the reader's choice.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
-                other => other.map(|()| Exit::Success).map_err(CliError::from),
+            return match self.write(&results, &mut BufWriter::new(io::stdout().lock())) {
+                Err(CliError::Machine(error)) if is_closed_pipe(&error) => Ok(Exit::Success),
+                other => other.map(|()| Exit::Success),
             };
         }
-        let failed = |error| CliError::file("write", &self.output, error);
-        let file = File::create(&self.output).map_err(failed)?;
-        self.write(&run, &mut BufWriter::new(file)).map_err(failed)?;
+        let file = File::create(&self.output).map_err(|error| CliError::file("write", &self.output, error))?;
+        self.write(&results, &mut BufWriter::new(file))?;
         io.say(&format!("wrote {}", self.output.display()));
         Ok(Exit::Success)
     }
 
-    fn write(&self, run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, results: &Results, out: &mut dyn Write) -> Result<(), CliError> {
+        let trace = results.trace(results.job()?)?;
+        let run = Run::new(&trace);
         match self.to {
-            Form::OpenMetrics => export::openmetrics(run, self.resolution, out),
-            Form::Csv => export::series_csv(run, self.resolution, out),
-            Form::EventsCsv => export::events_csv(run, out),
-        }?;
-        out.flush()
+            Form::OpenMetrics => export::openmetrics(&run, self.resolution, out)?,
+            Form::Perfetto => export::perfetto(&run, out)?,
+            Form::Csv => export::series_csv(&run, self.resolution, out)?,
+            Form::EventsCsv => export::events_csv(&run, out)?,
+        }
+        Ok(out.flush()?)
     }
+}
+
+/// A closed pipe is the reader's choice, not an error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

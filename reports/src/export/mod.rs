@@ -13,12 +13,14 @@
 //! - Equal traces give equal bytes. What is written goes straight to the writer, a family of metrics at a time.
 //! - Text from users' files is escaped where it meets a format.
 //!
-//! Not here: files (`cli`), and how the numbers of a report are worth (`metrics`, `verdict`).
+//! Not here: files (`cli`), and what the numbers of a report are worth (`metrics`, `verdict`).
 
 mod csv;
 mod metrics;
 mod openmetrics;
+mod perfetto;
 mod time;
 
 pub use self::csv::{events_csv, series_csv};
 pub use self::openmetrics::openmetrics;
+pub use self::perfetto::perfetto;
