@@ -26,7 +26,7 @@ use std::io::{self, Write};
 use api::SimTime;
 use serde_json::json;
 
-use self::events::{CLUSTER, Events, FIRST_NODE, SCHEDULER, UNSCHEDULED};
+use self::events::{CLUSTER, Events, FIRST_NODE, Moment, SCHEDULER, UNSCHEDULED};
 use self::lanes::Lanes;
 use crate::fold::{Flow, NodeLife, PodLife, Run, Window, finished};
 
@@ -68,7 +68,7 @@ fn cluster(run: &Run<'_>, events: &mut Events<'_>) -> io::Result<()> {
     }
     let pending = run.pod_steps(|_| true, |pod, deltas| pod.phase_deltas("Pending", deltas));
     let ready = run.pod_steps(|_| true, PodLife::ready_deltas);
-    for (name, steps) in [("pods pending", pending), ("pods ready", ready)] {
+    for (name, steps) in [("pending", pending), ("ready", ready)] {
         for (at, value) in steps.points() {
             events.counter(CLUSTER, *at, name, &json!({ "pods": value }))?;
         }
@@ -200,7 +200,7 @@ fn node(run: &Run<'_>, life: &NodeLife<'_>, process: usize, events: &mut Events<
         "zone": life.zone,
         "pricePerHour": life.price_per_hour,
     });
-    events.slice((process, 0), life.added, removed, life.name, &args)?;
+    let mut told = vec![Moment { from: life.added, to: Some(removed), name: life.name, args }];
     for (index, (at, status, reason)) in life.ready.iter().enumerate() {
         let until = life.ready.get(index + 1).map_or(removed, |(next, ..)| *next);
         let name = match *status {
@@ -208,12 +208,15 @@ fn node(run: &Run<'_>, life: &NodeLife<'_>, process: usize, events: &mut Events<
             "False" => "NotReady",
             _ => "Unknown",
         };
-        events.slice((process, 0), *at, until, name, &json!({ "reason": reason }))?;
+        if *at < until {
+            told.push(Moment { from: *at, to: Some(until), name, args: json!({ "reason": reason }) });
+        }
     }
     for (at, cordoned, taints) in &life.taints {
         let name = if *cordoned { "cordoned" } else { "taints" };
-        events.instant((process, 0), *at, name, &json!({ "taints": taints }))?;
+        told.push(Moment { from: *at, to: None, name, args: json!({ "taints": taints }) });
     }
+    events.in_order((process, 0), told)?;
     for (at, usage) in &life.usage {
         events.counter(
             process,
@@ -221,7 +224,95 @@ fn node(run: &Run<'_>, life: &NodeLife<'_>, process: usize, events: &mut Events<
             "cpu",
             &json!({ "requestedMillis": usage.cpu_requested_millis, "usedMillis": usage.cpu_used_millis }),
         )?;
-        events.counter(process, *at, "pods", &json!({ "pods": usage.pods }))?;
+        events.counter(process, *at, "bound", &json!({ "pods": usage.pods }))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use serde_json::Value;
+
+    fn document(trace: &trace::Trace) -> (String, Value) {
+        let mut bytes = Vec::new();
+        perfetto(&Run::new(trace), &mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let value = serde_json::from_str(&text).unwrap();
+        (text, value)
+    }
+
+    fn number(event: &Value, key: &str) -> u64 {
+        event[key].as_u64().unwrap_or_else(|| panic!("{key} of {event}"))
+    }
+
+    #[test]
+    fn slices_of_a_lane_lie_beside_or_within_each_other_and_time_does_not_go_back() {
+        for trace in [testing::black_friday(1), testing::node_failure(1)] {
+            let (text, value) = document(&trace);
+            assert_eq!(text, document(&trace).0, "equal traces give equal bytes");
+            let events = value["traceEvents"].as_array().unwrap();
+            let mut open: BTreeMap<(u64, u64), (u64, Vec<u64>)> = BTreeMap::new();
+            let mut counters: BTreeMap<(u64, &str), u64> = BTreeMap::new();
+            let mut counted = BTreeMap::<&str, usize>::new();
+            for event in events {
+                let kind = event["ph"].as_str().unwrap();
+                *counted.entry(kind).or_default() += 1;
+                match kind {
+                    "X" | "i" => {
+                        let (from, length) = (number(event, "ts"), event["dur"].as_u64().unwrap_or(0));
+                        let (before, ends) = open.entry((number(event, "pid"), number(event, "tid"))).or_default();
+                        assert!(*before <= from, "{event}");
+                        *before = from;
+                        ends.retain(|end| *end > from || (length == 0 && *end == from));
+                        assert!(ends.iter().all(|end| from + length <= *end), "{event} reaches beyond {ends:?}");
+                        ends.push(from + length);
+                    }
+                    "C" => {
+                        let before = counters.entry((number(event, "pid"), event["name"].as_str().unwrap())).or_default();
+                        assert!(*before <= number(event, "ts"), "{event}");
+                        *before = number(event, "ts");
+                    }
+                    _ => assert_eq!(kind, "M"),
+                }
+            }
+            let bound = trace.records.iter().filter(|(_, record)| matches!(record, trace::Record::PodScheduled { .. })).count();
+            assert!(bound > 10 && counted["X"] > 2 * bound && counted["i"] >= bound && counted["C"] > 1000, "{counted:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_is_told_from_waiting_to_going() {
+        let mut b = testing::Builder::new("one", 1, 100);
+        b.node(0.0, 0);
+        b.pod(1.0, "default/web-0", "Deployment/default/web", 500);
+        b.runs("default/web-0", "general-000", 5.0, 8.0, 12.0);
+        b.deleted(60.0, "default/web-0", "kubectl", 62.0);
+        let (_, value) = document(&b.build());
+        let slices: Vec<String> = value["traceEvents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["ph"] == "X" && event["pid"].as_u64() != Some(FIRST_NODE as u64) || event["args"] == json!({}))
+            .filter(|event| event["ph"] == "X")
+            .map(|event| {
+                format!(
+                    "{} {} {}+{}",
+                    event["pid"],
+                    event["name"].as_str().unwrap(),
+                    number(event, "ts") / 1000,
+                    number(event, "dur") / 1000
+                )
+            })
+            .collect();
+        let expected = [
+            "3 default/web-0 1000+4000",
+            "10 ContainerCreating 5000+3000",
+            "10 Running 8000+4000",
+            "10 Ready 12000+48000",
+            "10 Terminating 60000+2000",
+        ];
+        assert_eq!(slices, expected);
+    }
 }

@@ -19,6 +19,14 @@ pub(super) const FIRST_NODE: usize = 10;
 /// A process and a lane of it.
 pub(super) type Place = (usize, usize);
 
+/// A slice, or an instant when it has no end.
+pub(super) struct Moment<'t> {
+    pub(super) from: SimTime,
+    pub(super) to: Option<SimTime>,
+    pub(super) name: &'t str,
+    pub(super) args: Value,
+}
+
 /// Writes events.
 pub(super) struct Events<'a> {
     out: &'a mut dyn Write,
@@ -71,7 +79,16 @@ impl<'a> Events<'a> {
         self.write(&json!({ "ph": "i", "s": "t", "name": name, "pid": pid, "tid": tid, "ts": micros(at.min(self.end)), "args": args }))
     }
 
-    /// Numbers that hold from now on.
+    /// What lies in one lane, in order of time; of what begins together, the outer ones come first.
+    pub(super) fn in_order(&mut self, place: Place, mut moments: Vec<Moment<'_>>) -> io::Result<()> {
+        moments.sort_by_key(|moment| moment.from);
+        moments.iter().try_for_each(|moment| match moment.to {
+            Some(to) => self.slice(place, moment.from, to, moment.name, &moment.args),
+            None => self.instant(place, moment.from, moment.name, &moment.args),
+        })
+    }
+
+    /// Numbers that hold from now on. Perfetto calls each by the counter's name and its own.
     pub(super) fn counter(&mut self, process: usize, at: SimTime, name: &str, values: &Value) -> io::Result<()> {
         self.write(&json!({ "ph": "C", "name": name, "pid": process, "ts": micros(at.min(self.end)), "args": values }))
     }
@@ -79,5 +96,5 @@ impl<'a> Events<'a> {
 
 /// Threads are numbered across processes: readers that know Linux take equal numbers for one thread.
 const fn thread(place: Place) -> usize {
-    place.0 * 10_000 + place.1
+    place.0 * 100_000 + place.1
 }

@@ -7,7 +7,7 @@ use std::io;
 use api::SimTime;
 use serde_json::{Value, json};
 
-use super::events::{Events, Place};
+use super::events::{Events, Moment, Place};
 use crate::fold::{ContainerChange, PodLife};
 
 /// What a pod is, for the details of its slice.
@@ -76,27 +76,27 @@ pub(super) fn slices(pod: &PodLife<'_>, place: Place, end: SimTime, events: &mut
     if let Some((_, phase, reason)) = pod.phases.iter().find(|(_, phase, _)| ended(phase)) {
         args["ended"] = json!(if reason.is_empty() { (*phase).to_owned() } else { format!("{phase}: {reason}") });
     }
-    events.slice(place, scheduled.at, leaves, pod.name, &args)?;
+    let mut told = vec![Moment { from: scheduled.at, to: Some(leaves), name: pod.name, args }];
     let mut state = State::default();
     let mut since = scheduled.at;
+    let doing = |name, from, to| (from < to).then(|| Moment { from, to: Some(to), name, args: json!({}) });
     for (at, change) in changes(pod) {
-        let before = state.name();
         let at = at.clamp(scheduled.at, leaves);
+        let before = state.name();
         state.apply(&change);
         if state.name() != before {
-            if at > since {
-                events.slice(place, since, at, before, &json!({}))?;
-            }
+            told.extend(doing(before, since, at));
             since = at;
         }
         if let Change::Container(change) = change
             && change.state == "Terminated"
         {
             let args = json!({ "container": change.container, "exitCode": change.exit_code, "restarts": change.restarts });
-            events.instant(place, at, change.reason, &args)?;
+            told.push(Moment { from: at, to: None, name: change.reason, args });
         }
     }
-    if leaves > since { events.slice(place, since, leaves, state.name(), &json!({})) } else { Ok(()) }
+    told.extend(doing(state.name(), since, leaves));
+    events.in_order(place, told)
 }
 
 fn changes<'t>(pod: &'t PodLife<'t>) -> Vec<(SimTime, Change<'t>)> {
