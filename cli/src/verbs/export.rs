@@ -40,6 +40,9 @@ enum Form {
     Perfetto,
     /// The metrics of `openmetrics` as a table: a sample a line.
     Csv,
+    /// The metrics of `openmetrics` as a table in columns.
+    #[cfg(feature = "parquet")]
+    Parquet,
     /// What happened as a table: Events, faults, marks, steps, decisions of autoscalers.
     EventsCsv,
 }
@@ -55,7 +58,7 @@ impl Export {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let results = Results::open(self.run.as_deref(), self.seed)?;
         if self.output.as_os_str() == "-" {
-            return match self.write(&results, &mut BufWriter::new(io::stdout().lock())) {
+            return match self.write(&results, &mut BufWriter::new(io::stdout())) {
                 Err(CliError::Machine(error)) if is_closed_pipe(&error) => Ok(Exit::Success),
                 other => other.map(|()| Exit::Success),
             };
@@ -66,13 +69,15 @@ impl Export {
         Ok(Exit::Success)
     }
 
-    fn write(&self, results: &Results, out: &mut dyn Write) -> Result<(), CliError> {
+    fn write(&self, results: &Results, out: &mut (dyn Write + Send)) -> Result<(), CliError> {
         let trace = results.trace(results.job()?)?;
         let run = Run::new(&trace);
         match self.to {
             Form::OpenMetrics => export::openmetrics(&run, self.resolution, out)?,
             Form::Perfetto => export::perfetto(&run, out)?,
             Form::Csv => export::series_csv(&run, self.resolution, out)?,
+            #[cfg(feature = "parquet")]
+            Form::Parquet => export::series_parquet(&run, self.resolution, &mut *out)?,
             Form::EventsCsv => export::events_csv(&run, out)?,
         }
         Ok(out.flush()?)

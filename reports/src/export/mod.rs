@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! Run ─┬─ metrics::families ─┬► openmetrics   names of kube-state-metrics, kubelet, kube-scheduler
-//!      │                     └► csv::series   the same numbers, one a line
+//!      │                     ├► csv::series   the same numbers, one a line
+//!      │                     └► parquet       the same table in columns (feature `parquet`)
 //!      ├────────────────────── csv::events    what happened, one a line
 //!      └────────────────────── perfetto       nodes are processes, pods are slices
 //! ```
@@ -18,9 +19,13 @@
 mod csv;
 mod metrics;
 mod openmetrics;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod perfetto;
 mod time;
 
 pub use self::csv::{events_csv, series_csv};
 pub use self::openmetrics::openmetrics;
+#[cfg(feature = "parquet")]
+pub use self::parquet::series_parquet;
 pub use self::perfetto::perfetto;
