@@ -68,6 +68,7 @@ enum Verb {
     Why(verbs::why::Why),
     Replay(verbs::replay::Replay),
     Report(verbs::report::Report),
+    Export(verbs::export::Export),
     Explain(verbs::explain::Explain),
     Completion(verbs::completion::Completion),
 }
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
         Verb::Why(verb) => verb.run(&io),
         Verb::Replay(verb) => verb.run(&io),
         Verb::Report(verb) => verb.run(&io),
+        Verb::Export(verb) => verb.run(&io),
         Verb::Explain(verb) => verb.run(&io),
         Verb::Completion(verb) => verb.run(&io, &mut <Cli as clap::CommandFactory>::command()),
     };

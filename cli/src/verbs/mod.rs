@@ -3,6 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod completion;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod list;
