@@ -4,6 +4,7 @@
 //! Trace ── Run::new ──► Run ──┬─ Measures::of ─┬► judge ─────────► render::{text, json, csv, page}
 //!                             │                └► compare::compare ► render::comparison_*
 //!                             └─ inspect::{get, why}
+//! two traces ── difference::of ──► Difference ──► render::difference_text
 //! ```
 //!
 //! Start at [`metrics::registry`] (what can be measured), [`Measures`] (what one run answered),
@@ -19,6 +20,8 @@
 //! Not here: files, terminals and exit codes (`cli`).
 
 pub mod compare;
+pub mod decisions;
+pub mod difference;
 mod fold;
 pub mod inspect;
 pub mod metrics;
