@@ -156,36 +156,3 @@ fn every_name_that_is_listed_can_be_explained_or_validated() {
         expect_exit(wavetank().args(["explain", name]), 0);
     }
 }
-
-#[test]
-fn two_runs_are_laid_side_by_side() {
-    let scratch = tempfile::tempdir().unwrap();
-    run(scratch.path(), &["--until", "2m", "--seeds", "1..2"]);
-    let shop = scratch.path().join("shop");
-    let diff = |one: &Path, other: &Path, flags: &[&str], code| expect_exit(wavetank().arg("diff").args([one, other]).args(flags), code);
-    assert!(diff(&shop, &shop, &[], 0).starts_with("equal: all "));
-    let told = diff(&shop.join("seed-1"), &shop.join("seed-2"), &[], 6);
-    assert!(["FIRST DIFFERENCE", "seed      1        2", "METRICS", "RECORDS"].iter().all(|part| told.contains(part)), "{told}");
-    // A trace file is as good as its directory; asked for nothing else, the same seed is taken of both.
-    let file = fs::read_dir(shop.join("traces")).unwrap().flatten().next().unwrap().path();
-    let seed = trace::Trace::read(fs::File::open(&file).unwrap()).unwrap().header.seed.to_string();
-    let document: serde_json::Value = serde_json::from_str(&diff(&file, &shop, &["-o", "json", "--seed", &seed], 0)).unwrap();
-    assert_eq!(document["equal"], true);
-    let busy = scratch.path().join("busy");
-    run(&busy, &["--until", "2m", "--seeds", "2..3", "--set", "spec.traffic.sources[0].rate=51/s"]);
-    let told = diff(&shop, &busy.join("shop"), &[], 6);
-    assert!(told.contains("--set") && told.contains("spec.traffic.sources[0].rate=51/s") && !told.contains("\nseed "), "{told}");
-    // Points of a work, where it kept its traces.
-    let compare = |flags: &[&str]| {
-        let words = ["compare", FINE, "-p", "default", "-p", "bin-pack", "--until", "1m", "--seeds", "1..1", "--out"];
-        expect_exit(wavetank().args(words).arg(scratch.path()).args(flags), 0);
-        scratch.path().join("compare-shop")
-    };
-    let work = compare(&["--trace", "full"]);
-    assert!(diff(&work, &work.join("bin-pack"), &[], 0).contains("policy    default   bin-pack"));
-    let wrong = |path: &Path| said(&["diff", path.to_str().unwrap(), work.to_str().unwrap()]);
-    assert!(wrong(&work.join("nonsense")).1.contains("it has default, bin-pack"));
-    assert!(wrong(&work.join("bin-pack/seed-7")).1.contains("it has seeds 1"));
-    compare(&[]);
-    assert!(wrong(&work).1.contains("run it again with `--trace full`"));
-}

@@ -18,8 +18,7 @@ use api::SimTime;
 use serde::{Serialize, Serializer};
 use trace::{Header, Record, TraceSink};
 
-use crate::compare::Pair;
-use crate::decisions::{Decisions, Moved};
+use crate::compare::{Decisions, Moved, Pair};
 
 /// Records shown before the parting.
 const BEFORE: usize = 3;

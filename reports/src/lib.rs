@@ -20,7 +20,6 @@
 //! Not here: files, terminals and exit codes (`cli`).
 
 pub mod compare;
-pub mod decisions;
 pub mod difference;
 mod fold;
 pub mod inspect;

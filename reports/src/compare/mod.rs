@@ -17,6 +17,7 @@
 //!
 //! Not here: which metrics are asked for by default (`select`), and how it is said (`render`).
 
+mod decisions;
 mod finding;
 mod select;
 
@@ -25,11 +26,12 @@ use std::collections::BTreeMap;
 use api::Str;
 use serde::Serialize;
 
-use crate::decisions::DecisionDiff;
 use crate::metrics::{Better, Measures, Unit};
 use crate::statistics::bootstrap::{self, Interval};
 use crate::statistics::{holm, mean, variance, wilcoxon};
 
+pub(crate) use decisions::lead;
+pub use decisions::{Choice, DecisionDiff, Decisions, FirstDecision, Moved, PluginPart, Standing};
 pub use finding::Finding;
 pub use select::{Margin, Wanted, wanted};
 

@@ -1,8 +1,7 @@
 //! Where the decisions of two policies part, in words and in a table of scores.
 
 use super::{Table, TextOptions};
-use crate::compare::Comparison;
-use crate::decisions::{DecisionDiff, FirstDecision, Standing, lead};
+use crate::compare::{Choice, Comparison, DecisionDiff, FirstDecision, PluginPart, Standing, lead};
 use crate::inspect::clock;
 
 /// Workloads named before the rest is only counted.
@@ -22,7 +21,7 @@ fn section(diff: &DecisionDiff, reference: &str, options: &TextOptions<'_>) -> V
             lines.push(format!("{heading}  {subject} against {reference}, seed {seed}"));
             lines.extend(told(first, reference, subject).iter().map(|line| format!("  {line}")));
         }
-        None => lines.push(format!("{heading}  {subject} against {reference}, seed {seed}: none; pods of both go to the same nodes")),
+        None => lines.push(format!("{heading}  {subject} against {reference}, seed {seed}: none on any pod that both have")),
     }
     lines.extend(moved(diff, reference));
     lines.push(String::new());
@@ -34,7 +33,7 @@ fn told(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> {
     let name = if one.pod == other.pod { one.pod.to_string() } else { format!("{} ({} under {subject})", one.pod, other.pod) };
     let of = if one.workload.is_empty() { String::new() } else { format!(" of {}", one.workload) };
     let went = |node: &Option<api::Str>| node.as_ref().map_or_else(|| "nowhere".to_owned(), |node| format!("to {node}"));
-    let when = |choice: &crate::decisions::Choice| if one.at == other.at { String::new() } else { format!(" at {}", clock(choice.at)) };
+    let when = |choice: &Choice| if one.at == other.at { String::new() } else { format!(" at {}", clock(choice.at)) };
     let at = if one.at == other.at { format!(" at {}", clock(one.at)) } else { String::new() };
     let mut lines = vec![format!(
         "pod {name}{of} goes {} under {reference}{} and {} under {subject}{}{at}",
@@ -58,7 +57,8 @@ fn scores(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> 
     let mut table = Table::new(&["SCORED BY"]);
     table.columns.extend(headings);
     let cell = |score: &Option<i64>| score.map_or_else(|| "-".to_owned(), |score| score.to_string());
-    for part in &first.plugins {
+    let counts = |part: &&PluginPart| part.reference.iter().chain(&part.subject).any(|score| score.is_some_and(|score| score != 0));
+    for part in first.plugins.iter().filter(counts) {
         let mark = if first.tipped_by.as_ref() == Some(&part.plugin) { " *" } else { "" };
         let cells = part.reference.iter().chain(&part.subject).map(cell);
         table.push(std::iter::once(format!("{}{mark}", part.plugin)).chain(cells).collect());

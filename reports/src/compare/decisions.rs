@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use api::{Explanation, PluginScore, SimTime, Str};
 use serde::{Deserialize, Serialize};
-use trace::{Record, TraceSink};
+use trace::{Record, Trace, TraceSink};
 
 /// What makes a pod the same pod in another run: who made it (or its own name), and the how manyeth it was.
 type Identity = (Str, u32);
@@ -68,6 +68,14 @@ impl TraceSink for Decisions {
 }
 
 impl Decisions {
+    /// Those of a trace.
+    #[must_use]
+    pub fn of(trace: &Trace) -> Self {
+        let mut decisions = Self::default();
+        trace.records.iter().for_each(|(at, record)| decisions.record(*at, record));
+        decisions
+    }
+
     fn created(&mut self, at: SimTime, name: &Str, workload: &Str, controller: &Str) {
         if workload.starts_with("DaemonSet/") {
             return;
@@ -152,9 +160,11 @@ pub struct Choice {
     pub pod: Str,
     /// The workload on top, or empty.
     pub workload: Str,
-    /// When the pod was created, in nanoseconds.
+    /// When the pod was created.
+    #[serde(rename = "createdNanos")]
     pub created: SimTime,
-    /// When it was decided, in nanoseconds.
+    /// When it was decided.
+    #[serde(rename = "atNanos")]
     pub at: SimTime,
     /// Which attempt.
     pub attempt: u32,
@@ -306,4 +316,128 @@ fn tipping(plugins: &[PluginPart]) -> Option<Str> {
     let tips = |part: &PluginPart| lead(&part.reference) - lead(&part.subject);
     let most = plugins.iter().map(tips).max().filter(|most| *most > 0)?;
     plugins.iter().find(|part| tips(part) == most).map(|part| part.plugin.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Options, Subject, compare};
+    use crate::render::{TextOptions, comparison_text};
+    use api::{Objection, ScoredNode, TurnedDown};
+
+    /// `+pod owner` creates, `pod>node` places, `pod>` finds none, `-pod` removes; a second each.
+    fn run(script: &str) -> Decisions {
+        let mut decisions = Decisions::default();
+        let mut attempts: BTreeMap<&str, u32> = BTreeMap::new();
+        for (second, word) in script.split(", ").enumerate() {
+            let at = SimTime::from_secs(second as u64);
+            let record = if let Some((pod, owner)) = word.strip_prefix('+').and_then(|word| word.split_once(' ')) {
+                let (workload, controller) = (owner.replace("ReplicaSet", "Deployment"), owner.to_owned());
+                let (workload, controller) = (workload.as_str().into(), controller.as_str().into());
+                Record::PodCreated { pod: pod.into(), workload, controller, cpu_millis: 0, memory_bytes: 0, priority: 0 }
+            } else if let Some(pod) = word.strip_prefix('-') {
+                Record::PodRemoved { pod: pod.into() }
+            } else {
+                let (pod, node) = word.split_once('>').unwrap_or((word, ""));
+                let attempt = attempts.entry(pod).and_modify(|attempt| *attempt += 1).or_insert(1);
+                let (pod, attempts) = (pod.into(), *attempt);
+                match node {
+                    "" => Record::PodUnschedulable { pod, attempt: attempts, message: "".into(), rejected_by: vec![] },
+                    node => Record::PodScheduled { pod, node: node.into(), attempts, feasible_nodes: 1, evaluated_nodes: 1 },
+                }
+            };
+            decisions.record(at, &record);
+        }
+        decisions
+    }
+
+    fn first(one: &str, other: &str) -> Option<String> {
+        let said = |choice: &Choice| format!("{}#{}>{}", choice.pod, choice.attempt, choice.node.as_deref().unwrap_or(""));
+        run(one).first_difference(&run(other)).map(|(mine, theirs)| format!("{} {}", said(&mine), said(&theirs)))
+    }
+
+    #[test]
+    fn pods_are_the_same_by_who_made_them_and_when_whatever_their_names() {
+        let two = "+a ReplicaSet/ns/x, +b ReplicaSet/ns/x, a>n1, b>n2";
+        for (one, other, expected) in [
+            (two, two, None),
+            (two, "+p ReplicaSet/ns/x, +q ReplicaSet/ns/x, p>n1, q>n2", None),
+            (two, "+p ReplicaSet/ns/x, +q ReplicaSet/ns/x, p>n1, q>n3", Some("b#1>n2 q#1>n3")),
+            // The order in which they are placed is no decision.
+            (two, "+p ReplicaSet/ns/x, +q ReplicaSet/ns/x, q>n2, p>n1", None),
+            ("+a ReplicaSet/ns/x, a>, a>n1", "+p ReplicaSet/ns/x, p>n1", Some("a#1> p#1>n1")),
+            ("+a ReplicaSet/ns/x, a>, a>n1", "+p ReplicaSet/ns/x, p>, p>n2", Some("a#2>n1 p#2>n2")),
+            // A pod of a StatefulSet goes by its name, and each of its lives is its own.
+            (
+                "+s-1 StatefulSet/ns/s, +s-0 StatefulSet/ns/s, s-1>n1, s-0>n2, -s-0, +s-0 StatefulSet/ns/s, s-0>n2",
+                "+s-0 StatefulSet/ns/s, +s-1 StatefulSet/ns/s, s-1>n1, s-0>n2, -s-0, +s-0 StatefulSet/ns/s, s-0>n9",
+                Some("s-0#2>n2 s-0#2>n9"),
+            ),
+            ("+d DaemonSet/ns/d, d>n1", "+d DaemonSet/ns/d, d>n2", None),
+            (two, "+p ReplicaSet/ns/y, p>n7", None),
+        ] {
+            assert_eq!(first(one, other).as_deref(), expected, "{one} | {other}");
+        }
+        let moved = run(two).moved(&run("+p ReplicaSet/ns/x, +c ReplicaSet/ns/y, p>n7, c>n1"));
+        let counts = |moved: &Moved| (moved.workload.to_string(), [moved.pods, moved.elsewhere, moved.only_one, moved.only_other]);
+        assert_eq!(
+            moved.iter().map(counts).collect::<Vec<_>>(),
+            [("Deployment/ns/x".to_owned(), [1, 1, 1, 0]), ("Deployment/ns/y".to_owned(), [0, 0, 0, 1]),]
+        );
+    }
+
+    fn explained(scored: &[(&str, [i64; 2])], down: &[(&str, &str)]) -> Explanation {
+        let scores = |given: [i64; 2]| {
+            let one = |plugin: &str, score| PluginScore { plugin: plugin.into(), raw: score, normalized: score, weight: 1 };
+            vec![one("NodeResourcesFit", given[0]), one("ImageLocality", given[1]), one("Silent", 0)]
+        };
+        let objection = |reason: &str| Objection {
+            plugin: "NodeResourcesFit".into(),
+            code: "Unschedulable".into(),
+            reasons: vec![reason.into()],
+            remedies: vec![],
+        };
+        Explanation {
+            scored: scored
+                .iter()
+                .map(|(node, given)| ScoredNode { node: (*node).into(), total: given.iter().sum(), scores: scores(*given) })
+                .collect(),
+            turned_down: down
+                .iter()
+                .map(|(node, reason)| TurnedDown { node: (*node).into(), objections: vec![objection(reason)] })
+                .collect(),
+            ..Explanation::default()
+        }
+    }
+
+    #[test]
+    fn what_tipped_it_is_told_with_the_scores_of_both_nodes_under_both_policies() {
+        let choices = |other: &str| {
+            let one = run("+a ReplicaSet/ns/x, +b ReplicaSet/ns/x, a>n1, b>n3");
+            one.first_difference(&run(&format!("+a ReplicaSet/ns/x, +c ReplicaSet/ns/x, a>{other}"))).expect("they differ")
+        };
+        let spread = explained(&[("n1", [90, 10]), ("n2", [60, 20])], &[]);
+        let tied = explained(&[("n1", [50, 10]), ("n2", [50, 10])], &[]);
+        let cases = [
+            ("n2", Some(spread.clone()), Some(explained(&[("n2", [60, 20]), ("n1", [10, 10])], &[])), Some("NodeResourcesFit")),
+            ("n2", Some(spread.clone()), Some(explained(&[("n2", [60, 20])], &[("n1", "Insufficient cpu")])), None),
+            ("n2", Some(tied.clone()), Some(tied), None),
+            ("", Some(spread.clone()), Some(explained(&[], &[("n1", "Insufficient memory")])), None),
+            ("n2", Some(spread), None, None),
+        ];
+        let mut comparison =
+            compare(&[Subject { name: "default".into(), runs: vec![] }], &Options { alpha: 0.05, reference: 0, wanted: vec![] });
+        for (other, mine, theirs, tipped) in cases {
+            let decision = FirstDecision::new(choices(other), (mine.as_ref(), theirs.as_ref()));
+            assert_eq!(decision.tipped_by.as_deref(), tipped);
+            let moved = vec![Moved { workload: "Deployment/ns/x".into(), pods: 1, elsewhere: 1, only_one: 1, only_other: 2 }];
+            comparison.decisions.push(DecisionDiff { subject: "mine".into(), seed: 1, first: Some(decision), moved });
+        }
+        comparison.decisions.push(DecisionDiff { subject: "default#2".into(), seed: 1, first: None, moved: vec![] });
+        let again: Vec<DecisionDiff> = serde_json::from_str(&serde_json::to_string(&comparison.decisions).unwrap()).unwrap();
+        assert_eq!(again, comparison.decisions, "it is read back as it was written");
+        let text = comparison_text(&comparison, &TextOptions { utf8: true, ..TextOptions::default() });
+        let from = text.find("FIRST DECISION").unwrap_or(0);
+        insta::assert_snapshot!(&text[from..text.find("paired by seed").unwrap_or(text.len())]);
+    }
 }
