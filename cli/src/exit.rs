@@ -25,7 +25,7 @@ impl Exit {
             Self::Invalid => "invalid input: scenario, manifest, policy or trace",
             Self::Limit => "stopped by a limit (--max-events, --max-wall); partial results kept",
             Self::Expectations => "expectations of the scenario failed",
-            Self::Different => "difference found (replay --verify, merge of parts that disagree)",
+            Self::Different => "difference found (diff, replay --verify, merge of parts that disagree)",
             Self::Nothing => "nothing selected",
         }
     }

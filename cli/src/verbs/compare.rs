@@ -10,6 +10,7 @@ use reports::{Measures, render};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
 use crate::verbs::work::{Draft, WorkArgs};
@@ -156,8 +157,8 @@ fn judge(store: &Store, manifest: &Manifest) -> Result<Comparison, CliError> {
     let wanted = wanted(&manifest.judging, &runs)?;
     let subjects: Vec<Subject> =
         manifest.points.iter().zip(runs).map(|(point, runs)| Subject { name: point.name.as_str().into(), runs }).collect();
-    let reference = manifest.points.iter().position(|point| point.name == manifest.reference).unwrap_or(0);
-    Ok(compare::compare(&subjects, &Options { alpha: manifest.judging.alpha, reference, wanted }))
+    let options = Options { alpha: manifest.judging.alpha, reference: manifest.reference_place(), wanted };
+    Ok(Comparison { decisions: decisions::kept(store, manifest), ..compare::compare(&subjects, &options) })
 }
 
 /// Says what is wrong with metrics and margins before anything is run.

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod completion;
+pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod get;

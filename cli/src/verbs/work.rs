@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files::{self, LoadOptions, Policy, Prepared};
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
 use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, jobs_of, shard};
@@ -180,7 +181,12 @@ impl WorkArgs {
         if self.resume && missing.len() < mine.len() {
             io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
         }
-        pool::work(points, &missing, &store, How { threads: self.jobs, traces: self.trace == "full" }, io)?;
+        let decisions_of = (manifest.kind == Kind::Comparison).then(|| decisions::seed(&manifest)).flatten();
+        let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
+        let heard = pool::work(points, &missing, &store, how, io)?;
+        if decisions_of.is_some() {
+            decisions::look(points, &manifest, &store, heard, io)?;
+        }
         let wall = started.elapsed();
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
         let directory = std::env::current_dir().ok();

@@ -51,6 +51,11 @@ impl Wanted {
         }
     }
 
+    /// Whether an expectation asks it.
+    pub(super) const fn is_question(&self) -> bool {
+        self.question.is_some()
+    }
+
     /// The margin in the metric's unit, and what it was taken from.
     pub(super) fn margin_of(&self, reference: f64) -> (f64, String) {
         match self.margin {

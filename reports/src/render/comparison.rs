@@ -11,6 +11,7 @@ pub fn comparison_text(comparison: &Comparison, options: &TextOptions<'_>) -> St
     let mut lines = vec![header(comparison, options), String::new()];
     lines.extend(table(comparison, options));
     lines.push(String::new());
+    lines.extend(super::decisions::decisions(comparison, options));
     lines.extend(footnotes(comparison));
     lines.extend(comparison.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.extend(options.report.map(|report| format!("report  {report}")));

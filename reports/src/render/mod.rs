@@ -5,18 +5,24 @@
 mod causes;
 mod comparison;
 mod csv;
+mod decisions;
+mod difference;
 mod explanation;
 mod json;
 mod page;
+mod record;
 mod sweep;
 mod table;
 mod text;
 
 pub use self::comparison::{comparison_csv, comparison_document, comparison_text, signed};
 pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
+pub use difference::{difference_document, difference_text, parting_lines};
+pub(crate) use explanation::reasons;
 pub use explanation::{ExplanationOptions, conclusion, explanation};
 pub use json::{document, job};
 pub use page::{PageOptions, page, page_with};
+pub(crate) use record::{record_kind, record_words};
 pub use sweep::{sweep_document, sweep_text};
 pub use table::Table;
 pub(crate) use text::magnitude;
