@@ -16,7 +16,7 @@ pub use self::comparison::{comparison_csv, comparison_document, comparison_text,
 pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
 pub use explanation::{ExplanationOptions, conclusion, explanation};
 pub use json::{document, job};
-pub use page::{PageOptions, page, page_with};
+pub use page::{PAGE_LIMIT_BYTES, PageOptions, comparison_page, page, page_with, sweep_page};
 pub use sweep::{sweep_document, sweep_text};
 pub use table::Table;
 pub(crate) use text::magnitude;
