@@ -12,6 +12,7 @@ mod extenders;
 mod files;
 mod io;
 mod jobs;
+mod pages;
 mod progress;
 mod rerun;
 mod results;

@@ -21,7 +21,7 @@ pub use difference::{difference_document, difference_text, parting_lines};
 pub(crate) use explanation::reasons;
 pub use explanation::{ExplanationOptions, conclusion, explanation};
 pub use json::{document, job};
-pub use page::{PageOptions, page, page_with};
+pub use page::{PAGE_LIMIT_BYTES, PageOptions, comparison_page, page, page_with, sweep_page};
 pub(crate) use record::{record_kind, record_words};
 pub use sweep::{sweep_document, sweep_text};
 pub use table::Table;
