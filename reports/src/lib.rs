@@ -20,6 +20,7 @@
 
 pub mod compare;
 mod fold;
+pub mod gate;
 pub mod inspect;
 pub mod metrics;
 pub mod render;

@@ -6,6 +6,7 @@ mod causes;
 mod comparison;
 mod csv;
 mod explanation;
+mod gate;
 mod json;
 mod page;
 mod sweep;
@@ -15,6 +16,9 @@ mod text;
 pub use self::comparison::{comparison_csv, comparison_document, comparison_text, signed};
 pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
 pub use explanation::{ExplanationOptions, conclusion, explanation};
+pub use gate::{
+    Annotation, Level, baseline_text, check_document, check_text, gate_conclusion, github_annotations, junit, summary, tested_annotations,
+};
 pub use json::{document, job};
 pub use page::{PageOptions, page, page_with};
 pub use sweep::{sweep_document, sweep_text};
