@@ -24,6 +24,7 @@ pub mod compare;
 pub mod difference;
 pub mod export;
 mod fold;
+pub mod gate;
 pub mod inspect;
 pub mod metrics;
 pub mod render;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::Str;
 use reports::compare::{self, Comparison, Margin, Options, Subject, Wanted};
-use reports::metrics::{self, Unit};
+use reports::metrics;
 use reports::{Measures, render};
 
 use crate::error::CliError;
@@ -226,7 +226,7 @@ fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
 }
 
 /// `METRIC=VALUE`, where the value is a share of the reference (`2%`) or in the metric's unit (`5ms`; for shares `0.1pp`).
-fn margin(text: &str) -> Result<(String, Margin), CliError> {
+pub(crate) fn margin(text: &str) -> Result<(String, Margin), CliError> {
     let usage = |message: String| CliError::Asked {
         exit: Exit::Usage,
         message,
@@ -234,16 +234,7 @@ fn margin(text: &str) -> Result<(String, Margin), CliError> {
     };
     let Some((name, value)) = text.split_once('=') else { return Err(usage(format!("`--margin {text}` has no `=`"))) };
     let Some(info) = metrics::metric(name) else { return Err(usage(format!("`--margin {text}`: there is no metric `{name}`"))) };
-    let number =
-        |ending: &str| value.strip_suffix(ending).and_then(|number| number.trim().parse::<f64>().ok()).filter(|number| *number >= 0.0);
-    let absolute = match info.unit {
-        Unit::Ratio => number("pp").map(|points| points / 100.0),
-        Unit::Seconds => value.parse::<api::SimDuration>().ok().map(|span| span.as_secs_f64()),
-        _ => number(""),
-    };
-    match (absolute, number("%")) {
-        (Some(margin), _) => Ok((name.to_owned(), Margin::Absolute(margin))),
-        (None, Some(percent)) => Ok((name.to_owned(), Margin::Relative(percent / 100.0))),
-        (None, None) => Err(usage(format!("`--margin {text}`: `{value}` is not an amount of {}", info.unit.as_str()))),
-    }
+    let margin = Margin::parse(value, info.unit);
+    let margin = margin.ok_or_else(|| usage(format!("`--margin {text}`: `{value}` is not an amount of {}", info.unit.as_str())))?;
+    Ok((name.to_owned(), margin))
 }

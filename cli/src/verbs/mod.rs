@@ -1,5 +1,7 @@
 //! One file per verb.
 
+pub(crate) mod baseline;
+pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completion;
 pub(crate) mod diff;
