@@ -5,6 +5,7 @@
 //!                             │                └► compare::compare ► render::comparison_*
 //!                             ├─ inspect::{get, why}
 //!                             └─ export::{openmetrics, perfetto, series_csv, events_csv}
+//! two traces ── difference::of ──► Difference ──► render::difference_text
 //! ```
 //!
 //! Start at [`metrics::registry`] (what can be measured), [`Measures`] (what one run answered),
@@ -20,8 +21,10 @@
 //! Not here: files, terminals and exit codes (`cli`).
 
 pub mod compare;
+pub mod difference;
 pub mod export;
 mod fold;
+pub mod gate;
 pub mod inspect;
 pub mod metrics;
 pub mod render;
