@@ -85,7 +85,8 @@ fn the_first_failure_leaves_the_rest_out_when_asked_to() {
 #[test]
 fn a_profile_says_where_things_go_and_flags_win() {
     let scratch = tempfile::tempdir().unwrap();
-    let toml = "[profile.ci]\nout = 'results'\njunit = 'reports/junit.xml'\nsummary = 'github'\nannotations = 'github'\nbaseline = 'main.json'\n";
+    let toml =
+        "[profile.ci]\nout = 'results'\njunit = 'reports/junit.xml'\nsummary = 'github'\nannotations = 'github'\nbaseline = 'main.json'\n";
     fs::write(scratch.path().join("wavetank.toml"), toml).unwrap();
     fs::create_dir(scratch.path().join("below")).unwrap();
     fs::copy(root().join("scenarios/ci/rollout.yaml"), scratch.path().join("below/rollout.yaml")).unwrap();
@@ -109,7 +110,10 @@ fn a_profile_says_where_things_go_and_flags_win() {
     fs::write(scratch.path().join("wavetank.toml"), "[profile.ci]\nseeds = 3\n").unwrap();
     let output = below(&["list", "policies"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(3) && said.contains("line 2") && said.contains("`seeds`") && said.contains("--no-config"), "{said}");
+    assert!(
+        output.status.code() == Some(3) && said.contains("line 2") && said.contains("`seeds`") && said.contains("--no-config"),
+        "{said}"
+    );
     expect_exit(&mut below(&["--no-config", "list", "policies"]), 0);
 }
 

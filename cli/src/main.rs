@@ -17,6 +17,7 @@ mod outputs;
 mod progress;
 mod rerun;
 mod results;
+mod sarif;
 mod verbs;
 
 use std::path::PathBuf;
