@@ -52,7 +52,7 @@ impl Exit {
             Self::Limit => "stopped by a limit (--max-events, --max-wall); partial results kept",
             Self::Expectations => "expectations of the scenario failed",
             Self::Baseline => "expectations hold, but something is worse than the baseline",
-            Self::Different => "difference found (replay --verify, baseline diff, merge of parts that disagree)",
+            Self::Different => "difference found (diff, replay --verify, baseline diff, merge of parts that disagree)",
             Self::Nothing => "nothing selected",
         }
     }

@@ -14,6 +14,7 @@ mod files;
 mod io;
 mod jobs;
 mod outputs;
+mod pages;
 mod progress;
 mod rerun;
 mod results;
@@ -72,6 +73,7 @@ enum Verb {
     Compare(verbs::compare::Compare),
     Sweep(verbs::sweep::Sweep),
     Merge(verbs::merge::Merge),
+    Diff(verbs::diff::Diff),
     Schedule(verbs::schedule::Schedule),
     Validate(verbs::validate::Validate),
     Init(verbs::init::Init),
@@ -80,6 +82,7 @@ enum Verb {
     Why(verbs::why::Why),
     Replay(verbs::replay::Replay),
     Report(verbs::report::Report),
+    Export(verbs::export::Export),
     Explain(verbs::explain::Explain),
     Completion(verbs::completion::Completion),
 }
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Verb::Compare(verb) => verb.run(&io),
         Verb::Sweep(verb) => verb.run(&io),
         Verb::Merge(verb) => verb.run(&io),
+        Verb::Diff(verb) => verb.run(&io),
         Verb::Schedule(verb) => verb.run(&io),
         Verb::Validate(verb) => verb.run(&io),
         Verb::Init(verb) => verb.run(&io),
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
         Verb::Why(verb) => verb.run(&io),
         Verb::Replay(verb) => verb.run(&io),
         Verb::Report(verb) => verb.run(&io),
+        Verb::Export(verb) => verb.run(&io),
         Verb::Explain(verb) => verb.run(&io),
         Verb::Completion(verb) => verb.run(&io, &mut <Cli as clap::CommandFactory>::command()),
     };

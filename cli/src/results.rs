@@ -201,6 +201,16 @@ impl Results {
         })
     }
 
+    /// The seed that the given path or flag names.
+    pub(crate) const fn named_seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// From now on means the run of this seed.
+    pub(crate) const fn choose(&mut self, seed: Option<u64>) {
+        self.seed = seed;
+    }
+
     /// Goes where the run was started, if that place is known and still there: paths in the manifest begin there.
     pub(crate) fn go_to_sources(&mut self) -> Result<(), CliError> {
         let meta = fs::read_to_string(self.place.join("run.meta.json")).unwrap_or_default();
@@ -250,7 +260,8 @@ pub(crate) fn is_work(place: &Path) -> bool {
     serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|manifest| manifest.get("kind").is_some())
 }
 
-fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
+/// A path without the `/seed-N` at its end, and that seed.
+pub(crate) fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
     let seed = path.file_name().and_then(|name| name.to_str()?.strip_prefix("seed-")?.parse().ok());
     match (seed, path.parent()) {
         (Some(seed), Some(parent)) if !path.exists() => (parent.to_owned(), Some(seed)),

@@ -4,8 +4,10 @@
 //! DIR/manifest.json          the whole work: points, seeds, jobs
 //! DIR/jobs/<id>.json         metrics of one job, and the digest of its trace; written when it is done
 //! DIR/traces/<id>.jsonl.gz   its record, when asked for
+//! DIR/decisions.json         where the policies of a comparison first decide otherwise, and why
 //! DIR/jobs.jsonl             all jobs, a line each, in the order of the work
 //! DIR/metrics.csv            the same in tidy long form
+//! DIR/report.html            the page about all jobs together
 //! DIR/run.meta.json          wall time and threads: the only file that may differ between equal works
 //! ```
 //!
@@ -19,8 +21,9 @@ use std::path::{Path, PathBuf};
 use reports::{Measures, render};
 use serde::Serialize;
 
-use super::{JobRef, Manifest};
+use super::{JobRef, Manifest, decisions};
 use crate::error::CliError;
+use crate::pages;
 
 /// A directory that jobs are put into.
 pub(crate) struct Store {
@@ -75,7 +78,7 @@ impl Store {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let id = name.split('.').next().unwrap_or_default();
                 let foreign = folder != self.place && !manifest.jobs.iter().any(|job| job.id == id);
-                let made_of_jobs = folder == self.place && !["manifest.json", "jobs", "traces"].contains(&name.as_str());
+                let made_of_jobs = folder == self.place && !["manifest.json", "jobs", "traces", decisions::FILE].contains(&name.as_str());
                 if (name.ends_with(".part") || foreign || made_of_jobs) && entry.path().is_file() {
                     fs::remove_file(entry.path()).map_err(|error| CliError::file("remove", &entry.path(), error))?;
                 }
@@ -127,6 +130,12 @@ impl Store {
             }
         }
         points
+    }
+
+    /// Writes the page, and says where it is.
+    pub(crate) fn page(&self, page: String) -> Result<String, CliError> {
+        self.write("report.html", pages::fitting(page)?)?;
+        Ok(self.place.join("report.html").display().to_string())
     }
 
     /// Writes what is made of all jobs together, with the extra files given.

@@ -10,8 +10,10 @@ use reports::{Measures, render};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
+use crate::pages;
 use crate::verbs::work::{Draft, WorkArgs};
 
 /// Run a scenario under several policies or variations, and say what the differences are worth.
@@ -62,7 +64,7 @@ impl Compare {
             return self.work.tell_part(&done, io);
         }
         let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall), page: !self.work.no_report }, io)
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
@@ -133,6 +135,8 @@ fn short_name(policy: &str) -> String {
 pub(crate) struct Answer<'a> {
     pub(crate) output: &'a str,
     pub(crate) wall: Option<&'a str>,
+    /// Write the page too.
+    pub(crate) page: bool,
 }
 
 /// Judges what is in a store, writes what follows, and answers.
@@ -140,11 +144,13 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
     let comparison = judge(store, manifest)?;
     let document = render::comparison_document(&comparison);
     store.finish(manifest, &[("comparison.json", document.clone())])?;
+    let report = if answer.page { Some(store.page(render::comparison_page(&comparison, &pages::command(manifest)))?) } else { None };
     match answer.output {
         "json" => io.answer(&document)?,
         "csv" => io.answer(&render::comparison_csv(&comparison))?,
         _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
+            let options =
+                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
             io.answer(&render::comparison_text(&comparison, &options))?;
         }
     }
@@ -156,8 +162,8 @@ fn judge(store: &Store, manifest: &Manifest) -> Result<Comparison, CliError> {
     let wanted = wanted(&manifest.judging, &runs)?;
     let subjects: Vec<Subject> =
         manifest.points.iter().zip(runs).map(|(point, runs)| Subject { name: point.name.as_str().into(), runs }).collect();
-    let reference = manifest.points.iter().position(|point| point.name == manifest.reference).unwrap_or(0);
-    Ok(compare::compare(&subjects, &Options { alpha: manifest.judging.alpha, reference, wanted }))
+    let options = Options { alpha: manifest.judging.alpha, reference: manifest.reference_place(), wanted };
+    Ok(Comparison { decisions: decisions::kept(store, manifest), ..compare::compare(&subjects, &options) })
 }
 
 /// Says what is wrong with metrics and margins before anything is run.

@@ -14,6 +14,7 @@ use crate::experiment::{self, Done, Plan};
 use crate::files::{self, LoadOptions, Policy};
 use crate::io::Io;
 use crate::outputs::OutputArgs;
+use crate::pages;
 use crate::progress::{Progress, now};
 use crate::results::{Draft, Manifest, SCHEMA_VERSION};
 
@@ -246,15 +247,20 @@ impl Run {
         }
         draft.write("metrics.csv", render::metrics_csv(done.iter().map(|done| (done.job.id.as_str(), &done.measures))))?;
         draft.write("verdict.json", render::document(measures, verdict))?;
+        let mut page = Ok(None);
         if !self.no_report {
             let traces: Vec<&trace::Trace> = done.iter().map(|done| &done.trace).collect();
-            draft.write("report.html", render::page(&traces, measures, verdict))?;
+            page = pages::fitting(render::page(&traces, measures, verdict)).map(Some);
+        }
+        if let Ok(Some(page)) = &page {
+            draft.write("report.html", page)?;
         }
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
         let directory = std::env::current_dir().ok();
         let meta = serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads, "directory": directory });
         draft.write_json("run.meta.json", &meta)?;
-        draft.finish()
+        draft.finish()?;
+        page.map(|_| ())
     }
 
     fn answer(

@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files::{self, LoadOptions, Policy, Prepared};
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
 use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, jobs_of, shard};
@@ -47,6 +48,9 @@ pub(crate) struct WorkArgs {
     /// Keep the record of every run: `full`; or only what was measured: `none`.
     #[arg(long, default_value = "none", value_parser = ["none", "full"], value_name = "WHAT")]
     pub(crate) trace: String,
+    /// Do not write the page.
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// The form of the answer on stdout.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
     pub(crate) output: String,
@@ -180,7 +184,12 @@ impl WorkArgs {
         if self.resume && missing.len() < mine.len() {
             io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
         }
-        pool::work(points, &missing, &store, How { threads: self.jobs, traces: self.trace == "full" }, io)?;
+        let decisions_of = (manifest.kind == Kind::Comparison).then(|| decisions::seed(&manifest)).flatten();
+        let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
+        let heard = pool::work(points, &missing, &store, how, io)?;
+        if decisions_of.is_some() {
+            decisions::look(points, &manifest, &store, heard, io)?;
+        }
         let wall = started.elapsed();
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
         let directory = std::env::current_dir().ok();

@@ -17,6 +17,7 @@
 //!
 //! Not here: which metrics are asked for by default (`select`), and how it is said (`render`).
 
+mod decisions;
 mod finding;
 mod select;
 
@@ -29,6 +30,8 @@ use crate::metrics::{Better, Measures, Unit};
 use crate::statistics::bootstrap::{self, Interval};
 use crate::statistics::{holm, mean, variance, wilcoxon};
 
+pub(crate) use decisions::lead;
+pub use decisions::{Choice, DecisionDiff, Decisions, FirstDecision, Moved, PluginPart, Standing};
 pub use finding::Finding;
 pub use select::{Margin, Wanted, answer, every, wanted};
 
@@ -174,6 +177,9 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// What a reader has to know.
     pub warnings: Vec<String>,
+    /// Where the policies' decisions part, each against the reference, in the first seed; empty when nobody looked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionDiff>,
 }
 
 impl Comparison {
@@ -208,7 +214,54 @@ pub fn compare(subjects: &[Subject], options: &Options) -> Comparison {
         seeds,
         alpha: options.alpha,
         rows,
+        decisions: Vec::new(),
     }
+}
+
+/// A metric of two single runs, side by side.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pair {
+    /// The metric with what it is asked of.
+    pub metric: String,
+    /// Its unit.
+    #[serde(serialize_with = "unit_name")]
+    pub unit: Unit,
+    /// Which way is good.
+    #[serde(serialize_with = "better_name")]
+    pub better: Better,
+    /// What the two runs answer; `None` when there is no number.
+    pub values: [Option<f64>; 2],
+    /// It never happened within the run.
+    pub never: [bool; 2],
+}
+
+impl Pair {
+    /// Whether the runs answer differently.
+    #[must_use]
+    pub fn is_different(&self) -> bool {
+        self.values[0] != self.values[1] || self.never[0] != self.never[1]
+    }
+}
+
+/// The usual metrics of two runs, and their scenarios' expectations; those that neither has data for are left out.
+#[must_use]
+pub fn pairs(one: &Measures, other: &Measures) -> Vec<Pair> {
+    let value = |answer: Answer| if let Answer::Value(value) = answer { Some(value) } else { None };
+    let pair = |wanted: &Wanted| {
+        let answers = [select::answer(one, wanted), select::answer(other, wanted)];
+        (answers != [Answer::NoData; 2]).then(|| Pair {
+            metric: title(&wanted.metric, &wanted.filter, &wanted.stat),
+            unit: wanted.unit,
+            better: wanted.better,
+            values: answers.map(value),
+            never: answers.map(|answer| answer == Answer::Never),
+        })
+    };
+    // An expectation is known by its place, so those of two scenarios cannot be laid side by side.
+    let same_questions = one.asked.iter().map(|asked| &asked.question).eq(other.asked.iter().map(|asked| &asked.question));
+    let wanted = wanted(&[one.clone(), other.clone()]);
+    wanted.iter().filter(|wanted| same_questions || !wanted.is_question()).filter_map(pair).collect()
 }
 
 fn common_seeds(subjects: &[Subject]) -> Vec<u64> {

@@ -82,6 +82,11 @@ impl Wanted {
         }
     }
 
+    /// Whether an expectation asks it.
+    pub(super) const fn is_question(&self) -> bool {
+        self.question.is_some()
+    }
+
     /// The metric with what it is asked of: `recovery.total(mark=spike)`.
     #[must_use]
     pub fn title(&self) -> String {

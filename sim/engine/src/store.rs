@@ -20,7 +20,7 @@ use api::{
 use rustc_hash::FxHashMap;
 
 use crate::objects::{AnyObject, Kept};
-use crate::random::{Purpose, Streams};
+use crate::random::{Draw, Purpose, Split, Streams, entity};
 
 /// The number of an object in its table.
 pub(crate) struct Id<T>(u32, PhantomData<fn() -> T>);
@@ -347,8 +347,9 @@ pub(crate) struct Store {
     pods_by_uid: FxHashMap<Uid, PodId>,
     /// Names generated so far, by controller.
     names: FxHashMap<Uid, u64>,
+    /// How many objects of a kind and name have gone, by [`identity`].
+    gone: FxHashMap<u64, u32>,
     resource_version: u64,
-    uids: u64,
     changes: Vec<Change>,
 }
 
@@ -410,17 +411,22 @@ impl Store {
         self.resource_version
     }
 
-    /// A fresh identity: looks random, as real ones do, and is the same in every run of the seed.
-    fn next_uid(&mut self, streams: &Streams) -> Uid {
-        self.uids += 1;
-        Uid(streams.stream(Purpose::Uid, self.uids).bits())
-    }
-
-    fn stamp(&mut self, meta: &mut ObjectMeta, now: SimTime, streams: &Streams) {
-        meta.uid = self.next_uid(streams);
+    /// A fresh identity: looks random, as real ones do, and is the same in every run of the seed, whatever else there
+    /// is and in whatever order it came. What is drawn for an object is keyed by it, so that policies are compared on
+    /// the same luck.
+    fn stamp(&mut self, kind: impl std::fmt::Debug, meta: &mut ObjectMeta, now: SimTime, streams: &Streams) {
+        let identity = identity(kind, meta);
+        let gone = self.gone.get(&identity).copied().unwrap_or_default();
+        meta.uid = Uid(Split::new(streams.stream(Purpose::Uid, identity).bits(), Purpose::Uid, u64::from(gone)).bits());
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
+    }
+
+    /// An object is gone; the next of its name is another one.
+    fn bury(&mut self, kind: impl std::fmt::Debug, meta: &ObjectMeta) {
+        self.next_version();
+        *self.gone.entry(identity(kind, meta)).or_default() += 1;
     }
 
     /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
@@ -449,7 +455,7 @@ impl Store {
         if self.pods.find(&pod.meta.key()).is_some() {
             return None;
         }
-        self.stamp(&mut pod.meta, now, streams);
+        self.stamp("Pod", &mut pod.meta, now, streams);
         let (uid, node) = (pod.meta.uid, pod.node_name.clone());
         let id = self.pods.insert(pod);
         self.pods_by_uid.insert(uid, id);
@@ -497,7 +503,7 @@ impl Store {
     /// Takes a pod away.
     pub(crate) fn remove_pod(&mut self, id: PodId) -> bool {
         let Some(pod) = self.pods.remove(id) else { return false };
-        self.next_version();
+        self.bury("Pod", &pod.meta);
         self.pods_by_uid.remove(&pod.meta.uid);
         if let Some(node) = &pod.node_name {
             remove_from(&mut self.pods_by_node, node, id);
@@ -524,6 +530,11 @@ impl Store {
     }
 }
 
+/// A number for a kind and name.
+fn identity(kind: impl std::fmt::Debug, meta: &ObjectMeta) -> u64 {
+    entity(&format!("{kind:?}/{}/{}", meta.namespace, meta.name))
+}
+
 fn remove_from<K: Eq + std::hash::Hash, T>(index: &mut FxHashMap<K, Vec<Id<T>>>, key: &K, id: Id<T>) {
     if let Some(ids) = index.get_mut(key) {
         ids.retain(|other| *other != id);
@@ -540,7 +551,7 @@ impl Store {
         if T::table(self).find(&object.meta().key()).is_some() {
             return None;
         }
-        self.stamp(object.meta_mut(), now, streams);
+        self.stamp(T::KIND, object.meta_mut(), now, streams);
         let id = T::table_mut(self).insert(object);
         self.changes.push(changed(T::KIND, id.0));
         Some(id)
@@ -564,7 +575,7 @@ impl Store {
     /// Takes an object away.
     pub(crate) fn remove<T: Kept>(&mut self, id: Id<T>) -> bool {
         let Some(gone) = T::table_mut(self).remove(id) else { return false };
-        self.next_version();
+        self.bury(T::KIND, gone.meta());
         self.changes.push(deleted(id.0, gone.into_any()));
         true
     }
@@ -577,7 +588,7 @@ impl Store {
         if self.nodes.find(&node.meta.key()).is_some() {
             return None;
         }
-        self.stamp(&mut node.meta, now, streams);
+        self.stamp("Node", &mut node.meta, now, streams);
         let id = self.nodes.insert(node);
         self.changes.push(Change::NodeAdded(id));
         Some(id)
@@ -601,7 +612,7 @@ impl Store {
     /// Takes a node away.
     pub(crate) fn remove_node(&mut self, id: NodeId) -> bool {
         let Some(gone) = self.nodes.remove(id) else { return false };
-        self.next_version();
+        self.bury("Node", &gone.meta);
         self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
         true
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::chart::{Chart, Charts, LIMIT, SERVICES};
 use super::encode::escape;
 use super::heatmap::Heat;
+use super::shell::{Top, bottom, close, open, top};
 use super::{PageOptions, svg};
 use crate::fold::{Run, lost};
 use crate::metrics::{Phase, Recovery, Unit, metric, seconds};
@@ -93,9 +94,8 @@ impl<'a> Events<'a> {
 
 /// The whole body, but for data and scripts.
 pub(super) fn body(content: &Content<'_>) -> String {
-    let mut html = String::from("<body>\n<a class=\"skip\" href=\"#main\">Skip to the results</a>\n");
+    let mut html = String::new();
     header(&mut html, content);
-    html.push_str("<main id=\"main\">\n");
     html.push_str("<noscript><p class=\"note\">Scripts are off: charts are still pictures, and the event list is short.</p></noscript>\n");
     html.push_str("<p class=\"note problem\" id=\"problem\" role=\"alert\" hidden></p>\n");
     expectations(&mut html, content);
@@ -108,7 +108,7 @@ pub(super) fn body(content: &Content<'_>) -> String {
     cost(&mut html, content);
     events(&mut html, content);
     appendix(&mut html, content);
-    html.push_str("</main>\n<footer>Made by wavetank from the trace alone. Charts by uPlot 1.6.32 (MIT) and plotters (MIT).</footer>\n");
+    bottom(&mut html, "Made by wavetank from the trace alone. Charts by uPlot 1.6.32 (MIT) and plotters (MIT).");
     html
 }
 
@@ -133,31 +133,21 @@ fn header(html: &mut String, content: &Content<'_>) {
     let (class, sign) = if content.verdict.expectations.is_empty() { ("none", "~") } else { (class, sign) };
     let seeds = seeds_text(&content.runs.iter().map(|run| run.seed).collect::<Vec<_>>());
     let events: u64 = content.runs.iter().map(|run| run.events + run.traffic_events).sum();
-    let _ = write!(
-        html,
-        "<header class=\"top\">\n<div class=\"brand\"><svg viewBox=\"0 0 32 16\" width=\"32\" height=\"16\" aria-hidden=\"true\">\
-         <path d=\"M1 11c4 0 4-7 8-7s4 7 8 7 4-7 8-7 3 3 6 5\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2.4\" stroke-linecap=\"round\"/></svg>\
-         wavetank</div>\n<button type=\"button\" id=\"theme\" class=\"js-only\" aria-label=\"Change between light and dark\">◐ <span>Theme</span></button>\n\
-         <h1>{}</h1>\n<p class=\"lead\">{}</p>\n\
-         <div class=\"verdict {class}\"><strong><span aria-hidden=\"true\">{sign}</span> {word}</strong> <span>{}</span></div>\n<dl class=\"facts\">",
-        escape(&head.scenario),
-        escape(&head.description),
+    let strip = format!(
+        "<div class=\"verdict {class}\"><strong><span aria-hidden=\"true\">{sign}</span> {word}</strong> <span>{}</span></div>",
         escape(&conclusion(content.verdict)),
     );
-    for (term, value) in [
+    let facts = [
         ("Policy", escape(&head.policy)),
         ("Seeds", escape(&seeds)),
         ("Simulated", short(content.run.end.since(SimTime::ZERO))),
         ("Events", magnitude(events)),
         ("Scenario digest", format!("<code>{}</code>", escape(head.scenario_digest.get(..12).unwrap_or(&head.scenario_digest)))),
         ("Version", escape(&head.wavetank_version)),
-    ] {
-        let _ = write!(html, "<div><dt>{term}</dt><dd>{value}</dd></div>");
-    }
-    html.push_str("</dl>\n</header>\n<nav aria-label=\"Sections\"><div>");
+    ];
     let has_services = !content.charts.services.is_empty();
     let has_recovery = content.runs.iter().any(|run| !run.recoveries.is_empty());
-    for (id, title, shown) in [
+    let sections: Vec<(&str, &str)> = [
         ("expectations", "Expectations", true),
         ("story", "What happened", true),
         ("timeline", "Timeline", true),
@@ -168,21 +158,12 @@ fn header(html: &mut String, content: &Content<'_>) {
         ("cost", "Cost", true),
         ("events", "Events", true),
         ("appendix", "Appendix", true),
-    ] {
-        if shown {
-            let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
-        }
-    }
-    html.push_str("</div><p id=\"brush\" class=\"js-only\" aria-live=\"polite\" hidden></p></nav>\n");
-}
-
-fn open(html: &mut String, id: &str, title: &str, lead: &str) {
-    let lead = if lead.is_empty() { String::new() } else { format!("<p class=\"lead\">{lead}</p>\n") };
-    let _ = write!(html, "<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">{title}</h2>\n{lead}");
-}
-
-fn close(html: &mut String) {
-    html.push_str("</section>\n");
+    ]
+    .into_iter()
+    .filter_map(|(id, title, shown)| shown.then_some((id, title)))
+    .collect();
+    let (title, lead) = (&*head.scenario, &*head.description);
+    top(html, &Top { title, lead, strip_html: &strip, facts_html: &facts, sections: &sections });
 }
 
 fn expectations(html: &mut String, content: &Content<'_>) {
