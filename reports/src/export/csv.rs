@@ -182,23 +182,9 @@ mod tests {
         b.at(55.0, Record::NodePoolBackoff { pool: "general".into(), until: SimTime::from_secs(355) });
         for (at, desired) in [(60.0, 4), (75.0, 4)] {
             let (current, proposed) = (if at < 70.0 { 2 } else { 4 }, 4);
-            let (stabilized, min, max) = (proposed, 2, 10);
             let (hpa, target, metric) = ("default/web".into(), "Deployment/default/web".into(), "cpu: 143%/65%".into());
-            b.at(
-                at,
-                Record::Autoscale {
-                    hpa,
-                    target,
-                    current,
-                    proposed,
-                    stabilized,
-                    min,
-                    max,
-                    desired,
-                    metric,
-                    reason: "DesiredWithinRange".into(),
-                },
-            );
+            let (stabilized, min, max, reason) = (4, 1, 10, "DesiredWithinRange".into());
+            b.at(at, Record::Autoscale { hpa, target, current, proposed, stabilized, min, max, desired, metric, reason });
         }
         let mut bytes = Vec::new();
         events_csv(&Run::new(&b.build()), &mut bytes).unwrap();
