@@ -144,6 +144,7 @@ fn docs_name_files_that_are_there() {
         "README.md",
         "ARCHITECTURE.md",
         "docs/ci.md",
+        "docs/exports.md",
         "docs/fidelity.md",
         "docs/performance.md",
         "docs/trace.md",

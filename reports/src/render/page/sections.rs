@@ -173,7 +173,7 @@ fn expectations(html: &mut String, content: &Content<'_>) {
         return close(html);
     }
     let several = content.runs.len() > 1;
-    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Expectations\"><table class=\"expect\"><thead><tr><th scope=\"col\">Verdict</th><th scope=\"col\">Expectation</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th>");
+    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Expectations\"><table class=\"expect\"><thead><tr><th scope=\"col\">Verdict</th><th scope=\"col\">Expectation</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th>");
     if several {
         html.push_str("<th scope=\"col\">Over seeds</th><th scope=\"col\">Worst seed</th>");
     }
@@ -336,7 +336,7 @@ fn data_table(html: &mut String, chart: &Chart) {
     let thinned = chart.thinned_from.map_or_else(String::new, |from| format!(", drawn of {from}: peaks are kept"));
     let _ = write!(
         html,
-        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
+        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
         chart.x.len()
     );
     for series in &chart.series {
@@ -466,7 +466,7 @@ fn missing(row: &[(u64, &Recovery)]) -> String {
 }
 
 fn recovery_table(html: &mut String, rows: &[Cause<'_>]) {
-    html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
+    html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
     for name in ["Detect", "Evict", "Reschedule", "Ready", "SLO", "Total"] {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
@@ -637,7 +637,7 @@ fn events(html: &mut String, content: &Content<'_>) {
         html.push_str("<p class=\"quiet\">There were none.</p>\n");
         return close(html);
     }
-    html.push_str("<form class=\"filters js-only\" id=\"filters\"><label>Type <select id=\"f-type\"><option value=\"\">all</option><option value=\"1\">Warning</option><option value=\"0\">Normal</option></select></label><label>Reason <select id=\"f-reason\"><option value=\"\">all</option></select></label><label>Text <input id=\"f-text\" type=\"search\" placeholder=\"object or message\" autocomplete=\"off\"></label><output id=\"f-count\" aria-live=\"polite\"></output></form>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Events\"><table class=\"events\"><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Type</th><th scope=\"col\">Reason</th><th scope=\"col\">Object</th><th scope=\"col\">Message</th><th scope=\"col\">Source</th></tr></thead><tbody id=\"f-rows\">\n");
+    html.push_str("<form class=\"filters js-only\" id=\"filters\"><label>Type <select id=\"f-type\"><option value=\"\">all</option><option value=\"1\">Warning</option><option value=\"0\">Normal</option></select></label><label>Reason <select id=\"f-reason\"><option value=\"\">all</option></select></label><label>Text <input id=\"f-text\" type=\"search\" placeholder=\"object or message\" autocomplete=\"off\"></label><output id=\"f-count\" aria-live=\"polite\"></output></form>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"group\" aria-label=\"Events\"><table class=\"events\"><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Type</th><th scope=\"col\">Reason</th><th scope=\"col\">Object</th><th scope=\"col\">Message</th><th scope=\"col\">Source</th></tr></thead><tbody id=\"f-rows\">\n");
     for index in 0..events.t.len().min(40) {
         let text = |column: &[usize]| escape(events.texts[column[index]]);
         let kind = if events.warning[index] == 1 { "Warning" } else { "Normal" };

@@ -92,7 +92,7 @@ pub(super) fn close(html: &mut String) {
 
 /// A table that scrolls by itself, also by keyboard.
 pub(super) fn scrolled(html: &mut String, label: &str, class: &str, table: impl FnOnce(&mut String)) {
-    let _ = write!(html, "<div class=\"scroll {class}\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table>", escape(label));
+    let _ = write!(html, "<div class=\"scroll {class}\" tabindex=\"0\" role=\"group\" aria-label=\"{}\"><table>", escape(label));
     table(html);
     html.push_str("</table></div>\n");
 }
