@@ -63,6 +63,15 @@ fn the_suite_passes_unchanged_and_not_when_images_come_slower_or_too_much_is_exp
     assert!(said.lines().any(|line| line.starts_with("::error file=scenarios/ci/rollout.yaml,line=5")), "{said}");
     expect_exit(wavetank().args(["baseline", "diff"]).arg(&slow).arg("--baseline").arg(&baseline), 6);
 
+    // What does not matter to somebody is a margin of the baseline, and survives what is accepted later.
+    let (lenient, margins) = (place("lenient.json"), ["--margin", "rollout.duration=40s", "--margin", "pods.startup=30s"]);
+    expect_exit(wavetank().args(["baseline", "save"]).arg(&out).args(margins).arg("-o").arg(&lenient), 0);
+    let told = expect_exit(&mut check(&slow, &lenient, &[]), 0);
+    assert!(!told.contains("WORSE") && !told.contains("identical, 0 metrics"), "{told}");
+    expect_exit(wavetank().args(["baseline", "save"]).arg(&out).arg("-o").arg(&lenient), 3);
+    expect_exit(wavetank().args(["baseline", "accept"]).arg(&out).arg("--baseline").arg(&lenient), 0);
+    expect_exit(&mut check(&slow, &lenient, &[]), 0);
+
     // What is expected comes before what was.
     let strict_flags = ["-k", "roll", "--set", SLOWER_PULL, "--set", "spec.expectations[1].value=50s"];
     expect_exit(&mut run(&strict, &strict_flags), 4);
