@@ -16,6 +16,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reports::Measures;
 use serde::{Deserialize, Serialize};
 use trace::Trace;
 
@@ -236,10 +237,27 @@ impl Results {
         Trace::read(file).map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "run the scenario again"))
     }
 
+    /// What every job measured, in the order of the jobs.
+    pub(crate) fn measures(&self) -> Result<Vec<Measures>, CliError> {
+        let read = |job: &Job| {
+            let path = self.place.join(format!("jobs/{}.json", job.id));
+            let bytes = fs::read(&path).map_err(|error| CliError::file("read", &path, error))?;
+            serde_json::from_slice(&bytes)
+                .map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "run the scenario again"))
+        };
+        self.manifest.jobs.iter().map(read).collect()
+    }
+
     /// All traces, in the order of the jobs.
     pub(crate) fn traces(&self) -> Result<Vec<Trace>, CliError> {
         self.manifest.jobs.iter().map(|job| self.trace(job)).collect()
     }
+}
+
+/// Whether a directory is of many points, as `compare` and `sweep` write them.
+pub(crate) fn is_work(place: &Path) -> bool {
+    let text = fs::read(place.join("manifest.json")).unwrap_or_default();
+    serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|manifest| manifest.get("kind").is_some())
 }
 
 /// A path without the `/seed-N` at its end, and that seed.

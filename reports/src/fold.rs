@@ -187,6 +187,7 @@ pub(crate) struct StationWindow {
     pub busy: u64,
     pub shed: u64,
     pub orphaned: u64,
+    pub cpu_used: SimDuration,
 }
 
 /// One look of a HorizontalPodAutoscaler.
@@ -512,8 +513,9 @@ impl<'t> Run<'t> {
             Record::Denied { flow, service, policy, attempts } => {
                 self.denied.entry((service, policy, flow)).or_insert((at, 0)).1 += attempts;
             }
-            Record::Station { service, pods, queued, busy, shed, orphaned, cpu_used: _ } => {
-                let window = StationWindow { end: at, pods: *pods, queued: *queued, busy: *busy, shed: *shed, orphaned: *orphaned };
+            Record::Station { service, pods, queued, busy, shed, orphaned, cpu_used } => {
+                let (pods, queued, busy, shed, orphaned, cpu_used) = (*pods, *queued, *busy, *shed, *orphaned, *cpu_used);
+                let window = StationWindow { end: at, pods, queued, busy, shed, orphaned, cpu_used };
                 self.stations.entry(service).or_default().push(window);
             }
             Record::End { events, traffic_events, reason } => {

@@ -3,7 +3,8 @@
 //! ```text
 //! Trace ── Run::new ──► Run ──┬─ Measures::of ─┬► judge ─────────► render::{text, json, csv, page}
 //!                             │                └► compare::compare ► render::comparison_*
-//!                             └─ inspect::{get, why}
+//!                             ├─ inspect::{get, why}
+//!                             └─ export::{openmetrics, perfetto, series_csv, events_csv}
 //! two traces ── difference::of ──► Difference ──► render::difference_text
 //! ```
 //!
@@ -21,7 +22,9 @@
 
 pub mod compare;
 pub mod difference;
+pub mod export;
 mod fold;
+pub mod gate;
 pub mod inspect;
 pub mod metrics;
 pub mod render;

@@ -7,6 +7,7 @@
 //! DIR/decisions.json         where the policies of a comparison first decide otherwise, and why
 //! DIR/jobs.jsonl             all jobs, a line each, in the order of the work
 //! DIR/metrics.csv            the same in tidy long form
+//! DIR/report.html            the page about all jobs together
 //! DIR/run.meta.json          wall time and threads: the only file that may differ between equal works
 //! ```
 //!
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 use super::{JobRef, Manifest, decisions};
 use crate::error::CliError;
+use crate::pages;
 
 /// A directory that jobs are put into.
 pub(crate) struct Store {
@@ -128,6 +130,12 @@ impl Store {
             }
         }
         points
+    }
+
+    /// Writes the page, and says where it is.
+    pub(crate) fn page(&self, page: String) -> Result<String, CliError> {
+        self.write("report.html", pages::fitting(page)?)?;
+        Ok(self.place.join("report.html").display().to_string())
     }
 
     /// Writes what is made of all jobs together, with the extra files given.

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest, grid};
+use crate::pages;
 use crate::verbs::compare::Answer;
 use crate::verbs::work::{Draft, WorkArgs};
 
@@ -42,7 +43,7 @@ impl Sweep {
             return self.work.tell_part(&done, io);
         }
         let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall), page: !self.work.no_report }, io)
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
@@ -82,11 +83,13 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
     let sweep = sweep(&points);
     let document = render::sweep_document(&sweep);
     store.finish(manifest, &[("sweep.json", document.clone())])?;
+    let report = if answer.page { Some(store.page(render::sweep_page(&sweep, &pages::command(manifest)))?) } else { None };
     match answer.output {
         "json" => io.answer(&document)?,
         "csv" => io.answer(&store.read("metrics.csv")?)?,
         _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
+            let options =
+                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
             io.answer(&render::sweep_text(&sweep, &options))?;
         }
     }

@@ -48,6 +48,9 @@ pub(crate) struct WorkArgs {
     /// Keep the record of every run: `full`; or only what was measured: `none`.
     #[arg(long, default_value = "none", value_parser = ["none", "full"], value_name = "WHAT")]
     pub(crate) trace: String,
+    /// Do not write the page.
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// The form of the answer on stdout.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
     pub(crate) output: String,

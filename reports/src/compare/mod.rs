@@ -33,7 +33,7 @@ use crate::statistics::{holm, mean, variance, wilcoxon};
 pub(crate) use decisions::lead;
 pub use decisions::{Choice, DecisionDiff, Decisions, FirstDecision, Moved, PluginPart, Standing};
 pub use finding::Finding;
-pub use select::{Margin, Wanted, wanted};
+pub use select::{Margin, Wanted, answer, every, wanted};
 
 /// Fewer pairs than this are too few to rely on.
 pub const FEW_SEEDS: usize = 10;
@@ -152,6 +152,13 @@ impl Row {
     }
 }
 
+fn title(metric: &str, filter: &BTreeMap<Str, Str>, stat: &str) -> String {
+    let filters: Vec<String> = filter.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let filters = if filters.is_empty() { String::new() } else { format!("({})", filters.join(", ")) };
+    let stat = if stat.is_empty() { String::new() } else { format!(".{stat}") };
+    format!("{metric}{filters}{stat}")
+}
+
 /// Everything that was found.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -257,13 +264,6 @@ pub fn pairs(one: &Measures, other: &Measures) -> Vec<Pair> {
     wanted.iter().filter(|wanted| same_questions || !wanted.is_question()).filter_map(pair).collect()
 }
 
-fn title(metric: &str, filter: &BTreeMap<Str, Str>, stat: &str) -> String {
-    let filters: Vec<String> = filter.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let filters = if filters.is_empty() { String::new() } else { format!("({})", filters.join(", ")) };
-    let stat = if stat.is_empty() { String::new() } else { format!(".{stat}") };
-    format!("{metric}{filters}{stat}")
-}
-
 fn common_seeds(subjects: &[Subject]) -> Vec<u64> {
     let Some(first) = subjects.first() else { return Vec::new() };
     let everywhere = |seed: &u64| subjects.iter().all(|subject| subject.runs.iter().any(|run| run.seed == *seed));
@@ -294,10 +294,22 @@ fn warnings(subjects: &[Subject], seeds: &[u64]) -> Vec<String> {
 
 /// One seed's answer.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Answer {
+pub enum Answer {
+    /// The number.
     Value(f64),
+    /// It did not happen within the run.
     Never,
+    /// The run has nothing to say.
     NoData,
+}
+
+/// Compares answers that are known already, such as those of a baseline: for each metric a list per subject, seed by
+/// seed. The first subject is the reference.
+#[must_use]
+pub fn rows_of(subjects: &[Str], questions: &[(Wanted, Vec<Vec<Answer>>)], alpha: f64) -> Vec<Row> {
+    let mut rows: Vec<Row> = questions.iter().filter_map(|(wanted, answers)| row_of(subjects, 0, wanted, answers)).collect();
+    correct(&mut rows, alpha);
+    rows
 }
 
 fn row(subjects: &[Subject], reference: usize, seeds: &[u64], wanted: &Wanted) -> Option<Row> {
@@ -305,14 +317,19 @@ fn row(subjects: &[Subject], reference: usize, seeds: &[u64], wanted: &Wanted) -
         .iter()
         .map(|subject| {
             let run = |seed: &u64| subject.runs.iter().find(|run| run.seed == *seed);
-            seeds.iter().map(|seed| run(seed).map_or(Answer::NoData, |run| select::answer(run, wanted))).collect()
+            seeds.iter().map(|seed| run(seed).map_or(Answer::NoData, |run| answer(run, wanted))).collect()
         })
         .collect();
+    let names: Vec<Str> = subjects.iter().map(|subject| subject.name.clone()).collect();
+    row_of(&names, reference, wanted, &answers)
+}
+
+fn row_of(subjects: &[Str], reference: usize, wanted: &Wanted, answers: &[Vec<Answer>]) -> Option<Row> {
     // A metric that nobody has data for is no row.
     if answers.iter().flatten().all(|answer| *answer == Answer::NoData) {
         return None;
     }
-    let samples: Vec<Sample> = subjects.iter().zip(&answers).map(|(subject, answers)| sample(&subject.name, answers)).collect();
+    let samples: Vec<Sample> = subjects.iter().zip(answers).map(|(subject, answers)| sample(subject, answers)).collect();
     let (better, unit) = (wanted.better, wanted.unit);
     let (margin, margin_text) = wanted.margin_of(samples[reference].mean.unwrap_or(0.0));
     let others = (0..subjects.len()).filter(|index| *index != reference);
@@ -325,7 +342,7 @@ fn row(subjects: &[Subject], reference: usize, seeds: &[u64], wanted: &Wanted) -
         better,
         margin,
         margin_text,
-        winners: finding::winners(&samples, &answers, better, margin),
+        winners: finding::winners(&samples, answers, better, margin),
         reference: samples[reference].clone(),
         cells,
     })

@@ -59,7 +59,7 @@ const fn arrow(better: Better, utf8: bool) -> &'static str {
     }
 }
 
-fn mean_text(unit: Unit, sample: &Sample) -> String {
+pub(super) fn mean_text(unit: Unit, sample: &Sample) -> String {
     let never = if sample.never > 0 { format!(" ({} of {} never)", sample.never, sample.values.len()) } else { String::new() };
     sample.mean.map_or_else(|| if sample.never > 0 { "never".to_owned() } else { "no data".to_owned() }, |mean| unit.format(mean) + &never)
 }

@@ -8,6 +8,7 @@ mod csv;
 mod decisions;
 mod difference;
 mod explanation;
+mod gate;
 mod json;
 mod page;
 mod record;
@@ -20,8 +21,11 @@ pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
 pub use difference::{difference_document, difference_text, parting_lines};
 pub(crate) use explanation::reasons;
 pub use explanation::{ExplanationOptions, conclusion, explanation};
+pub use gate::{
+    Annotation, Level, baseline_text, check_document, check_text, gate_conclusion, github_annotations, junit, summary, tested_annotations,
+};
 pub use json::{document, job};
-pub use page::{PageOptions, page, page_with};
+pub use page::{PAGE_LIMIT_BYTES, PageOptions, comparison_page, page, page_with, sweep_page};
 pub(crate) use record::{record_kind, record_words};
 pub use sweep::{sweep_document, sweep_text};
 pub use table::Table;
