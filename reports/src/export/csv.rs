@@ -179,7 +179,8 @@ mod tests {
         for (at, desired) in [(60.0, 4), (75.0, 4)] {
             let (current, proposed) = (if at < 70.0 { 2 } else { 4 }, 4);
             let (hpa, target, metric) = ("default/web".into(), "Deployment/default/web".into(), "cpu: 143%/65%".into());
-            b.at(at, Record::Autoscale { hpa, target, current, proposed, desired, metric, reason: "DesiredWithinRange".into() });
+            let (stabilized, min, max, reason) = (4, 1, 10, "DesiredWithinRange".into());
+            b.at(at, Record::Autoscale { hpa, target, current, proposed, stabilized, min, max, desired, metric, reason });
         }
         let mut bytes = Vec::new();
         events_csv(&Run::new(&b.build()), &mut bytes).unwrap();
