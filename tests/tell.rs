@@ -99,7 +99,7 @@ fn the_first_decision_that_differs_is_told_with_what_tipped_it_however_the_work_
 
 /// Questions about the world of troubles, and when.
 const QUESTIONS: &[(&str, &str)] = &[
-    ("hpa/shop", "3m"),
+    ("hpa/shop", "6m"),
     ("deployment/shop", "90s"),
     ("deployment/wide", "7m"),
     ("deployment/trainer", "7m"),
