@@ -19,7 +19,8 @@ pub(super) fn story(run: &Run<'_>, name: &str, at: SimTime) -> Vec<String> {
     // Looks that come to the same are told once, but not across the instant asked about.
     let is_same = |a: &&Autoscale<'_>, b: &&Autoscale<'_>| {
         let moves = |look: &Autoscale<'_>| look.current != look.desired;
-        let class = |look: &Autoscale<'_>| (look.reason.to_owned(), look.desired, unchanged(look.metric), look.at <= at);
+        let held = |look: &Autoscale<'_>| look.stabilized.cmp(&look.proposed);
+        let class = |look: &Autoscale<'_>| (look.reason.to_owned(), look.desired, held(look), unchanged(look.metric), look.at <= at);
         class(a) == class(b) && !moves(a) && !moves(b)
     };
     for same in looks.chunk_by(is_same) {
@@ -39,29 +40,32 @@ pub(super) fn story(run: &Run<'_>, name: &str, at: SimTime) -> Vec<String> {
     tell(head, told, at)
 }
 
-/// What a look saw and wanted, and what limited it.
+/// What a look saw and wanted, and what came in between: the windows first, then the limits.
 pub(super) fn asked(look: &Autoscale<'_>) -> String {
     let Autoscale { metric, proposed, stabilized, min, max, reason, current, desired, .. } = *look;
     let wants = format!("{metric} asks for {proposed}");
+    let limit = match reason {
+        "ScaleUpLimit" => Some(format!("the policies of scaling up allow no more than {desired} now")),
+        "ScaleDownLimit" => Some(format!("the policies of scaling down allow no fewer than {desired} now")),
+        "TooManyReplicas" => Some(format!("maxReplicas is {}", if max > 0 { max } else { desired })),
+        "TooFewReplicas" => Some(format!("minReplicas is {}", if max > 0 { min } else { desired })),
+        "DesiredWithinRange" | "ScaleDownStabilized" | "ScaleUpStabilized" | "" => None,
+        "SucceededRescale" => return format!("{current} is outside of minReplicas and maxReplicas"),
+        "ScalingDisabled" => return "its target has been scaled to zero: it does nothing until somebody scales it up".to_owned(),
+        reason => return format!("no usable metric ({reason}){}", if metric.is_empty() { String::new() } else { format!(": {metric}") }),
+    };
     // Only traces that tell the bounds tell what the windows left.
-    let kept = if max > 0 { stabilized } else { desired };
-    let held_up = format!("{wants}, but {kept} were asked for within its stabilization window");
-    let held_down = format!("{wants}, but only {kept} were asked for throughout its stabilization window");
-    match reason {
-        "ScaleDownStabilized" => held_up,
-        "ScaleUpStabilized" => held_down,
-        "ScaleUpLimit" => format!("{wants}, but the policies of scaling up allow no more than {desired} now"),
-        "ScaleDownLimit" => format!("{wants}, but the policies of scaling down allow no fewer than {desired} now"),
-        "TooManyReplicas" => format!("{wants}, but maxReplicas is {}", if max > 0 { max } else { desired }),
-        "TooFewReplicas" => format!("{wants}, but minReplicas is {}", if max > 0 { min } else { desired }),
-        "DesiredWithinRange" if proposed == current => format!("{wants}: {}", unchanged(metric).text()),
-        // A look that scales says of its window only what it left.
-        "DesiredWithinRange" if kept > proposed => held_up,
-        "DesiredWithinRange" if kept < proposed => held_down,
-        "DesiredWithinRange" | "" => wants,
-        "SucceededRescale" => format!("{current} is outside of minReplicas and maxReplicas"),
-        "ScalingDisabled" => "its target has been scaled to zero: it does nothing until somebody scales it up".to_owned(),
-        reason => format!("no usable metric ({reason}){}", if metric.is_empty() { String::new() } else { format!(": {metric}") }),
+    let kept = match reason {
+        _ if max > 0 => stabilized,
+        "ScaleDownStabilized" | "ScaleUpStabilized" => desired,
+        _ => proposed,
+    };
+    let window = (kept != proposed).then(|| format!("its stabilization window keeps it at {kept}"));
+    let between: Vec<String> = window.into_iter().chain(limit).collect();
+    match between.is_empty() {
+        true if proposed == current => format!("{wants}: {}", unchanged(metric).text()),
+        true => wants,
+        false => format!("{wants}, but {}", between.join(" and ")),
     }
 }
 
@@ -107,6 +111,45 @@ fn unchanged(metric: &str) -> Unchanged {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_and_limits_are_both_told() {
+        let look = |reason, (current, proposed, stabilized, desired)| Autoscale {
+            at: SimTime::ZERO,
+            hpa: "ns/web",
+            target: "Deployment/ns/web",
+            current,
+            proposed,
+            stabilized,
+            min: 2,
+            max: 6,
+            desired,
+            metric: "cpu: 100%/50%",
+            reason,
+        };
+        let told: Vec<String> = [
+            look("DesiredWithinRange", (2, 4, 4, 4)),
+            look("DesiredWithinRange", (4, 4, 4, 4)),
+            look("TooManyReplicas", (2, 8, 8, 6)),
+            look("TooManyReplicas", (6, 4, 8, 6)),
+            look("TooFewReplicas", (3, 1, 1, 2)),
+            look("ScaleUpLimit", (2, 6, 5, 4)),
+            look("ScaleDownLimit", (6, 2, 2, 5)),
+            look("ScaleDownStabilized", (6, 2, 5, 5)),
+            look("DesiredWithinRange", (6, 2, 5, 5)),
+            look("ScaleUpStabilized", (2, 6, 3, 3)),
+            // A trace of before has no bounds, and says nothing of the windows.
+            Autoscale { max: 0, stabilized: 0, ..look("TooManyReplicas", (2, 8, 8, 6)) },
+            Autoscale { max: 0, stabilized: 0, ..look("ScaleDownStabilized", (6, 2, 5, 5)) },
+            look("SucceededRescale", (9, 6, 6, 6)),
+            look("ScalingDisabled", (0, 0, 0, 0)),
+            look("FailedGetResourceMetric", (2, 2, 2, 2)),
+        ]
+        .iter()
+        .map(asked)
+        .collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
 
     #[test]
     fn a_metric_that_asks_for_no_change_is_on_target_or_says_which_side_it_is_on() {
