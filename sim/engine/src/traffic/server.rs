@@ -301,7 +301,7 @@ impl Traffic {
             state.quota.armed_at = due;
             self.calendar.push(due, Kind::Quota, station);
         }
-        let time = state.next_completion();
+        let time = state.next_completion(self.now);
         if time < state.armed_at {
             state.armed_at = time;
             self.calendar.push(time, Kind::CpuDone, station);
