@@ -401,13 +401,26 @@ fn recovery(html: &mut String, content: &Content<'_>) {
         let _ = write!(html, "<span><i class=\"phase p{index}\"></i>{name}: {what}</span>");
     }
     html.push_str("</p>\n<div class=\"waterfall\">\n");
-    let longest =
-        rows.iter().flat_map(|row| &row.worst).filter_map(|(_, recovery)| recovery.total).map(SimDuration::as_secs_f64).fold(0.0, f64::max);
+    // A run that never recovered still has phases.
+    let length = |recovery: &Recovery| {
+        let phases = recovery.phases().into_iter().filter_map(|(_, phase)| phase.took()).map(SimDuration::as_secs_f64).sum::<f64>();
+        recovery.total.map_or(0.0, SimDuration::as_secs_f64).max(phases)
+    };
+    let medians = |row: &Cause<'_>| (0..5).filter_map(|phase| phase_median(row, phase)).sum::<f64>();
+    let longest = rows.iter().take(shown).map(|row| row.worst.iter().map(|(_, recovery)| length(recovery)).fold(medians(row), f64::max));
+    let longest = longest.fold(0.0, f64::max);
     let longest = if longest > 0.0 { longest } else { 1.0 };
     rows.iter().take(shown).for_each(|row| waterfall_row(html, row, longest));
     html.push_str("</div>\n");
     recovery_table(html, &rows[..rows.len().min(shown)]);
     close(html);
+}
+
+/// How long a phase took, in the middle over seeds.
+fn phase_median(cause: &Cause<'_>, phase: usize) -> Option<f64> {
+    let took: Vec<f64> =
+        cause.worst.iter().filter_map(|(_, recovery)| recovery.phases()[phase].1.took()).map(SimDuration::as_secs_f64).collect();
+    stat_of("median", &took)
 }
 
 fn waterfall_row(html: &mut String, cause: &Cause<'_>, longest: f64) {
@@ -429,9 +442,7 @@ fn waterfall_row(html: &mut String, cause: &Cause<'_>, longest: f64) {
     );
     let mut from = 0.0;
     for phase in 0..5 {
-        let took: Vec<f64> =
-            row.iter().filter_map(|(_, recovery)| recovery.phases()[phase].1.took()).map(SimDuration::as_secs_f64).collect();
-        let Some(median) = stat_of("median", &took).filter(|median| *median > 0.0) else { continue };
+        let Some(median) = phase_median(cause, phase).filter(|median| *median > 0.0) else { continue };
         let (name, _) = first.phases()[phase];
         let (left, width) = (from / longest * 100.0, median / longest * 100.0);
         let _ = write!(
