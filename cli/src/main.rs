@@ -18,6 +18,7 @@ mod pages;
 mod progress;
 mod rerun;
 mod results;
+mod sarif;
 mod verbs;
 
 use std::path::PathBuf;

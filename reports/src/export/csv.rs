@@ -157,3 +157,42 @@ pub fn events_csv(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     }
     writer.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Builder;
+    use trace::Record;
+
+    #[test]
+    fn what_happened_is_told_in_order_of_time_and_quoted_where_it_must_be() {
+        let mut b = Builder::new("events", 3, 100);
+        b.event(20.5, "Warning", "FailedScheduling", "Pod/default/web-0", "0/1 nodes are available: \"cpu\", memory", "default-scheduler");
+        b.at(30.0, Record::FaultEnded { fault: "power".into() });
+        b.at(
+            10.0,
+            Record::FaultBegan { fault: "power".into(), action: "node-poweroff".into(), targets: vec!["Node/a".into(), "Node/b".into()] },
+        );
+        b.at(5.0, Record::Mark { mark: "spike".into() });
+        b.at(40.0, Record::Step { step: "rollout".into(), outcome: "done".into() });
+        b.at(50.0, Record::NodePool { pool: "general".into(), from: 3, to: 5, reason: "pods do not fit".into() });
+        for (at, desired) in [(60.0, 4), (75.0, 4)] {
+            let (current, proposed) = (if at < 70.0 { 2 } else { 4 }, 4);
+            let (hpa, target, metric) = ("default/web".into(), "Deployment/default/web".into(), "cpu: 143%/65%".into());
+            let (stabilized, min, max, reason) = (4, 1, 10, "DesiredWithinRange".into());
+            b.at(at, Record::Autoscale { hpa, target, current, proposed, stabilized, min, max, desired, metric, reason });
+        }
+        let mut bytes = Vec::new();
+        events_csv(&Run::new(&b.build()), &mut bytes).unwrap();
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
+        policy,seed,at_seconds,type,reason,object,message,source
+        default,3,5,Mark,Mark,spike,,
+        default,3,10,Fault,FaultBegan,power,Node/a Node/b,node-poweroff
+        default,3,20.5,Warning,FailedScheduling,Pod/default/web-0,"0/1 nodes are available: ""cpu"", memory",default-scheduler
+        default,3,30,Fault,FaultEnded,power,,node-poweroff
+        default,3,40,Step,Step,rollout,done,
+        default,3,50,NodePool,TargetSize,NodePool/general,3 -> 5: pods do not fit,cluster-autoscaler
+        default,3,60,Autoscale,DesiredWithinRange,HorizontalPodAutoscaler/default/web,2 -> 4 of Deployment/default/web: cpu: 143%/65%,horizontal-pod-autoscaler
+        "#);
+    }
+}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
-    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
+    Job, Kind, Labels, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
     PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
     VerticalPodAutoscaler, VolumeAttachment,
 };
@@ -21,6 +21,7 @@ use rustc_hash::FxHashMap;
 
 use crate::objects::{AnyObject, Kept};
 use crate::random::{Draw, Purpose, Split, Streams, entity};
+use crate::selected::Selected;
 
 /// The number of an object in its table.
 pub(crate) struct Id<T>(u32, PhantomData<fn() -> T>);
@@ -345,6 +346,7 @@ pub(crate) struct Store {
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    selected: Selected,
     /// Names generated so far, by controller.
     names: FxHashMap<Uid, u64>,
     /// How many objects of a kind and name have gone, by [`identity`].
@@ -388,6 +390,28 @@ impl Store {
         let mut owned: Vec<_> = self.replica_sets.of(deployment.meta.uid).collect();
         owned.sort_by_key(|(id, _)| *id);
         owned
+    }
+    /// Services that select a pod, by name.
+    pub(crate) fn services_selecting(&self, pod: &Pod) -> Vec<(ServiceId, &Service)> {
+        let candidates = self.selected.services(&pod.meta).filter_map(|id| Some((id, self.services.get(id)?)));
+        let mut services: Vec<_> = candidates.filter(|(_, service)| selects(service, pod)).collect();
+        services.sort_by(|(_, one), (_, other)| one.meta.name.cmp(&other.meta.name));
+        services
+    }
+    /// Pods that a Service selects, by name.
+    pub(crate) fn pods_selected_by(&self, service: ServiceId) -> impl Iterator<Item = (PodId, &Pod)> {
+        let pods = self.selected.pods(service).filter_map(|id| Some((id, self.pods.get(id)?)));
+        let owner = self.services.get(service);
+        // Pods of one template share their labels: the last answer mostly holds for the next pod.
+        let mut last: Option<(&Arc<Labels>, bool)> = None;
+        pods.filter(move |(_, pod)| {
+            let answer = match last {
+                Some((labels, answer)) if Arc::ptr_eq(labels, &pod.meta.labels) => answer,
+                _ => owner.is_some_and(|service| selects(service, pod)),
+            };
+            last = Some((&pod.meta.labels, answer));
+            answer
+        })
     }
     /// The endpoints of a Service.
     pub(crate) fn endpoints(&self, service: ServiceId) -> Option<&EndpointSlice> {
@@ -459,6 +483,9 @@ impl Store {
         let (uid, node) = (pod.meta.uid, pod.node_name.clone());
         let id = self.pods.insert(pod);
         self.pods_by_uid.insert(uid, id);
+        if let Some(pod) = self.pods.get(id) {
+            self.selected.pod_comes(id, &pod.meta);
+        }
         if let Some(node) = node {
             self.pods_by_node.entry(node).or_default().push(id);
         }
@@ -495,6 +522,10 @@ impl Store {
         if let (false, Some(node)) = (before.bound, node) {
             self.pods_by_node.entry(node).or_default().push(id);
         }
+        if let (true, Some(pod)) = (before.relabelled, self.pods.get(id)) {
+            self.selected.pod_goes(&pod.meta, &labels);
+            self.selected.pod_comes(id, &pod.meta);
+        }
         self.resource_version = version;
         self.changes.push(Change::PodModified(id, before));
         true
@@ -505,6 +536,7 @@ impl Store {
         let Some(pod) = self.pods.remove(id) else { return false };
         self.bury("Pod", &pod.meta);
         self.pods_by_uid.remove(&pod.meta.uid);
+        self.selected.pod_goes(&pod.meta, &pod.meta.labels);
         if let Some(node) = &pod.node_name {
             remove_from(&mut self.pods_by_node, node, id);
         }
@@ -535,6 +567,12 @@ fn identity(kind: impl std::fmt::Debug, meta: &ObjectMeta) -> u64 {
     entity(&format!("{kind:?}/{}/{}", meta.namespace, meta.name))
 }
 
+/// Whether a Service of the same namespace selects a pod.
+fn selects(service: &Service, pod: &Pod) -> bool {
+    let fits = |selector: &Arc<Labels>| selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value));
+    service.selector.as_ref().is_some_and(fits)
+}
+
 fn remove_from<K: Eq + std::hash::Hash, T>(index: &mut FxHashMap<K, Vec<Id<T>>>, key: &K, id: Id<T>) {
     if let Some(ids) = index.get_mut(key) {
         ids.retain(|other| *other != id);
@@ -553,6 +591,7 @@ impl Store {
         }
         self.stamp(T::KIND, object.meta_mut(), now, streams);
         let id = T::table_mut(self).insert(object);
+        self.file_service(T::KIND, id.0);
         self.changes.push(changed(T::KIND, id.0));
         Some(id)
     }
@@ -568,14 +607,25 @@ impl Store {
         });
         if has_changed {
             self.resource_version = version;
+            self.file_service(T::KIND, id.0);
             self.changes.push(changed(T::KIND, id.0));
         }
         has_changed
+    }
+    /// Keeps up which pods a Service may select.
+    fn file_service(&mut self, kind: Kind, number: u32) {
+        let id = ServiceId::new(number);
+        match self.services.get(id) {
+            _ if kind != Kind::Service => {}
+            Some(service) => self.selected.service_comes(id, service, &self.pods),
+            None => self.selected.service_goes(id),
+        }
     }
     /// Takes an object away.
     pub(crate) fn remove<T: Kept>(&mut self, id: Id<T>) -> bool {
         let Some(gone) = T::table_mut(self).remove(id) else { return false };
         self.bury(T::KIND, gone.meta());
+        self.file_service(T::KIND, id.0);
         self.changes.push(deleted(id.0, gone.into_any()));
         true
     }

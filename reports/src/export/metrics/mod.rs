@@ -190,6 +190,11 @@ impl<'a, 't> Source<'a, 't> {
 
 /// Hands all families on, one after the other.
 pub(super) fn families(source: &Source<'_, '_>, each: Each<'_>) -> io::Result<()> {
+    // One without a series is left out.
+    every_family(source, &mut |family| if family.series.is_empty() { Ok(()) } else { each(family) })
+}
+
+fn every_family(source: &Source<'_, '_>, each: Each<'_>) -> io::Result<()> {
     let mut out = Out { each };
     nodes::families(source, &mut out)?;
     pods::families(source, &mut out)?;
@@ -207,10 +212,35 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Makes a family and hands it on; one without a series is left out.
+    /// Makes a family and hands it on.
     fn family(&mut self, about: About, fill: impl FnOnce(&mut Family)) -> io::Result<()> {
         let mut family = Family { about, series: BTreeMap::new() };
         fill(&mut family);
-        if family.series.is_empty() { Ok(()) } else { (self.each)(&family) }
+        (self.each)(&family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_metric_is_in_the_docs_and_every_metric_of_the_docs_is_exported() {
+        let docs = include_str!("../../../../docs/exports.md");
+        let rows = docs.split("## Metrics").nth(1).unwrap().lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let listed: BTreeSet<&str> =
+            rows.flat_map(|names| names.split(|c: char| c == '`' || c == ',' || c == ' ')).filter(|name| !name.is_empty()).collect();
+        let trace = testing::node_failure(1);
+        let run = Run::new(&trace);
+        let mut exported = BTreeSet::new();
+        let source = Source::new(&run, api::SimDuration::from_secs(15));
+        every_family(&source, &mut |family| {
+            assert!(exported.insert(family.about.name), "{} twice", family.about.name);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(listed, exported);
     }
 }
