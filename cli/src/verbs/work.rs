@@ -188,7 +188,7 @@ impl WorkArgs {
         let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
         let heard = pool::work(points, &missing, &store, how, io)?;
         if decisions_of.is_some() {
-            decisions::look(points, &manifest, &store, heard, io)?;
+            decisions::look(points, &manifest, &store, heard, self.jobs, io)?;
         }
         let wall = started.elapsed();
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
