@@ -24,7 +24,7 @@ pub mod inspect;
 pub mod metrics;
 pub mod render;
 mod series;
-pub mod statistics;
+mod statistics;
 mod story;
 pub mod sweep;
 #[doc(hidden)]

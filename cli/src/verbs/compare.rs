@@ -23,9 +23,6 @@ use crate::verbs::work::{Draft, WorkArgs};
 pub(crate) struct Compare {
     /// A shipped scenario by name, or a file.
     scenario: String,
-    /// A policy (may be repeated); the first is the reference.
-    #[arg(short, long = "policy", value_name = "NAME[:KEY=VALUE,…]|FILE")]
-    policies: Vec<String>,
     /// A change of the scenario under a name of yours (may be repeated, also for one name).
     #[arg(long = "variant", value_name = "NAME:PATH=VALUE")]
     variants: Vec<String>,
@@ -68,14 +65,14 @@ impl Compare {
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
         let usage = |message: String, help: &str| CliError::Asked { exit: Exit::Usage, message, help: Some(help.to_owned()) };
         let mut drafts: Vec<Draft> = Vec::new();
-        for policy in &self.policies {
+        for policy in &self.work.policies {
             // The same policy twice is a null comparison, and wanted as such.
             let same = drafts.iter().filter(|draft| draft.policy.as_ref() == Some(policy)).count();
             let name = if same == 0 { short_name(policy) } else { format!("{}#{}", short_name(policy), same + 1) };
             drafts.push(Draft { name, policy: Some(policy.clone()), ..Draft::default() });
         }
-        let base = self.policies.first().cloned();
-        if self.policies.is_empty() && !self.variants.is_empty() {
+        let base = self.work.policies.first().cloned();
+        if self.work.policies.is_empty() && !self.variants.is_empty() {
             drafts.push(Draft { name: "as-is".into(), ..Draft::default() });
         }
         for variant in &self.variants {
@@ -138,7 +135,7 @@ pub(crate) struct Answer<'a> {
 /// Judges what is in a store, writes what follows, and answers.
 pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
     let comparison = judge(store, manifest)?;
-    let document = render::comparison_document(&comparison);
+    let document = render::findings(&comparison);
     store.finish(manifest, &[("comparison.json", document.clone())])?;
     match answer.output {
         "json" => io.answer(&document)?,

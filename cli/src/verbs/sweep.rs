@@ -22,9 +22,6 @@ pub(crate) struct Sweep {
     /// A latin hypercube of so many points instead of every combination; ranges need no steps then.
     #[arg(long, value_name = "N")]
     lhs: Option<usize>,
-    /// A policy (may be repeated); the scenario's by default.
-    #[arg(short, long = "policy", value_name = "NAME[:KEY=VALUE,…]|FILE")]
-    policies: Vec<String>,
     #[command(flatten)]
     work: WorkArgs,
 }
@@ -53,7 +50,7 @@ impl Sweep {
             return Err(CliError::Asked { exit: Exit::Usage, message: format!("`--param {path}` is there twice"), help });
         }
         let policies: Vec<Option<String>> =
-            if self.policies.is_empty() { vec![None] } else { self.policies.iter().cloned().map(Some).collect() };
+            if self.work.policies.is_empty() { vec![None] } else { self.work.policies.iter().cloned().map(Some).collect() };
         let mut drafts = Vec::new();
         for policy in &policies {
             for point in grid::points(&parameters, self.lhs)? {
@@ -80,7 +77,7 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
         .map(|(about, runs)| SweepPoint { parameters: about.parameters.clone(), policy: about.policy.as_str().into(), runs })
         .collect();
     let sweep = sweep(&points);
-    let document = render::sweep_document(&sweep);
+    let document = render::findings(&sweep);
     store.finish(manifest, &[("sweep.json", document.clone())])?;
     match answer.output {
         "json" => io.answer(&document)?,

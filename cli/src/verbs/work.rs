@@ -17,6 +17,9 @@ use crate::verbs::run::{SeedRange, parse_seeds};
 /// Flags of a work.
 #[derive(clap::Args)]
 pub(crate) struct WorkArgs {
+    /// A policy (may be repeated; the first is what others are measured against); the scenario's by default.
+    #[arg(short, long = "policy", value_name = "NAME[:KEY=VALUE,…]|FILE")]
+    pub(crate) policies: Vec<String>,
     /// Seeds from..to, both included, instead of the scenario's.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub(crate) seeds: Option<SeedRange>,

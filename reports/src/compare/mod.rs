@@ -26,9 +26,9 @@ use api::Str;
 use serde::Serialize;
 
 use crate::metrics::{Better, Measures, Unit};
-use crate::statistics::bootstrap::{self, Interval};
-use crate::statistics::{holm, mean, variance, wilcoxon};
+use crate::statistics::{bootstrap, holm, mean, variance, wilcoxon};
 
+pub use crate::statistics::bootstrap::Interval;
 pub use finding::Finding;
 pub use select::{Margin, Wanted, wanted};
 
@@ -134,11 +134,7 @@ fn unit_name<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, 
 }
 
 fn better_name<S: serde::Serializer>(better: &Better, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Neither => "neither",
-    })
+    serializer.serialize_str(better.as_str())
 }
 
 impl Row {
@@ -296,7 +292,7 @@ fn cell(sample: Sample, answers: &[Answer], reference: &[Answer], better: Better
         })
         .collect();
     let differences: Vec<f64> = pairs.iter().map(|(one, other)| one - other).collect();
-    let p = wilcoxon::signed_rank(&ranked(answers, reference, better)).p;
+    let p = wilcoxon::signed_rank(&ranked(answers, reference, better));
     let sides: (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let unpaired = variance(&sides.0) + variance(&sides.1);
     Cell {

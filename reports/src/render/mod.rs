@@ -12,12 +12,12 @@ mod sweep;
 mod table;
 mod text;
 
-pub use self::comparison::{comparison_csv, comparison_document, comparison_text, signed};
+pub use self::comparison::{comparison_csv, comparison_text, signed};
 pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
 pub use explanation::{ExplanationOptions, conclusion, explanation};
-pub use json::{document, job};
+pub use json::{document, findings, job};
 pub use page::{PageOptions, page, page_with};
-pub use sweep::{sweep_document, sweep_text};
+pub use sweep::sweep_text;
 pub use table::Table;
 pub(crate) use text::magnitude;
 pub use text::{TextOptions, text};
