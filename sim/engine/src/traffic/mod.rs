@@ -166,8 +166,13 @@ impl From<&api::Endpoint> for EndpointTarget {
 /// What the cluster notices of traffic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Signal {
-    /// A network probe of this pod could fail from now on.
-    Stressed(Uid),
+    /// A network probe of this pod could fail: one that came after `since`, which may be a little while ago.
+    Stressed {
+        /// The pod.
+        pod: Uid,
+        /// When it began.
+        since: SimTime,
+    },
     /// It no longer can.
     Relieved(Uid),
     /// Its memory has reached its limit: the kernel kills it.

@@ -147,6 +147,8 @@ pub(super) struct Stress {
     pub(super) stressed: bool,
     /// A look is in the calendar.
     pub(super) look_armed: bool,
+    /// When the last stress was over.
+    pub(super) relieved_at: u64,
 }
 
 /// What is counted per window.
@@ -189,7 +191,7 @@ impl Station {
             served: 0,
             quota: Quota::default(),
             memory: None,
-            stress: Stress { limit_nanos: NEVER, stressed: false, look_armed: false },
+            stress: Stress { limit_nanos: NEVER, stressed: false, look_armed: false, relieved_at: 0 },
             window: StationWindow::default(),
             listed: 0,
             gone: false,

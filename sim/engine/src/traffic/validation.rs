@@ -596,7 +596,7 @@ fn a_saturated_pod_signals_stress_once_and_relief_when_it_is_over() {
     bench.run(SimTime::from_secs(30));
     let signals: Vec<_> = bench.signals.iter().map(|(at, signal)| (at.as_secs(), *signal)).collect();
     assert_eq!(signals.len(), 2, "{signals:?}");
-    assert!(matches!(signals[0], (5, Signal::Stressed(Uid(1)))), "{signals:?}");
+    assert!(matches!(signals[0], (5, Signal::Stressed { pod: Uid(1), .. })), "{signals:?}");
     assert!(matches!(signals[1], (9, Signal::Relieved(Uid(1)))), "{signals:?}");
 }
 
@@ -617,7 +617,7 @@ fn slots_held_by_stuck_calls_signal_stress_although_the_cpu_is_idle() {
     bench.list("dead");
     bench.traffic.process(&TrafficProcess::Silent { pod: Uid(2) }, bench.now);
     bench.run(at_ms(300));
-    assert!(matches!(bench.signals[..], [(_, Signal::Stressed(Uid(1)))]), "{:?}", bench.signals);
+    assert!(matches!(bench.signals[..], [(_, Signal::Stressed { pod: Uid(1), .. })]), "{:?}", bench.signals);
     let ask = |bench: &mut Bench, until| {
         bench.signals.clear();
         bench.traffic.probe(Uid(1), 0, ProbeKind::Liveness, ms(1000), bench.now);
@@ -682,7 +682,8 @@ fn a_full_queue_signals_stress_even_when_nobody_may_wait() {
     bench.list("s");
     bench.run(SimTime::from_secs(3));
     assert!(bench.users().shed > 0);
-    let (stressed, relieved): (Vec<_>, Vec<_>) = bench.signals.iter().copied().partition(|(_, signal)| *signal == Signal::Stressed(Uid(1)));
+    let (stressed, relieved): (Vec<_>, Vec<_>) =
+        bench.signals.iter().copied().partition(|(_, signal)| matches!(signal, Signal::Stressed { pod: Uid(1), .. }));
     assert!(stressed.len() == relieved.len() && !stressed.is_empty() && stressed.len() <= 20, "{:?}", bench.signals);
 }
 
