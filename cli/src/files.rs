@@ -10,7 +10,7 @@ use engine::random::{Purpose, Streams};
 use manifests::{Problems, SourceFile};
 use port::Scheduler;
 use reports::metrics::{self, Unit};
-use scenarios::{Disk, Known, KnownMetric, KnownUnit, Scenario, library};
+use scenarios::{Disk, FileSource, Known, KnownMetric, KnownUnit, Scenario, library};
 use schedulers::{Lots, Surroundings, TieBreak};
 
 use crate::error::CliError;
@@ -28,6 +28,8 @@ pub(crate) struct LoadOptions<'a> {
     pub(crate) strict: bool,
     /// Rules not to warn of.
     pub(crate) allow: &'a [String],
+    /// Where the files that it names come from; the disk by default.
+    pub(crate) files: Option<&'a dyn FileSource>,
 }
 
 /// A shipped scenario.
@@ -160,7 +162,8 @@ pub(crate) fn check(
     };
     let disk = Disk::default();
     let set = options.set.iter().map(|change| setting(change)).collect::<Result<_, _>>()?;
-    let options = scenarios::Options { set, base_dir, known: known(), files: &disk, strict: options.strict };
+    let files: &dyn FileSource = options.files.unwrap_or(&disk);
+    let options = scenarios::Options { set, base_dir, known: known(), files, strict: options.strict };
     Ok(scenarios::load(&source, &options, problems))
 }
 

@@ -11,6 +11,7 @@
 //!
 //! Not here: what a single run is (`experiment`), and what comparisons and sweeps make of the measures (`verbs`).
 
+pub(crate) mod emit;
 pub(crate) mod grid;
 pub(crate) mod merge;
 pub(crate) mod pool;

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
-use crate::verbs::work::{Draft, WorkArgs};
+use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 
 /// Run a scenario under several policies or variations, and say what the differences are worth.
 ///
@@ -49,17 +49,8 @@ impl Compare {
         let reference = self.reference(&drafts)?;
         let judging = Judging { metrics: self.metrics.clone(), margins: self.margins.clone(), alpha: self.alpha };
         check(&judging)?;
-        let points = self.work.points(&self.scenario, &drafts, io)?;
-        let manifest = self.work.manifest(Kind::Comparison, &self.scenario, &points, &reference, judging, io)?;
-        if self.work.dry_run {
-            return self.work.tell(&points, &manifest, io);
-        }
-        let done = self.work.work(&points, manifest, io)?;
-        if done.is_part {
-            return self.work.tell_part(&done, io);
-        }
-        let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        let asked = Asked { kind: Kind::Comparison, source: &self.scenario, reference, judging };
+        self.work.carry_out(&drafts, asked, io)
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
@@ -124,12 +115,6 @@ fn short_name(policy: &str) -> String {
         Some(stem) if path.exists() => stem.to_string_lossy().into_owned(),
         _ => policy.to_owned(),
     }
-}
-
-/// How the answer is given.
-pub(crate) struct Answer<'a> {
-    pub(crate) output: &'a str,
-    pub(crate) wall: Option<&'a str>,
 }
 
 /// Judges what is in a store, writes what follows, and answers.

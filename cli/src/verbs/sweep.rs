@@ -8,8 +8,7 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest, grid};
-use crate::verbs::compare::Answer;
-use crate::verbs::work::{Draft, WorkArgs};
+use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 
 /// Run a scenario at every point of a grid, a list or a latin hypercube, over any path of the file.
 #[derive(clap::Args)]
@@ -28,18 +27,10 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let points = self.work.points(&self.scenario, &self.drafts()?, io)?;
-        let reference = points.first().map_or_else(String::new, |point| point.about.name.clone());
-        let manifest = self.work.manifest(Kind::Sweep, &self.scenario, &points, &reference, Judging::default(), io)?;
-        if self.work.dry_run {
-            return self.work.tell(&points, &manifest, io);
-        }
-        let done = self.work.work(&points, manifest, io)?;
-        if done.is_part {
-            return self.work.tell_part(&done, io);
-        }
-        let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        let drafts = self.drafts()?;
+        let reference = drafts.first().map_or_else(String::new, |draft| draft.name.clone());
+        let asked = Asked { kind: Kind::Sweep, source: &self.scenario, reference, judging: Judging::default() };
+        self.work.carry_out(&drafts, asked, io)
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {

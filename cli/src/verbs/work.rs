@@ -10,9 +10,10 @@ use crate::files::{self, LoadOptions, Policy, Prepared};
 use crate::io::Io;
 use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
-use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, jobs_of, shard};
+use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, emit, jobs_of, shard};
 use crate::progress::now;
 use crate::verbs::run::{SeedRange, parse_seeds};
+use crate::verbs::{compare, sweep};
 
 /// Flags of a work.
 #[derive(clap::Args)]
@@ -47,6 +48,12 @@ pub(crate) struct WorkArgs {
     /// How jobs fall to parts: in turn, or by their ids (a job stays in its part when others come or go).
     #[arg(long, default_value = "slice", value_parser = ["slice", "hash"], value_name = "HOW")]
     pub(crate) shard_by: String,
+    /// Print what a batch system needs to do this work, and stop: an Indexed Job of Kubernetes.
+    #[arg(long, value_parser = ["k8s-job"], value_name = "WHAT", conflicts_with = "shard")]
+    pub(crate) emit: Option<String>,
+    /// How many parts `--emit` makes of it; 8 by default, at most one per job.
+    #[arg(long, value_name = "N", requires = "emit")]
+    pub(crate) parts: Option<usize>,
     /// Keep the record of every run: `full`; or only what was measured: `none`.
     #[arg(long, default_value = "none", value_parser = ["none", "full"], value_name = "WHAT")]
     pub(crate) trace: String,
@@ -62,6 +69,33 @@ pub(crate) struct WorkArgs {
     /// Say what would be run, and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// As many parts as `--emit` makes of a work, unless told.
+const PARTS: usize = 8;
+
+/// What is asked of a work.
+pub(crate) struct Asked<'a> {
+    pub(crate) kind: Kind,
+    /// A shipped scenario's name, or a path.
+    pub(crate) source: &'a str,
+    /// What the other points are measured against.
+    pub(crate) reference: String,
+    pub(crate) judging: Judging,
+}
+
+/// How the answer is given.
+pub(crate) struct Answer<'a> {
+    pub(crate) output: &'a str,
+    pub(crate) wall: Option<&'a str>,
+}
+
+/// Judges a work that is whole, writes what follows from it, and answers.
+pub(crate) fn conclude(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
+    match manifest.kind {
+        Kind::Comparison => compare::finish(store, manifest, answer, io),
+        Kind::Sweep => sweep::finish(store, manifest, answer, io),
+    }
 }
 
 /// A point before it is read.
@@ -90,7 +124,7 @@ impl WorkArgs {
         let read = |(index, draft): (usize, &Draft)| {
             let io = if index == 0 { io } else { &hushed };
             let set: Vec<String> = self.set.iter().chain(&draft.set).cloned().collect();
-            let options = LoadOptions { set: &set, until: self.until, strict: self.strict, allow: &self.allow };
+            let options = LoadOptions { set: &set, until: self.until, strict: self.strict, allow: &self.allow, ..Default::default() };
             let scenario = files::load(source, &options, io)?;
             let policy = match &draft.policy {
                 Some(name) => Policy::named(name, io)?,
@@ -118,16 +152,36 @@ impl WorkArgs {
         }
     }
 
+    /// All of it: reads the points, does what is asked for here, and answers.
+    pub(crate) fn carry_out(&self, drafts: &[Draft], asked: Asked<'_>, io: &Io) -> Result<Exit, CliError> {
+        let points = self.points(asked.source, drafts, io)?;
+        let manifest = self.manifest(asked, &points, io)?;
+        if self.dry_run {
+            return self.tell(&points, &manifest, io);
+        }
+        if self.emit.is_some() {
+            return self.emit(drafts, &manifest, io);
+        }
+        let done = self.work(&points, manifest, io)?;
+        if done.is_part {
+            return self.tell_part(&done, io);
+        }
+        let wall = format!("{:.1} s", done.wall.as_secs_f64());
+        conclude(&done.store, &done.manifest, &Answer { output: &self.output, wall: Some(&wall) }, io)
+    }
+
+    /// Prints what another engine needs to do this work.
+    fn emit(&self, drafts: &[Draft], manifest: &Manifest, io: &Io) -> Result<Exit, CliError> {
+        let jobs = shard::select(&manifest.jobs, None).len();
+        let policies = drafts.iter().filter_map(|draft| draft.policy.as_deref());
+        let files = emit::files(&manifest.source, &self.set, policies)?;
+        let parts = self.parts.unwrap_or(PARTS).clamp(1, jobs.max(1));
+        io.answer(&emit::k8s_job(manifest, parts, &emit::words(std::env::args()), &files))?;
+        Ok(Exit::Success)
+    }
+
     /// What is to be done.
-    pub(crate) fn manifest(
-        &self,
-        kind: Kind,
-        source: &str,
-        points: &[Point],
-        reference: &str,
-        judging: Judging,
-        io: &Io,
-    ) -> Result<Manifest, CliError> {
+    pub(crate) fn manifest(&self, asked: Asked<'_>, points: &[Point], io: &Io) -> Result<Manifest, CliError> {
         let first =
             points.first().ok_or_else(|| CliError::Asked { exit: Exit::Nothing, message: "there is nothing to run".into(), help: None })?;
         let shard = match &self.shard {
@@ -143,12 +197,12 @@ impl WorkArgs {
         Ok(Manifest {
             schema_version: SCHEMA_VERSION,
             wavetank_version: env!("CARGO_PKG_VERSION").to_owned(),
-            kind,
+            kind: asked.kind,
             scenario: first.prepared.scenario.name.clone(),
-            source: source.to_owned(),
+            source: asked.source.to_owned(),
             until: self.until.map(|until| until.to_string()),
-            reference: reference.to_owned(),
-            judging,
+            reference: asked.reference,
+            judging: asked.judging,
             points: points.iter().map(|point| point.about.clone()).collect(),
             jobs: jobs_of(points, &self.seeds(first)),
             shard,
