@@ -23,6 +23,7 @@ mod fold;
 pub mod inspect;
 pub mod metrics;
 pub mod render;
+pub mod search;
 mod series;
 mod statistics;
 mod story;

@@ -34,6 +34,7 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 pub(crate) enum Kind {
     Comparison,
     Sweep,
+    Search,
 }
 
 impl Kind {
@@ -41,6 +42,7 @@ impl Kind {
         match self {
             Self::Comparison => "compare",
             Self::Sweep => "sweep",
+            Self::Search => "search",
         }
     }
 }
@@ -108,6 +110,9 @@ pub(crate) struct Manifest {
     pub(crate) reference: String,
     /// How it is judged: kept so that merging says what running would have said.
     pub(crate) judging: Judging,
+    /// What a search looks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) search: Option<reports::search::Searched>,
     pub(crate) points: Vec<AboutPoint>,
     /// All jobs, in the order of points and seeds.
     pub(crate) jobs: Vec<JobRef>,

@@ -49,12 +49,11 @@ impl Compare {
         let reference = self.reference(&drafts)?;
         let judging = Judging { metrics: self.metrics.clone(), margins: self.margins.clone(), alpha: self.alpha };
         check(&judging)?;
-        let asked = Asked { kind: Kind::Comparison, source: &self.scenario, reference, judging };
+        let asked = Asked { reference, ..Asked::of(Kind::Comparison, &self.scenario, judging) };
         self.work.carry_out(&drafts, asked, io)
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
-        let usage = |message: String, help: &str| CliError::Asked { exit: Exit::Usage, message, help: Some(help.to_owned()) };
         let mut drafts: Vec<Draft> = Vec::new();
         for policy in &self.work.policies {
             // The same policy twice is a null comparison, and wanted as such.
@@ -68,7 +67,7 @@ impl Compare {
         }
         for variant in &self.variants {
             let Some((name, change)) = variant.split_once(':').filter(|(name, change)| !name.is_empty() && change.contains('=')) else {
-                return Err(usage(
+                return Err(CliError::usage(
                     format!("`--variant {variant}` is no variation"),
                     "write it as `--variant NAME:PATH=VALUE`, such as `--variant slow-boot:spec.cluster.nodePools[0].provisioning=5m`",
                 ));
@@ -81,15 +80,15 @@ impl Compare {
             }
         }
         if drafts.len() < 2 {
-            return Err(usage(
-                "there is nothing to compare with".into(),
+            return Err(CliError::usage(
+                "there is nothing to compare with",
                 "name two policies or more: `-p default -p bin-pack` (`wavetank list policies` shows those built in), or `--variant NAME:PATH=VALUE`",
             ));
         }
         if let Some(twice) =
             drafts.iter().enumerate().find_map(|(index, draft)| drafts[..index].iter().find(|other| other.name == draft.name))
         {
-            return Err(usage(format!("two of them are called `{}`", twice.name), "give variations names of their own"));
+            return Err(CliError::usage(format!("two of them are called `{}`", twice.name), "give variations names of their own"));
         }
         Ok(drafts)
     }
@@ -169,9 +168,8 @@ fn wanted(judging: &Judging, runs: &[Vec<Measures>]) -> Result<Vec<Wanted>, CliE
     Ok(wanted)
 }
 
-/// `METRIC[.STAT][(KEY=VALUE, …)]`.
-fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
-    let usage = |message: String, help: String| CliError::Asked { exit: Exit::Usage, message, help: Some(help) };
+/// `METRIC[.STAT][(KEY=VALUE, …)][.STAT]`.
+pub(crate) fn asked_metric(text: &str) -> Result<(&'static metrics::MetricInfo, String, BTreeMap<Str, Str>), CliError> {
     let (head, rest) = text.split_once('(').unwrap_or((text, ""));
     let (filters, tail) = rest.rsplit_once(')').unwrap_or((rest, ""));
     let name = format!("{head}{tail}");
@@ -182,31 +180,38 @@ fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
     let Some((info, stat)) = metrics::registry().iter().find_map(stat_of) else {
         let near = manifests::did_you_mean(&name, metrics::registry().iter().map(|info| info.name))
             .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        return Err(usage(format!("there is no metric `{name}`"), format!("{near}`wavetank list metrics` shows them")));
+        return Err(CliError::usage(format!("there is no metric `{name}`"), format!("{near}`wavetank list metrics` shows them")));
     };
     let mut filter: BTreeMap<Str, Str> = BTreeMap::new();
     for pair in filters.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(usage(format!("`{text}`: `{pair}` is no filter"), format!("write it as `{}(service=cart)`", info.name)));
+            return Err(CliError::usage(format!("`{text}`: `{pair}` is no filter"), format!("write it as `{}(service=cart)`", info.name)));
         };
-        // A job keeps each metric as a whole and by service or cause; anything finer is an expectation of the scenario.
-        if !["service", "fault", "mark"].contains(&key.trim()) {
-            return Err(usage(
-                format!("`{text}`: comparisons cannot filter by `{key}`"),
-                "filter by service, fault or mark; or ask for it in the scenario's expectations, which are compared too".into(),
-            ));
-        }
         filter.insert(key.trim().into(), value.trim().into());
     }
-    Ok(Wanted::of(info, stat, filter))
+    Ok((info, stat.to_owned(), filter))
+}
+
+/// A row of a comparison.
+fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
+    let (info, stat, filter) = asked_metric(text)?;
+    // A job keeps each metric as a whole and by service or cause; anything finer is an expectation of the scenario.
+    if let Some(key) = filter.keys().find(|key| !["service", "fault", "mark"].contains(&&***key)) {
+        return Err(CliError::usage(
+            format!("`{text}`: comparisons cannot filter by `{key}`"),
+            "filter by service, fault or mark; or ask for it in the scenario's expectations, which are compared too",
+        ));
+    }
+    Ok(Wanted::of(info, &stat, filter))
 }
 
 /// `METRIC=VALUE`, where the value is a share of the reference (`2%`) or in the metric's unit (`5ms`; for shares `0.1pp`).
 fn margin(text: &str) -> Result<(String, Margin), CliError> {
-    let usage = |message: String| CliError::Asked {
-        exit: Exit::Usage,
-        message,
-        help: Some("write it as `--margin latency.p99=5ms`, `--margin cost.total=2%` or, for shares, `--margin availability=0.1pp`".into()),
+    let usage = |message: String| {
+        CliError::usage(
+            message,
+            "write it as `--margin latency.p99=5ms`, `--margin cost.total=2%` or, for shares, `--margin availability=0.1pp`",
+        )
     };
     let Some((name, value)) = text.split_once('=') else { return Err(usage(format!("`--margin {text}` has no `=`"))) };
     let Some(info) = metrics::metric(name) else { return Err(usage(format!("`--margin {text}`: there is no metric `{name}`"))) };

@@ -29,7 +29,7 @@ impl Sweep {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let drafts = self.drafts()?;
         let reference = drafts.first().map_or_else(String::new, |draft| draft.name.clone());
-        let asked = Asked { kind: Kind::Sweep, source: &self.scenario, reference, judging: Judging::default() };
+        let asked = Asked { reference, ..Asked::of(Kind::Sweep, &self.scenario, Judging::default()) };
         self.work.carry_out(&drafts, asked, io)
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use api::SimDuration;
+use reports::search::Searched;
 
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -13,7 +14,7 @@ use crate::jobs::store::Store;
 use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, emit, jobs_of, shard};
 use crate::progress::now;
 use crate::verbs::run::{SeedRange, parse_seeds};
-use crate::verbs::{compare, sweep};
+use crate::verbs::{compare, search, sweep};
 
 /// Flags of a work.
 #[derive(clap::Args)]
@@ -82,6 +83,13 @@ pub(crate) struct Asked<'a> {
     /// What the other points are measured against.
     pub(crate) reference: String,
     pub(crate) judging: Judging,
+    pub(crate) search: Option<Searched>,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn of(kind: Kind, source: &'a str, judging: Judging) -> Self {
+        Self { kind, source, reference: String::new(), judging, search: None }
+    }
 }
 
 /// How the answer is given.
@@ -95,6 +103,7 @@ pub(crate) fn conclude(store: &Store, manifest: &Manifest, answer: &Answer<'_>, 
     match manifest.kind {
         Kind::Comparison => compare::finish(store, manifest, answer, io),
         Kind::Sweep => sweep::finish(store, manifest, answer, io),
+        Kind::Search => search::finish(store, manifest, answer, io),
     }
 }
 
@@ -203,6 +212,7 @@ impl WorkArgs {
             until: self.until.map(|until| until.to_string()),
             reference: asked.reference,
             judging: asked.judging,
+            search: asked.search,
             points: points.iter().map(|point| point.about.clone()).collect(),
             jobs: jobs_of(points, &self.seeds(first)),
             shard,
@@ -230,23 +240,37 @@ impl WorkArgs {
     /// Does the work and stores it.
     pub(crate) fn work(&self, points: &[Point], manifest: Manifest, io: &Io) -> Result<Done, CliError> {
         let started = now();
-        let place = self.out.join(format!("{}-{}", manifest.kind.as_str(), manifest.scenario));
-        let store = Store::open(&place, &manifest, self.resume)?;
+        let store = Store::open(&self.place(&manifest), &manifest, self.resume)?;
+        self.fill(points, &manifest, &store, io)?;
+        let wall = started.elapsed();
+        self.write_meta(&store, wall)?;
+        let is_part = manifest.shard.is_some();
+        Ok(Done { store, manifest, wall, is_part })
+    }
+
+    /// Where a work goes.
+    pub(crate) fn place(&self, manifest: &Manifest) -> PathBuf {
+        self.out.join(format!("{}-{}", manifest.kind.as_str(), manifest.scenario))
+    }
+
+    /// Does the jobs that are to be done here and are not there yet.
+    pub(crate) fn fill(&self, points: &[Point], manifest: &Manifest, store: &Store, io: &Io) -> Result<(), CliError> {
         let mine = shard::select(&manifest.jobs, manifest.shard);
         let missing = store.missing(&mine);
         if self.resume && missing.len() < mine.len() {
             io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
         }
-        pool::work(points, &missing, &store, How { threads: self.jobs, traces: self.trace == "full" }, io)?;
-        let wall = started.elapsed();
+        pool::work(points, &missing, store, How { threads: self.jobs, traces: self.trace == "full" }, io)
+    }
+
+    /// Writes the only file that may differ between equal works.
+    pub(crate) fn write_meta(&self, store: &Store, wall: std::time::Duration) -> Result<(), CliError> {
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
         let directory = std::env::current_dir().ok();
         store.write_json(
             "run.meta.json",
             &serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads, "directory": directory }),
-        )?;
-        let is_part = manifest.shard.is_some();
-        Ok(Done { store, manifest, wall, is_part })
+        )
     }
 
     /// What a part says when it is done.

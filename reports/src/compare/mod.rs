@@ -96,7 +96,7 @@ pub struct Cell {
     pub finding: Finding,
 }
 
-fn limits<S: serde::Serializer>(interval: &Option<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn limits<S: serde::Serializer>(interval: &Option<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
     interval.map(|interval| [interval.low, interval.high]).serialize(serializer)
 }
 

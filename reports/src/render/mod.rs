@@ -8,12 +8,14 @@ mod csv;
 mod explanation;
 mod json;
 mod page;
+mod search;
 mod sweep;
 mod table;
 mod text;
 
 pub use self::comparison::{comparison_csv, comparison_text, signed};
 pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
+pub use self::search::search_text;
 pub use explanation::{ExplanationOptions, conclusion, explanation};
 pub use json::{document, findings, job};
 pub use page::{PageOptions, page, page_with};
