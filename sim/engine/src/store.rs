@@ -20,7 +20,7 @@ use api::{
 use rustc_hash::FxHashMap;
 
 use crate::objects::{AnyObject, Kept};
-use crate::random::{Purpose, Streams};
+use crate::random::{Purpose, Streams, entity};
 
 /// The number of an object in its table.
 pub(crate) struct Id<T>(u32, PhantomData<fn() -> T>);
@@ -347,8 +347,9 @@ pub(crate) struct Store {
     pods_by_uid: FxHashMap<Uid, PodId>,
     /// Names generated so far, by controller.
     names: FxHashMap<Uid, u64>,
+    /// Uids given so far, by who they were given for.
+    uids: FxHashMap<u64, u64>,
     resource_version: u64,
-    uids: u64,
     changes: Vec<Change>,
 }
 
@@ -411,13 +412,18 @@ impl Store {
     }
 
     /// A fresh identity: looks random, as real ones do, and is the same in every run of the seed.
-    fn next_uid(&mut self, streams: &Streams) -> Uid {
-        self.uids += 1;
-        Uid(streams.stream(Purpose::Uid, self.uids).bits())
+    ///
+    /// The n-th object of a controller, or the n-th of a name, whatever others have been made in between: times to start, to
+    /// be ready and to crash are drawn by uid, and are the same under two policies that make objects in another order.
+    fn next_uid(&mut self, meta: &ObjectMeta, streams: &Streams) -> Uid {
+        let maker = meta.controller().map(|owner| owner.uid.0).filter(|uid| *uid != 0).unwrap_or_else(|| entity(&meta.key().to_string()));
+        let ordinal = self.uids.entry(maker).or_default();
+        *ordinal += 1;
+        Uid(streams.stream(Purpose::Uid, maker.wrapping_add(ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15))).bits())
     }
 
     fn stamp(&mut self, meta: &mut ObjectMeta, now: SimTime, streams: &Streams) {
-        meta.uid = self.next_uid(streams);
+        meta.uid = self.next_uid(meta, streams);
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
@@ -604,5 +610,31 @@ impl Store {
         self.next_version();
         self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::OwnerReference;
+
+    use super::*;
+
+    #[test]
+    fn who_an_object_is_does_not_depend_on_what_others_were_made_before_it() {
+        let streams = Streams::new(1);
+        let of = |controller: u64, name: &str| {
+            let owner = OwnerReference { kind: "ReplicaSet".into(), name: "owner".into(), uid: Uid(controller), controller: true };
+            let owners = if controller == 0 { Vec::new() } else { vec![owner] };
+            ObjectMeta { name: name.into(), owners, ..ObjectMeta::default() }
+        };
+        let uids = |order: &[ObjectMeta]| -> Vec<Uid> {
+            let mut store = Store::default();
+            order.iter().map(|meta| store.next_uid(meta, &streams)).collect()
+        };
+        let one = uids(&[of(5, "a"), of(5, "b"), of(6, "c"), of(0, "node"), of(0, "node")]);
+        let other = uids(&[of(0, "node"), of(6, "c"), of(5, "a"), of(0, "node"), of(5, "b")]);
+        assert_eq!(one, [other[2], other[4], other[1], other[0], other[3]]);
+        let distinct: std::collections::BTreeSet<Uid> = one.into_iter().collect();
+        assert_eq!(distinct.len(), 5, "a name that is made again is another object");
     }
 }
