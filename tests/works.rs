@@ -191,3 +191,39 @@ fn a_search_finds_what_is_known_and_goes_on_where_it_was() {
         assert!(code == Some(2) && words.contains(part), "{flags:?}: {code:?} {words}");
     }
 }
+
+#[test]
+fn a_comparison_file_says_what_flags_say_and_flags_go_before_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("night.yaml");
+    fs::copy(common::root().join("tests/broken/fine.yaml"), scratch.path().join("fine.yaml")).unwrap();
+    let scenario = scratch.path().join("fine.yaml");
+    fs::write(
+        &file,
+        "apiVersion: wavetank.dev/v1\nkind: Comparison\nspec:\n  scenario: fine.yaml\n  policies:\n    - {policy: default}\n    - {name: busy, \
+         policy: default, set: {\"spec.traffic.sources[0].rate\": 100/s}}\n  seeds: [1, 2]\n  metrics:\n    - {metric: latency.p99, \
+         equivalence: 5ms}\n    - {metric: requests.total}\n  equivalence: {requests.total: 2%}\n  alpha: 0.1\n",
+    )
+    .unwrap();
+    let compare = |what: &Path, out: &str, flags: &[&str]| {
+        let mut command = wavetank();
+        command.arg("compare").arg(what).args(["--until", "1m"]).args(flags).arg("--out").arg(scratch.path().join(out));
+        command
+    };
+    expect_exit(&mut compare(&file, "file", &[]), 0);
+    let flags = ["-p", "default", "--variant", "busy:spec.traffic.sources[0].rate=100/s", "--seeds", "1..2", "--metric", "latency.p99"];
+    let more = ["--metric", "requests.total", "--margin", "latency.p99=5ms", "--margin", "requests.total=2%", "--alpha", "0.1"];
+    expect_exit(&mut compare(&scenario, "flags", &[&flags[..], &more[..]].concat()), 0);
+    assert!(contents(&scratch.path().join("file")) == contents(&scratch.path().join("flags")));
+    let told = expect_exit(&mut compare(&file, "other", &["--seeds", "5..7", "--dry-run"]), 0);
+    assert!(told.starts_with("shop: 2 points, 3 seeds, 6 runs of 1m00s"), "{told}");
+    let job = expect_exit(
+        Command::new(env!("CARGO_BIN_EXE_wavetank")).current_dir(scratch.path()).args(["compare", "night.yaml", "--emit", "k8s-job"]),
+        0,
+    );
+    assert!(job.contains("path: \"night.yaml\"") && job.contains("path: \"fine.yaml\""), "{job}");
+    expect_exit(wavetank().args(["validate", "examples/policies.yaml"]), 0);
+    expect_exit(wavetank().args(["compare", "examples/policies.yaml", "--dry-run"]), 0);
+    let (code, words) = said(wavetank().args(["run", "examples/policies.yaml"]));
+    assert!(code == Some(3) && words.contains("`wavetank compare FILE` runs it"), "{words}");
+}

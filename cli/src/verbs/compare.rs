@@ -6,9 +6,11 @@ use api::Str;
 use reports::compare::{self, Comparison, Margin, Options, Subject, Wanted};
 use reports::metrics::{self, Unit};
 use reports::{Measures, render};
+use scenarios::{Compared, Comparison as ComparisonFile};
 
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::files;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
@@ -21,7 +23,7 @@ use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 /// the scenario.
 #[derive(clap::Args)]
 pub(crate) struct Compare {
-    /// A shipped scenario by name, or a file.
+    /// A shipped scenario by name, or a file: a scenario, or a `kind: Comparison` that says what flags would.
     scenario: String,
     /// A change of the scenario under a name of yours (may be repeated, also for one name).
     #[arg(long = "variant", value_name = "NAME:PATH=VALUE")]
@@ -37,20 +39,49 @@ pub(crate) struct Compare {
     #[arg(long = "margin", value_name = "METRIC=VALUE")]
     margins: Vec<String>,
     /// The chance of any false "better" or "worse" in the whole table.
-    #[arg(long, default_value_t = 0.05)]
-    alpha: f64,
+    #[arg(long, value_name = "P", help = "The chance of any false \"better\" or \"worse\" in the whole table; 0.05 by default")]
+    alpha: Option<f64>,
     #[command(flatten)]
     work: WorkArgs,
 }
 
+/// `--alpha` unless told.
+const ALPHA: f64 = 0.05;
+
 impl Compare {
-    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let drafts = self.drafts()?;
+    pub(crate) fn run(mut self, io: &Io) -> Result<Exit, CliError> {
+        let mut drafts = match files::comparison(&self.scenario, io)? {
+            Some(file) => self.take(file),
+            None => Vec::new(),
+        };
+        if drafts.is_empty() || !(self.work.policies.is_empty() && self.variants.is_empty()) {
+            drafts = self.drafts()?;
+        }
+        different_names(&drafts)?;
         let reference = self.reference(&drafts)?;
-        let judging = Judging { metrics: self.metrics.clone(), margins: self.margins.clone(), alpha: self.alpha };
+        let judging = Judging { metrics: self.metrics.clone(), margins: self.margins.clone(), alpha: self.alpha.unwrap_or(ALPHA) };
         check(&judging)?;
         let asked = Asked { reference, ..Asked::of(Kind::Comparison, &self.scenario, judging) };
         self.work.carry_out(&drafts, asked, io)
+    }
+
+    /// Takes what a file says where no flag does, and gives what it compares.
+    fn take(&mut self, file: ComparisonFile) -> Vec<Draft> {
+        self.scenario = file.scenario;
+        self.reference = self.reference.take().or(file.reference);
+        self.alpha = self.alpha.or(file.alpha);
+        if self.metrics.is_empty() {
+            self.metrics = file.metrics;
+        }
+        // Of two margins of one metric the later holds.
+        self.margins.splice(..0, file.margins);
+        self.work.own_seeds = file.seeds;
+        let draft = |compared: Compared| {
+            let of_policy = compared.policy.as_deref().map(short_name);
+            let name = compared.name.or(of_policy).unwrap_or_else(|| compared.set.join(" "));
+            Draft { name, policy: compared.policy, set: compared.set, ..Draft::default() }
+        };
+        file.subjects.into_iter().map(draft).collect()
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
@@ -85,11 +116,6 @@ impl Compare {
                 "name two policies or more: `-p default -p bin-pack` (`wavetank list policies` shows those built in), or `--variant NAME:PATH=VALUE`",
             ));
         }
-        if let Some(twice) =
-            drafts.iter().enumerate().find_map(|(index, draft)| drafts[..index].iter().find(|other| other.name == draft.name))
-        {
-            return Err(CliError::usage(format!("two of them are called `{}`", twice.name), "give variations names of their own"));
-        }
         Ok(drafts)
     }
 
@@ -104,6 +130,13 @@ impl Compare {
                 help: Some(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
             }),
         }
+    }
+}
+
+fn different_names(drafts: &[Draft]) -> Result<(), CliError> {
+    match drafts.iter().enumerate().find_map(|(index, draft)| drafts[..index].iter().find(|other| other.name == draft.name)) {
+        Some(twice) => Err(CliError::usage(format!("two of them are called `{}`", twice.name), "give each a name of its own")),
+        None => Ok(()),
     }
 }
 

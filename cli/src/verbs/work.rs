@@ -25,6 +25,9 @@ pub(crate) struct WorkArgs {
     /// Seeds from..to, both included, instead of the scenario's.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub(crate) seeds: Option<SeedRange>,
+    /// Seeds that a comparison file asks for; flags go before them.
+    #[arg(skip)]
+    pub(crate) own_seeds: Vec<u64>,
     /// As many seeds, from 1 on.
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     pub(crate) reps: Option<u64>,
@@ -157,6 +160,7 @@ impl WorkArgs {
         match (&self.seeds, self.reps) {
             (Some(range), _) => range.0.clone().collect(),
             (None, Some(count)) => (1..=count.max(1)).collect(),
+            (None, None) if !self.own_seeds.is_empty() => self.own_seeds.clone(),
             (None, None) => point.prepared.scenario.seeds.clone(),
         }
     }
@@ -182,10 +186,12 @@ impl WorkArgs {
     /// Prints what another engine needs to do this work.
     fn emit(&self, drafts: &[Draft], manifest: &Manifest, io: &Io) -> Result<Exit, CliError> {
         let jobs = shard::select(&manifest.jobs, None).len();
+        let words = emit::words(std::env::args());
         let policies = drafts.iter().filter_map(|draft| draft.policy.as_deref());
-        let files = emit::files(&manifest.source, &self.set, policies)?;
+        // A comparison file is among the words only.
+        let files = emit::files(&manifest.source, &self.set, policies.chain(words.iter().map(String::as_str)))?;
         let parts = self.parts.unwrap_or(PARTS).clamp(1, jobs.max(1));
-        io.answer(&emit::k8s_job(manifest, parts, &emit::words(std::env::args()), &files))?;
+        io.answer(&emit::k8s_job(manifest, parts, &words, &files))?;
         Ok(Exit::Success)
     }
 
