@@ -1,6 +1,6 @@
 //! Two policies under one seed meet the same day: the same requests, the same failures. What differs is theirs.
 //!
-//! That a request takes and fails as it would anywhere else, and that the n-th pod of a controller is the same pod, is tested in
+//! That a request takes and fails as it would anywhere else, and that who a pod is does not depend on what else there is, is tested in
 //! the engine (`t37`, `store`).
 
 mod common;

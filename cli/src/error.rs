@@ -34,6 +34,15 @@ impl CliError {
         Self::Machine(anyhow::Error::new(error).context(format!("cannot {what} `{}`", path.display())))
     }
 
+    /// What is wrong, without what to do.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Invalid(problems) => manifests::summary(problems),
+            Self::Asked { message, .. } => message.clone(),
+            Self::Machine(error) => format!("{error:#}"),
+        }
+    }
+
     /// Tells the user and says how to exit.
     pub(crate) fn report(&self, io: &Io) -> Exit {
         match self {

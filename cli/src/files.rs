@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use api::SimDuration;
 use engine::random::{Purpose, Streams};
-use manifests::{Problems, SourceFile};
+use manifests::{Part, Pointer, Problems, SourceFile};
 use port::Scheduler;
 use reports::metrics::{self, Unit};
 use scenarios::{Comparison, Disk, FileSource, Known, KnownMetric, KnownUnit, Scenario, library};
@@ -70,7 +70,7 @@ fn unknown(name: &str) -> CliError {
     if Path::new(name).is_dir() {
         return CliError::asked(
             format!("`{name}` is a directory"),
-            format!("name the files in it, such as `{}/*.yaml`", name.trim_end_matches('/')),
+            format!("name a file in it, such as `{}/NAME.yaml`", name.trim_end_matches('/')),
         );
     }
     let near = manifests::did_you_mean(name, library::names()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
@@ -80,6 +80,51 @@ fn unknown(name: &str) -> CliError {
         message: format!("{what} `{name}`"),
         help: Some(format!("{near}`wavetank list scenarios` shows what is shipped; anything else is a path")),
     }
+}
+
+/// The scenarios that words name: files and shipped scenarios as they are, of a directory every scenario in it, by name.
+/// Other files there, such as manifests that scenarios bring, are passed over.
+pub(crate) fn expand(words: &[String]) -> Result<Vec<String>, CliError> {
+    let mut found = Vec::new();
+    for word in words {
+        let folder = Path::new(word);
+        if is_shipped(word) || !folder.is_dir() {
+            found.push(word.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(folder).map_err(|error| CliError::file("read", folder, error))?;
+        let mut inside: Vec<String> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known)))
+            .filter(|path| std::fs::read_to_string(path).is_ok_and(|text| is_scenario(&text)))
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect();
+        inside.sort();
+        if inside.is_empty() {
+            return Err(CliError::Asked {
+                exit: Exit::Nothing,
+                message: format!("there is no scenario in the directory `{word}`"),
+                help: Some("a scenario is a file that says `apiVersion: wavetank.dev/v1`; directories in it are not looked into".into()),
+            });
+        }
+        found.extend(inside);
+    }
+    Ok(found)
+}
+
+/// Whether a text says that it is a scenario, whatever else is wrong with it.
+fn is_scenario(text: &str) -> bool {
+    text.lines().any(|line| line.contains("apiVersion") && line.contains("wavetank.dev/"))
+}
+
+/// Lines at which the expectations of a scenario stand in its file, where it has one and that can be read.
+pub(crate) fn expectation_lines(source: &str, count: usize) -> Vec<u32> {
+    let Some(text) = (!is_shipped(source)).then(|| std::fs::read_to_string(source).ok()).flatten() else { return Vec::new() };
+    let documents = manifests::documents(&SourceFile::new(source, &text), &mut Problems::default());
+    let Some(document) = documents.first() else { return Vec::new() };
+    let list = Pointer::parse("/spec/expectations");
+    (0..count).map(|index| manifests::locate(document, &list.index(index), Part::Value).line).collect()
 }
 
 /// A file's text, read once: it may be a pipe.

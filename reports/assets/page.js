@@ -1,15 +1,9 @@
 // Draws the page's charts, heatmap and event list from the data inside it. Fetches nothing, stores nothing.
-// Says what became of it on <html>: data-charts (how many were drawn, once all are), data-errors (how many went wrong).
+// Says what became of it on <html>: data-charts (how many were drawn, once all are).
 (() => {
   'use strict';
   const root = document.documentElement;
   const find = (id) => document.getElementById(id);
-  let errors = 0;
-  const wrong = () => { root.dataset.errors = String(++errors); };
-  root.dataset.errors = '0';
-  addEventListener('error', wrong);
-  addEventListener('unhandledrejection', wrong);
-  root.classList.add('js');
 
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
@@ -319,13 +313,7 @@
 
   // ---- all together --------------------------------------------------------------------------------------------
   function wire() {
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    find('theme').addEventListener('click', () => {
-      const isDark = root.dataset.theme ? root.dataset.theme === 'dark' : dark.matches;
-      root.dataset.theme = isDark ? 'light' : 'dark';
-      drawCharts();
-    });
-    dark.addEventListener('change', drawCharts);
+    addEventListener('themechange', drawCharts);
     document.addEventListener('keydown', keys);
     document.querySelectorAll('[data-time]').forEach((button) => button.addEventListener('click', () => {
       const at = Number(button.dataset.time), half = Math.max(data.end / 12, 5);
@@ -343,7 +331,7 @@
     wireEvents();
     wire();
   }).catch((error) => {
-    wrong();
+    dispatchEvent(new Event('pagewrong'));
     // Without its data the page still has its pictures.
     root.classList.remove('js');
     const problem = find('problem');

@@ -311,6 +311,9 @@ pub fn black_friday(seed: u64) -> Trace {
                         target: workload.into(),
                         current: desired as i32,
                         proposed: wanted as i32,
+                        stabilized: if limited < desired { desired as i32 } else { wanted as i32 },
+                        min: 8,
+                        max: 400,
                         desired: next as i32,
                         metric: format!("cpu: {:.0}%/65%", busy * 100.0).as_str().into(),
                         reason: if wanted > 400 {

@@ -11,6 +11,7 @@
 //!
 //! Not here: what a single run is (`experiment`), and what comparisons and sweeps make of the measures (`verbs`).
 
+pub(crate) mod decisions;
 pub(crate) mod emit;
 pub(crate) mod grid;
 pub(crate) mod merge;
@@ -141,6 +142,11 @@ impl Manifest {
         seeds.sort_unstable();
         seeds.dedup();
         seeds
+    }
+
+    /// Place of the point that the others are measured against.
+    pub(crate) fn reference_place(&self) -> usize {
+        self.points.iter().position(|point| point.name == self.reference).unwrap_or(0)
     }
 
     /// The same work without saying which part of it this is.

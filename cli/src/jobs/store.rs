@@ -4,8 +4,10 @@
 //! DIR/manifest.json          the whole work: points, seeds, jobs
 //! DIR/jobs/<id>.json         metrics of one job, and the digest of its trace; written when it is done
 //! DIR/traces/<id>.jsonl.gz   its record, when asked for
+//! DIR/decisions.json         where the policies of a comparison first decide otherwise, and why
 //! DIR/jobs.jsonl             all jobs, a line each, in the order of the work
 //! DIR/metrics.csv            the same in tidy long form
+//! DIR/report.html            the page about all jobs together
 //! DIR/run.meta.json          wall time and threads: the only file that may differ between equal works
 //! ```
 //!
@@ -19,8 +21,9 @@ use std::path::{Path, PathBuf};
 use reports::{Measures, render};
 use serde::Serialize;
 
-use super::{JobRef, Manifest};
+use super::{JobRef, Manifest, decisions};
 use crate::error::CliError;
+use crate::pages;
 
 /// A directory that jobs are put into.
 pub(crate) struct Store {
@@ -69,7 +72,7 @@ impl Store {
 
     /// Takes away files that were being written when a process ended, and what was made of all jobs.
     fn clear_leavings(&self) -> Result<(), CliError> {
-        self.remove("", |name| name != "manifest.json")?;
+        self.remove("", |name| !["manifest.json", decisions::FILE].contains(&name))?;
         ["jobs", "traces"].iter().try_for_each(|folder| self.remove(folder, |name| name.ends_with(".part")))
     }
 
@@ -133,6 +136,12 @@ impl Store {
             }
         }
         points
+    }
+
+    /// Writes the page, and says where it is.
+    pub(crate) fn page(&self, page: String) -> Result<String, CliError> {
+        self.write("report.html", pages::fitting(page)?)?;
+        Ok(self.place.join("report.html").display().to_string())
     }
 
     /// Takes away what is not of this work, and writes what is made of all jobs together, with the extra files given.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::Str;
 use reports::compare::{self, Comparison, Margin, Options, Subject, Wanted};
-use reports::metrics::{self, Unit};
+use reports::metrics;
 use reports::{Measures, render};
 use scenarios::{Compared, Comparison as ComparisonFile};
 
@@ -12,8 +12,10 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files;
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
+use crate::pages;
 use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 
 /// Run a scenario under several policies or variations, and say what the differences are worth.
@@ -154,11 +156,13 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
     let comparison = judge(store, manifest)?;
     let document = render::findings(&comparison);
     store.finish(manifest, &[("comparison.json", document.clone())])?;
+    let report = if answer.page { Some(store.page(render::comparison_page(&comparison, &pages::command(manifest)))?) } else { None };
     match answer.output {
         "json" => io.answer(&document)?,
         "csv" => io.answer(&render::comparison_csv(&comparison))?,
         _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
+            let options =
+                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
             io.answer(&render::comparison_text(&comparison, &options))?;
         }
     }
@@ -170,8 +174,8 @@ fn judge(store: &Store, manifest: &Manifest) -> Result<Comparison, CliError> {
     let wanted = wanted(&manifest.judging, &runs)?;
     let subjects: Vec<Subject> =
         manifest.points.iter().zip(runs).map(|(point, runs)| Subject { name: point.name.as_str().into(), runs }).collect();
-    let reference = manifest.points.iter().position(|point| point.name == manifest.reference).unwrap_or(0);
-    Ok(compare::compare(&subjects, &Options { alpha: manifest.judging.alpha, reference, wanted }))
+    let options = Options { alpha: manifest.judging.alpha, reference: manifest.reference_place(), wanted };
+    Ok(Comparison { decisions: decisions::kept(store, manifest), ..compare::compare(&subjects, &options) })
 }
 
 /// Says what is wrong with metrics and margins before anything is run.
@@ -239,7 +243,7 @@ fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
 }
 
 /// `METRIC=VALUE`, where the value is a share of the reference (`2%`) or in the metric's unit (`5ms`; for shares `0.1pp`).
-fn margin(text: &str) -> Result<(String, Margin), CliError> {
+pub(crate) fn margin(text: &str) -> Result<(String, Margin), CliError> {
     let usage = |message: String| {
         CliError::usage(
             message,
@@ -248,16 +252,7 @@ fn margin(text: &str) -> Result<(String, Margin), CliError> {
     };
     let Some((name, value)) = text.split_once('=') else { return Err(usage(format!("`--margin {text}` has no `=`"))) };
     let Some(info) = metrics::metric(name) else { return Err(usage(format!("`--margin {text}`: there is no metric `{name}`"))) };
-    let number =
-        |ending: &str| value.strip_suffix(ending).and_then(|number| number.trim().parse::<f64>().ok()).filter(|number| *number >= 0.0);
-    let absolute = match info.unit {
-        Unit::Ratio => number("pp").map(|points| points / 100.0),
-        Unit::Seconds => value.parse::<api::SimDuration>().ok().map(|span| span.as_secs_f64()),
-        _ => number(""),
-    };
-    match (absolute, number("%")) {
-        (Some(margin), _) => Ok((name.to_owned(), Margin::Absolute(margin))),
-        (None, Some(percent)) => Ok((name.to_owned(), Margin::Relative(percent / 100.0))),
-        (None, None) => Err(usage(format!("`--margin {text}`: `{value}` is not an amount of {}", info.unit.as_str()))),
-    }
+    let margin = Margin::parse(value, info.unit);
+    let margin = margin.ok_or_else(|| usage(format!("`--margin {text}`: `{value}` is not an amount of {}", info.unit.as_str())))?;
+    Ok((name.to_owned(), margin))
 }

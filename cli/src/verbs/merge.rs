@@ -20,6 +20,9 @@ pub(crate) struct Merge {
     /// Make do with what there is.
     #[arg(long)]
     allow_missing: bool,
+    /// Do not write the page.
+    #[arg(long)]
+    no_report: bool,
     /// The form of the answer on stdout.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
     output: String,
@@ -29,6 +32,6 @@ impl Merge {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let parts = merge::find(&self.parts)?;
         let (store, manifest) = merge::merge(&parts, &self.out, self.allow_missing)?;
-        conclude(&store, &manifest, &Answer { output: &self.output, wall: None }, io)
+        conclude(&store, &manifest, &Answer { output: &self.output, wall: None, page: !self.no_report }, io)
     }
 }

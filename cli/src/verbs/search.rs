@@ -146,7 +146,7 @@ impl Search {
         }
         self.work.write_meta(&store, started.elapsed())?;
         let wall = format!("{:.1} s", started.elapsed().as_secs_f64());
-        conclude(&store, &manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        conclude(&store, &manifest, &Answer { output: &self.work.output, wall: Some(&wall), page: !self.work.no_report }, io)
     }
 
     fn check(&self) -> Result<(), CliError> {

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest, grid};
+use crate::pages;
 use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 
 /// Run a scenario at every point of a grid, a list or a latin hypercube, over any path of the file.
@@ -70,11 +71,13 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
     let sweep = sweep(&points);
     let document = render::findings(&sweep);
     store.finish(manifest, &[("sweep.json", document.clone())])?;
+    let report = if answer.page { Some(store.page(render::sweep_page(&sweep, &pages::command(manifest)))?) } else { None };
     match answer.output {
         "json" => io.answer(&document)?,
         "csv" => io.answer(&store.read("metrics.csv")?)?,
         _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
+            let options =
+                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
             io.answer(&render::sweep_text(&sweep, &options))?;
         }
     }

@@ -9,6 +9,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files::{self, LoadOptions, Policy, Prepared};
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
 use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, emit, jobs_of, shard};
@@ -61,6 +62,9 @@ pub(crate) struct WorkArgs {
     /// Keep the record of every run: `full`; or only what was measured: `none`.
     #[arg(long, default_value = "none", value_parser = ["none", "full"], value_name = "WHAT")]
     pub(crate) trace: String,
+    /// Do not write the page.
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// The form of the answer on stdout.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
     pub(crate) output: String,
@@ -99,6 +103,8 @@ impl<'a> Asked<'a> {
 pub(crate) struct Answer<'a> {
     pub(crate) output: &'a str,
     pub(crate) wall: Option<&'a str>,
+    /// Write the page too.
+    pub(crate) page: bool,
 }
 
 /// Judges a work that is whole, writes what follows from it, and answers.
@@ -180,7 +186,7 @@ impl WorkArgs {
             return self.tell_part(&done, io);
         }
         let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        conclude(&done.store, &done.manifest, &Answer { output: &self.output, wall: Some(&wall) }, io)
+        conclude(&done.store, &done.manifest, &Answer { output: &self.output, wall: Some(&wall), page: !self.no_report }, io)
     }
 
     /// Prints what another engine needs to do this work.
@@ -266,7 +272,13 @@ impl WorkArgs {
         if self.resume && missing.len() < mine.len() {
             io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
         }
-        pool::work(points, &missing, store, How { threads: self.jobs, traces: self.trace == "full" }, io)
+        let decisions_of = (manifest.kind == Kind::Comparison).then(|| decisions::seed(manifest)).flatten();
+        let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
+        let heard = pool::work(points, &missing, store, how, io)?;
+        if decisions_of.is_some() {
+            decisions::look(points, manifest, store, heard, io)?;
+        }
+        Ok(())
     }
 
     /// Writes the only file that may differ between equal works.

@@ -106,7 +106,7 @@ fn tell(head: Vec<String>, mut told: Told, at: SimTime) -> Vec<String> {
 }
 
 /// Seconds with a tenth, as far as minutes are still easy to count; then `1h02m03s`.
-pub(super) fn clock(time: SimTime) -> String {
+pub(crate) fn clock(time: SimTime) -> String {
     let tenths = time.as_nanos() / 100_000_000;
     if tenths < 36_000 { format!("{}.{}s", tenths / 10, tenths % 10) } else { time.to_string() }
 }

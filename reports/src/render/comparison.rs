@@ -11,6 +11,7 @@ pub fn comparison_text(comparison: &Comparison, options: &TextOptions<'_>) -> St
     let mut lines = vec![header(comparison, options), String::new()];
     lines.extend(table(comparison, options));
     lines.push(String::new());
+    lines.extend(super::decisions::decisions(comparison, options));
     lines.extend(footnotes(comparison));
     lines.extend(comparison.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.extend(options.report.map(|report| format!("report  {report}")));
@@ -58,7 +59,7 @@ const fn arrow(better: Better, utf8: bool) -> &'static str {
     }
 }
 
-fn mean_text(unit: Unit, sample: &Sample) -> String {
+pub(super) fn mean_text(unit: Unit, sample: &Sample) -> String {
     let never = if sample.never > 0 { format!(" ({} of {} never)", sample.never, sample.values.len()) } else { String::new() };
     sample.mean.map_or_else(|| if sample.never > 0 { "never".to_owned() } else { "no data".to_owned() }, |mean| unit.format(mean) + &never)
 }

@@ -9,25 +9,31 @@
 //!   named by their digests, and nothing be fetched.
 //! - What is left out or thinned is said where it is missing.
 //!
-//! Not here: what the numbers are (`metrics`), comparison of policies.
+//! Not here: what the numbers are (`metrics`, `compare`, `sweep`).
 
 mod chart;
+mod comparison;
 mod encode;
 mod heatmap;
+mod plot;
 mod sections;
+mod shell;
 mod svg;
+mod sweep;
 
 use std::borrow::Borrow;
-use std::fmt::Write as _;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use trace::Trace;
 
 use self::chart::{Chart, Charts};
-use self::encode::{base64, data_element, escape};
+use self::encode::data_element;
 use crate::fold::Run;
 use crate::{Measures, Verdict};
+
+pub use self::comparison::comparison_page;
+pub use self::shell::PAGE_LIMIT_BYTES;
+pub use self::sweep::sweep_page;
 
 /// What only the caller knows.
 #[derive(Clone, Copy, Default, Debug)]
@@ -38,7 +44,6 @@ pub struct PageOptions<'a> {
     pub open_trace: Option<&'a str>,
 }
 
-const STYLE: &str = include_str!("../../../assets/page.css");
 const SCRIPT: &str = include_str!("../../../assets/page.js");
 const UPLOT: &str = include_str!("../../../assets/uPlot-1.6.32.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../../assets/uPlot-1.6.32.min.css");
@@ -103,30 +108,7 @@ pub fn page_with<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Ve
     };
     // Numbers are finite and keys are text: this cannot fail.
     let json = serde_json::to_string(&data).unwrap_or_default();
-    let mut html = String::with_capacity(json.len() + 200_000);
-    head(&mut html, &run);
-    html.push_str(&body);
-    html.push_str(&data_element("data", &json));
-    let _ = write!(html, "<script>{UPLOT}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n");
-    html
-}
-
-fn head(html: &mut String, run: &Run<'_>) {
-    let digest = |script: &str| format!("'sha256-{}'", base64(&Sha256::digest(script.as_bytes())));
-    let policy = format!(
-        "default-src 'none'; script-src {} {}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
-        digest(UPLOT),
-        digest(SCRIPT)
-    );
-    let title = escape(&run.header.scenario);
-    let _ = write!(
-        html,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title} · wavetank</title>\n<style>{UPLOT_STYLE}\n{STYLE}</style>\n</head>\n"
-    );
+    shell::document(&run.header.scenario, UPLOT_STYLE, &body, &data_element("data", &json), &[UPLOT, SCRIPT])
 }
 
 fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
@@ -193,6 +175,6 @@ mod tests {
         }
         let html = page_of(&trace);
         assert!(!html.contains("<img src=x"), "a tag got through");
-        assert_eq!(html.matches("<script").count(), 3, "data, uPlot, ours");
+        assert_eq!(html.matches("<script").count(), 4, "data, shell, uPlot, charts");
     }
 }

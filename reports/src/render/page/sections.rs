@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::chart::{Chart, Charts, LIMIT, SERVICES};
 use super::encode::escape;
 use super::heatmap::Heat;
+use super::shell::{Top, bottom, close, open, top};
 use super::{PageOptions, svg};
 use crate::fold::{Run, lost};
 use crate::metrics::{Phase, Recovery, Unit, metric, seconds};
@@ -93,9 +94,8 @@ impl<'a> Events<'a> {
 
 /// The whole body, but for data and scripts.
 pub(super) fn body(content: &Content<'_>) -> String {
-    let mut html = String::from("<body>\n<a class=\"skip\" href=\"#main\">Skip to the results</a>\n");
+    let mut html = String::new();
     header(&mut html, content);
-    html.push_str("<main id=\"main\">\n");
     html.push_str("<noscript><p class=\"note\">Scripts are off: charts are still pictures, and the event list is short.</p></noscript>\n");
     html.push_str("<p class=\"note problem\" id=\"problem\" role=\"alert\" hidden></p>\n");
     expectations(&mut html, content);
@@ -108,7 +108,7 @@ pub(super) fn body(content: &Content<'_>) -> String {
     cost(&mut html, content);
     events(&mut html, content);
     appendix(&mut html, content);
-    html.push_str("</main>\n<footer>Made by wavetank from the trace alone. Charts by uPlot 1.6.32 (MIT) and plotters (MIT).</footer>\n");
+    bottom(&mut html, "Made by wavetank from the trace alone. Charts by uPlot 1.6.32 (MIT) and plotters (MIT).");
     html
 }
 
@@ -133,31 +133,21 @@ fn header(html: &mut String, content: &Content<'_>) {
     let (class, sign) = if content.verdict.expectations.is_empty() { ("none", "~") } else { (class, sign) };
     let seeds = seeds_text(&content.runs.iter().map(|run| run.seed).collect::<Vec<_>>());
     let events: u64 = content.runs.iter().map(|run| run.events + run.traffic_events).sum();
-    let _ = write!(
-        html,
-        "<header class=\"top\">\n<div class=\"brand\"><svg viewBox=\"0 0 32 16\" width=\"32\" height=\"16\" aria-hidden=\"true\">\
-         <path d=\"M1 11c4 0 4-7 8-7s4 7 8 7 4-7 8-7 3 3 6 5\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2.4\" stroke-linecap=\"round\"/></svg>\
-         wavetank</div>\n<button type=\"button\" id=\"theme\" class=\"js-only\" aria-label=\"Change between light and dark\">◐ <span>Theme</span></button>\n\
-         <h1>{}</h1>\n<p class=\"lead\">{}</p>\n\
-         <div class=\"verdict {class}\"><strong><span aria-hidden=\"true\">{sign}</span> {word}</strong> <span>{}</span></div>\n<dl class=\"facts\">",
-        escape(&head.scenario),
-        escape(&head.description),
+    let strip = format!(
+        "<div class=\"verdict {class}\"><strong><span aria-hidden=\"true\">{sign}</span> {word}</strong> <span>{}</span></div>",
         escape(&conclusion(content.verdict)),
     );
-    for (term, value) in [
+    let facts = [
         ("Policy", escape(&head.policy)),
         ("Seeds", escape(&seeds)),
         ("Simulated", short(content.run.end.since(SimTime::ZERO))),
         ("Events", magnitude(events)),
         ("Scenario digest", format!("<code>{}</code>", escape(head.scenario_digest.get(..12).unwrap_or(&head.scenario_digest)))),
         ("Version", escape(&head.wavetank_version)),
-    ] {
-        let _ = write!(html, "<div><dt>{term}</dt><dd>{value}</dd></div>");
-    }
-    html.push_str("</dl>\n</header>\n<nav aria-label=\"Sections\"><div>");
+    ];
     let has_services = !content.charts.services.is_empty();
     let has_recovery = content.runs.iter().any(|run| !run.recoveries.is_empty());
-    for (id, title, shown) in [
+    let sections: Vec<(&str, &str)> = [
         ("expectations", "Expectations", true),
         ("story", "What happened", true),
         ("timeline", "Timeline", true),
@@ -168,21 +158,12 @@ fn header(html: &mut String, content: &Content<'_>) {
         ("cost", "Cost", true),
         ("events", "Events", true),
         ("appendix", "Appendix", true),
-    ] {
-        if shown {
-            let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
-        }
-    }
-    html.push_str("</div><p id=\"brush\" class=\"js-only\" aria-live=\"polite\" hidden></p></nav>\n");
-}
-
-fn open(html: &mut String, id: &str, title: &str, lead: &str) {
-    let lead = if lead.is_empty() { String::new() } else { format!("<p class=\"lead\">{lead}</p>\n") };
-    let _ = write!(html, "<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">{title}</h2>\n{lead}");
-}
-
-fn close(html: &mut String) {
-    html.push_str("</section>\n");
+    ]
+    .into_iter()
+    .filter_map(|(id, title, shown)| shown.then_some((id, title)))
+    .collect();
+    let (title, lead) = (&*head.scenario, &*head.description);
+    top(html, &Top { title, lead, strip_html: &strip, facts_html: &facts, sections: &sections });
 }
 
 fn expectations(html: &mut String, content: &Content<'_>) {
@@ -192,7 +173,7 @@ fn expectations(html: &mut String, content: &Content<'_>) {
         return close(html);
     }
     let several = content.runs.len() > 1;
-    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Expectations\"><table class=\"expect\"><thead><tr><th scope=\"col\">Verdict</th><th scope=\"col\">Expectation</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th>");
+    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Expectations\"><table class=\"expect\"><thead><tr><th scope=\"col\">Verdict</th><th scope=\"col\">Expectation</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th>");
     if several {
         html.push_str("<th scope=\"col\">Over seeds</th><th scope=\"col\">Worst seed</th>");
     }
@@ -355,7 +336,7 @@ fn data_table(html: &mut String, chart: &Chart) {
     let thinned = chart.thinned_from.map_or_else(String::new, |from| format!(", drawn of {from}: peaks are kept"));
     let _ = write!(
         html,
-        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
+        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
         chart.x.len()
     );
     for series in &chart.series {
@@ -485,7 +466,7 @@ fn missing(row: &[(u64, &Recovery)]) -> String {
 }
 
 fn recovery_table(html: &mut String, rows: &[Cause<'_>]) {
-    html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
+    html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
     for name in ["Detect", "Evict", "Reschedule", "Ready", "SLO", "Total"] {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
@@ -656,7 +637,7 @@ fn events(html: &mut String, content: &Content<'_>) {
         html.push_str("<p class=\"quiet\">There were none.</p>\n");
         return close(html);
     }
-    html.push_str("<form class=\"filters js-only\" id=\"filters\"><label>Type <select id=\"f-type\"><option value=\"\">all</option><option value=\"1\">Warning</option><option value=\"0\">Normal</option></select></label><label>Reason <select id=\"f-reason\"><option value=\"\">all</option></select></label><label>Text <input id=\"f-text\" type=\"search\" placeholder=\"object or message\" autocomplete=\"off\"></label><output id=\"f-count\" aria-live=\"polite\"></output></form>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Events\"><table class=\"events\"><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Type</th><th scope=\"col\">Reason</th><th scope=\"col\">Object</th><th scope=\"col\">Message</th><th scope=\"col\">Source</th></tr></thead><tbody id=\"f-rows\">\n");
+    html.push_str("<form class=\"filters js-only\" id=\"filters\"><label>Type <select id=\"f-type\"><option value=\"\">all</option><option value=\"1\">Warning</option><option value=\"0\">Normal</option></select></label><label>Reason <select id=\"f-reason\"><option value=\"\">all</option></select></label><label>Text <input id=\"f-text\" type=\"search\" placeholder=\"object or message\" autocomplete=\"off\"></label><output id=\"f-count\" aria-live=\"polite\"></output></form>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"group\" aria-label=\"Events\"><table class=\"events\"><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Type</th><th scope=\"col\">Reason</th><th scope=\"col\">Object</th><th scope=\"col\">Message</th><th scope=\"col\">Source</th></tr></thead><tbody id=\"f-rows\">\n");
     for index in 0..events.t.len().min(40) {
         let text = |column: &[usize]| escape(events.texts[column[index]]);
         let kind = if events.warning[index] == 1 { "Warning" } else { "Normal" };

@@ -433,6 +433,11 @@ fn fact(record: &Record) -> String {
             format!("autoscale {current} -> {proposed} -> {desired} ({metric}) {reason}")
         }
         Record::NodePool { pool, from, to, reason } => format!("pool {pool} {from} -> {to}: {reason}"),
+        Record::NodePoolBackoff { pool, until } => format!("record {pool} is left alone until {}", until.as_secs()),
+        Record::NotTriggerScaleUp { pods, pools, .. } => {
+            let pools: Vec<String> = pools.iter().map(|(pool, why)| format!("{pool}: {why}")).collect();
+            format!("record no pool for {}: {}", pods.join(", "), pools.join("; "))
+        }
         other => format!("{other:?}"),
     }
 }

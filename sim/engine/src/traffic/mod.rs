@@ -538,8 +538,6 @@ impl Traffic {
             open_before: 0,
             latency: Histogram::default(),
             requests: self.streams.stream(Purpose::CpuDemand, number),
-            balancing: self.streams.stream(Purpose::Balancing, number),
-            jitter: self.streams.stream(Purpose::RetryJitter, number),
         });
         self.flow_by_name.insert(name, flow);
         flow

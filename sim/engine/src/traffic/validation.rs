@@ -199,11 +199,12 @@ fn t11_an_overload_piles_up_and_drains_as_a_fluid() {
     bench.flows.clear();
     bench.run(at_ms(17_600));
     near(bench.mean_ms("users"), 2900.0, 0.06);
-    let drained = (176..300).find(|tenth| {
-        bench.run(at_ms(tenth * 100));
-        bench.users().in_flight < 100
+    // Pods differ by chance, so the last of them is late: the fluid is the line along which the backlog falls.
+    let [at_18, at_20] = [18, 20].map(|second| {
+        bench.run(SimTime::from_secs(second));
+        bench.users().in_flight as f64
     });
-    near(drained.unwrap() as f64 / 10.0 - 15.0, 6.0, 0.1);
+    near(3.0 + 2.0 * at_18 / (at_18 - at_20), 6.0, 0.1);
 }
 
 #[test]

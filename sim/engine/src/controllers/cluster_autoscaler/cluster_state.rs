@@ -158,7 +158,7 @@ impl ClusterState {
         let (name, from) = (cloud.groups[group].pool.name.clone(), cloud.groups[group].target);
         let took = go_duration(view.now.since(request.time));
         say_of_cluster(true, "ScaleUpTimedOut", format!("Nodes added to group {name} failed to register within {took}"), out);
-        self.backoff.failed(group, view.now);
+        out.record(Record::NodePoolBackoff { pool: name.clone(), until: self.backoff.failed(group, view.now) });
         match cloud.decrease_target(group, request.increase) {
             Ok(()) => {
                 let to = cloud.groups[group].target;
@@ -192,7 +192,7 @@ impl ClusterState {
                 let text = format!("Failed adding {unseen} nodes to group {name} due to {class}.{code}; source errors: {message}");
                 say_of_cluster(true, "ScaleUpFailed", text, out);
                 self.reduce_request(place, unseen);
-                self.backoff.failed(place, view.now);
+                out.record(Record::NodePoolBackoff { pool: name.clone(), until: self.backoff.failed(place, view.now) });
             }
         }
         self.errors_seen = seen;
