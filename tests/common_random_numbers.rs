@@ -21,8 +21,11 @@ fn compare(scenario: &str, flags: &[&str], out: &Path) -> serde_json::Value {
     serde_json::from_str(&expect_exit(&mut command, 0)).unwrap()
 }
 
+type Arrivals = Vec<(SimTime, String, u64)>;
+type Failures = Vec<(SimTime, String, Vec<String>)>;
+
 /// What comes from outside: arrivals of every window, and who was struck when.
-fn from_outside(trace: &Trace) -> (Vec<(SimTime, String, u64)>, Vec<(SimTime, String, Vec<String>)>) {
+fn from_outside(trace: &Trace) -> (Arrivals, Failures) {
     let (mut arrivals, mut failures) = (Vec::new(), Vec::new());
     for (at, record) in &trace.records {
         match record {
