@@ -278,7 +278,7 @@ impl WorkArgs {
         let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
         let heard = pool::work(points, &missing, store, how, io)?;
         if decisions_of.is_some() {
-            decisions::look(points, manifest, store, heard, io)?;
+            decisions::look(points, manifest, store, heard, self.jobs, io)?;
         }
         Ok(())
     }

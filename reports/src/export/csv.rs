@@ -135,6 +135,9 @@ pub(super) fn happenings<'t>(run: &Run<'t>) -> Vec<Happening<'t>> {
         let message = format!("{} -> {}: {}", change.from, change.to, change.reason);
         push(change.at, "NodePool", "TargetSize", format!("NodePool/{}", change.pool), message, "cluster-autoscaler");
     }
+    for (at, pool, until) in &run.backoffs {
+        push(*at, "NodePool", "Backoff", format!("NodePool/{pool}"), format!("until {until}"), "cluster-autoscaler");
+    }
     for event in &run.events {
         push(event.at, event.kind, event.reason, event.object.to_owned(), event.message.to_owned(), event.source);
     }
@@ -175,7 +178,8 @@ mod tests {
         );
         b.at(5.0, Record::Mark { mark: "spike".into() });
         b.at(40.0, Record::Step { step: "rollout".into(), outcome: "done".into() });
-        b.at(50.0, Record::NodePool { pool: "general".into(), from: 3, to: 5, reason: "pods do not fit".into() });
+        b.at(50.0, Record::NodePool { pool: "general".into(), from: 3, to: 5, nodes: vec![], reason: "pods do not fit".into() });
+        b.at(55.0, Record::NodePoolBackoff { pool: "general".into(), until: SimTime::from_secs(355) });
         for (at, desired) in [(60.0, 4), (75.0, 4)] {
             let (current, proposed) = (if at < 70.0 { 2 } else { 4 }, 4);
             let (hpa, target, metric) = ("default/web".into(), "Deployment/default/web".into(), "cpu: 143%/65%".into());
@@ -192,6 +196,7 @@ mod tests {
         default,3,30,Fault,FaultEnded,power,,node-poweroff
         default,3,40,Step,Step,rollout,done,
         default,3,50,NodePool,TargetSize,NodePool/general,3 -> 5: pods do not fit,cluster-autoscaler
+        default,3,55,NodePool,Backoff,NodePool/general,until 5m55s,cluster-autoscaler
         default,3,60,Autoscale,DesiredWithinRange,HorizontalPodAutoscaler/default/web,2 -> 4 of Deployment/default/web: cpu: 143%/65%,horizontal-pod-autoscaler
         "#);
     }

@@ -230,8 +230,7 @@ mod tests {
     fn every_metric_is_in_the_docs_and_every_metric_of_the_docs_is_exported() {
         let docs = include_str!("../../../../docs/exports.md");
         let rows = docs.split("## Metrics").nth(1).unwrap().lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
-        let listed: BTreeSet<&str> =
-            rows.flat_map(|names| names.split(|c: char| c == '`' || c == ',' || c == ' ')).filter(|name| !name.is_empty()).collect();
+        let listed: BTreeSet<&str> = rows.flat_map(|names| names.split(['`', ',', ' '])).filter(|name| !name.is_empty()).collect();
         let trace = testing::node_failure(1);
         let run = Run::new(&trace);
         let mut exported = BTreeSet::new();

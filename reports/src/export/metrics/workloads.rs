@@ -1,9 +1,8 @@
 //! Workloads and autoscalers as kube-state-metrics and the cluster autoscaler tell of them.
 //!
-//! Not here: their ends (the trace does not say when a workload is deleted: its last counts stay), and limits of
-//! autoscalers.
+//! Not here: their ends (the trace does not say when a workload is deleted: its last counts stay).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use api::SimTime;
@@ -118,9 +117,35 @@ pub(super) fn families(source: &Source<'_, '_>, out: &mut Out<'_>) -> io::Result
             })?;
         }
     }
+    deployment_conditions(source, out)?;
     replica_set_owners(source, out)?;
     autoscalers(source, out)?;
     node_groups(source, out)
+}
+
+/// A series per reason and status, while a condition has that reason.
+fn deployment_conditions(source: &Source<'_, '_>, out: &mut Out<'_>) -> io::Result<()> {
+    out.family(gauge("kube_deployment_status_condition", "The current status conditions of a deployment."), |family| {
+        for ((_, workload), changes) in source.run.conditions.iter().filter(|((kind, _), _)| *kind == "Deployment") {
+            let (namespace, name) = split(workload);
+            let named = |reason: &str, condition: &str, status: &str| {
+                let of_workload = [("namespace", namespace), ("deployment", name)];
+                let of_condition = [("reason", reason), ("condition", condition), ("status", status)];
+                labels(of_workload).into_iter().chain(labels(of_condition)).collect()
+            };
+            let mut reasons: BTreeMap<&str, &str> = BTreeMap::new();
+            for change in changes {
+                let before = reasons.insert(change.condition, change.reason);
+                for status in ["true", "false", "unknown"] {
+                    if let Some(before) = before.filter(|before| *before != change.reason) {
+                        family.set(named(before, change.condition, status), change.at, None);
+                    }
+                    let value = f64::from(u8::from(change.status.eq_ignore_ascii_case(status)));
+                    family.set(named(change.reason, change.condition, status), change.at, Some(value));
+                }
+            }
+        }
+    })
 }
 
 /// Which Deployment a ReplicaSet belongs to, as far as its pods tell.
@@ -159,6 +184,18 @@ fn autoscalers(source: &Source<'_, '_>, out: &mut Out<'_>) -> io::Result<()> {
             family.set(named, look.at, Some(1.0));
         }
     })?;
+    let limits: [Told<Autoscale<'_>>; 2] = [
+        (
+            "kube_horizontalpodautoscaler_spec_min_replicas",
+            "Lower limit for the number of pods that can be set by the autoscaler.",
+            |look| f64::from(look.min),
+        ),
+        (
+            "kube_horizontalpodautoscaler_spec_max_replicas",
+            "Upper limit for the number of pods that can be set by the autoscaler.",
+            |look| f64::from(look.max),
+        ),
+    ];
     let sizes: [Told<Autoscale<'_>>; 2] = [
         (
             "kube_horizontalpodautoscaler_status_current_replicas",
@@ -171,9 +208,11 @@ fn autoscalers(source: &Source<'_, '_>, out: &mut Out<'_>) -> io::Result<()> {
             |look| f64::from(look.desired),
         ),
     ];
-    for (name, help, of) in sizes {
+    // Traces of earlier versions have no limits.
+    let limits = limits.into_iter().map(|told| (told, true));
+    for ((name, help, of), is_limit) in limits.chain(sizes.into_iter().map(|told| (told, false))) {
         out.family(gauge(name, help), |family| {
-            for look in looks {
+            for look in looks.iter().filter(|look| !is_limit || look.max > 0) {
                 let (namespace, name) = split(look.hpa);
                 family.set(labels([("namespace", namespace), ("horizontalpodautoscaler", name)]), look.at, Some(of(look)));
             }

@@ -124,7 +124,7 @@ impl Page<'_> {
         let questions = comparison.rows.iter().map(|row| row.cells.len()).sum::<usize>();
         let facts = [
             ("Reference", escape(&comparison.reference)),
-            ("Seeds", escape(&seeds_text(&comparison.seeds).replace(" runs)", " pairs)"))),
+            ("Seeds", escape(&seeds_text(&comparison.seeds).replace(" runs)", " pairs)").replace("seeds ", ""))),
             ("Metrics", comparison.rows.len().to_string()),
             ("Questions", questions.to_string()),
             ("Chance of any false finding", format!("{:.0}%", comparison.alpha * 100.0)),
