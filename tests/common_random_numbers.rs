@@ -21,11 +21,13 @@ fn compare(scenario: &str, flags: &[&str], out: &Path) -> serde_json::Value {
     serde_json::from_str(&expect_exit(&mut command, 0)).unwrap()
 }
 
-type Arrivals = Vec<(SimTime, String, u64)>;
-type Failures = Vec<(SimTime, String, Vec<String>)>;
+/// The end of a window, a flow, and how many requests of it began.
+type Arrivals = (SimTime, String, u64);
+/// When a fault began, its name, and who was struck.
+type Failure = (SimTime, String, Vec<String>);
 
-/// What comes from outside: arrivals of every window, and who was struck when.
-fn from_outside(trace: &Trace) -> (Arrivals, Failures) {
+/// What comes from outside.
+fn from_outside(trace: &Trace) -> (Vec<Arrivals>, Vec<Failure>) {
     let (mut arrivals, mut failures) = (Vec::new(), Vec::new());
     for (at, record) in &trace.records {
         match record {

@@ -85,6 +85,27 @@ fn a_sweep_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn an_interruption_keeps_what_is_done_and_a_message_has_said_how_to_go_on() {
+    use std::os::unix::process::ExitStatusExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wavetank"));
+    command.current_dir(common::root()).args(SWEEP).args(["-j1", "--out"]).arg(&out).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let jobs = out.join("sweep-shop/jobs");
+    while fs::read_dir(&jobs).map_or(0, Iterator::count) < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    // A shell calls this 130.
+    assert_eq!(output.status.signal(), Some(2));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("64 jobs, kept in") && words.contains("`--resume` goes on"), "{words}");
+    assert!(fs::read_dir(&jobs).unwrap().count() >= 3);
+}
+
+#[test]
 fn a_policy_compared_with_itself_is_identical_in_everything() {
     let scratch = tempfile::tempdir().unwrap();
     let compare = |flags: &[&str]| {

@@ -271,6 +271,8 @@ impl WorkArgs {
         let missing = store.missing(&mine);
         if self.resume && missing.len() < mine.len() {
             io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
+        } else if !self.resume && missing.len() > 1 {
+            io.say(&format!("{} jobs, kept in {}: after an interruption, `--resume` goes on", missing.len(), store.place.display()));
         }
         let decisions_of = (manifest.kind == Kind::Comparison).then(|| decisions::seed(manifest)).flatten();
         let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
