@@ -60,6 +60,15 @@ pub(crate) fn command(manifest: &Manifest) -> String {
             policies.into_iter().for_each(|policy| flag("-p", policy));
             parameters(&manifest.points).into_iter().for_each(|parameter| flag("--param", &parameter));
         }
+        Kind::Search => {
+            if let Some(first) = manifest.points.first().filter(|point| !point.policy_source.is_empty()) {
+                flag("-p", &first.policy_source);
+            }
+            if let Some(searched) = &manifest.search {
+                flag("--param", &format!("{}={}..{}", searched.parameter, searched.low, searched.high));
+                flag("--tolerance", &searched.tolerance.to_string());
+            }
+        }
     }
     common.iter().for_each(|change| flag("--set", change));
     if let Some(until) = &manifest.until {

@@ -164,7 +164,7 @@ impl Run {
     }
 
     fn prepare<'a>(&self, source: &'a str, io: &Io) -> Result<Ready<'a>, CliError> {
-        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow };
+        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow, ..Default::default() };
         let scenario = files::load(source, &options, io)?;
         let seeds: Vec<u64> = match (&self.seed, &self.seeds) {
             (Some(seed), _) => vec![*seed],

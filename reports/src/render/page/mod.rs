@@ -13,6 +13,7 @@
 
 mod chart;
 mod comparison;
+mod decisions;
 mod encode;
 mod heatmap;
 mod plot;
