@@ -96,3 +96,43 @@ fn the_first_decision_that_differs_is_told_with_what_tipped_it_however_the_work_
     expect_exit(wavetank().arg("merge").args(parts.iter().rev()).arg("--out").arg(place("merged")), 0);
     assert!(contents(&place("merged")) == whole);
 }
+
+/// Questions about the world of troubles, and when.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("hpa/shop", "6m"),
+    ("deployment/shop", "90s"),
+    ("deployment/wide", "7m"),
+    ("deployment/trainer", "7m"),
+    ("deployment/crowd", "7m"),
+    ("deployment/typo", "7m"),
+    ("deployment/leak", "7m"),
+    ("job/report", "7m"),
+    ("node/general-1", "10m"),
+    ("node/general-3", "7m"),
+    ("pod/trainer", "7m"),
+    ("pod/typo", "7m"),
+    ("pod/leak", "7m"),
+    ("pod/report", "7m"),
+];
+
+#[test]
+fn why_is_told_across_scheduler_autoscalers_controllers_and_kubelet() {
+    let scratch = tempfile::tempdir().unwrap();
+    run("tests/tell/troubles.yaml", scratch.path(), &[]);
+    let results = scratch.path().join("troubles");
+    let ask = |words: &[&str]| expect_exit(wavetank().args(words).arg("--run").arg(&results), 0);
+    let mut told = String::new();
+    for (object, at) in QUESTIONS {
+        // Pods have made-up names: the last one of the workload is meant.
+        let object = match object.strip_prefix("pod/") {
+            Some(workload) => {
+                let pods = ask(&["get", "pods", "--at", at]);
+                let name = pods.lines().filter_map(|line| line.split_whitespace().nth(1)).rfind(|name| name.starts_with(workload));
+                format!("pod/{}", name.unwrap_or_default())
+            }
+            None => (*object).to_owned(),
+        };
+        told += &format!("$ why {object} --at {at}\n{}\n", ask(&["why", &object, "--at", at, "--trace-only"]));
+    }
+    insta::assert_snapshot!(told);
+}

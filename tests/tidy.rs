@@ -143,6 +143,7 @@ fn docs_name_files_that_are_there() {
     for doc in [
         "README.md",
         "ARCHITECTURE.md",
+        "docs/ci.md",
         "docs/exports.md",
         "docs/fidelity.md",
         "docs/performance.md",

@@ -71,6 +71,10 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["explain", "WT9999"], 7, "there is no rule WT9999"),
         (&["explain", "Deploymint"], 7, "did you mean `Deployment`?"),
         (&["explain", "Pod.spec.tolerationz"], 7, "did you mean `tolerations`?"),
+        (&["sweep", FINE, "--param", "spec.duration=1m", "--emit", "nonsense"], 2, "[possible values: k8s-job]"),
+        (&["sweep", FINE, "--param", "spec.duration=1m", "--parts", "3"], 2, "--emit"),
+        (&["search", FINE, "--param", "nonsense"], 2, "`--param nonsense` has no `=`"),
+        (&["search", FINE, "--param", "spec.nonsense=1..9"], 3, "unknown field `nonsense`"),
         (&["-C", "nonsense", "list", "policies"], 2, "cannot go to `nonsense`"),
     ];
     for (words, code, part) in cases {

@@ -89,7 +89,7 @@ impl Exit {
             .map(|exit| (*exit as u8).to_string())
             .collect();
         format!(
-            "Exit codes:\n{rows}  130  interrupted; nothing half-written is left\nWhen several apply, the first of {} is returned; `--exit-zero` returns 0 for {} and {}.\n",
+            "Exit codes:\n{rows}  130  interrupted; nothing half-written is left, and `--resume` goes on with a comparison, sweep or search\nWhen several apply, the first of {} is returned; `--exit-zero` returns 0 for {} and {}.\n",
             order.join(", "),
             Self::Expectations as u8,
             Self::Baseline as u8,

@@ -10,7 +10,7 @@ use engine::random::{Purpose, Streams};
 use manifests::{Part, Pointer, Problems, SourceFile};
 use port::Scheduler;
 use reports::metrics::{self, Unit};
-use scenarios::{Disk, Known, KnownMetric, KnownUnit, Scenario, library};
+use scenarios::{Comparison, Disk, FileSource, Known, KnownMetric, KnownUnit, Scenario, library};
 use schedulers::{Lots, Surroundings, TieBreak};
 
 use crate::error::CliError;
@@ -28,6 +28,8 @@ pub(crate) struct LoadOptions<'a> {
     pub(crate) strict: bool,
     /// Rules not to warn of.
     pub(crate) allow: &'a [String],
+    /// Where the files that it names come from; the disk by default.
+    pub(crate) files: Option<&'a dyn FileSource>,
 }
 
 /// A shipped scenario.
@@ -205,8 +207,37 @@ pub(crate) fn check(
     };
     let disk = Disk::default();
     let set = options.set.iter().map(|change| setting(change)).collect::<Result<_, _>>()?;
-    let options = scenarios::Options { set, base_dir, known: known(), files: &disk, strict: options.strict };
+    let files: &dyn FileSource = options.files.unwrap_or(&disk);
+    let options = scenarios::Options { set, base_dir, known: known(), files, strict: options.strict };
     Ok(scenarios::load(&source, &options, problems))
+}
+
+/// The comparison that a file holds; `None` when it holds something else, or is no file at all.
+pub(crate) fn comparison(name: &str, io: &Io) -> Result<Option<Comparison>, CliError> {
+    if is_shipped(name) || !Path::new(name).is_file() {
+        return Ok(None);
+    }
+    let text = read_text(name)?;
+    if !scenarios::is_comparison(&text) {
+        return Ok(None);
+    }
+    let mut problems = Problems::default();
+    match check_comparison(name, &text, &mut problems) {
+        Some(comparison) => {
+            if !problems.is_empty() {
+                io.say(&manifests::render(&problems, io.color_on_stderr()));
+            }
+            Ok(Some(comparison))
+        }
+        None => Err(CliError::Invalid(problems)),
+    }
+}
+
+/// Reads a comparison; everything wrong with it goes into `problems`.
+pub(crate) fn check_comparison(name: &str, text: &str, problems: &mut Problems) -> Option<Comparison> {
+    let base_dir = Path::new(name).parent().map(|folder| folder.to_string_lossy().into_owned());
+    let options = scenarios::Options { set: Vec::new(), base_dir, known: known(), files: &Disk::default(), strict: false };
+    scenarios::comparison(&SourceFile::new(name, text), &options, problems)
 }
 
 /// `PATH=VALUE`, at the first `=` that is not in brackets: `nodePools[name=general].count=5`.

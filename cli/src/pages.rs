@@ -9,6 +9,7 @@ use reports::render;
 
 use crate::error::CliError;
 use crate::jobs::{AboutPoint, Kind, Manifest};
+use crate::results;
 
 /// A page, unless it is too large for a browser.
 pub(crate) fn fitting(page: String) -> Result<String, CliError> {
@@ -59,20 +60,50 @@ pub(crate) fn command(manifest: &Manifest) -> String {
             policies.into_iter().for_each(|policy| flag("-p", policy));
             parameters(&manifest.points).into_iter().for_each(|parameter| flag("--param", &parameter));
         }
+        Kind::Search => {
+            if let Some(first) = manifest.points.first().filter(|point| !point.policy_source.is_empty()) {
+                flag("-p", &first.policy_source);
+            }
+            if let Some(searched) = &manifest.search {
+                flag("--param", &format!("{}={}..{}", searched.parameter, searched.low, searched.high));
+                flag("--tolerance", &searched.tolerance.to_string());
+            }
+        }
     }
     common.iter().for_each(|change| flag("--set", change));
     if let Some(until) = &manifest.until {
         flag("--until", until);
     }
-    let seeds = manifest.seeds();
-    if let [first, .., last] = seeds.as_slice()
-        && last - first + 1 == seeds.len() as u64
-    {
-        flag("--seeds", &format!("{first}..{last}"));
-    } else if let [only] = seeds.as_slice() {
-        flag("--seeds", &format!("{only}..{only}"));
+    if let Some(range) = range(&manifest.seeds()) {
+        flag("--seeds", &range);
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The command that does a run again.
+pub(crate) fn run_command(manifest: &results::Manifest) -> String {
+    let mut words = vec!["wavetank".to_owned(), "run".to_owned(), manifest.source.clone()];
+    let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    if let Some(policy) = &manifest.policy_override {
+        flag("-p", policy);
+    }
+    manifest.set.iter().for_each(|change| flag("--set", change));
+    if let Some(until) = &manifest.until {
+        flag("--until", until);
+    }
+    if let Some(most) = manifest.max_events {
+        flag("--max-events", &most.to_string());
+    }
+    if let Some(range) = range(&manifest.jobs.iter().map(|job| job.seed).collect::<Vec<_>>()) {
+        flag("--seeds", &range);
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// `A..B` of ascending seeds, if none is left out between them.
+fn range(seeds: &[u64]) -> Option<String> {
+    let (first, last) = (seeds.first()?, seeds.last()?);
+    (last.checked_sub(*first)? + 1 == seeds.len() as u64).then(|| format!("{first}..{last}"))
 }
 
 /// Changes that all points begin with: those of the whole work.

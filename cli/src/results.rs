@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! out/NAME/manifest.json         what was run: enough to run it again
+//! out/NAME/scenario.yaml         the scenario with its settings applied and every default filled in
 //! out/NAME/jobs/<id>.json        metrics of one job, and the digest of its trace
 //! out/NAME/metrics.csv           the same in tidy long form
 //! out/NAME/verdict.json          what was expected, and what came

@@ -244,6 +244,8 @@ pub(crate) struct PoolChange<'t> {
     pub pool: &'t str,
     pub from: u32,
     pub to: u32,
+    /// Ordered or taken away.
+    pub nodes: &'t [Str],
     pub reason: &'t str,
 }
 
@@ -483,8 +485,8 @@ impl<'t> Run<'t> {
             Record::Recommendation { vpa, target, mode, container, cpu_millis, memory_bytes } => self
                 .recommendations
                 .push(Recommendation { at, vpa, target, mode, container, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes }),
-            Record::NodePool { pool, from, to, reason } => {
-                self.pool_changes.push(PoolChange { at, pool, from: *from, to: *to, reason });
+            Record::NodePool { pool, from, to, nodes, reason } => {
+                self.pool_changes.push(PoolChange { at, pool, from: *from, to: *to, nodes, reason });
             }
             Record::Endpoints { service, ready, total } => self.endpoints.entry(service).or_default().push((at, *ready, *total)),
             Record::Event { kind, reason, object, message, source } => {

@@ -28,8 +28,9 @@ pub mod gate;
 pub mod inspect;
 pub mod metrics;
 pub mod render;
+pub mod search;
 mod series;
-pub mod statistics;
+mod statistics;
 mod story;
 pub mod sweep;
 #[doc(hidden)]

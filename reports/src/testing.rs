@@ -374,7 +374,13 @@ pub fn black_friday(seed: u64) -> Trace {
             if need > asked {
                 b.at(
                     now,
-                    Record::NodePool { pool: "general".into(), from: asked as u32, to: need as u32, reason: "pods do not fit".into() },
+                    Record::NodePool {
+                        pool: "general".into(),
+                        from: asked as u32,
+                        to: need as u32,
+                        nodes: vec![],
+                        reason: "pods do not fit".into(),
+                    },
                 );
                 for _ in asked..need {
                     let wait = 60.0 + b.random() * 40.0;

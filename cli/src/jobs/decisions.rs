@@ -53,12 +53,13 @@ pub(crate) fn kept(store: &Store, manifest: &Manifest) -> Vec<DecisionDiff> {
 }
 
 /// Looks where the decisions part, if that falls to this part of the work and is not there yet. `heard` are decisions
-/// of jobs that were done just now.
+/// of jobs that were done just now; zero `threads` takes all cores.
 pub(crate) fn look(
     points: &[Point],
     manifest: &Manifest,
     store: &Store,
     mut heard: BTreeMap<String, Decisions>,
+    threads: usize,
     io: &Io,
 ) -> Result<(), CliError> {
     let reference = manifest.reference_place();
@@ -68,22 +69,27 @@ pub(crate) fn look(
     if !mine || !kept(store, manifest).is_empty() {
         return Ok(());
     }
-    let one_at_a_time = asks_outside(points);
+    // Runs that ask one process take turns.
+    let threads = if asks_outside(points) { 1 } else { threads };
     let missing: Vec<&JobRef> = wanted.iter().copied().filter(|job| !heard.contains_key(&job.id)).collect();
-    heard.extend(each(&missing, one_at_a_time, |job| Ok((job.id.clone(), listen(points, job, io)?)))?);
+    heard.extend(each(&missing, threads, |job| Ok((job.id.clone(), listen(points, job, io)?)))?);
     let others: Vec<&JobRef> = wanted.iter().copied().filter(|job| job.point != reference).collect();
-    let decisions = each(&others, one_at_a_time, |job| compared(points, manifest, (first, job), &heard, io))?;
+    let decisions = each(&others, threads, |job| compared(points, manifest, (first, job), &heard, io))?;
     let jobs = wanted.iter().map(|job| job.id.clone()).collect();
     store.write_json(FILE, &Kept { schema_version: super::SCHEMA_VERSION, jobs, decisions })
 }
 
-/// One after the other, or all at once; in order either way.
+/// Does something for each job, on as many threads as there may be; in order whatever they do.
 fn each<'j, T: Send>(
     jobs: &[&'j JobRef],
-    one_at_a_time: bool,
+    threads: usize,
     of: impl Fn(&'j JobRef) -> Result<T, CliError> + Sync,
 ) -> Result<Vec<T>, CliError> {
-    if one_at_a_time { jobs.iter().map(|job| of(job)).collect() } else { jobs.par_iter().map(|job| of(job)).collect() }
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(anyhow::Error::new)?;
+    pool.install(|| jobs.par_iter().map(|job| of(job)).collect())
 }
 
 /// Runs a job again to hear what it decides.

@@ -14,7 +14,7 @@
 //! Invariants: a file appears under its name only when it is complete, so a process may be killed at any moment; what
 //! is there is used again only when the same job is asked for, by id.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ impl Store {
         }
         fs::create_dir_all(place.join("jobs")).map_err(|error| CliError::file("make", place, error))?;
         store.write_json("manifest.json", manifest)?;
-        store.clear_leavings(manifest)?;
+        store.clear_leavings()?;
         Ok(store)
     }
 
@@ -70,18 +70,24 @@ impl Store {
         Ok((Self { place: place.to_owned() }, manifest))
     }
 
-    /// Takes away files that were being written when a process ended, and jobs that are not of this work.
-    fn clear_leavings(&self, manifest: &Manifest) -> Result<(), CliError> {
-        for folder in ["", "jobs", "traces"] {
-            let folder = self.place.join(folder);
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let id = name.split('.').next().unwrap_or_default();
-                let foreign = folder != self.place && !manifest.jobs.iter().any(|job| job.id == id);
-                let made_of_jobs = folder == self.place && !["manifest.json", "jobs", "traces", decisions::FILE].contains(&name.as_str());
-                if (name.ends_with(".part") || foreign || made_of_jobs) && entry.path().is_file() {
-                    fs::remove_file(entry.path()).map_err(|error| CliError::file("remove", &entry.path(), error))?;
-                }
+    /// Takes away files that were being written when a process ended, and what was made of all jobs.
+    fn clear_leavings(&self) -> Result<(), CliError> {
+        self.remove("", |name| !["manifest.json", decisions::FILE].contains(&name))?;
+        ["jobs", "traces"].iter().try_for_each(|folder| self.remove(folder, |name| name.ends_with(".part")))
+    }
+
+    /// Takes away jobs that are not of this work: an earlier one may have left them, and any could have been of use.
+    fn clear_foreign(&self, manifest: &Manifest) -> Result<(), CliError> {
+        let own: BTreeSet<&str> = manifest.jobs.iter().map(|job| job.id.as_str()).collect();
+        let foreign = |name: &str| !own.contains(name.split('.').next().unwrap_or_default());
+        ["jobs", "traces"].iter().try_for_each(|folder| self.remove(folder, foreign))
+    }
+
+    /// Removes the files of a folder that are `unwanted` by their names.
+    fn remove(&self, folder: &str, unwanted: impl Fn(&str) -> bool) -> Result<(), CliError> {
+        for entry in fs::read_dir(self.place.join(folder)).into_iter().flatten().flatten() {
+            if unwanted(&entry.file_name().to_string_lossy()) && entry.path().is_file() {
+                fs::remove_file(entry.path()).map_err(|error| CliError::file("remove", &entry.path(), error))?;
             }
         }
         Ok(())
@@ -138,14 +144,15 @@ impl Store {
         Ok(self.place.join("report.html").display().to_string())
     }
 
-    /// Writes what is made of all jobs together, with the extra files given.
+    /// Takes away what is not of this work, and writes what is made of all jobs together, with the extra files given.
     pub(crate) fn finish(&self, manifest: &Manifest, extra: &[(&str, String)]) -> Result<(), CliError> {
+        self.clear_foreign(manifest)?;
         let mut lines = Vec::new();
         let mut numbers = Vec::new();
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for job in &manifest.jobs {
             let Some(stored) = self.job(&job.id) else { continue };
-            if seen.insert(job.id.as_str(), ()).is_none() {
+            if seen.insert(job.id.as_str()) {
                 let value: serde_json::Value = serde_json::from_slice(&stored.bytes).map_err(anyhow::Error::new)?;
                 lines.push(value.to_string() + "\n");
             }

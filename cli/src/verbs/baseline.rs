@@ -89,9 +89,23 @@ fn write(path: &Path, baseline: &gate::Baseline) -> Result<(), CliError> {
     fs::write(path, baseline.text()).map_err(|error| CliError::file("write", path, error))
 }
 
-/// Entries of all results.
+/// Entries of all results. What was cut short is none: nothing could be held against it.
 fn entries(results: &[PathBuf], io: &Io) -> Result<Vec<Entry>, CliError> {
-    Ok(stored(results, io)?.iter().filter_map(|stored| stored.entry()).collect())
+    let mut entries = Vec::new();
+    for stored in stored(results, io)? {
+        let tested = stored.tested(None);
+        if let Some((seed, why)) = tested.stopped.first() {
+            return Err(CliError::asked(
+                format!("{}: seed {seed} was stopped early: {why}", tested.title()),
+                "run it to its end before it becomes a baseline",
+            ));
+        }
+        if !tested.verdict.passed {
+            io.say(&format!("warning: {}: not all expectations hold; it becomes the baseline all the same", tested.title()));
+        }
+        entries.extend(stored.entry());
+    }
+    Ok(entries)
 }
 
 impl Save {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use api::Str;
+use reports::export::Benchmarked;
 use reports::gate::{Baseline, Tested, against};
 use reports::{Measures, render};
 
@@ -60,7 +61,8 @@ impl Check {
     }
 }
 
-/// Says which scenarios are on one side only; a baseline that has none of them is the wrong one.
+/// Says which scenarios are on one side only. A baseline that has none of them, or other seeds, is the wrong one: a gate
+/// that compares nothing must not be open.
 fn tell_unmatched(baseline: &Baseline, all: &[Tested], io: &Io) -> Result<(), CliError> {
     let here = |entry: &reports::gate::Entry| all.iter().any(|tested| entry.is_of(&tested.scenario, &tested.policy));
     if !baseline.entries.iter().any(here) {
@@ -70,6 +72,16 @@ fn tell_unmatched(baseline: &Baseline, all: &[Tested], io: &Io) -> Result<(), Cl
             message: "the baseline has none of these scenarios".into(),
             help: Some(format!("it has {}; `wavetank baseline accept` adds what is new", known.join(", "))),
         });
+    }
+    for tested in all {
+        let Some(entry) = baseline.entry(&tested.scenario, &tested.policy) else { continue };
+        if tested.against.as_ref().is_some_and(|against| against.seeds.is_empty()) {
+            let seeds: Vec<String> = entry.seeds.iter().map(u64::to_string).collect();
+            return Err(CliError::asked(
+                format!("{} has no seed in common with the baseline, so nothing can be compared", tested.title()),
+                format!("the baseline has seeds {}; run those, or `wavetank baseline accept` these", seeds.join(", ")),
+            ));
+        }
     }
     for entry in baseline.entries.iter().filter(|entry| !here(entry)) {
         io.say(&format!("note: {} (policy {}) is in the baseline and not in these results", entry.scenario, entry.policy));
@@ -159,6 +171,13 @@ impl Stored {
         let page = self.results.place.join("report.html");
         tested.page = page.exists().then(|| page.display().to_string());
         tested
+    }
+
+    /// As a benchmark, of all seeds or of one.
+    pub(crate) fn benchmarked(&self, seed: Option<u64>) -> Benchmarked {
+        let tested = self.tested(None);
+        let is_meant = |run: &Measures| seed.is_none_or(|seed| run.seed == seed);
+        Benchmarked { title: tested.title(), runs: tested.runs.into_iter().filter(is_meant).collect() }
     }
 
     /// As an entry of a baseline.

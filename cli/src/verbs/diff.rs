@@ -71,7 +71,7 @@ impl Diff {
 /// Where one side's runs are.
 enum Place {
     File(PathBuf),
-    Results(Results),
+    Results(Box<Results>),
     /// A comparison or a sweep, with the point that is meant.
     Work {
         store: Store,
@@ -108,7 +108,7 @@ impl Place {
         let text = fs::read_to_string(&manifest).map_err(|error| CliError::file("read", &manifest, error))?;
         let is_work = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|manifest| manifest.get("kind").is_some());
         if !is_work {
-            return Results::open(Some(given), None).map(Self::Results);
+            return Results::open(Some(given), None).map(|results| Self::Results(Box::new(results)));
         }
         let (store, manifest) = Store::existing(place)?;
         let (rest, seed) = split_seed(given);

@@ -5,17 +5,21 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use api::SimDuration;
+use reports::export::Benchmarked;
+use reports::metrics::Better;
 use reports::{Run, export};
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
 use crate::results::Results;
+use crate::verbs::check::stored;
 
 /// Export a finished run for other programs: Prometheus and Grafana, Perfetto, notebooks.
 #[derive(clap::Args)]
 pub(crate) struct Export {
-    /// The results directory, such as out/black-friday-40x or out/black-friday-40x/seed-3.
+    /// The results directory, such as out/black-friday-40x or out/black-friday-40x/seed-3; for histories of benchmarks
+    /// also a directory of them.
     run: Option<PathBuf>,
     /// The form.
     #[arg(long, value_enum, value_name = "FORM")]
@@ -45,6 +49,12 @@ enum Form {
     Parquet,
     /// What happened as a table: Events, faults, marks, steps, decisions of autoscalers.
     EventsCsv,
+    /// Means over seeds for github-action-benchmark, those that are better when smaller (`customSmallerIsBetter`).
+    GhBench,
+    /// Those that are better when bigger (`customBiggerIsBetter`).
+    GhBenchBigger,
+    /// Means over seeds in Bencher's metric format.
+    Bencher,
 }
 
 /// A scraper looks at most every millisecond: that is how fine its time stamps are.
@@ -56,6 +66,15 @@ fn resolution(text: &str) -> Result<SimDuration, String> {
 
 impl Export {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+        if let Some(text) = self.benchmarks(io)? {
+            if self.output.as_os_str() == "-" {
+                io.answer(&text)?;
+            } else {
+                std::fs::write(&self.output, text).map_err(|error| CliError::file("write", &self.output, error))?;
+                io.say(&format!("wrote {}", self.output.display()));
+            }
+            return Ok(Exit::Success);
+        }
         let results = Results::open(self.run.as_deref(), self.seed)?;
         if self.output.as_os_str() == "-" {
             return match self.write(&results, &mut BufWriter::new(io::stdout())) {
@@ -69,6 +88,18 @@ impl Export {
         Ok(Exit::Success)
     }
 
+    /// The forms that are made of what all seeds measured, of one scenario or of a directory of them.
+    fn benchmarks(&self, io: &Io) -> Result<Option<String>, CliError> {
+        let of: fn(&[Benchmarked]) -> String = match self.to {
+            Form::GhBench => |all| export::gh_bench(all, Better::Lower),
+            Form::GhBenchBigger => |all| export::gh_bench(all, Better::Higher),
+            Form::Bencher => export::bencher,
+            _ => return Ok(None),
+        };
+        let all: Vec<Benchmarked> = stored(self.run.as_slice(), io)?.iter().map(|stored| stored.benchmarked(self.seed)).collect();
+        Ok(Some(of(&all)))
+    }
+
     fn write(&self, results: &Results, out: &mut (dyn Write + Send)) -> Result<(), CliError> {
         let trace = results.trace(results.job()?)?;
         let run = Run::new(&trace);
@@ -79,6 +110,7 @@ impl Export {
             #[cfg(feature = "parquet")]
             Form::Parquet => export::series_parquet(&run, self.resolution, &mut *out)?,
             Form::EventsCsv => export::events_csv(&run, out)?,
+            Form::GhBench | Form::GhBenchBigger | Form::Bencher => {}
         }
         Ok(out.flush()?)
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
-use crate::jobs::{Kind, merge};
-use crate::verbs::{compare, sweep};
+use crate::jobs::merge;
+use crate::verbs::work::{Answer, conclude};
 
 /// Put the parts of a comparison or a sweep together.
 #[derive(clap::Args)]
@@ -32,10 +32,6 @@ impl Merge {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let parts = merge::find(&self.parts)?;
         let (store, manifest) = merge::merge(&parts, &self.out, self.allow_missing)?;
-        let answer = compare::Answer { output: &self.output, wall: None, page: !self.no_report };
-        match manifest.kind {
-            Kind::Comparison => compare::finish(&store, &manifest, &answer, io),
-            Kind::Sweep => sweep::finish(&store, &manifest, &answer, io),
-        }
+        conclude(&store, &manifest, &Answer { output: &self.output, wall: None, page: !self.no_report }, io)
     }
 }

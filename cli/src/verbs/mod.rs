@@ -15,6 +15,7 @@ pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod search;
 pub(crate) mod sweep;
 pub(crate) mod validate;
 pub(crate) mod why;

@@ -105,6 +105,16 @@ struct Ready<'a> {
     seeds: Vec<u64>,
 }
 
+/// What came out of one scenario.
+struct Outcomes<'a> {
+    done: &'a [Done],
+    measures: &'a [Measures],
+    verdict: &'a Verdict,
+    /// The scenario with its defaults.
+    resolved: &'a str,
+    wall: std::time::Duration,
+}
+
 impl Run {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let sources = files::expand(&self.scenarios)?;
@@ -154,7 +164,7 @@ impl Run {
     }
 
     fn prepare<'a>(&self, source: &'a str, io: &Io) -> Result<Ready<'a>, CliError> {
-        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow };
+        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow, ..Default::default() };
         let scenario = files::load(source, &options, io)?;
         let seeds: Vec<u64> = match (&self.seed, &self.seeds) {
             (Some(seed), _) => vec![*seed],
@@ -216,7 +226,8 @@ impl Run {
             extenders: policy.extenders(),
             jobs: done.iter().map(|done| done.job.clone()).collect(),
         };
-        self.write(&place, &manifest, &done, &measures, &verdict, wall)?;
+        let resolved = scenarios::resolved_yaml(scenario);
+        self.write(&place, &manifest, &Outcomes { done: &done, measures: &measures, verdict: &verdict, resolved: &resolved, wall })?;
         let document = self.answer(io, &place, &measures, &verdict, wall)?;
         for done in &done {
             if let Some(reason) = &done.stopped {
@@ -230,17 +241,11 @@ impl Run {
         Ok((tested, document))
     }
 
-    fn write(
-        &self,
-        place: &Path,
-        manifest: &Manifest,
-        done: &[Done],
-        measures: &[Measures],
-        verdict: &Verdict,
-        wall: std::time::Duration,
-    ) -> Result<(), CliError> {
+    fn write(&self, place: &Path, manifest: &Manifest, outcomes: &Outcomes<'_>) -> Result<(), CliError> {
+        let Outcomes { done, measures, verdict, resolved, wall } = *outcomes;
         let draft = Draft::begin(place)?;
         draft.write_json("manifest.json", manifest)?;
+        draft.write("scenario.yaml", resolved)?;
         for done in done {
             draft.write(&format!("jobs/{}.json", done.job.id), render::job(&done.job.id, &done.job.trace_digest, &done.measures))?;
             draft.write(&format!("traces/{}.jsonl.gz", done.job.id), &done.file)?;
@@ -250,7 +255,9 @@ impl Run {
         let mut page = Ok(None);
         if !self.no_report {
             let traces: Vec<&trace::Trace> = done.iter().map(|done| &done.trace).collect();
-            page = pages::fitting(render::page(&traces, measures, verdict)).map(Some);
+            let reproduce = pages::run_command(manifest);
+            let options = render::PageOptions { reproduce: Some(&reproduce), scenario: Some(resolved) };
+            page = pages::fitting(render::page(&traces, measures, verdict, &options)).map(Some);
         }
         if let Ok(Some(page)) = &page {
             draft.write("report.html", page)?;

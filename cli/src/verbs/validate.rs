@@ -85,6 +85,12 @@ impl Validate {
         }
         let text = files::read_text(file)?;
         let source = SourceFile::new(file, &text);
+        if scenarios::is_comparison(&text) {
+            if let Some(comparison) = files::check_comparison(file, &text, problems) {
+                self.check_scenario(&comparison.scenario, None, problems)?;
+            }
+            return Ok(None);
+        }
         if !are_objects(&manifests::documents_within(&source, Budget::MANIFESTS, &mut Problems::default())) {
             return self.check_scenario(file, Some(text), problems);
         }

@@ -27,9 +27,9 @@ use api::Str;
 use serde::Serialize;
 
 use crate::metrics::{Better, Measures, Unit};
-use crate::statistics::bootstrap::{self, Interval};
-use crate::statistics::{holm, mean, variance, wilcoxon};
+use crate::statistics::{bootstrap, holm, mean, variance, wilcoxon};
 
+pub use crate::statistics::bootstrap::Interval;
 pub(crate) use decisions::lead;
 pub use decisions::{Choice, DecisionDiff, Decisions, FirstDecision, Moved, PluginPart, Standing};
 pub use finding::Finding;
@@ -99,7 +99,7 @@ pub struct Cell {
     pub finding: Finding,
 }
 
-fn limits<S: serde::Serializer>(interval: &Option<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn limits<S: serde::Serializer>(interval: &Option<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
     interval.map(|interval| [interval.low, interval.high]).serialize(serializer)
 }
 
@@ -137,11 +137,7 @@ fn unit_name<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, 
 }
 
 fn better_name<S: serde::Serializer>(better: &Better, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Neither => "neither",
-    })
+    serializer.serialize_str(better.as_str())
 }
 
 impl Row {
@@ -370,7 +366,7 @@ fn cell(sample: Sample, answers: &[Answer], reference: &[Answer], better: Better
         })
         .collect();
     let differences: Vec<f64> = pairs.iter().map(|(one, other)| one - other).collect();
-    let p = wilcoxon::signed_rank(&ranked(answers, reference, better)).p;
+    let p = wilcoxon::signed_rank(&ranked(answers, reference, better));
     let sides: (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let unpaired = variance(&sides.0) + variance(&sides.1);
     Cell {

@@ -87,6 +87,12 @@ impl Wanted {
         self.question.is_some()
     }
 
+    /// Whether an expectation of the scenario asks the same.
+    #[must_use]
+    pub const fn is_expected(&self) -> bool {
+        self.question.is_some()
+    }
+
     /// The metric with what it is asked of: `recovery.total(mark=spike)`.
     #[must_use]
     pub fn title(&self) -> String {

@@ -178,7 +178,7 @@ mod tests {
         );
         b.at(5.0, Record::Mark { mark: "spike".into() });
         b.at(40.0, Record::Step { step: "rollout".into(), outcome: "done".into() });
-        b.at(50.0, Record::NodePool { pool: "general".into(), from: 3, to: 5, reason: "pods do not fit".into() });
+        b.at(50.0, Record::NodePool { pool: "general".into(), from: 3, to: 5, nodes: vec![], reason: "pods do not fit".into() });
         b.at(55.0, Record::NodePoolBackoff { pool: "general".into(), until: SimTime::from_secs(355) });
         for (at, desired) in [(60.0, 4), (75.0, 4)] {
             let (current, proposed) = (if at < 70.0 { 2 } else { 4 }, 4);

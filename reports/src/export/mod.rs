@@ -7,6 +7,7 @@
 //!      │                     └► parquet       the same table in columns (feature `parquet`)
 //!      ├────────────────────── csv::events    what happened, one a line
 //!      └────────────────────── perfetto       nodes are processes, pods are slices
+//! Measures ──────────────────── bench          means over seeds for a history of benchmarks
 //! ```
 //!
 //! Invariants:
@@ -16,6 +17,7 @@
 //!
 //! Not here: files (`cli`), and what the numbers of a report are worth (`metrics`, `verdict`).
 
+mod bench;
 mod csv;
 mod metrics;
 mod openmetrics;
@@ -24,6 +26,7 @@ mod parquet;
 mod perfetto;
 mod time;
 
+pub use self::bench::{Benchmarked, bencher, gh_bench};
 pub use self::csv::{events_csv, series_csv};
 pub use self::openmetrics::openmetrics;
 #[cfg(feature = "parquet")]

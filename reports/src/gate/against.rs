@@ -4,8 +4,10 @@
 //! worse when its mean is, by more than its margin, and either
 //! - the paired test says so (Wilcoxon; Holm over the metrics in which any seed differs by more than the margin: those
 //!   in which none does ask no question), or
-//! - every single seed is worse by more than the margin. Runs repeat to the byte, so this is a fact about these seeds
-//!   that the change brought about; it is all that can be said where seeds are too few for any test.
+//! - it is plain to see: every single seed is worse by more than the margin and, unless the scenario expects something
+//!   of this very metric, the best of at least three seeds is worse than the worst one was. Tests need seeds; this is
+//!   what few of them can show. Chance alone separates two times three values in one of twenty metrics, two times five
+//!   in one of 252.
 //!
 //! Invariants: equal traces are never looked into; no metric without a good side is called better or worse; a metric
 //! that is on one side only is named, and decides nothing.
@@ -133,7 +135,7 @@ pub fn against(entry: &Entry, runs: &[Measures], digests: &BTreeMap<u64, Str>) -
     notes.extend(unmatched);
     if seeds.len() < FEW_SEEDS {
         notes.push(format!(
-            "{} seed{} are few: a difference that not every seed shows stays unclear; take at least {FEW_SEEDS}",
+            "{} seed{} are few: a difference that is not plain to see stays unclear; take at least {FEW_SEEDS}",
             seeds.len(),
             if seeds.len() == 1 { "" } else { "s" }
         ));
@@ -208,7 +210,10 @@ fn tested_together(subjects: &[Str], questions: &[&Question]) -> impl Iterator<I
     let with_data = |question: &&&Question| question.1.iter().flatten().any(|answer| *answer != Answer::NoData);
     let questions: Vec<Question> = questions.iter().filter(with_data).map(|question| (*question).clone()).collect();
     let rows = rows_of(subjects, &questions, ALPHA);
-    rows.into_iter().zip(questions).map(|(row, (_, answers))| Standing { change: change(&row, &answers[0], &answers[1]), row })
+    rows.into_iter().zip(questions).map(|(row, (wanted, answers))| {
+        let change = change(&row, &answers[0], &answers[1], wanted.is_expected());
+        Standing { change, row }
+    })
 }
 
 fn asks((wanted, answers): &Question) -> bool {
@@ -225,9 +230,11 @@ fn margin_of(wanted: &Wanted, then: &[Answer]) -> f64 {
 }
 
 /// What a row says, under the rule above.
-fn change(row: &Row, then: &[Answer], now: &[Answer]) -> Change {
+fn change(row: &Row, then: &[Answer], now: &[Answer], is_expected: bool) -> Change {
     let worse: Vec<Option<f64>> = then.iter().zip(now).map(|(then, now)| how_much_worse(*then, *now, row.better)).collect();
     let every = |sign: f64| worse.iter().all(|worse| worse.is_some_and(|worse| sign * worse > row.margin));
+    let apart = |lower: &[Answer], upper: &[Answer]| worse.len() >= FEWEST_APART && are_apart(lower, upper, row.better);
+    let plainly = |sign: f64| every(sign) && (is_expected || if sign > 0.0 { apart(then, now) } else { apart(now, then) });
     // Where something never happened there is no mean, and the test alone decides.
     let known: Vec<f64> = worse.iter().copied().flatten().collect();
     let by_mean = |sign: f64| known.iter().any(|worse| worse.is_infinite()) || sign * mean(&known) > row.margin;
@@ -237,11 +244,25 @@ fn change(row: &Row, then: &[Answer], now: &[Answer]) -> Change {
         Some(Finding::Worse) if by_mean(1.0) => Change::Worse,
         Some(Finding::Better) if by_mean(-1.0) => Change::Better,
         Some(Finding::Different) if by_mean(1.0) || by_mean(-1.0) => Change::Different,
-        _ if row.better == Better::Neither && (every(1.0) || every(-1.0)) => Change::Different,
-        _ if every(1.0) => Change::Worse,
-        _ if every(-1.0) => Change::Better,
+        _ if row.better == Better::Neither && (plainly(1.0) || plainly(-1.0)) => Change::Different,
+        _ if plainly(1.0) => Change::Worse,
+        _ if plainly(-1.0) => Change::Better,
         _ => Change::Unclear,
     }
+}
+
+/// With fewer seeds, values stand apart by chance too often.
+const FEWEST_APART: usize = 3;
+
+/// Whether the worst of `good` is better than the best of `bad`.
+fn are_apart(good: &[Answer], bad: &[Answer], better: Better) -> bool {
+    let badness = |answer: &Answer| match answer {
+        Answer::Value(value) if better == Better::Higher => -value,
+        Answer::Value(value) => *value,
+        Answer::Never | Answer::NoData => f64::INFINITY,
+    };
+    let worst = good.iter().map(badness).fold(f64::NEG_INFINITY, f64::max);
+    bad.iter().map(badness).all(|bad| bad > worst)
 }
 
 /// By how much a seed is worse than it was; less than zero when it is better, and nothing when that cannot be told.
@@ -262,7 +283,8 @@ mod tests {
     use crate::metrics::metric;
     use proptest::prelude::*;
 
-    /// What becomes of `rollout.duration` (1 %, lower is better) among `others` metrics that differ by chance.
+    /// What becomes of `rollout.duration` (1 %, lower is better), of which the scenario expects nothing, among `others`
+    /// metrics that differ by chance.
     fn became(then: &[f64], now: &[f64], others: usize) -> Change {
         let answers = |values: &[f64]| -> Vec<Answer> {
             values.iter().map(|value| if value.is_finite() { Answer::Value(*value) } else { Answer::Never }).collect()
@@ -279,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_worse_when_the_test_or_every_single_seed_says_so() {
+    fn a_metric_is_worse_when_the_test_says_so_or_it_is_plain_to_see() {
         let ten: Vec<f64> = (0..10).map(|seed| 100.0 + f64::from(seed)).collect();
         let thirty: Vec<f64> = (0..30).map(|seed| 100.0 + f64::from(seed)).collect();
         for (then, by, change) in [
@@ -293,10 +315,31 @@ mod tests {
             (&thirty, &[20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, -5.0], Change::Worse),
             // Shown beyond doubt, and too little to matter.
             (&thirty, &[0.7, 1.7, 0.9], Change::Unclear),
-            (&vec![100.0], &[30.0], Change::Worse),
-            (&vec![100.0, 100.0, 100.0], &[30.0, 30.0, 0.5], Change::Unclear),
+            // Few seeds show what is plain, and one or two show nothing by themselves.
+            (&vec![100.0, 104.0, 108.0], &[30.0], Change::Worse),
+            (&vec![100.0, 104.0, 108.0], &[-30.0], Change::Better),
+            (&vec![100.0, 104.0, 108.0], &[5.0], Change::Unclear),
+            (&vec![100.0, 104.0, 108.0], &[30.0, 30.0, 0.5], Change::Unclear),
+            (&vec![100.0, 104.0], &[30.0], Change::Unclear),
         ] {
             assert_eq!(became(then, &plus(then, by), 20), change, "{by:?} of {}", then.len());
+        }
+    }
+
+    #[test]
+    fn of_what_is_expected_every_seed_counts_however_few() {
+        let questions = [(Wanted::of(metric("rollout.duration").unwrap(), "", BTreeMap::new()), vec![vec![Answer::Value(100.0)]; 2])];
+        let row = &standings(&questions)[0].row;
+        let unclear = Row { cells: vec![crate::compare::Cell { finding: Finding::Unclear, ..row.cells[0].clone() }], ..row.clone() };
+        for (now, is_expected, change_is) in [
+            (Answer::Value(130.0), true, Change::Worse),
+            (Answer::Value(130.0), false, Change::Unclear),
+            (Answer::Value(70.0), true, Change::Better),
+            (Answer::Value(100.5), true, Change::Unclear),
+            (Answer::Never, true, Change::Worse),
+            (Answer::NoData, true, Change::Unclear),
+        ] {
+            assert_eq!(change(&unclear, &[Answer::Value(100.0)], &[now], is_expected), change_is, "{now:?}");
         }
     }
 

@@ -23,34 +23,39 @@ fn section(diff: &DecisionDiff, reference: &str, options: &TextOptions<'_>) -> V
         }
         None => lines.push(format!("{heading}  {subject} against {reference}, seed {seed}: none on any pod that both have")),
     }
-    lines.extend(moved(diff, reference));
+    lines.extend(moved(diff, reference).iter().map(|line| format!("  {line}")));
     lines.push(String::new());
     lines
 }
 
 fn told(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> {
+    let mut lines = vec![sentence(first, reference, subject)];
+    lines.extend(scores(first, reference, subject).into_iter().flat_map(|table| table.lines("", 3)));
+    lines.extend(reasons(first, reference, subject));
+    lines
+}
+
+/// Which pod goes where.
+pub(super) fn sentence(first: &FirstDecision, reference: &str, subject: &str) -> String {
     let (one, other) = (&first.reference, &first.subject);
     let name = if one.pod == other.pod { one.pod.to_string() } else { format!("{} ({} under {subject})", one.pod, other.pod) };
     let of = if one.workload.is_empty() { String::new() } else { format!(" of {}", one.workload) };
     let went = |node: &Option<api::Str>| node.as_ref().map_or_else(|| "nowhere".to_owned(), |node| format!("to {node}"));
     let when = |choice: &Choice| if one.at == other.at { String::new() } else { format!(" at {}", clock(choice.at)) };
     let at = if one.at == other.at { format!(" at {}", clock(one.at)) } else { String::new() };
-    let mut lines = vec![format!(
+    format!(
         "pod {name}{of} goes {} under {reference}{} and {} under {subject}{}{at}",
         went(&one.node),
         when(one),
         went(&other.node),
         when(other)
-    )];
-    lines.extend(scores(first, reference, subject));
-    lines.extend(reasons(first, reference, subject));
-    lines
+    )
 }
 
 /// A row per plugin: what it counts for both nodes, as either policy scores.
-fn scores(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> {
+pub(super) fn scores(first: &FirstDecision, reference: &str, subject: &str) -> Option<Table> {
     if first.plugins.is_empty() {
-        return Vec::new();
+        return None;
     }
     let headings: Vec<String> =
         [reference, subject].iter().flat_map(|policy| first.nodes.iter().map(move |node| format!("{policy}: {node}"))).collect();
@@ -71,11 +76,11 @@ fn scores(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> 
     };
     let totals = first.reference_standings.iter().chain(&first.subject_standings).map(total);
     table.push(std::iter::once("total".to_owned()).chain(totals).collect());
-    table.lines("", 3)
+    Some(table)
 }
 
 /// What tipped it, in a sentence or two.
-fn reasons(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> {
+pub(super) fn reasons(first: &FirstDecision, reference: &str, subject: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for (policy, standings) in [(reference, &first.reference_standings), (subject, &first.subject_standings)] {
         for (node, standing) in first.nodes.iter().zip(standings) {
@@ -112,7 +117,8 @@ fn is_tie(standings: &[Standing]) -> bool {
     matches!(standings, [Standing::Scored { total: one }, Standing::Scored { total: other }] if one == other)
 }
 
-fn moved(diff: &DecisionDiff, reference: &str) -> Vec<String> {
+/// How many pods of each workload went elsewhere.
+pub(super) fn moved(diff: &DecisionDiff, reference: &str) -> Vec<String> {
     let mut moved: Vec<_> = diff.moved.iter().filter(|moved| moved.is_any()).collect();
     moved.sort_by_key(|moved| (std::cmp::Reverse(moved.elsewhere), &moved.workload));
     let mut lines: Vec<String> = Vec::new();
@@ -121,10 +127,10 @@ fn moved(diff: &DecisionDiff, reference: &str) -> Vec<String> {
         for (count, policy) in [(moved.only_one, reference), (moved.only_other, &*diff.subject)] {
             parts.extend((count > 0).then(|| format!("{count} only under {policy}")));
         }
-        lines.push(format!("  {}: {}", moved.workload, parts.join(", ")));
+        lines.push(format!("{}: {}", moved.workload, parts.join(", ")));
     }
     if moved.len() > WORKLOADS {
-        lines.push(format!("  and {} more workloads", moved.len() - WORKLOADS));
+        lines.push(format!("and {} more workloads", moved.len() - WORKLOADS));
     }
     lines
 }

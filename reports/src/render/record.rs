@@ -97,7 +97,7 @@ fn of_workloads(record: &Record) -> String {
         Record::Recommendation { vpa, container, cpu_millis, memory_bytes, .. } => {
             format!("VerticalPodAutoscaler {vpa}: container {container} wants cpu {}m, memory {}Mi", cpu_millis[1], memory_bytes[1] >> 20)
         }
-        Record::NodePool { pool, from, to, reason } => format!("node pool {pool} {from} → {to}: {reason}"),
+        Record::NodePool { pool, from, to, reason, .. } => format!("node pool {pool} {from} → {to}: {reason}"),
         Record::NodePoolBackoff { pool, until } => format!("node pool {pool} is left alone until {until}"),
         Record::NotTriggerScaleUp { pods, message, .. } => {
             format!("no node pool helps {} pods ({} first): {message}", pods.len(), pods.first().map_or("", |pod| pod))

@@ -319,6 +319,9 @@ pub enum Record {
         from: u32,
         /// Size after.
         to: u32,
+        /// The nodes that were ordered or taken away, where they have names.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        nodes: Vec<Str>,
         /// Why.
         reason: Str,
     },

@@ -113,10 +113,14 @@ fn picture(all: &[Tested]) -> Option<String> {
     Some(chart(timeline))
 }
 
+/// Grey for what was asked and blue for what came of it: mermaid's own first colour is nearly white.
+const PALETTE: &str = r##"%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#8b96a5, #2f6fdf"}}}}%%"##;
+
 fn chart(timeline: &Timeline) -> String {
     let top = timeline.lines.iter().flat_map(|(_, values)| values).copied().fold(1.0, f64::max);
     let mut lines = vec![
         "```mermaid".to_owned(),
+        PALETTE.to_owned(),
         "xychart-beta".to_owned(),
         format!("  title \"{}\"", timeline.title.replace('"', "'")),
         format!("  x-axis \"minutes\" 0 --> {}", tenths(timeline.minutes)),
@@ -127,9 +131,9 @@ fn chart(timeline: &Timeline) -> String {
         lines.push(format!("  line \"{name}\" [{}]", values.join(", ")));
     }
     lines.push("```".to_owned());
-    let names: Vec<&str> = timeline.lines.iter().map(|(name, _)| *name).collect();
-    if names.len() > 1 {
-        lines.push(format!("Lines: {}.", names.join(", ")));
+    // Older versions of mermaid draw no legend.
+    if let [(first, _), (second, _)] = &timeline.lines[..] {
+        lines.push(format!("Grey: {first}; blue: {second}."));
     }
     lines.join("\n") + "\n"
 }

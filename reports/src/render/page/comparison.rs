@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use super::decisions;
 use super::encode::escape;
 use super::plot::{self, Axis, LOOKS, Plot};
 use super::shell::{self, Top, bottom, close, columns, command, open, scrolled, top};
@@ -32,6 +33,7 @@ pub fn comparison_page(comparison: &Comparison, reproduce: &str) -> String {
     page.top(&mut html);
     page.findings(&mut html);
     page.differences(&mut html);
+    decisions::section(&mut html, comparison);
     let has_trade_offs = page.trade_offs(&mut html);
     page.distributions(&mut html);
     page.appendix(&mut html, reproduce, has_trade_offs);
@@ -124,7 +126,7 @@ impl Page<'_> {
         let questions = comparison.rows.iter().map(|row| row.cells.len()).sum::<usize>();
         let facts = [
             ("Reference", escape(&comparison.reference)),
-            ("Seeds", escape(&seeds_text(&comparison.seeds).replace(" runs)", " pairs)"))),
+            ("Seeds", escape(&seeds_text(&comparison.seeds).replace(" runs)", " pairs)").replace("seeds ", ""))),
             ("Metrics", comparison.rows.len().to_string()),
             ("Questions", questions.to_string()),
             ("Chance of any false finding", format!("{:.0}%", comparison.alpha * 100.0)),
@@ -138,11 +140,17 @@ impl Page<'_> {
         let sections = [
             ("findings", "Findings"),
             ("differences", "Differences"),
+            ("decisions", "First decision"),
             ("tradeoffs", "Trade-offs"),
             ("distributions", "Distributions"),
             ("appendix", "Appendix"),
         ];
-        let sections: Vec<(&str, &str)> = sections.into_iter().filter(|(id, _)| *id != "tradeoffs" || !self.planes().is_empty()).collect();
+        let is_there = |id: &str| match id {
+            "tradeoffs" => !self.planes().is_empty(),
+            "decisions" => !comparison.decisions.is_empty(),
+            _ => true,
+        };
+        let sections: Vec<(&str, &str)> = sections.into_iter().filter(|(id, _)| is_there(id)).collect();
         top(html, &Top { title: &comparison.scenario, lead: &lead, strip_html: &strip, facts_html: &facts, sections: &sections });
         for warning in &comparison.warnings {
             let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(warning));

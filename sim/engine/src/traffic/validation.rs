@@ -400,6 +400,25 @@ fn t37_common_random_numbers_pair_two_policies() {
     assert!(paired <= 0.5 * unpaired, "{paired} of {unpaired}");
 }
 
+#[test]
+fn t37_a_request_takes_and_fails_as_it_would_anywhere_else() {
+    // Nobody waits for anybody, so what users see is what was drawn: by request, not by who serves it or when he was asked.
+    let run = |pods| {
+        let service = ServiceBehavior {
+            concurrency: None,
+            latency_per_request: exponential(50),
+            error_ratio: 0.05,
+            ..behavior(Distribution::Constant(SimDuration::ZERO))
+        };
+        let mut bench = Bench::of(7, vec![source("s", &[(0, 200.0)], patient())]).service("s", pods, 1, &service);
+        bench.run(SimTime::from_secs(60));
+        bench.flows
+    };
+    let three = run(3);
+    assert!(three["users"].0.succeeded > 11_000 && three["users"].0.failed > 500, "{:?}", three["users"].0);
+    assert_eq!(three, run(7));
+}
+
 /// Everything at once: three layers, retries, budgets, orphans, a pod that stops, one that falls silent.
 fn storm(seed: u64) -> Bench {
     let client = Client { timeout: ms(80), max_attempts: 3, retry_budget: Some((0.5, 2.0)), ..Client::default() };

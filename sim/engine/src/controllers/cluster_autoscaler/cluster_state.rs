@@ -162,7 +162,8 @@ impl ClusterState {
         match cloud.decrease_target(group, request.increase) {
             Ok(()) => {
                 let to = cloud.groups[group].target;
-                out.record(Record::NodePool { pool: name, from, to, reason: format!("{} did not come", request.increase).into() });
+                let reason = format!("{} did not come", request.increase).into();
+                out.record(Record::NodePool { pool: name, from, to, nodes: Vec::new(), reason });
             }
             Err(why) => {
                 let message = format!("Failed to decrease target size for group {name} after scale-up timeout: {why}");
@@ -234,7 +235,7 @@ impl ClusterState {
             fixed = true;
             let (pool, from) = (cloud.groups[*place].pool.name.clone(), size.expected);
             if cloud.decrease_target(*place, size.expected - size.current).is_ok() {
-                out.record(Record::NodePool { pool, from, to: size.current, reason: "there are no more".into() });
+                out.record(Record::NodePool { pool, from, to: size.current, nodes: Vec::new(), reason: "there are no more".into() });
             }
         }
         fixed

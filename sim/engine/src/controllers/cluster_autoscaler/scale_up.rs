@@ -235,15 +235,18 @@ impl ScaleUp<'_, '_> {
             let name = self.cloud.groups[group].pool.name.clone();
             let say = |text: String, out: &mut Effects| say_of_cluster(false, "ScaledUpGroup", text, out);
             say(format!("Scale-up: setting group {name} size to {to} instead of {from} (max: {max})"), out);
-            if let Err(why) = self.cloud.increase(group, to - from, view, out) {
-                say_of_cluster(true, "FailedToScaleUpGroup", format!("Scale-up failed for group {name}: {why}"), out);
-                out.record(Record::NodePoolBackoff { pool: name, until: self.state.backoff.failed(group, view.now) });
-                return false;
-            }
+            let nodes = match self.cloud.increase(group, to - from, view, out) {
+                Ok(nodes) => nodes,
+                Err(why) => {
+                    say_of_cluster(true, "FailedToScaleUpGroup", format!("Scale-up failed for group {name}: {why}"), out);
+                    out.record(Record::NodePoolBackoff { pool: name, until: self.state.backoff.failed(group, view.now) });
+                    return false;
+                }
+            };
             self.state.register_scale_up(group, to - from, view);
             say(format!("Scale-up: group {name} size set to {to} instead of {from} (max: {max})"), out);
             let reason = format!("{} pending pods", best.estimate.pods.len()).into();
-            out.record(Record::NodePool { pool: name, from, to, reason });
+            out.record(Record::NodePool { pool: name, from, to, nodes, reason });
         }
         if growths.is_empty() {
             return false;

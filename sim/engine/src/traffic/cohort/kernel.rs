@@ -154,6 +154,8 @@ fn empirical(values: &[api::SimDuration], p: f64) -> f64 {
 pub(super) struct Kernel {
     /// Mean time from arrival to the end of the cpu work, in seconds.
     pub(super) mean: f64,
+    /// By how much that mean grows from one step to the next.
+    pub(super) drift: f64,
     /// Own demand over the speed of a worker.
     pub(super) slowdown: f64,
     /// Share that waits, and squared coefficient of variation of their wait.
@@ -196,8 +198,13 @@ impl Kernel {
         self.waits * gamma_beyond(self.wait_mean(law), self.wait_cv2, left)
     }
 
-    /// The time of a request with these two uniform numbers.
+    /// The time of a request of the next step with these two uniform numbers.
     pub(super) fn draw(&self, law: &Law, demand: f64, wait: f64) -> f64 {
+        let ahead = Self { mean: (self.mean + self.drift).max(0.0), ..*self };
+        ahead.draw_now(law, demand, wait)
+    }
+
+    fn draw_now(&self, law: &Law, demand: f64, wait: f64) -> f64 {
         let own = law.quantile(demand);
         if let Some((least, cv2)) = self.sharing {
             return self.slot_wait + own * (least + gamma_quantile(self.stretch(law, least), cv2, wait));

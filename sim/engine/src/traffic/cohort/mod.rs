@@ -15,6 +15,7 @@
 //! Not here, so that [`unsupported`] names it and the exact engine plays it: retry tokens, circuit breakers,
 //! connection pools, caches, bursts, overload penalties, round robin. A cpu quota is a slower core here.
 
+mod cores;
 mod kernel;
 mod load;
 mod outcome;
@@ -204,6 +205,8 @@ pub(crate) struct Cohort {
     free_pods: Vec<u32>,
     pod_by_uid: FxHashMap<Uid, u32>,
     tables: Vec<Table>,
+    /// Programs some of whose pods got other cores since the last step, and the millicores they had in the mean.
+    resized: BTreeMap<u32, f64>,
     ring: BTreeMap<u64, Vec<Entry>>,
     signals: BTreeMap<u64, Vec<Signal>>,
     /// Services, callers first.
@@ -257,6 +260,7 @@ impl Cohort {
             free_pods: Vec::new(),
             pod_by_uid: FxHashMap::default(),
             tables: Vec::new(),
+            resized: BTreeMap::new(),
             ring: BTreeMap::new(),
             signals: BTreeMap::new(),
             order: Vec::new(),
@@ -336,6 +340,7 @@ impl Cohort {
         }
         self.critical = false;
         self.share_nodes();
+        self.feel_resized();
         self.compose_answers();
         self.deliver(end);
         self.offer(end, d);

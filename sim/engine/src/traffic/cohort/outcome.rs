@@ -39,6 +39,13 @@ fn unit(bits: u64) -> f64 {
     (mix(bits) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
+/// The uniform number of the `i`-th tracer at a place of its walk: those of all tracers are spread evenly, by a step and from
+/// a start that the place draws.
+fn spread(place: u64, i: usize) -> f64 {
+    let value = unit(place) + (i as f64 + 0.5) * (0.25 + 0.5 * unit(place ^ 0x57e9));
+    value - libm::floor(value)
+}
+
 impl Cohort {
     /// All services' tracers, callees first.
     pub(super) fn compose_answers(&mut self) {
@@ -62,24 +69,24 @@ impl Cohort {
         }
         let mut rest: Vec<(u32, f64, u32)> = Vec::new();
         for i in 0..if targets.is_empty() { 0 } else { count } {
-            let seed = self.steps << 20 ^ (service as u64) << 10 ^ i as u64;
+            let seed = self.steps << 20 ^ (service as u64) << 10;
             let pod = &self.pods[targets[(i + self.steps as usize) * 7919 % targets.len()] as usize];
             let number = pod.program;
             let program = &self.programs[number as usize];
             // Two different turns from step to step: with the golden one twice they would stand still.
-            let spread = |by: f64, from_step: f64| {
+            let turned = |by: f64, from_step: f64| {
                 let value = (i as f64 + 0.5) * by + self.steps as f64 * from_step;
                 value - libm::floor(value)
             };
-            let stratum = (i as f64 + spread(TURN, 0.732_050_807_568_877_2).min(0.999_999)) / count as f64;
-            let cpu = pod.kernel.draw(&program.cpu, stratum, spread(0.754_877_666_246_692_7, 0.569_840_290_998_053_2));
+            let stratum = (i as f64 + turned(TURN, 0.732_050_807_568_877_2).min(0.999_999)) / count as f64;
+            let cpu = pod.kernel.draw(&program.cpu, stratum, turned(0.754_877_666_246_692_7, 0.569_840_290_998_053_2));
             let (mut seconds, mut ok) = (cpu, true);
             for (group, calls) in program.calls.iter().enumerate() {
                 let mut longest: f64 = 0.0;
                 for (place, (route, probability)) in calls.iter().enumerate() {
                     let seed = mix(seed ^ (group as u64) << 40 ^ (place as u64) << 50);
-                    if *probability >= 1.0 || unit(seed) < *probability {
-                        let (took, well) = self.walk(*route, seed);
+                    if *probability >= 1.0 || spread(seed, i) < *probability {
+                        let (took, well) = self.walk(*route, seed, i);
                         longest = longest.max(took);
                         ok &= well;
                     }
@@ -90,7 +97,7 @@ impl Cohort {
                 }
             }
             if ok {
-                seconds += program.latency.quantile(unit(seed ^ 0x5eed));
+                seconds += program.latency.quantile(spread(mix(seed ^ 0x5eed), i));
             }
             match rest.iter_mut().find(|(of, ..)| *of == number) {
                 Some((_, sum, n)) => (*sum, *n) = (*sum + seconds - cpu, *n + 1),
@@ -107,7 +114,7 @@ impl Cohort {
     }
 
     /// One call with its attempts: how long it takes, and whether it succeeds.
-    fn walk(&self, route: u32, seed: u64) -> (f64, bool) {
+    fn walk(&self, route: u32, seed: u64, i: usize) -> (f64, bool) {
         let route = &self.routes[route as usize];
         let service = &self.services[self.flows[route.flow as usize].service as usize];
         let client = &route.client;
@@ -118,47 +125,48 @@ impl Cohort {
         }
         for attempt in 1..=client.max_attempts.min(MOST_ATTEMPTS as u32) {
             let seed = mix(seed.wrapping_add(u64::from(attempt)));
-            let way = unit(seed);
+            let way = spread(seed, i);
             let Ways { refused, silent, shed, dropped, own_error, .. } = service.ways;
             if way < refused + shed {
                 // Fails at once.
             } else if way < refused + shed + silent {
                 took += client.connect_timeout.as_secs_f64().min(timeout);
-            } else if let Some(tracer) = self.answer(service, mix(seed)) {
+            } else if let Some(tracer) = self.answer(service, mix(seed), i) {
                 if way < refused + shed + silent + dropped || tracer.seconds > timeout {
                     took += timeout;
                 } else {
                     took += tracer.seconds;
-                    if tracer.ok && unit(seed ^ 0xe44) >= own_error {
+                    if tracer.ok && spread(seed ^ 0xe44, i) >= own_error {
                         return (took, true);
                     }
                 }
             }
             if attempt < client.max_attempts {
-                if unit(seed ^ 0xb0d) >= route.allowed {
+                if spread(seed ^ 0xb0d, i) >= route.allowed {
                     break;
                 }
-                took += self.backoff(route, attempt) * if client.full_jitter { unit(seed ^ 0x1177) } else { 1.0 };
+                took += self.backoff(route, attempt) * if client.full_jitter { spread(seed ^ 0x1177, i) } else { 1.0 };
             }
         }
         (took, false)
     }
 
     /// How one request of a service goes; services that call nobody are asked directly, others by their tracers.
-    fn answer(&self, service: &super::ServiceState, seed: u64) -> Option<Tracer> {
+    fn answer(&self, service: &super::ServiceState, seed: u64, i: usize) -> Option<Tracer> {
         if service.answers.is_empty() {
             return None;
         }
+        let one_of = |len: usize| (spread(seed, i) * len as f64) as usize;
         if service.leaf
-            && let Some(target) = service.targets.get((seed % service.targets.len().max(1) as u64) as usize)
+            && let Some(target) = service.targets.get(one_of(service.targets.len()))
             && self.pods[*target as usize].process == Process::Running
         {
             let pod = &self.pods[*target as usize];
             let program = &self.programs[pod.program as usize];
-            let cpu = pod.kernel.draw(&program.cpu, unit(seed ^ 1), unit(seed ^ 2));
-            return Some(Tracer { seconds: cpu + program.latency.quantile(unit(seed ^ 3)), ok: true });
+            let cpu = pod.kernel.draw(&program.cpu, spread(seed ^ 1, i), spread(seed ^ 2, i));
+            return Some(Tracer { seconds: cpu + program.latency.quantile(spread(seed ^ 3, i)), ok: true });
         }
-        Some(service.answers[(seed % service.answers.len() as u64) as usize])
+        service.answers.get(one_of(service.answers.len())).copied()
     }
 
     fn backoff(&self, route: &super::RouteState, attempt: u32) -> f64 {
@@ -483,10 +491,24 @@ impl Cohort {
         let count = answers.iter().filter(in_time).count() as u64;
         let start = self.now as f64 / 1e9;
         let mut left = entry.grains;
+        // Answers that take next to nothing of a long step: all but the step's last are in it, those come together.
+        let (mut soon, mut soon_seconds) = (0, 0.0);
         for (place, tracer) in answers.iter().filter(in_time).enumerate() {
-            let grains = left / (count - place as u64);
+            let mut grains = left / (count - place as u64);
             left -= grains;
-            self.put_answer(Entry { grains, delay: entry.delay + tracer.seconds, ..entry }, start, tracer.seconds, end, d);
+            let answer = Entry { delay: entry.delay + tracer.seconds, ..entry };
+            if d > QUANTUM as f64 / 1e9 && tracer.seconds < 0.02 * d {
+                let later = (tracer.seconds / d * grains as f64) as u64;
+                (soon, soon_seconds) = (soon + later, soon_seconds + later as f64 * tracer.seconds);
+                grains -= later;
+                self.happen(Entry { grains, ..answer }, end);
+            } else {
+                self.put_answer(Entry { grains, ..answer }, start, tracer.seconds, end, d);
+            }
+        }
+        if soon > 0 {
+            let seconds = soon_seconds / soon as f64;
+            self.put(start + d + seconds / 2.0, end, Entry { grains: soon, delay: entry.delay + seconds, ..entry });
         }
         if left > 0 {
             // Nobody was in time although some are: they just made it.
@@ -502,7 +524,6 @@ impl Cohort {
         }
         // In a long step nothing changes: what came early enough is answered in it.
         let now = ((1.0 - seconds / d).max(0.0) * entry.grains as f64) as u64;
-        let now = if seconds < 0.02 * d { entry.grains } else { now };
         self.happen(Entry { grains: now, ..entry }, end);
         let later = if seconds < d { start + d + seconds / 2.0 } else { start + d / 2.0 + seconds };
         self.put(later, end, Entry { grains: entry.grains - now, ..entry });

@@ -13,7 +13,7 @@ use super::kernel::{Kernel, Law};
 use super::station::Queue;
 use super::step::{After, Before, Line, move_pod};
 use super::table::{Shape, Table};
-use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QUANTUM, QueueState, drops};
+use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QueueState, drops};
 use crate::effects::RequestLoad;
 use crate::spec::Balancing;
 
@@ -22,14 +22,16 @@ pub(super) struct PodState {
     pub(super) process: Process,
     pub(super) program: u32,
     node: u32,
-    workers: u32,
+    pub(super) workers: u32,
     /// Cpu it may use, its weight on its node, and what it gets, in millicores.
-    cores_millis: i64,
-    weight: i64,
-    granted_millis: f64,
-    concurrency: u32,
+    pub(super) cores_millis: i64,
+    pub(super) weight: i64,
+    pub(super) granted_millis: f64,
+    pub(super) concurrency: u32,
     queue_limit: u32,
+    /// Of its workers, and of as many as there are cores for: a lone worker may have all of less than a core for each.
     table: usize,
+    of_cores: usize,
     queue: Queue,
     accept: f64,
     after: f64,
@@ -71,6 +73,7 @@ impl PodState {
             concurrency: 0,
             queue_limit: 0,
             table: 0,
+            of_cores: 0,
             queue: Queue::default(),
             accept: 0.0,
             after: 0.0,
@@ -259,37 +262,6 @@ impl Cohort {
         }
     }
 
-    /// The process goes on with other cpu and memory.
-    pub(super) fn process_resized(&mut self, resized: &ProcessStarted) {
-        let Some(pod) = self.pod_by_uid.get(&resized.pod).copied() else { return };
-        let state = &mut self.pods[pod as usize];
-        if state.process != Process::Running {
-            return;
-        }
-        if let Some(memory) = &mut state.memory {
-            (memory.limit_bytes, memory.told) = (resized.memory_limit_bytes.unwrap_or(i64::MAX), false);
-        }
-        self.give_cpu(pod, resized);
-    }
-
-    /// Cores, weight and speed of a process.
-    fn give_cpu(&mut self, pod: u32, process: &ProcessStarted) {
-        let node_cpu_millis = process.node_cpu_millis.max(0);
-        let usable = process.cpu_limit_millis.filter(|limit| *limit > 0).unwrap_or(node_cpu_millis).min(node_cpu_millis);
-        let cores = (usable as u64).div_ceil(1000).clamp(1, 4096) as u32;
-        let state = &mut self.pods[pod as usize];
-        state.workers = state.concurrency.min(cores);
-        state.cores_millis = usable.min(i64::from(state.workers) * 1000);
-        state.granted_millis = state.cores_millis as f64;
-        state.weight = process.cpu_request_millis.max(LEAST_WEIGHT);
-        let speed = usable as f64 / (1000.0 * f64::from(state.workers));
-        state.kernel = Kernel {
-            mean: self.programs[state.program as usize].cpu.mean / speed.clamp(1e-9, 1.0),
-            slowdown: 1.0 / speed.clamp(1e-9, 1.0),
-            ..Kernel::default()
-        };
-    }
-
     /// The process is gone, or nothing is heard of it any more: its share of what is under way is lost.
     pub(super) fn process_ended(&mut self, uid: Uid, process: Process) {
         let Some(pod) = self.pod_by_uid.get(&uid).copied() else { return };
@@ -358,15 +330,6 @@ impl Cohort {
         }
     }
 
-    /// Gives a pod other cores, as a stress fault would: its workers stay.
-    pub(crate) fn set_cores(&mut self, uid: Uid, millis: i64, now: api::SimTime) {
-        self.enter(now, true);
-        let pod = self.pod(uid);
-        self.pods[pod as usize].cores_millis = millis;
-        self.changed = true;
-        self.step = QUANTUM;
-    }
-
     /// Finds each pod's table.
     pub(super) fn share_tables(&mut self) {
         for program in &self.programs {
@@ -385,13 +348,9 @@ impl Cohort {
                     queue_factor: if sharing { 1.0 } else { f64::midpoint(1.0, program.cpu.cv2) },
                     least_of_two,
                 };
-                pod.table = match self.tables.iter().position(|table| table.shape == shape) {
-                    Some(table) => table,
-                    None => {
-                        self.tables.push(Table::new(shape));
-                        self.tables.len() - 1
-                    }
-                };
+                let cores = ((pod.cores_millis.max(0) as u64).div_ceil(1000)).clamp(1, u64::from(pod.workers)) as u32;
+                pod.table = table_of(&mut self.tables, shape);
+                pod.of_cores = table_of(&mut self.tables, Shape { workers: cores, ..shape });
             }
         }
     }
@@ -453,6 +412,7 @@ impl Cohort {
             let state = &mut self.pods[*pod as usize];
             let before = Before {
                 table: state.table,
+                of_cores: state.of_cores,
                 queue: state.queue,
                 accept: state.accept,
                 after: state.after,
@@ -464,7 +424,7 @@ impl Cohort {
             };
             let after = match last {
                 Some((same, after)) if same == before => after,
-                _ => move_pod(&before, program, &self.tables[state.table], d, timeout, feedback),
+                _ => move_pod(&before, program, &self.tables, d, timeout, feedback),
             };
             last = Some((before, after));
             (state.queue, state.accept, state.after) = (after.queue, after.accept, after.after);
@@ -485,9 +445,7 @@ impl Cohort {
             self.critical |= after.critical;
             departed += after.departed;
             (rescued, per_second) = (rescued + after.rescued.0, per_second + after.rescued.1);
-            if program.rest >= d {
-                held_after += after.departed;
-            }
+            held_after += after.departed * program.held_beyond(d);
         }
         let rest = program.rest;
         self.programs[number as usize].departed = departed;
@@ -497,53 +455,7 @@ impl Cohort {
         if held_after > 0.0 {
             let start = self.now as f64 / 1e9;
             let entry = super::Entry { due: Due::Slots(held_after), route: number, attempt: 0, grains: 0, delay: 0.0 };
-            self.put_evenly(start + rest, start + d + rest, end, entry);
-        }
-    }
-
-    /// Pods that drop at the deadline have become quicker: of those in line who were thought lost, the first in line are
-    /// served as long as it is before their deadline.
-    fn rescue(&mut self, program: u32, most: f64, per_second: f64, end: u64) {
-        let ProgramState { services, cpu: law, pods, rest, .. } = &self.programs[program as usize];
-        let Some(pod) = pods.first().map(|pod| &self.pods[*pod as usize]) else { return };
-        let workers = f64::from(pod.workers);
-        let slow = (1000.0 * workers / pod.granted_millis.max(1e-9)).max(1.0);
-        let own = law.mean * slow + rest;
-        let waits = |entry: &super::Entry| {
-            let flow = &self.flows[self.routes[entry.route as usize].flow as usize];
-            matches!(entry.due, Due::Fail(Failure::TimedOut)) && services.contains(&flow.service)
-        };
-        let (mut all, mut last) = (0u64, self.now);
-        for (place, entries) in self.ring.range(self.now / QUANTUM..) {
-            let here: u64 = entries.iter().filter(|entry| waits(entry)).map(|entry| entry.grains).sum();
-            (all, last) = (all + here, if here > 0 { place * QUANTUM } else { last });
-        }
-        // More than can be served until their deadlines: each is taken just in time, and some are not done in time.
-        let span = last.saturating_sub(self.now) as f64 / 1e9;
-        let ratio = all as f64 / GRAINS as f64 / (span * per_second).max(1e-9);
-        let late = |slack: f64| if ratio > 1.0 { 1.0 - 1.0 / (1.0 + workers * (ratio - 1.0)) } else { law.beyond(slack / slow) };
-        let (mut left, mut served) = ((most * GRAINS as f64) as u64, 0u64);
-        let mut saved = Vec::new();
-        for (place, entries) in self.ring.range_mut(self.now / QUANTUM..) {
-            // Who waits for ever is due in the last place there is.
-            let due = (place * QUANTUM).saturating_add(QUANTUM / 2).saturating_sub(self.now) as f64 / 1e9;
-            for entry in entries.iter_mut() {
-                if !waits(entry) || left == 0 {
-                    continue;
-                }
-                let at = served as f64 / GRAINS as f64 / per_second;
-                let until = ((due * per_second * GRAINS as f64) as u64).saturating_sub(served);
-                let reached = entry.grains.min(left).min(until);
-                let grains = ((reached as f64 * (1.0 - late(due - at))) as u64).min(reached);
-                (served, left) = (served + reached, left - reached);
-                entry.grains -= grains;
-                let at = at + own;
-                saved.push((at, super::Entry { due: Due::Ok, grains, delay: (entry.delay + at - due).max(own), ..*entry }));
-            }
-        }
-        let start = self.now as f64 / 1e9;
-        for (at, entry) in saved {
-            self.put(start + at, end, entry);
+            self.put_evenly(start + rest.max(d), start + d + rest, end, entry);
         }
     }
 
@@ -644,9 +556,21 @@ impl Cohort {
     }
 }
 
+/// The table of a shape, made when there is none yet.
+fn table_of(tables: &mut Vec<Table>, shape: Shape) -> usize {
+    tables.iter().position(|table| table.shape == shape).unwrap_or_else(|| {
+        tables.push(Table::new(shape));
+        tables.len() - 1
+    })
+}
+
 impl ProgramState {
     /// Whether requests hold their slot after the cpu work.
     pub(super) fn has_rest(&self) -> bool {
         self.latency.mean > 0.0 || self.calls.iter().any(|group| !group.is_empty())
+    }
+    /// Of those whose cpu work ends in a step of `d` seconds, the share that holds a slot beyond its end.
+    pub(super) fn held_beyond(&self, d: f64) -> f64 {
+        if self.has_rest() { (self.rest / d).min(1.0) } else { 0.0 }
     }
 }

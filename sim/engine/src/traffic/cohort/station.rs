@@ -69,14 +69,22 @@ impl Queue {
     }
 }
 
-/// Where a rising function passes zero between 0 and `high`, probably near `guess` (Illinois).
+/// Where a function passes zero between 0 and `high`, probably near `guess` (Illinois). Where it rises by at least 1, as a
+/// queue's does, it does so no further from the guess than its value there.
 fn root(f: impl Fn(f64) -> f64, guess: f64, high: f64) -> f64 {
     let close = 1e-10 * (1.0 + high);
     let at_guess = f(guess);
     if at_guess.abs() <= close {
         return guess;
     }
-    let (mut a, mut fa, mut b, mut fb) = if at_guess > 0.0 { (0.0, f(0.0), guess, at_guess) } else { (guess, at_guess, high, f(high)) };
+    let near = (guess - at_guess).clamp(0.0, high);
+    let at_near = f(near);
+    let (mut a, mut fa, mut b, mut fb) = match (at_guess > 0.0, at_near > 0.0) {
+        (true, false) => (near, at_near, guess, at_guess),
+        (true, true) => (0.0, f(0.0), near, at_near),
+        (false, true) => (guess, at_guess, near, at_near),
+        (false, false) => (near, at_near, high, f(high)),
+    };
     if fa >= 0.0 {
         return a;
     }

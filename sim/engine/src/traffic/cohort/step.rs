@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use super::ProgramState;
 use super::kernel::Kernel;
 use super::station::{Moved, Queue};
 use super::table::{Parts, Point, Table};
+use super::{ProgramState, QUANTUM};
 
 /// Over which time what comes beyond what is served is averaged, where work leaves at its deadline.
 const EXCESS_SECONDS: f64 = 0.2;
@@ -59,7 +59,9 @@ impl Line {
 /// What the step of a pod depends on.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Before {
+    /// By its workers, and by the cores they share.
     pub(super) table: usize,
+    pub(super) of_cores: usize,
     pub(super) queue: Queue,
     pub(super) accept: f64,
     pub(super) after: f64,
@@ -121,11 +123,13 @@ fn stretching(point: &Point, queue: Queue, busy: f64, workers: u32, speed: f64) 
     (1.0 / speed.max(1e-9), ((1.0 + busy) / point.waits.max(1e-9) - 1.0) / (2.0 - busy) * spread)
 }
 
-pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d: f64, timeout: f64, feedback: f64) -> After {
+pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table], d: f64, timeout: f64, feedback: f64) -> After {
+    let (table, of_cores) = (&tables[before.table], &tables[before.of_cores]);
     let workers = f64::from(table.shape.workers);
     let speed = (before.granted_millis / (1000.0 * workers)).min(1.0);
     let mean = program.cpu.mean * program.heavier;
     let (rest, has_rest) = (program.rest, program.has_rest());
+    let capacity = if mean > 0.0 { workers * speed / mean } else { f64::INFINITY };
     let mut arrivals = before.arrivals;
     let (mut accept, mut shed) = (before.accept, 0.0);
     let mut critical = false;
@@ -135,7 +139,8 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
         let held = before.queue.x + before.after;
         let holds = mean / speed.max(1e-9) + rest;
         let turnover = if holds < d { slots * d / holds.max(1e-12) } else { 0.0 };
-        let most = (slots - held).max(turnover).max(0.0);
+        // A slot that turns over more than once in a step is given again as often as the cpu gets through with it in time.
+        let most = (slots - held).max(turnover).min(slots - held + capacity * (d - rest).max(0.0)).max(0.0);
         let wants = arrivals + accept;
         let admitted = wants.min(most);
         accept = wants - admitted;
@@ -146,9 +151,10 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
         critical = held > 0.8 * slots || accept > 0.0;
     }
     // Slots come free one after the other, each after it was held.
-    let slot_wait = accept * (mean / speed.max(1e-9) + rest) / f64::from(before.concurrency.max(1));
+    let slot_wait = |held: f64| accept * (held + rest) / f64::from(before.concurrency.max(1));
     if mean <= 0.0 {
-        let after = if rest >= d { before.after + arrivals } else { arrivals / d * rest };
+        let slot_wait = slot_wait(0.0);
+        let after = before.after + arrivals * program.held_beyond(d);
         let kernel = Kernel { slowdown: 1.0, slot_wait, ..Kernel::default() };
         let shed = if before.arrivals > 0.0 { shed / before.arrivals } else { 0.0 };
         let rate = arrivals / d;
@@ -168,7 +174,6 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
             critical,
         };
     }
-    let capacity = workers * speed / mean;
     let mut queue = before.queue;
     if timeout.is_finite() && before.granted_millis > before.line[1] * 1.01 {
         // It got quicker: of those in line more will be served.
@@ -176,7 +181,9 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
     }
     // Those in work and next in line are answered as foreseen: about half of what was to be served before the change.
     let rescued = if queue.x > before.queue.x { (queue.x - before.queue.x / 2.0, capacity) } else { (0.0, 0.0) };
-    let Moved { mut queue, mut rate, block, mut departed } = queue.moved(table, d, arrivals / d, capacity, feedback);
+    // While others wait for a slot it is a closed source that asks, of those who hold one elsewhere.
+    let feedback = feedback + if has_rest { accept.min(1.0) / rest.max(1e-9) } else { 0.0 };
+    let Moved { mut queue, mut rate, block, mut departed } = queue.moved(of_cores, d, arrivals / d, capacity, feedback);
     // What is still in line at its deadline leaves.
     let mut dropped = 0.0;
     if timeout.is_finite() {
@@ -197,10 +204,16 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
     let load = if capacity > 0.0 { arrivals / d / capacity } else { f64::INFINITY };
     let busy = table.busy(&point, queue.variance, load, queue.piled).share;
     let in_line = (queue.x - workers * busy).max(0.0);
-    let (waits, wait_cv2) = waiting(table, &point, queue, load, in_line);
+    // The cpu is what slots wait for: who gets one comes as another leaves, and behind as many as there are slots.
+    let full = accept > 0.5 && in_line > 1.0;
+    let (waits, wait_cv2) = if full {
+        (1.0, (program.cpu.cv2 * (in_line + accept) / (in_line * in_line)).min(1.0))
+    } else {
+        waiting(table, &point, queue, load, in_line)
+    };
     let sojourn = if queue.x <= 0.0 {
         mean / speed.max(1e-9)
-    } else if capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
+    } else if !full && capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
         // Arrivals see the queue as it is: those in line, and if all workers work the one that ends first.
         mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * waits) / capacity
     } else if rate > 0.0 {
@@ -208,6 +221,10 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
     } else {
         FOR_EVER
     };
+    // Those of this step come in its middle on average, and the tracers that are drawn now are those of the next one.
+    let pace = if capacity > 0.0 { capacity } else { f64::INFINITY };
+    let drift = if d <= QUANTUM as f64 / 1e9 { (queue.x - before.queue.x) / pace } else { 0.0 };
+    let sojourn = (sojourn - drift / 2.0).max(mean / speed.max(1e-9));
     // What is served has waited an exponential of the excess less than the deadline: the excess of more than one step.
     let line_rate = before.line[2] + (arrivals / d - before.line[2]) * (d / EXCESS_SECONDS).min(1.0);
     let eta = line_rate - capacity;
@@ -216,20 +233,15 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, table: &Table, d
     shed = (shed + block * arrivals).min(before.arrivals) / shares;
     let kernel = Kernel {
         mean: sojourn,
+        drift,
         slowdown: 1.0 / speed.max(1e-9),
         waits,
         wait_cv2,
         sharing: (before.concurrency == u32::MAX).then(|| stretching(&point, queue, busy, table.shape.workers, speed)),
-        slot_wait,
+        slot_wait: slot_wait(sojourn),
         deadline: binding.then_some((timeout, eta)),
     };
-    let after = if !has_rest {
-        0.0
-    } else if rest >= d {
-        before.after + departed
-    } else {
-        departed / d * rest
-    };
+    let after = before.after + departed * program.held_beyond(d);
     let moves = (queue.x - before.queue.x).abs() > 0.005 * (1.0 + queue.x);
     critical |= moves || point.used > 0.92 || block > 0.001 || dropped > 0.0;
     let dropped = match before.arrivals {
