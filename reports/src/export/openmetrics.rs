@@ -174,6 +174,31 @@ mod tests {
     }
 
     #[test]
+    fn a_container_tells_why_it_waits_and_why_it_ended_last() {
+        let mut b = Builder::new("crash", 1, 100);
+        b.node(0.0, 0);
+        b.pod(1.0, "default/db-0", "StatefulSet/default/db", 500);
+        b.runs("default/db-0", "general-000", 5.0, 8.0, 12.0);
+        for (at, state, reason, restarts) in
+            [(25.0, "Terminated", "OOMKilled", 0), (35.0, "Waiting", "CrashLoopBackOff", 0), (55.0, "Running", "", 1)]
+        {
+            let (pod, container) = ("default/db-0".into(), "app".into());
+            b.at(at, Record::Container { pod, container, state: state.into(), reason: reason.into(), exit_code: None, restarts });
+        }
+        b.deleted(62.0, "default/db-0", "kubectl", 68.0);
+        b.pod(75.0, "default/db-0", "StatefulSet/default/db", 500);
+        let text = text(&b.build(), 10);
+        let at = |name: &str, label: &str| series(&text, name, label).into_iter().map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!(at("kube_pod_container_status_waiting_reason", "CrashLoopBackOff"), [40, 50]);
+        assert_eq!(at("kube_pod_container_status_last_terminated_reason", "OOMKilled"), [40, 50, 60], "until the pod is gone");
+        let restarts = series(&text, "kube_pod_container_status_restarts_total", "db-0");
+        assert_eq!(restarts, [(10, 0.0), (20, 0.0), (30, 0.0), (40, 0.0), (50, 0.0), (60, 1.0)]);
+        assert_eq!(at("kube_pod_owner", r#"pod="db-0",owner_kind="StatefulSet",owner_name="db""#), [10, 20, 30, 40, 50, 60, 80, 90, 100]);
+        assert_eq!(at("kube_pod_info", r#"pod="db-0",node="""#), [80, 90, 100], "the second life has no node yet");
+        assert_eq!(series(&text, "kube_pod_status_phase", r#"phase="Pending""#).last(), Some(&(100, 1.0)));
+    }
+
+    #[test]
     fn cpu_time_is_counted_up_to_the_sample_that_tells_of_it() {
         let mut b = Builder::new("usage", 1, 60);
         let node = b.node(0.0, 0);

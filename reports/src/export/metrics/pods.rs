@@ -98,8 +98,9 @@ fn status(pods: &[PodLife<'_>], out: &mut Out<'_>) -> io::Result<()> {
             for (condition, when) in [("true", Some(true)), ("false", Some(false)), ("unknown", None)] {
                 let value = |ready: bool| f64::from(u8::from(Some(ready) == when));
                 let changes = pod.ready.iter().map(|(at, ready, _)| (*at, value(*ready)));
-                let first = (pod.created, value(false));
-                family.follow(&with(pod, [("condition", condition)]), [first].into_iter().chain(changes), pod.removed);
+                // The condition is there once a kubelet knows of the pod.
+                let first = pod.scheduled.map(|scheduled| (scheduled.at, value(false)));
+                family.follow(&with(pod, [("condition", condition)]), first.into_iter().chain(changes), pod.removed);
             }
         }
     })?;

@@ -164,7 +164,7 @@ impl Page<'_> {
             self.comparison.reference
         );
         open(html, "findings", "Findings", &lead);
-        scrolled(html, "Findings by metric and policy", "", |html| {
+        scrolled(html, "Findings by metric and policy", "findings", |html| {
             let mut heads = vec!["Metric"];
             heads.extend(&self.names);
             columns(html, &heads);
