@@ -22,7 +22,7 @@ timelines:
 
 # Benchmarks for people; docs/performance.md says which figure comes from which.
 bench NAME="":
-    cargo bench --bench {{ if NAME == "" { "calendar --bench quiet --bench scheduling --bench traffic" } else { NAME } }}
+    cargo bench --bench {{ if NAME == "" { "calendar --bench quiet --bench scaling --bench scheduling --bench traffic" } else { NAME } }}
 
 # Accept changed results of the shipped scenarios (say why in CHANGELOG.md, under "The model").
 accept-digests:

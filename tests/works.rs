@@ -1,4 +1,4 @@
-//! Comparisons and sweeps: many runs as one work, done at once, in parts, or after an interruption.
+//! Comparisons, sweeps and searches: many runs as one work, done at once, in parts, or after an interruption.
 
 mod common;
 
@@ -85,6 +85,27 @@ fn a_sweep_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn an_interruption_keeps_what_is_done_and_a_message_has_said_how_to_go_on() {
+    use std::os::unix::process::ExitStatusExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wavetank"));
+    command.current_dir(common::root()).args(SWEEP).args(["-j1", "--out"]).arg(&out).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let jobs = out.join("sweep-shop/jobs");
+    while fs::read_dir(&jobs).map_or(0, Iterator::count) < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    // A shell calls this 130.
+    assert_eq!(output.status.signal(), Some(2));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("64 jobs, kept in") && words.contains("`--resume` goes on"), "{words}");
+    assert!(fs::read_dir(&jobs).unwrap().count() >= 3);
+}
+
+#[test]
 fn a_policy_compared_with_itself_is_identical_in_everything() {
     let scratch = tempfile::tempdir().unwrap();
     let compare = |flags: &[&str]| {
@@ -113,4 +134,117 @@ fn a_policy_compared_with_itself_is_identical_in_everything() {
         let (exit, words) = said(&mut compare(flags));
         assert!(exit == Some(code) && words.contains(part), "{flags:?}: {exit:?} {words}");
     }
+}
+
+#[test]
+fn parts_of_a_comparison_are_the_whole_and_two_results_of_one_job_are_told_by_their_first_record() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |name: &str| scratch.path().join(name);
+    let compare = |out: &Path, flags: &[&str]| {
+        let mut command = wavetank();
+        command.args(["compare", "tests/broken/fine.yaml", "--until", "1m", "--seeds", "1..3", "-p", "default", "-p", "bin-pack"]);
+        command.args(["--trace", "full", "--out"]).arg(out).args(flags);
+        command
+    };
+    expect_exit(&mut compare(&place("whole"), &["-j2"]), 0);
+    let parts = ["1", "2", "3"].map(place);
+    for (part, shard) in parts.iter().zip(["1/3", "2/3", "3/3"]) {
+        expect_exit(&mut compare(part, &["-j1", "--shard", shard, "--shard-by", "hash"]), 0);
+    }
+    expect_exit(wavetank().arg("merge").args(parts.iter().rev()).arg("--out").arg(place("merged")), 0);
+    let whole = contents(&place("whole/compare-shop"));
+    assert!(contents(&place("merged")) == whole && whole.keys().any(|name| name.starts_with("traces/")));
+    // Another job's record and numbers under this job's name.
+    let manifest: serde_json::Value = serde_json::from_slice(&whole["manifest.json"]).unwrap();
+    let id = |place: usize| manifest["jobs"][place]["id"].as_str().unwrap();
+    let (one, other) = (id(0), id(1));
+    for (folder, ending) in [("jobs", "json"), ("traces", "jsonl.gz")] {
+        fs::copy(place(&format!("merged/{folder}/{one}.{ending}")), place(&format!("merged/{folder}/{other}.{ending}"))).unwrap();
+    }
+    let (code, words) = said(wavetank().arg("merge").args([place("whole"), place("merged")]).arg("--out").arg(place("odd")));
+    assert!(code == Some(6) && words.contains(&format!("job {other} has two results")) && words.contains(": record "), "{words}");
+}
+
+#[test]
+fn a_search_finds_what_is_known_and_goes_on_where_it_was() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |name: &str| scratch.path().join(name);
+    let search = |out: &Path, flags: &[&str]| {
+        let mut command = wavetank();
+        command.args(["search", "tests/broken/fine.yaml", "--until", "1m", "--seeds", "1..2"]).arg("--out").arg(out).args(flags);
+        command
+    };
+    let nodes = ["--param", "spec.cluster.nodePools[0].count=1..9", "--metric", "nodes.count.max >= 4"];
+    let told = expect_exit(&mut search(&place("nodes"), &nodes), 0);
+    assert!(told.contains("holds from 4 (median of 2; 4 to 4; mean 4)"), "{told}");
+    // Requests come at random, a rate's worth of them within a few hundredths.
+    let rate =
+        ["--param", "spec.traffic.sources[0].rate=10/s..170/s", "--tolerance", "5/s", "--metric", "requests.total<=3000", "--until-fails"];
+    let json = expect_exit(&mut search(&place("rate"), &[&rate[..], &["-o", "json"]].concat()), 0);
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let median = found["median"].as_f64().unwrap();
+    assert!((45.0..=55.0).contains(&median) && found["seeds"][0]["monotone"] == true, "{found:#}");
+    // Killed anywhere, with one job at a time: the same in the end.
+    for millis in [30, 90, 200, 400] {
+        let flags = [&rate[..], &["--resume", "-j1"]].concat();
+        let mut child = search(&place("killed"), &flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    expect_exit(&mut search(&place("killed"), &[&rate[..], &["--resume", "-j1"]].concat()), 0);
+    assert!(contents(&place("killed")) == contents(&place("rate")));
+    // Outside the range, and what cannot be asked.
+    let told = expect_exit(&mut search(&place("out"), &[&nodes[..2], &["--metric", "nodes.count.max >= 0"]].concat()), 0);
+    assert!(told.contains("holds everywhere in 1..9; the answer, if there is one, lies outside"), "{told}");
+    for (flags, part) in [
+        (&["--param", "spec.cluster.nodePools[0].count=1,2"][..], "is no range"),
+        (&["--param", "spec.cluster.nodePools[0].count=5..5"], "there is nothing between its ends"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "--tolerance", "9"], "`--tolerance 9` is no part of 1..5"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "--metric", "availability"], "has no comparison"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "--metric", "availabel > 1"], "there is no metric `availabel`"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "--shard", "1/2"], "cannot be done in parts"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "-p", "default", "-p", "bin-pack"], "has one policy"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "--set", "spec.expectations=[]"], "expects nothing"),
+        (&["--param", "spec.cluster.nodePools[0].count=1..5", "--until-fails", "--until-holds"], "cannot be used with"),
+    ] {
+        let (code, words) = said(&mut search(&place("wrong"), flags));
+        assert!(code == Some(2) && words.contains(part), "{flags:?}: {code:?} {words}");
+    }
+}
+
+#[test]
+fn a_comparison_file_says_what_flags_say_and_flags_go_before_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("night.yaml");
+    fs::copy(common::root().join("tests/broken/fine.yaml"), scratch.path().join("fine.yaml")).unwrap();
+    let scenario = scratch.path().join("fine.yaml");
+    fs::write(
+        &file,
+        "apiVersion: wavetank.dev/v1\nkind: Comparison\nspec:\n  scenario: fine.yaml\n  policies:\n    - {policy: default}\n    - {name: busy, \
+         policy: default, set: {\"spec.traffic.sources[0].rate\": 100/s}}\n  seeds: [1, 2]\n  metrics:\n    - {metric: latency.p99, \
+         equivalence: 5ms}\n    - {metric: requests.total}\n  equivalence: {requests.total: 2%}\n  alpha: 0.1\n",
+    )
+    .unwrap();
+    let compare = |what: &Path, out: &str, flags: &[&str]| {
+        let mut command = wavetank();
+        command.arg("compare").arg(what).args(["--until", "1m"]).args(flags).arg("--out").arg(scratch.path().join(out));
+        command
+    };
+    expect_exit(&mut compare(&file, "file", &[]), 0);
+    let flags = ["-p", "default", "--variant", "busy:spec.traffic.sources[0].rate=100/s", "--seeds", "1..2", "--metric", "latency.p99"];
+    let more = ["--metric", "requests.total", "--margin", "latency.p99=5ms", "--margin", "requests.total=2%", "--alpha", "0.1"];
+    expect_exit(&mut compare(&scenario, "flags", &[&flags[..], &more[..]].concat()), 0);
+    assert!(contents(&scratch.path().join("file")) == contents(&scratch.path().join("flags")));
+    let told = expect_exit(&mut compare(&file, "other", &["--seeds", "5..7", "--dry-run"]), 0);
+    assert!(told.starts_with("shop: 2 points, 3 seeds, 6 runs of 1m00s"), "{told}");
+    let job = expect_exit(
+        Command::new(env!("CARGO_BIN_EXE_wavetank")).current_dir(scratch.path()).args(["compare", "night.yaml", "--emit", "k8s-job"]),
+        0,
+    );
+    assert!(job.contains("path: \"night.yaml\"") && job.contains("path: \"fine.yaml\""), "{job}");
+    expect_exit(wavetank().args(["validate", "examples/policies.yaml"]), 0);
+    expect_exit(wavetank().args(["compare", "examples/policies.yaml", "--dry-run"]), 0);
+    let (code, words) = said(wavetank().args(["run", "examples/policies.yaml"]));
+    assert!(code == Some(3) && words.contains("`wavetank compare FILE` runs it"), "{words}");
 }

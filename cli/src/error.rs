@@ -23,10 +23,24 @@ impl CliError {
         Self::Asked { exit: Exit::Invalid, message: message.into(), help: Some(help.into()) }
     }
 
+    /// A wrong word on the command line.
+    pub(crate) fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Asked { exit: Exit::Usage, message: message.into(), help: Some(help.into()) }
+    }
+
     /// A file or directory that the machine would not give.
     pub(crate) fn file(what: &str, path: &Path, error: std::io::Error) -> Self {
         let path: PathBuf = path.to_owned();
         Self::Machine(anyhow::Error::new(error).context(format!("cannot {what} `{}`", path.display())))
+    }
+
+    /// What is wrong, without what to do.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Invalid(problems) => manifests::summary(problems),
+            Self::Asked { message, .. } => message.clone(),
+            Self::Machine(error) => format!("{error:#}"),
+        }
     }
 
     /// Tells the user and says how to exit.

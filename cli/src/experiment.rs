@@ -116,9 +116,24 @@ pub(crate) fn run_one(
     Ok(Done { job, file, trace, measures, stopped })
 }
 
+/// Runs a seed to its end for whoever listens, and leaves nothing.
+pub(crate) fn listen(plan: &Plan<'_>, seed: u64, sink: &mut dyn TraceSink, progress: &Progress<'_>) -> Result<(), CliError> {
+    let world = Arc::new(plan.scenario.world.clone());
+    let scheduler = plan.policy.make(&world.control_plane.scheduler.tie_break, seed)?;
+    let mut last = SimTime::ZERO;
+    World::new(world, scheduler, seed).run(sink, &Limits { max_events: plan.max_events }, &mut |at| {
+        progress.advance(last, at.now);
+        last = at.now;
+        true
+    });
+    progress.finish();
+    Ok(())
+}
+
 /// Listens to a run that is repeated, and hears where it takes another course.
 struct Comparing<'t> {
-    recorded: std::slice::Iter<'t, (SimTime, Record)>,
+    /// What was recorded before; `None` where nobody kept it.
+    recorded: Option<std::slice::Iter<'t, (SimTime, Record)>>,
     parted: bool,
     explanations: Vec<(SimTime, Record)>,
 }
@@ -127,22 +142,22 @@ impl TraceSink for Comparing<'_> {
     fn record(&mut self, at: SimTime, record: &Record) {
         if matches!(record, Record::Explanation { .. }) {
             self.explanations.push((at, record.clone()));
-        } else if !self.parted {
-            self.parted = self.recorded.next().is_none_or(|(then, before)| *then != at || before != record);
+        } else if let Some(recorded) = self.recorded.as_mut().filter(|_| !self.parted) {
+            self.parted = recorded.next().is_none_or(|(then, before)| *then != at || before != record);
         }
     }
 }
 
 /// Runs again up to the decisions asked about, and gives their explanations; `None` when the run is not the one of
-/// `recorded`.
+/// `recorded`, where there is one.
 pub(crate) fn explain(
     plan: &Plan<'_>,
     wanted: Explain,
-    recorded: &Trace,
+    recorded: Option<&Trace>,
     progress: &Progress<'_>,
 ) -> Result<Option<Vec<(SimTime, Record)>>, CliError> {
     let Some(seed) = plan.seeds.first() else { return Ok(None) };
-    if header(plan.scenario, plan.policy, *seed) != recorded.header {
+    if recorded.is_some_and(|recorded| header(plan.scenario, plan.policy, *seed) != recorded.header) {
         return Ok(None);
     }
     let mut world = World::new(
@@ -152,7 +167,7 @@ pub(crate) fn explain(
     );
     let (attempts, until) = (wanted.attempts.len(), wanted.until);
     world.explain(wanted);
-    let mut sink = Comparing { recorded: recorded.records.iter(), parted: false, explanations: Vec::new() };
+    let mut sink = Comparing { recorded: recorded.map(|trace| trace.records.iter()), parted: false, explanations: Vec::new() };
     let (mut last, mut steps) = (SimTime::ZERO, 0_u64);
     while sink.explanations.len() < attempts && !sink.parted {
         let Some(now) = world.step(&mut sink).filter(|now| *now <= until) else { break };
@@ -218,7 +233,7 @@ mod tests {
         let recorded = [(SimTime::ZERO, mark("a")), (SimTime::from_secs(1), mark("b"))];
         let explanation = || Record::Explanation { pod: "ns/pod".into(), attempt: 1, explanation: Box::default() };
         let parts = |again: &[(SimTime, Record)]| {
-            let mut sink = Comparing { recorded: recorded.iter(), parted: false, explanations: Vec::new() };
+            let mut sink = Comparing { recorded: Some(recorded.iter()), parted: false, explanations: Vec::new() };
             again.iter().for_each(|(at, record)| sink.record(*at, record));
             (sink.parted, sink.explanations.len())
         };

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use api::SimDuration;
 use engine::random::{Purpose, Streams};
-use manifests::{Problems, SourceFile};
+use manifests::{Part, Pointer, Problems, SourceFile};
 use port::Scheduler;
 use reports::metrics::{self, Unit};
-use scenarios::{Disk, Known, KnownMetric, KnownUnit, Scenario, library};
+use scenarios::{Comparison, Disk, FileSource, Known, KnownMetric, KnownUnit, Scenario, library};
 use schedulers::{Lots, Surroundings, TieBreak};
 
 use crate::error::CliError;
@@ -28,6 +28,8 @@ pub(crate) struct LoadOptions<'a> {
     pub(crate) strict: bool,
     /// Rules not to warn of.
     pub(crate) allow: &'a [String],
+    /// Where the files that it names come from; the disk by default.
+    pub(crate) files: Option<&'a dyn FileSource>,
 }
 
 /// A shipped scenario.
@@ -68,7 +70,7 @@ fn unknown(name: &str) -> CliError {
     if Path::new(name).is_dir() {
         return CliError::asked(
             format!("`{name}` is a directory"),
-            format!("name the files in it, such as `{}/*.yaml`", name.trim_end_matches('/')),
+            format!("name a file in it, such as `{}/NAME.yaml`", name.trim_end_matches('/')),
         );
     }
     let near = manifests::did_you_mean(name, library::names()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
@@ -78,6 +80,51 @@ fn unknown(name: &str) -> CliError {
         message: format!("{what} `{name}`"),
         help: Some(format!("{near}`wavetank list scenarios` shows what is shipped; anything else is a path")),
     }
+}
+
+/// The scenarios that words name: files and shipped scenarios as they are, of a directory every scenario in it, by name.
+/// Other files there, such as manifests that scenarios bring, are passed over.
+pub(crate) fn expand(words: &[String]) -> Result<Vec<String>, CliError> {
+    let mut found = Vec::new();
+    for word in words {
+        let folder = Path::new(word);
+        if is_shipped(word) || !folder.is_dir() {
+            found.push(word.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(folder).map_err(|error| CliError::file("read", folder, error))?;
+        let mut inside: Vec<String> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known)))
+            .filter(|path| std::fs::read_to_string(path).is_ok_and(|text| is_scenario(&text)))
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect();
+        inside.sort();
+        if inside.is_empty() {
+            return Err(CliError::Asked {
+                exit: Exit::Nothing,
+                message: format!("there is no scenario in the directory `{word}`"),
+                help: Some("a scenario is a file that says `apiVersion: wavetank.dev/v1`; directories in it are not looked into".into()),
+            });
+        }
+        found.extend(inside);
+    }
+    Ok(found)
+}
+
+/// Whether a text says that it is a scenario, whatever else is wrong with it.
+fn is_scenario(text: &str) -> bool {
+    text.lines().any(|line| line.contains("apiVersion") && line.contains("wavetank.dev/"))
+}
+
+/// Lines at which the expectations of a scenario stand in its file, where it has one and that can be read.
+pub(crate) fn expectation_lines(source: &str, count: usize) -> Vec<u32> {
+    let Some(text) = (!is_shipped(source)).then(|| std::fs::read_to_string(source).ok()).flatten() else { return Vec::new() };
+    let documents = manifests::documents(&SourceFile::new(source, &text), &mut Problems::default());
+    let Some(document) = documents.first() else { return Vec::new() };
+    let list = Pointer::parse("/spec/expectations");
+    (0..count).map(|index| manifests::locate(document, &list.index(index), Part::Value).line).collect()
 }
 
 /// A file's text, read once: it may be a pipe.
@@ -160,8 +207,37 @@ pub(crate) fn check(
     };
     let disk = Disk::default();
     let set = options.set.iter().map(|change| setting(change)).collect::<Result<_, _>>()?;
-    let options = scenarios::Options { set, base_dir, known: known(), files: &disk, strict: options.strict };
+    let files: &dyn FileSource = options.files.unwrap_or(&disk);
+    let options = scenarios::Options { set, base_dir, known: known(), files, strict: options.strict };
     Ok(scenarios::load(&source, &options, problems))
+}
+
+/// The comparison that a file holds; `None` when it holds something else, or is no file at all.
+pub(crate) fn comparison(name: &str, io: &Io) -> Result<Option<Comparison>, CliError> {
+    if is_shipped(name) || !Path::new(name).is_file() {
+        return Ok(None);
+    }
+    let text = read_text(name)?;
+    if !scenarios::is_comparison(&text) {
+        return Ok(None);
+    }
+    let mut problems = Problems::default();
+    match check_comparison(name, &text, &mut problems) {
+        Some(comparison) => {
+            if !problems.is_empty() {
+                io.say(&manifests::render(&problems, io.color_on_stderr()));
+            }
+            Ok(Some(comparison))
+        }
+        None => Err(CliError::Invalid(problems)),
+    }
+}
+
+/// Reads a comparison; everything wrong with it goes into `problems`.
+pub(crate) fn check_comparison(name: &str, text: &str, problems: &mut Problems) -> Option<Comparison> {
+    let base_dir = Path::new(name).parent().map(|folder| folder.to_string_lossy().into_owned());
+    let options = scenarios::Options { set: Vec::new(), base_dir, known: known(), files: &Disk::default(), strict: false };
+    scenarios::comparison(&SourceFile::new(name, text), &options, problems)
 }
 
 /// `PATH=VALUE`, at the first `=` that is not in brackets: `nodePools[name=general].count=5`.

@@ -4,8 +4,11 @@ use std::io::{self, IsTerminal, Write};
 
 use anstream::AutoStream;
 
+use crate::config::Profile;
+
 /// When to use colour.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Color {
     /// When the stream is a terminal (NO_COLOR, CLICOLOR_FORCE and TERM=dumb are heeded).
     #[default]
@@ -17,7 +20,8 @@ pub(crate) enum Color {
 }
 
 /// When to show progress.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum ProgressStyle {
     /// A bar when stderr is a terminal and CI is unset, otherwise a plain line every ten seconds.
     #[default]
@@ -34,21 +38,25 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A command's streams.
+/// A command's streams, and what the project's profile says of its other outputs.
 pub(crate) struct Io {
     color: Color,
     progress: ProgressStyle,
     quiet: bool,
+    pub(crate) profile: Profile,
 }
 
 impl Io {
-    pub(crate) const fn new(color: Color, progress: ProgressStyle, quiet: bool) -> Self {
-        Self { color, progress, quiet }
+    /// Flags win over the profile.
+    pub(crate) fn new(color: Option<Color>, progress: Option<ProgressStyle>, quiet: bool, profile: Profile) -> Self {
+        let color = color.or(profile.color).unwrap_or_default();
+        let progress = progress.or(profile.progress).unwrap_or_default();
+        Self { color, progress, quiet, profile }
     }
 
     /// The same streams, on which only errors are said.
-    pub(crate) const fn hushed(&self) -> Self {
-        Self { color: self.color, progress: self.progress, quiet: true }
+    pub(crate) fn hushed(&self) -> Self {
+        Self { quiet: true, profile: self.profile.clone(), ..*self }
     }
 
     /// Writes to stdout: the answer. A closed pipe is the reader's choice, not an error.

@@ -5,6 +5,7 @@
 //!
 //! Not here: what anything means. Verbs read as pipelines over the other rooms.
 
+mod config;
 mod error;
 mod exit;
 mod experiment;
@@ -12,9 +13,12 @@ mod extenders;
 mod files;
 mod io;
 mod jobs;
+mod outputs;
+mod pages;
 mod progress;
 mod rerun;
 mod results;
+mod sarif;
 mod verbs;
 
 use std::path::PathBuf;
@@ -22,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Profile;
 use crate::exit::Exit;
 use crate::io::{Color, Io, ProgressStyle};
 
@@ -35,15 +40,21 @@ struct Cli {
     /// Run as if started in this directory.
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// When to use colour.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", hide_possible_values = true)]
-    color: Color,
-    /// How to show progress on stderr: auto, plain or never.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true)]
-    progress: ProgressStyle,
+    /// When to use colour: auto (by default), always or never.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", hide_possible_values = true)]
+    color: Option<Color>,
+    /// How to show progress on stderr: auto (by default), plain or never.
+    #[arg(long, global = true, value_enum, value_name = "HOW", hide_possible_values = true)]
+    progress: Option<ProgressStyle>,
     /// Say nothing on stderr but errors.
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Outputs as `[profile.NAME]` of wavetank.toml says, found here or above.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "no_config")]
+    profile: Option<String>,
+    /// Do not read wavetank.toml.
+    #[arg(long, global = true)]
+    no_config: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -51,15 +62,19 @@ struct Cli {
 const AFTER_HELP: &str = "\
 First run:   wavetank run black-friday-40x
 Exit codes:  0 ok · 1 unexpected · 2 usage · 3 invalid input · 4 expectations failed
-             6 difference found · 7 nothing selected · 8 stopped by a limit
-             130 interrupted       (`wavetank explain exit-codes` says more)";
+             5 worse than the baseline · 6 difference found · 7 nothing selected
+             8 stopped by a limit · 130 interrupted   (`wavetank explain exit-codes` says more)";
 
 #[derive(Subcommand)]
 enum Verb {
     Run(verbs::run::Run),
+    Check(verbs::check::Check),
+    Baseline(verbs::baseline::Baseline),
     Compare(verbs::compare::Compare),
     Sweep(verbs::sweep::Sweep),
+    Search(verbs::search::Search),
     Merge(verbs::merge::Merge),
+    Diff(verbs::diff::Diff),
     Schedule(verbs::schedule::Schedule),
     Validate(verbs::validate::Validate),
     Init(verbs::init::Init),
@@ -68,24 +83,34 @@ enum Verb {
     Why(verbs::why::Why),
     Replay(verbs::replay::Replay),
     Report(verbs::report::Report),
+    Export(verbs::export::Export),
     Explain(verbs::explain::Explain),
     Completion(verbs::completion::Completion),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let io = Io::new(cli.color, cli.progress, cli.quiet);
+    let plain = Io::new(cli.color, cli.progress, cli.quiet, Profile::default());
     if let Some(directory) = &cli.directory
         && let Err(error) = std::env::set_current_dir(directory)
     {
-        io.complain(&format!("error: cannot go to `{}`: {error}", directory.display()));
+        plain.complain(&format!("error: cannot go to `{}`: {error}", directory.display()));
         return Exit::Usage.into();
     }
+    let profile = if cli.no_config { Ok(Profile::default()) } else { Profile::find(cli.profile.as_deref()) };
+    let io = match profile {
+        Ok(profile) => Io::new(cli.color, cli.progress, cli.quiet, profile),
+        Err(error) => return error.report(&plain).into(),
+    };
     let done = match cli.verb {
         Verb::Run(verb) => verb.run(&io),
+        Verb::Check(verb) => verb.run(&io),
+        Verb::Baseline(verb) => verb.run(&io),
         Verb::Compare(verb) => verb.run(&io),
         Verb::Sweep(verb) => verb.run(&io),
+        Verb::Search(verb) => verb.run(&io),
         Verb::Merge(verb) => verb.run(&io),
+        Verb::Diff(verb) => verb.run(&io),
         Verb::Schedule(verb) => verb.run(&io),
         Verb::Validate(verb) => verb.run(&io),
         Verb::Init(verb) => verb.run(&io),
@@ -94,6 +119,7 @@ fn main() -> ExitCode {
         Verb::Why(verb) => verb.run(&io),
         Verb::Replay(verb) => verb.run(&io),
         Verb::Report(verb) => verb.run(&io),
+        Verb::Export(verb) => verb.run(&io),
         Verb::Explain(verb) => verb.run(&io),
         Verb::Completion(verb) => verb.run(&io, &mut <Cli as clap::CommandFactory>::command()),
     };

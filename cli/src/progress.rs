@@ -11,6 +11,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 
 use crate::io::{Io, ProgressStyle};
 
+/// Before this share of the work nothing is said of how long the rest will take.
+const PACE_KNOWN: f64 = 0.02;
+
 /// Progress of a few runs at once.
 pub(crate) struct Progress<'a> {
     io: &'a Io,
@@ -36,7 +39,7 @@ impl<'a> Progress<'a> {
         let style = io.progress_style();
         let bar = (style == ProgressStyle::Auto).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total_nanos), ProgressDrawTarget::stderr_with_hz(10));
-            let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} elapsed, {eta} left";
+            let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} elapsed";
             bar.set_style(BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()));
             bar
         });
@@ -48,16 +51,16 @@ impl<'a> Progress<'a> {
     pub(crate) fn advance(&self, from: SimTime, to: SimTime) {
         let step = to.since(from).as_nanos();
         let done = self.done_nanos.fetch_add(step, Ordering::Relaxed) + step;
+        let share = done as f64 / self.total_nanos as f64;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(self.place(to));
+            bar.set_message(self.place(to) + &self.left(share));
         }
         let Some(last) = &self.plain else { return };
         if let Ok(mut last) = last.try_lock()
             && last.elapsed() >= Duration::from_secs(10)
         {
             *last = now();
-            let share = done as f64 / self.total_nanos as f64;
             self.io.say(&format!("{:3.0}% simulated, {}{}", share * 100.0, self.place(to), self.left(share)));
         }
     }
@@ -71,10 +74,11 @@ impl<'a> Progress<'a> {
         if self.jobs == 0 { format!("at {at}") } else { format!("{} of {} jobs", self.done_jobs.load(Ordering::Relaxed), self.jobs) }
     }
 
-    /// What is left at the pace so far; nothing before there is a pace.
+    /// What is left at the pace so far, in simulated time; nothing before there is a pace. Jobs are done in the order of
+    /// their ids, which mixes cheap points with expensive ones, so that what is done stands for what is not.
     fn left(&self, share: f64) -> String {
         let gone = self.started.elapsed().as_secs_f64();
-        if self.jobs == 0 || share < 0.02 {
+        if self.jobs == 0 || share < PACE_KNOWN {
             return String::new();
         }
         format!(", about {} left", reports::metrics::seconds((gone / share - gone).max(1.0)))

@@ -71,7 +71,7 @@ pub(crate) fn explain(results: &mut Results, job: &Job, trace: &mut Trace, wante
     let plan = Plan { threads: 1, ..Plan::of(&scenario, &policy, std::slice::from_ref(&job.seed)) };
     let decisions = Explain { pod: wanted.pod.clone(), attempts: wanted.attempts.clone(), from: wanted.from, until: wanted.until };
     let progress = Progress::new(io, 1, wanted.until.since(api::SimTime::ZERO));
-    match experiment::explain(&plan, decisions, trace, &progress)? {
+    match experiment::explain(&plan, decisions, Some(&*trace), &progress)? {
         Some(records) => insert(trace, records),
         None => leave_out("run again, it takes another course"),
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! out/NAME/manifest.json         what was run: enough to run it again
+//! out/NAME/scenario.yaml         the scenario with its settings applied and every default filled in
 //! out/NAME/jobs/<id>.json        metrics of one job, and the digest of its trace
 //! out/NAME/metrics.csv           the same in tidy long form
 //! out/NAME/verdict.json          what was expected, and what came
@@ -16,6 +17,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reports::Measures;
 use serde::{Deserialize, Serialize};
 use trace::Trace;
 
@@ -200,6 +202,16 @@ impl Results {
         })
     }
 
+    /// The seed that the given path or flag names.
+    pub(crate) const fn named_seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// From now on means the run of this seed.
+    pub(crate) const fn choose(&mut self, seed: Option<u64>) {
+        self.seed = seed;
+    }
+
     /// Goes where the run was started, if that place is known and still there: paths in the manifest begin there.
     pub(crate) fn go_to_sources(&mut self) -> Result<(), CliError> {
         let meta = fs::read_to_string(self.place.join("run.meta.json")).unwrap_or_default();
@@ -226,13 +238,31 @@ impl Results {
         Trace::read(file).map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "run the scenario again"))
     }
 
+    /// What every job measured, in the order of the jobs.
+    pub(crate) fn measures(&self) -> Result<Vec<Measures>, CliError> {
+        let read = |job: &Job| {
+            let path = self.place.join(format!("jobs/{}.json", job.id));
+            let bytes = fs::read(&path).map_err(|error| CliError::file("read", &path, error))?;
+            serde_json::from_slice(&bytes)
+                .map_err(|error| CliError::asked(format!("`{}`: {error}", path.display()), "run the scenario again"))
+        };
+        self.manifest.jobs.iter().map(read).collect()
+    }
+
     /// All traces, in the order of the jobs.
     pub(crate) fn traces(&self) -> Result<Vec<Trace>, CliError> {
         self.manifest.jobs.iter().map(|job| self.trace(job)).collect()
     }
 }
 
-fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
+/// Whether a directory is of many points, as `compare` and `sweep` write them.
+pub(crate) fn is_work(place: &Path) -> bool {
+    let text = fs::read(place.join("manifest.json")).unwrap_or_default();
+    serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|manifest| manifest.get("kind").is_some())
+}
+
+/// A path without the `/seed-N` at its end, and that seed.
+pub(crate) fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
     let seed = path.file_name().and_then(|name| name.to_str()?.strip_prefix("seed-")?.parse().ok());
     match (seed, path.parent()) {
         (Some(seed), Some(parent)) if !path.exists() => (parent.to_owned(), Some(seed)),

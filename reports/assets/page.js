@@ -1,15 +1,9 @@
 // Draws the page's charts, heatmap and event list from the data inside it. Fetches nothing, stores nothing.
-// Says what became of it on <html>: data-charts (how many were drawn, once all are), data-errors (how many went wrong).
+// Says what became of it on <html>: data-charts (how many were drawn, once all are).
 (() => {
   'use strict';
   const root = document.documentElement;
   const find = (id) => document.getElementById(id);
-  let errors = 0;
-  const wrong = () => { root.dataset.errors = String(++errors); };
-  root.dataset.errors = '0';
-  addEventListener('error', wrong);
-  addEventListener('unhandledrejection', wrong);
-  root.classList.add('js');
 
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
@@ -91,6 +85,31 @@
     return { hooks: { drawClear: shade, draw: withLabels ? name : () => {} } };
   }
 
+  // Between which values all seeds lie: a tint under each line.
+  function seedsPlugin(spec) {
+    const { low, high, end } = spec.seeds, spans = 200;
+    const tint = (u) => {
+      const { ctx, bbox } = u;
+      ctx.save();
+      ctx.beginPath(); ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height); ctx.clip();
+      const y = (v) => u.valToPos(spec.log ? Math.max(v, u.scales.y.min) : v, 'y', true);
+      spec.series.forEach((line, index) => {
+        // One path for all spans: where two touch, the tint is not doubled.
+        ctx.fillStyle = fade(css('--c' + line.color), 22);
+        ctx.beginPath();
+        low[index].forEach((v, span) => {
+          if (v === null) return;
+          const from = u.valToPos(span * end / spans, 'x', true), to = u.valToPos((span + 1) * end / spans, 'x', true);
+          const top = y(high[index][span]);
+          ctx.rect(from, top, to - from + 0.5, Math.max(y(v) - top, 1));
+        });
+        ctx.fill();
+      });
+      ctx.restore();
+    };
+    return { hooks: { drawClear: tint } };
+  }
+
   // Room for the names of faults and marks above the lines, where there are any.
   const logRange = (low, high, named) => {
     const [from, to] = uPlot.rangeLog(low, high, 10, false);
@@ -120,17 +139,18 @@
       });
     });
     const axis = { stroke: css('--muted'), grid: { stroke: css('--line'), width: 1 }, ticks: { stroke: css('--line'), width: 1, size: 4 }, font: '11px ' + css('--sans') };
+    const most = spec.seeds ? Math.max(...spec.seeds.high.flat().filter((v) => v !== null)) : 0;
     const plot = new uPlot({
       width: Math.max(holder.clientWidth, 160), height: large ? 210 : 150,
       series, bands,
       cursor: { sync: { key: 'wavetank' }, drag: { x: true, y: false, uni: 8 }, y: false, points: { size: 6 } },
-      scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : logRange(low, Math.max(high, low * 1.5), large && data.bands.length) } : { range: (u, low, high) => [0, high > 0 ? high * (large && data.bands.length ? 1.16 : 1.06) : 1] } },
+      scales: { x: { time: false }, y: spec.log ? { distr: 3, range: (u, low, high) => low === null || high <= 0 ? [0.001, 1] : logRange(low, Math.max(high, low * 1.5, most), large && data.bands.length) } : { range: (u, low, high) => [0, Math.max(high, most) > 0 ? Math.max(high, most) * (large && data.bands.length ? 1.16 : 1.06) : 1] } },
       axes: [
         { ...axis, size: 26, space: 62, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800], values: (u, all) => all.map((v) => clock(v)) },
         { ...axis, size: 52, space: large ? 34 : 28, values: (u, all) => all.map((v) => v === null ? '' : (spec.scale === 'gibibytes' ? short : write)(v)) },
       ],
       legend: { live: true, markers: { dash: (u, i) => spec.series[i - 1]?.dash ? 'dashed' : 'solid' } },
-      plugins: [bandsPlugin(large)],
+      plugins: spec.seeds ? [bandsPlugin(large), seedsPlugin(spec)] : [bandsPlugin(large)],
       hooks: { setScale: [(u, key) => { if (key === 'x') zoomed(u); }] },
     }, columns, holder);
     holder.tabIndex = 0;
@@ -319,13 +339,7 @@
 
   // ---- all together --------------------------------------------------------------------------------------------
   function wire() {
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    find('theme').addEventListener('click', () => {
-      const isDark = root.dataset.theme ? root.dataset.theme === 'dark' : dark.matches;
-      root.dataset.theme = isDark ? 'light' : 'dark';
-      drawCharts();
-    });
-    dark.addEventListener('change', drawCharts);
+    addEventListener('themechange', drawCharts);
     document.addEventListener('keydown', keys);
     document.querySelectorAll('[data-time]').forEach((button) => button.addEventListener('click', () => {
       const at = Number(button.dataset.time), half = Math.max(data.end / 12, 5);
@@ -343,7 +357,7 @@
     wireEvents();
     wire();
   }).catch((error) => {
-    wrong();
+    dispatchEvent(new Event('pagewrong'));
     // Without its data the page still has its pictures.
     root.classList.remove('js');
     const problem = find('problem');

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use trace::Trace;
-use wavetank_reports::render::{TextOptions, page, text};
+use wavetank_reports::render::{PageOptions, TextOptions, page, text};
 use wavetank_reports::{Measures, judge};
 
 fn main() -> io::Result<()> {
@@ -24,7 +24,7 @@ fn write_one(out: &Path, folder: &Path) -> io::Result<()> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let report = format!("{name}.html");
     let options = TextOptions { utf8: true, report: Some(&report), ..TextOptions::default() };
-    std::fs::write(out.join(&report), page(&traces, &runs, &verdict))?;
+    std::fs::write(out.join(&report), page(&traces, &runs, &verdict, &PageOptions::default()))?;
     std::fs::write(out.join(format!("{name}.txt")), text(&runs, &verdict, &options))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use wavetank_reports::render::{TextOptions, page, text};
+use wavetank_reports::render::{PageOptions, TextOptions, page, text};
 use wavetank_reports::{Measures, judge, testing};
 
 fn main() -> std::io::Result<()> {
@@ -12,7 +12,7 @@ fn main() -> std::io::Result<()> {
         let verdict = judge(&runs);
         let options = TextOptions { colour: false, utf8: true, wall: Some("6.1 s"), report: Some("out/report.html") };
         let drawn = make(verdict.worst_seed.unwrap_or(1));
-        std::fs::write(folder.join(format!("{name}.html")), page(&[drawn], &runs, &verdict))?;
+        std::fs::write(folder.join(format!("{name}.html")), page(&[drawn], &runs, &verdict, &PageOptions::default()))?;
         std::fs::write(folder.join(format!("{name}.txt")), text(&runs, &verdict, &options))?;
     }
     Ok(())

@@ -187,6 +187,7 @@ pub(crate) struct StationWindow {
     pub busy: u64,
     pub shed: u64,
     pub orphaned: u64,
+    pub cpu_used: SimDuration,
 }
 
 /// One look of a HorizontalPodAutoscaler.
@@ -197,6 +198,10 @@ pub(crate) struct Autoscale<'t> {
     pub target: &'t str,
     pub current: i32,
     pub proposed: i32,
+    /// What the windows left of the proposal.
+    pub stabilized: i32,
+    pub min: i32,
+    pub max: i32,
     pub desired: i32,
     pub metric: &'t str,
     pub reason: &'t str,
@@ -215,12 +220,32 @@ pub(crate) struct Recommendation<'t> {
     pub memory_bytes: [i64; 3],
 }
 
+/// A change of a workload's condition.
+#[derive(Clone, Copy)]
+pub(crate) struct ConditionChange<'t> {
+    pub at: SimTime,
+    pub condition: &'t str,
+    pub status: &'t str,
+    pub reason: &'t str,
+    pub message: &'t str,
+}
+
+/// Pods that no node pool would help.
+pub(crate) struct NotTriggered<'t> {
+    pub at: SimTime,
+    pub pods: &'t [Str],
+    pub pools: &'t BTreeMap<Str, Str>,
+    pub message: &'t str,
+}
+
 /// A change of a node pool's size.
 pub(crate) struct PoolChange<'t> {
     pub at: SimTime,
     pub pool: &'t str,
     pub from: u32,
     pub to: u32,
+    /// Ordered or taken away.
+    pub nodes: &'t [Str],
     pub reason: &'t str,
 }
 
@@ -264,6 +289,11 @@ pub struct Run<'t> {
     pub(crate) autoscales: Vec<Autoscale<'t>>,
     pub(crate) recommendations: Vec<Recommendation<'t>>,
     pub(crate) pool_changes: Vec<PoolChange<'t>>,
+    /// (when, pool, until when it is left alone).
+    pub(crate) backoffs: Vec<(SimTime, &'t str, SimTime)>,
+    pub(crate) not_triggered: Vec<NotTriggered<'t>>,
+    /// By (kind, `namespace/name`).
+    pub(crate) conditions: BTreeMap<(&'t str, &'t str), Vec<ConditionChange<'t>>>,
     /// active, backoff, unschedulable, gated.
     pub(crate) queue: Vec<(SimTime, [u32; 4])>,
     pub(crate) faults: Vec<FaultLife<'t>>,
@@ -302,6 +332,9 @@ impl<'t> Run<'t> {
             autoscales: Vec::new(),
             recommendations: Vec::new(),
             pool_changes: Vec::new(),
+            backoffs: Vec::new(),
+            not_triggered: Vec::new(),
+            conditions: BTreeMap::new(),
             queue: Vec::new(),
             faults: Vec::new(),
             marks: Vec::new(),
@@ -428,21 +461,32 @@ impl<'t> Run<'t> {
                 let counts = Counts { desired: *desired, current: *current, updated: *updated, ready: *ready, available: *available };
                 self.workloads.entry((kind, name)).or_default().push((at, counts));
             }
-            Record::Autoscale { hpa, target, current, proposed, desired, metric, reason } => self.autoscales.push(Autoscale {
-                at,
-                hpa,
-                target,
-                current: *current,
-                proposed: *proposed,
-                desired: *desired,
-                metric,
-                reason,
-            }),
+            Record::Condition { kind, name, condition, status, reason, message } => {
+                let change = ConditionChange { at, condition, status, reason, message };
+                self.conditions.entry((kind, name)).or_default().push(change);
+            }
+            Record::NodePoolBackoff { pool, until } => self.backoffs.push((at, pool, *until)),
+            Record::NotTriggerScaleUp { pods, pools, message } => self.not_triggered.push(NotTriggered { at, pods, pools, message }),
+            Record::Autoscale { hpa, target, current, proposed, stabilized, min, max, desired, metric, reason } => {
+                self.autoscales.push(Autoscale {
+                    at,
+                    hpa,
+                    target,
+                    current: *current,
+                    proposed: *proposed,
+                    stabilized: *stabilized,
+                    min: *min,
+                    max: *max,
+                    desired: *desired,
+                    metric,
+                    reason,
+                })
+            }
             Record::Recommendation { vpa, target, mode, container, cpu_millis, memory_bytes } => self
                 .recommendations
                 .push(Recommendation { at, vpa, target, mode, container, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes }),
-            Record::NodePool { pool, from, to, reason } => {
-                self.pool_changes.push(PoolChange { at, pool, from: *from, to: *to, reason });
+            Record::NodePool { pool, from, to, nodes, reason } => {
+                self.pool_changes.push(PoolChange { at, pool, from: *from, to: *to, nodes, reason });
             }
             Record::Endpoints { service, ready, total } => self.endpoints.entry(service).or_default().push((at, *ready, *total)),
             Record::Event { kind, reason, object, message, source } => {
@@ -469,8 +513,9 @@ impl<'t> Run<'t> {
             Record::Denied { flow, service, policy, attempts } => {
                 self.denied.entry((service, policy, flow)).or_insert((at, 0)).1 += attempts;
             }
-            Record::Station { service, pods, queued, busy, shed, orphaned, cpu_used: _ } => {
-                let window = StationWindow { end: at, pods: *pods, queued: *queued, busy: *busy, shed: *shed, orphaned: *orphaned };
+            Record::Station { service, pods, queued, busy, shed, orphaned, cpu_used } => {
+                let (pods, queued, busy, shed, orphaned, cpu_used) = (*pods, *queued, *busy, *shed, *orphaned, *cpu_used);
+                let window = StationWindow { end: at, pods, queued, busy, shed, orphaned, cpu_used };
                 self.stations.entry(service).or_default().push(window);
             }
             Record::End { events, traffic_events, reason } => {

@@ -3,7 +3,9 @@
 //! ```text
 //! Trace ── Run::new ──► Run ──┬─ Measures::of ─┬► judge ─────────► render::{text, json, csv, page}
 //!                             │                └► compare::compare ► render::comparison_*
-//!                             └─ inspect::{get, why}
+//!                             ├─ inspect::{get, why}
+//!                             └─ export::{openmetrics, perfetto, series_csv, events_csv}
+//! two traces ── difference::of ──► Difference ──► render::difference_text
 //! ```
 //!
 //! Start at [`metrics::registry`] (what can be measured), [`Measures`] (what one run answered),
@@ -19,12 +21,16 @@
 //! Not here: files, terminals and exit codes (`cli`).
 
 pub mod compare;
+pub mod difference;
+pub mod export;
 mod fold;
+pub mod gate;
 pub mod inspect;
 pub mod metrics;
 pub mod render;
+pub mod search;
 mod series;
-pub mod statistics;
+mod statistics;
 mod story;
 pub mod sweep;
 #[doc(hidden)]

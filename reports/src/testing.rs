@@ -311,6 +311,9 @@ pub fn black_friday(seed: u64) -> Trace {
                         target: workload.into(),
                         current: desired as i32,
                         proposed: wanted as i32,
+                        stabilized: if limited < desired { desired as i32 } else { wanted as i32 },
+                        min: 8,
+                        max: 400,
                         desired: next as i32,
                         metric: format!("cpu: {:.0}%/65%", busy * 100.0).as_str().into(),
                         reason: if wanted > 400 {
@@ -371,7 +374,13 @@ pub fn black_friday(seed: u64) -> Trace {
             if need > asked {
                 b.at(
                     now,
-                    Record::NodePool { pool: "general".into(), from: asked as u32, to: need as u32, reason: "pods do not fit".into() },
+                    Record::NodePool {
+                        pool: "general".into(),
+                        from: asked as u32,
+                        to: need as u32,
+                        nodes: vec![],
+                        reason: "pods do not fit".into(),
+                    },
                 );
                 for _ in asked..need {
                     let wait = 60.0 + b.random() * 40.0;

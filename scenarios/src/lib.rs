@@ -10,6 +10,7 @@
 
 mod catalog;
 mod check;
+mod comparison;
 mod cx;
 mod digest;
 mod files;
@@ -20,6 +21,7 @@ mod lower;
 mod set;
 
 pub use catalog::engine_objects;
+pub use comparison::{Compared, Comparison, comparison, is_comparison};
 pub use files::{Disk, FileSource};
 pub use format::explain;
 pub use load::{Known, KnownMetric, KnownUnit, Options, PolicyConfig, Scenario, load, resolved_yaml};

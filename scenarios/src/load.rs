@@ -117,6 +117,14 @@ const LONGEST: SimDuration = SimDuration::from_secs(366 * 86_400);
 /// The scenario in `source`. Everything wrong goes into `problems`; `None` when there was an error.
 pub fn load(source: &SourceFile, options: &Options<'_>, problems: &mut Problems) -> Option<Scenario> {
     let errors = problems.error_count();
+    let mut cx = opened(source, options, problems)?;
+    let scenario = envelope(&mut cx).and_then(|file| scenario(&mut cx, &file));
+    scenario.filter(|_| problems.error_count() == errors)
+}
+
+/// The only document of `source`, with settings applied.
+pub(crate) fn opened<'a>(source: &SourceFile, options: &'a Options<'a>, problems: &'a mut Problems) -> Option<Cx<'a>> {
+    let errors = problems.error_count();
     let mut found = documents(source, problems);
     if found.is_empty() {
         if problems.error_count() == errors {
@@ -132,7 +140,7 @@ pub fn load(source: &SourceFile, options: &Options<'_>, problems: &mut Problems)
     }
     let mut document = found.remove(0);
     set::apply(&mut document, &options.set, problems);
-    let mut cx = Cx {
+    Some(Cx {
         document,
         options,
         problems,
@@ -142,9 +150,7 @@ pub fn load(source: &SourceFile, options: &Options<'_>, problems: &mut Problems)
         duration: SimDuration::MAX,
         shortened: options.set.iter().any(|(path, _)| matches!(path.trim(), "duration" | "spec.duration")),
         moments: BTreeMap::new(),
-    };
-    let scenario = envelope(&mut cx).and_then(|file| scenario(&mut cx, &file));
-    scenario.filter(|_| problems.error_count() == errors)
+    })
 }
 
 /// Reads what is around the spec; `None` when the file is something else altogether.
@@ -160,8 +166,8 @@ fn envelope(cx: &mut Cx<'_>) -> Option<File> {
     }
     let kind = cx.text(&root.key("kind")).map(str::to_owned);
     if kind.as_deref() == Some("Comparison") {
-        let diagnostic = Diagnostic::error("WT0108", "comparisons are not supported yet").label("only `Scenario`");
-        cx.push(diagnostic.help("run the scenario once per policy: `wavetank run SCENARIO --policy NAME`"), &root.key("kind"));
+        let diagnostic = Diagnostic::error("WT0108", "a Comparison is not a scenario").label("expected `Scenario`");
+        cx.push(diagnostic.help("`wavetank compare FILE` runs it"), &root.key("kind"));
         return None;
     }
     let version = cx.text(&root.key("apiVersion")).map(str::to_owned);
@@ -352,7 +358,7 @@ fn since_epoch(start: &str) -> SimDuration {
     SimDuration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
-fn seeds(cx: &mut Cx<'_>, path: &Pointer) -> Vec<u64> {
+pub(crate) fn seeds(cx: &mut Cx<'_>, path: &Pointer) -> Vec<u64> {
     const MOST: u64 = 100_000;
     let seeds: Option<Vec<u64>> = match cx.value(path) {
         None | Some(Value::Null) => Some(vec![1]),

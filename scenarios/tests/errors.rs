@@ -180,3 +180,27 @@ fn every_code_of_this_crate_has_a_rule() {
         assert!(manifests::rule(code).is_some(), "{code}");
     }
 }
+
+#[test]
+fn everything_wrong_with_a_comparison_is_told_at_once_with_its_place() {
+    let text = "apiVersion: wavetank.dev/v1
+kind: Comparison
+spec:
+  scenario: nowhere.yaml
+  policies:
+    - {policy: bin-pak}
+    - {name: nothing}
+    - {polcy: default}
+  seeds: {count: 0}
+  metrics:
+    - {metric: latency.p98}
+    - {metric: availability, equivalence: 5ms}
+  equivalence: {cost.totl: 2%}
+  alpha: 2
+";
+    let known = common::known();
+    let options = scenarios::Options { set: Vec::new(), base_dir: None, known, files: &Nothing, strict: false };
+    let mut problems = manifests::Problems::default();
+    assert_eq!(scenarios::comparison(&manifests::SourceFile::new("night.yaml", text), &options, &mut problems), None);
+    insta::assert_snapshot!(manifests::render(&problems, false));
+}

@@ -14,7 +14,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::error::CliError;
-use crate::exit::Exit;
 
 /// More points than this are a slip.
 pub(crate) const MOST_POINTS: usize = 100_000;
@@ -56,21 +55,17 @@ impl Range {
 }
 
 /// A number and what follows it.
-fn quantity(text: &str) -> Option<(f64, &str)> {
+pub(crate) fn quantity(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || ".-+_".contains(c))).unwrap_or(text.len());
     Some((text[..end].replace('_', "").parse().ok()?, &text[end..]))
 }
 
 fn usage(message: String) -> CliError {
-    CliError::Asked {
-        exit: Exit::Usage,
+    CliError::usage(
         message,
-        help: Some(
-            "write `--param PATH=1,2,5`, `PATH=10..50:10` (in steps), `PATH=10..50/5` (five values) or, with `--lhs N`, `PATH=10..50`"
-                .into(),
-        ),
-    }
+        "write `--param PATH=1,2,5`, `PATH=10..50:10` (in steps), `PATH=10..50/5` (five values) or, with `--lhs N`, `PATH=10..50`",
+    )
 }
 
 /// Reads `PATH=VALUES`; the path may hold `=` in brackets.

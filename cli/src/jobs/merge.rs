@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::store::Store;
-use super::{Manifest, Part, shard};
+use super::{Manifest, Part, decisions, shard};
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -57,6 +57,10 @@ pub(crate) fn merge(parts: &[PathBuf], out: &Path, allow_missing: bool) -> Resul
         if let Ok(bytes) = fs::read(&trace) {
             store.write(&format!("traces/{id}.jsonl.gz"), bytes)?;
         }
+    }
+    // All parts that have it say the same of the same jobs.
+    if let Some(decisions) = stores.iter().find_map(|(part, _)| part.read(decisions::FILE).ok()) {
+        store.write(decisions::FILE, decisions)?;
     }
     Ok((store, whole))
 }

@@ -11,6 +11,8 @@
 //!
 //! Not here: what a single run is (`experiment`), and what comparisons and sweeps make of the measures (`verbs`).
 
+pub(crate) mod decisions;
+pub(crate) mod emit;
 pub(crate) mod grid;
 pub(crate) mod merge;
 pub(crate) mod pool;
@@ -33,6 +35,7 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 pub(crate) enum Kind {
     Comparison,
     Sweep,
+    Search,
 }
 
 impl Kind {
@@ -40,6 +43,7 @@ impl Kind {
         match self {
             Self::Comparison => "compare",
             Self::Sweep => "sweep",
+            Self::Search => "search",
         }
     }
 }
@@ -107,6 +111,9 @@ pub(crate) struct Manifest {
     pub(crate) reference: String,
     /// How it is judged: kept so that merging says what running would have said.
     pub(crate) judging: Judging,
+    /// What a search looks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) search: Option<reports::search::Searched>,
     pub(crate) points: Vec<AboutPoint>,
     /// All jobs, in the order of points and seeds.
     pub(crate) jobs: Vec<JobRef>,
@@ -135,6 +142,11 @@ impl Manifest {
         seeds.sort_unstable();
         seeds.dedup();
         seeds
+    }
+
+    /// Place of the point that the others are measured against.
+    pub(crate) fn reference_place(&self) -> usize {
+        self.points.iter().position(|point| point.name == self.reference).unwrap_or(0)
     }
 
     /// The same work without saying which part of it this is.

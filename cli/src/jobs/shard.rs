@@ -4,7 +4,6 @@
 
 use super::{JobRef, Part};
 use crate::error::CliError;
-use crate::exit::Exit;
 
 /// Reads `i/n` or `auto`; says on which variable `auto` went.
 pub(crate) fn parse(text: &str, by_hash: bool, variable: &dyn Fn(&str) -> Option<String>) -> Result<(Part, String), CliError> {
@@ -20,18 +19,14 @@ pub(crate) fn parse(text: &str, by_hash: bool, variable: &dyn Fn(&str) -> Option
         } else {
             format!("{from}: there is no part {index} of {count}")
         };
-        return Err(usage(message, "parts are counted from 1: `--shard 1/4` to `--shard 4/4`"));
+        return Err(CliError::usage(message, "parts are counted from 1: `--shard 1/4` to `--shard 4/4`"));
     }
     Ok((Part { index, count, by_hash }, from))
 }
 
-fn usage(message: String, help: &str) -> CliError {
-    CliError::Asked { exit: Exit::Usage, message, help: Some(help.to_owned()) }
-}
-
 fn fraction(text: &str, what: &str) -> Result<(usize, usize), CliError> {
     let parsed = text.split_once('/').and_then(|(index, count)| Some((index.trim().parse().ok()?, count.trim().parse().ok()?)));
-    parsed.ok_or_else(|| usage(format!("`{what} {text}` is not a part"), "write it as `3/16` (the third of sixteen), or `auto`"))
+    parsed.ok_or_else(|| CliError::usage(format!("`{what} {text}` is not a part"), "write it as `3/16` (the third of sixteen), or `auto`"))
 }
 
 /// Where batch systems say which part this is: the index, its first value, the count.
@@ -58,9 +53,11 @@ fn automatic(variable: &dyn Fn(&str) -> Option<String>) -> Result<(usize, usize,
         let Some(index) = variable(name) else { continue };
         let number = |name: &str, text: Option<String>| {
             let text = text.ok_or_else(|| {
-                usage(format!("{name} is not set, though this runs as part {index} of an array"), "set it to the number of parts")
+                CliError::usage(format!("{name} is not set, though this runs as part {index} of an array"), "set it to the number of parts")
             })?;
-            text.trim().parse::<usize>().map_err(|_| usage(format!("{name}={text} is not a number"), "give `--shard i/n` instead"))
+            text.trim()
+                .parse::<usize>()
+                .map_err(|_| CliError::usage(format!("{name}={text} is not a number"), "give `--shard i/n` instead"))
         };
         let first = match first {
             First::Zero => 0,
@@ -69,13 +66,13 @@ fn automatic(variable: &dyn Fn(&str) -> Option<String>) -> Result<(usize, usize,
         let (place, count) = (number(name, Some(index.clone()))?, number(count_name, variable(count_name))?);
         let place = place
             .checked_sub(first)
-            .ok_or_else(|| usage(format!("{name}={index} is below its first value {first}"), "give `--shard i/n` instead"))?;
+            .ok_or_else(|| CliError::usage(format!("{name}={index} is below its first value {first}"), "give `--shard i/n` instead"))?;
         return Ok((place + 1, count, format!("{name}={index}, {count} parts")));
     }
     let names: Vec<&str> = SYSTEMS.iter().map(|(name, ..)| *name).collect();
-    Err(usage(
-        "`--shard auto`: nothing here says which part this is".to_owned(),
-        &format!("set WAVETANK_SHARD=i/n, or run where one of {} is set", names.join(", ")),
+    Err(CliError::usage(
+        "`--shard auto`: nothing here says which part this is",
+        format!("set WAVETANK_SHARD=i/n, or run where one of {} is set", names.join(", ")),
     ))
 }
 

@@ -4,23 +4,26 @@
 //! DIR/manifest.json          the whole work: points, seeds, jobs
 //! DIR/jobs/<id>.json         metrics of one job, and the digest of its trace; written when it is done
 //! DIR/traces/<id>.jsonl.gz   its record, when asked for
+//! DIR/decisions.json         where the policies of a comparison first decide otherwise, and why
 //! DIR/jobs.jsonl             all jobs, a line each, in the order of the work
 //! DIR/metrics.csv            the same in tidy long form
+//! DIR/report.html            the page about all jobs together
 //! DIR/run.meta.json          wall time and threads: the only file that may differ between equal works
 //! ```
 //!
 //! Invariants: a file appears under its name only when it is complete, so a process may be killed at any moment; what
 //! is there is used again only when the same job is asked for, by id.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use reports::{Measures, render};
 use serde::Serialize;
 
-use super::{JobRef, Manifest};
+use super::{JobRef, Manifest, decisions};
 use crate::error::CliError;
+use crate::pages;
 
 /// A directory that jobs are put into.
 pub(crate) struct Store {
@@ -50,7 +53,7 @@ impl Store {
         }
         fs::create_dir_all(place.join("jobs")).map_err(|error| CliError::file("make", place, error))?;
         store.write_json("manifest.json", manifest)?;
-        store.clear_leavings(manifest)?;
+        store.clear_leavings()?;
         Ok(store)
     }
 
@@ -67,18 +70,24 @@ impl Store {
         Ok((Self { place: place.to_owned() }, manifest))
     }
 
-    /// Takes away files that were being written when a process ended, and jobs that are not of this work.
-    fn clear_leavings(&self, manifest: &Manifest) -> Result<(), CliError> {
-        for folder in ["", "jobs", "traces"] {
-            let folder = self.place.join(folder);
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let id = name.split('.').next().unwrap_or_default();
-                let foreign = folder != self.place && !manifest.jobs.iter().any(|job| job.id == id);
-                let made_of_jobs = folder == self.place && !["manifest.json", "jobs", "traces"].contains(&name.as_str());
-                if (name.ends_with(".part") || foreign || made_of_jobs) && entry.path().is_file() {
-                    fs::remove_file(entry.path()).map_err(|error| CliError::file("remove", &entry.path(), error))?;
-                }
+    /// Takes away files that were being written when a process ended, and what was made of all jobs.
+    fn clear_leavings(&self) -> Result<(), CliError> {
+        self.remove("", |name| !["manifest.json", decisions::FILE].contains(&name))?;
+        ["jobs", "traces"].iter().try_for_each(|folder| self.remove(folder, |name| name.ends_with(".part")))
+    }
+
+    /// Takes away jobs that are not of this work: an earlier one may have left them, and any could have been of use.
+    fn clear_foreign(&self, manifest: &Manifest) -> Result<(), CliError> {
+        let own: BTreeSet<&str> = manifest.jobs.iter().map(|job| job.id.as_str()).collect();
+        let foreign = |name: &str| !own.contains(name.split('.').next().unwrap_or_default());
+        ["jobs", "traces"].iter().try_for_each(|folder| self.remove(folder, foreign))
+    }
+
+    /// Removes the files of a folder that are `unwanted` by their names.
+    fn remove(&self, folder: &str, unwanted: impl Fn(&str) -> bool) -> Result<(), CliError> {
+        for entry in fs::read_dir(self.place.join(folder)).into_iter().flatten().flatten() {
+            if unwanted(&entry.file_name().to_string_lossy()) && entry.path().is_file() {
+                fs::remove_file(entry.path()).map_err(|error| CliError::file("remove", &entry.path(), error))?;
             }
         }
         Ok(())
@@ -129,14 +138,21 @@ impl Store {
         points
     }
 
-    /// Writes what is made of all jobs together, with the extra files given.
+    /// Writes the page, and says where it is.
+    pub(crate) fn page(&self, page: String) -> Result<String, CliError> {
+        self.write("report.html", pages::fitting(page)?)?;
+        Ok(self.place.join("report.html").display().to_string())
+    }
+
+    /// Takes away what is not of this work, and writes what is made of all jobs together, with the extra files given.
     pub(crate) fn finish(&self, manifest: &Manifest, extra: &[(&str, String)]) -> Result<(), CliError> {
+        self.clear_foreign(manifest)?;
         let mut lines = Vec::new();
         let mut numbers = Vec::new();
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for job in &manifest.jobs {
             let Some(stored) = self.job(&job.id) else { continue };
-            if seen.insert(job.id.as_str(), ()).is_none() {
+            if seen.insert(job.id.as_str()) {
                 let value: serde_json::Value = serde_json::from_slice(&stored.bytes).map_err(anyhow::Error::new)?;
                 lines.push(value.to_string() + "\n");
             }

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use api::Str;
 use reports::compare::{self, Comparison, Margin, Options, Subject, Wanted};
-use reports::metrics::{self, Unit};
+use reports::metrics;
 use reports::{Measures, render};
+use scenarios::{Compared, Comparison as ComparisonFile};
 
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::files;
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
-use crate::verbs::work::{Draft, WorkArgs};
+use crate::pages;
+use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 
 /// Run a scenario under several policies or variations, and say what the differences are worth.
 ///
@@ -21,11 +25,8 @@ use crate::verbs::work::{Draft, WorkArgs};
 /// the scenario.
 #[derive(clap::Args)]
 pub(crate) struct Compare {
-    /// A shipped scenario by name, or a file.
+    /// A shipped scenario by name, or a file: a scenario, or a `kind: Comparison` that says what flags would.
     scenario: String,
-    /// A policy (may be repeated); the first is the reference.
-    #[arg(short, long = "policy", value_name = "NAME[:KEY=VALUE,…]|FILE")]
-    policies: Vec<String>,
     /// A change of the scenario under a name of yours (may be repeated, also for one name).
     #[arg(long = "variant", value_name = "NAME:PATH=VALUE")]
     variants: Vec<String>,
@@ -40,47 +41,66 @@ pub(crate) struct Compare {
     #[arg(long = "margin", value_name = "METRIC=VALUE")]
     margins: Vec<String>,
     /// The chance of any false "better" or "worse" in the whole table.
-    #[arg(long, default_value_t = 0.05)]
-    alpha: f64,
+    #[arg(long, value_name = "P", help = "The chance of any false \"better\" or \"worse\" in the whole table; 0.05 by default")]
+    alpha: Option<f64>,
     #[command(flatten)]
     work: WorkArgs,
 }
 
+/// `--alpha` unless told.
+const ALPHA: f64 = 0.05;
+
 impl Compare {
-    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let drafts = self.drafts()?;
+    pub(crate) fn run(mut self, io: &Io) -> Result<Exit, CliError> {
+        let mut drafts = match files::comparison(&self.scenario, io)? {
+            Some(file) => self.take(file),
+            None => Vec::new(),
+        };
+        if drafts.is_empty() || !(self.work.policies.is_empty() && self.variants.is_empty()) {
+            drafts = self.drafts()?;
+        }
+        different_names(&drafts)?;
         let reference = self.reference(&drafts)?;
-        let judging = Judging { metrics: self.metrics.clone(), margins: self.margins.clone(), alpha: self.alpha };
+        let judging = Judging { metrics: self.metrics.clone(), margins: self.margins.clone(), alpha: self.alpha.unwrap_or(ALPHA) };
         check(&judging)?;
-        let points = self.work.points(&self.scenario, &drafts, io)?;
-        let manifest = self.work.manifest(Kind::Comparison, &self.scenario, &points, &reference, judging, io)?;
-        if self.work.dry_run {
-            return self.work.tell(&points, &manifest, io);
+        let asked = Asked { reference, ..Asked::of(Kind::Comparison, &self.scenario, judging) };
+        self.work.carry_out(&drafts, asked, io)
+    }
+
+    /// Takes what a file says where no flag does, and gives what it compares.
+    fn take(&mut self, file: ComparisonFile) -> Vec<Draft> {
+        self.scenario = file.scenario;
+        self.reference = self.reference.take().or(file.reference);
+        self.alpha = self.alpha.or(file.alpha);
+        if self.metrics.is_empty() {
+            self.metrics = file.metrics;
         }
-        let done = self.work.work(&points, manifest, io)?;
-        if done.is_part {
-            return self.work.tell_part(&done, io);
-        }
-        let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        // Of two margins of one metric the later holds.
+        self.margins.splice(..0, file.margins);
+        self.work.own_seeds = file.seeds;
+        let draft = |compared: Compared| {
+            let of_policy = compared.policy.as_deref().map(short_name);
+            let name = compared.name.or(of_policy).unwrap_or_else(|| compared.set.join(" "));
+            Draft { name, policy: compared.policy, set: compared.set, ..Draft::default() }
+        };
+        file.subjects.into_iter().map(draft).collect()
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
-        let usage = |message: String, help: &str| CliError::Asked { exit: Exit::Usage, message, help: Some(help.to_owned()) };
         let mut drafts: Vec<Draft> = Vec::new();
-        for policy in &self.policies {
+        for policy in &self.work.policies {
             // The same policy twice is a null comparison, and wanted as such.
             let same = drafts.iter().filter(|draft| draft.policy.as_ref() == Some(policy)).count();
             let name = if same == 0 { short_name(policy) } else { format!("{}#{}", short_name(policy), same + 1) };
             drafts.push(Draft { name, policy: Some(policy.clone()), ..Draft::default() });
         }
-        let base = self.policies.first().cloned();
-        if self.policies.is_empty() && !self.variants.is_empty() {
+        let base = self.work.policies.first().cloned();
+        if self.work.policies.is_empty() && !self.variants.is_empty() {
             drafts.push(Draft { name: "as-is".into(), ..Draft::default() });
         }
         for variant in &self.variants {
             let Some((name, change)) = variant.split_once(':').filter(|(name, change)| !name.is_empty() && change.contains('=')) else {
-                return Err(usage(
+                return Err(CliError::usage(
                     format!("`--variant {variant}` is no variation"),
                     "write it as `--variant NAME:PATH=VALUE`, such as `--variant slow-boot:spec.cluster.nodePools[0].provisioning=5m`",
                 ));
@@ -93,15 +113,10 @@ impl Compare {
             }
         }
         if drafts.len() < 2 {
-            return Err(usage(
-                "there is nothing to compare with".into(),
+            return Err(CliError::usage(
+                "there is nothing to compare with",
                 "name two policies or more: `-p default -p bin-pack` (`wavetank list policies` shows those built in), or `--variant NAME:PATH=VALUE`",
             ));
-        }
-        if let Some(twice) =
-            drafts.iter().enumerate().find_map(|(index, draft)| drafts[..index].iter().find(|other| other.name == draft.name))
-        {
-            return Err(usage(format!("two of them are called `{}`", twice.name), "give variations names of their own"));
         }
         Ok(drafts)
     }
@@ -120,6 +135,13 @@ impl Compare {
     }
 }
 
+fn different_names(drafts: &[Draft]) -> Result<(), CliError> {
+    match drafts.iter().enumerate().find_map(|(index, draft)| drafts[..index].iter().find(|other| other.name == draft.name)) {
+        Some(twice) => Err(CliError::usage(format!("two of them are called `{}`", twice.name), "give each a name of its own")),
+        None => Ok(()),
+    }
+}
+
 /// A policy file is called after its name without folders and ending.
 fn short_name(policy: &str) -> String {
     let path = std::path::Path::new(policy);
@@ -129,22 +151,18 @@ fn short_name(policy: &str) -> String {
     }
 }
 
-/// How the answer is given.
-pub(crate) struct Answer<'a> {
-    pub(crate) output: &'a str,
-    pub(crate) wall: Option<&'a str>,
-}
-
 /// Judges what is in a store, writes what follows, and answers.
 pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
     let comparison = judge(store, manifest)?;
-    let document = render::comparison_document(&comparison);
+    let document = render::findings(&comparison);
     store.finish(manifest, &[("comparison.json", document.clone())])?;
+    let report = if answer.page { Some(store.page(render::comparison_page(&comparison, &pages::command(manifest)))?) } else { None };
     match answer.output {
         "json" => io.answer(&document)?,
         "csv" => io.answer(&render::comparison_csv(&comparison))?,
         _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
+            let options =
+                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
             io.answer(&render::comparison_text(&comparison, &options))?;
         }
     }
@@ -156,8 +174,8 @@ fn judge(store: &Store, manifest: &Manifest) -> Result<Comparison, CliError> {
     let wanted = wanted(&manifest.judging, &runs)?;
     let subjects: Vec<Subject> =
         manifest.points.iter().zip(runs).map(|(point, runs)| Subject { name: point.name.as_str().into(), runs }).collect();
-    let reference = manifest.points.iter().position(|point| point.name == manifest.reference).unwrap_or(0);
-    Ok(compare::compare(&subjects, &Options { alpha: manifest.judging.alpha, reference, wanted }))
+    let options = Options { alpha: manifest.judging.alpha, reference: manifest.reference_place(), wanted };
+    Ok(Comparison { decisions: decisions::kept(store, manifest), ..compare::compare(&subjects, &options) })
 }
 
 /// Says what is wrong with metrics and margins before anything is run.
@@ -187,9 +205,8 @@ fn wanted(judging: &Judging, runs: &[Vec<Measures>]) -> Result<Vec<Wanted>, CliE
     Ok(wanted)
 }
 
-/// `METRIC[.STAT][(KEY=VALUE, …)]`.
-fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
-    let usage = |message: String, help: String| CliError::Asked { exit: Exit::Usage, message, help: Some(help) };
+/// `METRIC[.STAT][(KEY=VALUE, …)][.STAT]`.
+pub(crate) fn asked_metric(text: &str) -> Result<(&'static metrics::MetricInfo, String, BTreeMap<Str, Str>), CliError> {
     let (head, rest) = text.split_once('(').unwrap_or((text, ""));
     let (filters, tail) = rest.rsplit_once(')').unwrap_or((rest, ""));
     let name = format!("{head}{tail}");
@@ -200,44 +217,42 @@ fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
     let Some((info, stat)) = metrics::registry().iter().find_map(stat_of) else {
         let near = manifests::did_you_mean(&name, metrics::registry().iter().map(|info| info.name))
             .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        return Err(usage(format!("there is no metric `{name}`"), format!("{near}`wavetank list metrics` shows them")));
+        return Err(CliError::usage(format!("there is no metric `{name}`"), format!("{near}`wavetank list metrics` shows them")));
     };
     let mut filter: BTreeMap<Str, Str> = BTreeMap::new();
     for pair in filters.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(usage(format!("`{text}`: `{pair}` is no filter"), format!("write it as `{}(service=cart)`", info.name)));
+            return Err(CliError::usage(format!("`{text}`: `{pair}` is no filter"), format!("write it as `{}(service=cart)`", info.name)));
         };
-        // A job keeps each metric as a whole and by service or cause; anything finer is an expectation of the scenario.
-        if !["service", "fault", "mark"].contains(&key.trim()) {
-            return Err(usage(
-                format!("`{text}`: comparisons cannot filter by `{key}`"),
-                "filter by service, fault or mark; or ask for it in the scenario's expectations, which are compared too".into(),
-            ));
-        }
         filter.insert(key.trim().into(), value.trim().into());
     }
-    Ok(Wanted::of(info, stat, filter))
+    Ok((info, stat.to_owned(), filter))
+}
+
+/// A row of a comparison.
+fn wanted_metric(text: &str) -> Result<Wanted, CliError> {
+    let (info, stat, filter) = asked_metric(text)?;
+    // A job keeps each metric as a whole and by service or cause; anything finer is an expectation of the scenario.
+    if let Some(key) = filter.keys().find(|key| !["service", "fault", "mark"].contains(&&***key)) {
+        return Err(CliError::usage(
+            format!("`{text}`: comparisons cannot filter by `{key}`"),
+            "filter by service, fault or mark; or ask for it in the scenario's expectations, which are compared too",
+        ));
+    }
+    Ok(Wanted::of(info, &stat, filter))
 }
 
 /// `METRIC=VALUE`, where the value is a share of the reference (`2%`) or in the metric's unit (`5ms`; for shares `0.1pp`).
-fn margin(text: &str) -> Result<(String, Margin), CliError> {
-    let usage = |message: String| CliError::Asked {
-        exit: Exit::Usage,
-        message,
-        help: Some("write it as `--margin latency.p99=5ms`, `--margin cost.total=2%` or, for shares, `--margin availability=0.1pp`".into()),
+pub(crate) fn margin(text: &str) -> Result<(String, Margin), CliError> {
+    let usage = |message: String| {
+        CliError::usage(
+            message,
+            "write it as `--margin latency.p99=5ms`, `--margin cost.total=2%` or, for shares, `--margin availability=0.1pp`",
+        )
     };
     let Some((name, value)) = text.split_once('=') else { return Err(usage(format!("`--margin {text}` has no `=`"))) };
     let Some(info) = metrics::metric(name) else { return Err(usage(format!("`--margin {text}`: there is no metric `{name}`"))) };
-    let number =
-        |ending: &str| value.strip_suffix(ending).and_then(|number| number.trim().parse::<f64>().ok()).filter(|number| *number >= 0.0);
-    let absolute = match info.unit {
-        Unit::Ratio => number("pp").map(|points| points / 100.0),
-        Unit::Seconds => value.parse::<api::SimDuration>().ok().map(|span| span.as_secs_f64()),
-        _ => number(""),
-    };
-    match (absolute, number("%")) {
-        (Some(margin), _) => Ok((name.to_owned(), Margin::Absolute(margin))),
-        (None, Some(percent)) => Ok((name.to_owned(), Margin::Relative(percent / 100.0))),
-        (None, None) => Err(usage(format!("`--margin {text}`: `{value}` is not an amount of {}", info.unit.as_str()))),
-    }
+    let margin = Margin::parse(value, info.unit);
+    let margin = margin.ok_or_else(|| usage(format!("`--margin {text}`: `{value}` is not an amount of {}", info.unit.as_str())))?;
+    Ok((name.to_owned(), margin))
 }

@@ -19,7 +19,7 @@ impl Explain {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let what = self.what.trim();
         let text = if what == "exit-codes" {
-            Ok(format!("Exit codes:\n{}When several apply, the first of 1, 3, 8, 4 is returned.\n", Exit::table()))
+            Ok(Exit::table())
         } else if what.to_ascii_uppercase().starts_with("WT") {
             rule(what)
         } else if let Some(info) = metrics::metric(what) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
-use crate::jobs::{Kind, merge};
-use crate::verbs::{compare, sweep};
+use crate::jobs::merge;
+use crate::verbs::work::{Answer, conclude};
 
 /// Put the parts of a comparison or a sweep together.
 #[derive(clap::Args)]
@@ -20,6 +20,9 @@ pub(crate) struct Merge {
     /// Make do with what there is.
     #[arg(long)]
     allow_missing: bool,
+    /// Do not write the page.
+    #[arg(long)]
+    no_report: bool,
     /// The form of the answer on stdout.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
     output: String,
@@ -29,10 +32,6 @@ impl Merge {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let parts = merge::find(&self.parts)?;
         let (store, manifest) = merge::merge(&parts, &self.out, self.allow_missing)?;
-        let answer = compare::Answer { output: &self.output, wall: None };
-        match manifest.kind {
-            Kind::Comparison => compare::finish(&store, &manifest, &answer, io),
-            Kind::Sweep => sweep::finish(&store, &manifest, &answer, io),
-        }
+        conclude(&store, &manifest, &Answer { output: &self.output, wall: None, page: !self.no_report }, io)
     }
 }

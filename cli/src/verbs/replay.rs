@@ -1,7 +1,9 @@
 //! `wavetank replay`: runs a finished run again from its manifest, and with --verify compares every byte.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
+use reports::{difference, render};
 use trace::Trace;
 
 use crate::error::CliError;
@@ -52,14 +54,13 @@ impl Replay {
 
 /// Where two traces part.
 fn first_difference(before: &Trace, after: &Trace) -> String {
-    if before.header != after.header {
-        return format!("  header was {:?}\n  header is  {:?}", before.header, after.header);
+    let records = |trace: &Trace| trace.records.clone().into_iter().map(Ok::<_, Infallible>);
+    let Ok(found) = difference::of([&before.header, &after.header], records(before), records(after));
+    let mut lines: Vec<String> =
+        found.settings.iter().map(|setting| format!("  {} was {}, is {}", setting.setting, setting.values[0], setting.values[1])).collect();
+    if let Some(parting) = &found.parting {
+        lines.push(format!("  record {}", parting.record));
+        lines.extend(render::parting_lines(parting, ["was", "is"]));
     }
-    let parting =
-        before.records.iter().zip(&after.records).position(|(a, b)| a != b).unwrap_or(before.records.len().min(after.records.len()));
-    let show = |trace: &Trace| match trace.records.get(parting) {
-        Some((at, record)) => format!("at {at}: {}", serde_json::to_string(record).unwrap_or_default()),
-        None => "no record".to_owned(),
-    };
-    format!("  record {}\n  was {}\n  is  {}", parting + 1, show(before), show(after))
+    lines.join("\n")
 }

@@ -8,6 +8,7 @@ use reports::{Measures, Run, judge, render};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
+use crate::pages;
 use crate::results::Results;
 
 /// Make the report of a finished run again, from its traces alone.
@@ -30,7 +31,12 @@ impl Report {
         let measures: Vec<Measures> = traces.iter().map(|trace| Measures::of(&Run::new(trace))).collect();
         let verdict = judge(&measures);
         let text = match self.format.as_str() {
-            "html" => render::page(&traces, &measures, &verdict),
+            "html" => {
+                let reproduce = pages::run_command(&results.manifest);
+                let resolved = fs::read_to_string(results.place.join("scenario.yaml")).ok();
+                let options = render::PageOptions { reproduce: Some(&reproduce), scenario: resolved.as_deref() };
+                pages::fitting(render::page(&traces, &measures, &verdict, &options))?
+            }
             "text" => render::text(
                 &measures,
                 &verdict,

@@ -1,9 +1,11 @@
 //! `wavetank run`: scenario in, verdict out.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use api::SimDuration;
-use reports::{Measures, Outcome, Verdict, judge, render};
+use reports::gate::Tested;
+use reports::{Measures, Verdict, judge, render};
 use scenarios::Scenario;
 
 use crate::error::CliError;
@@ -11,15 +13,20 @@ use crate::exit::Exit;
 use crate::experiment::{self, Done, Plan};
 use crate::files::{self, LoadOptions, Policy};
 use crate::io::Io;
+use crate::outputs::OutputArgs;
+use crate::pages;
 use crate::progress::{Progress, now};
 use crate::results::{Draft, Manifest, SCHEMA_VERSION};
 
 /// Run a scenario and check its expectations.
 #[derive(clap::Args)]
 pub(crate) struct Run {
-    /// Shipped scenarios by name (`wavetank list scenarios`), or files.
+    /// Shipped scenarios by name (`wavetank list scenarios`), files, or directories of them.
     #[arg(required = true)]
     scenarios: Vec<String>,
+    /// Of these scenarios, run those with this text in their names (may be repeated).
+    #[arg(short = 'k', long = "filter", value_name = "TEXT")]
+    filters: Vec<String>,
     /// The scheduling policy: a built-in name (`wavetank list policies`) or a KubeSchedulerConfiguration file.
     #[arg(short, long, value_name = "NAME|FILE")]
     policy: Option<String>,
@@ -35,9 +42,9 @@ pub(crate) struct Run {
     /// Stop at this simulated time, before the scenario's own end.
     #[arg(long, value_name = "TIME")]
     until: Option<SimDuration>,
-    /// Where results go; each scenario gets a directory of its name in it.
-    #[arg(long, default_value = "out", value_name = "DIR")]
-    out: PathBuf,
+    /// Where results go; each scenario gets a directory of its name in it. `out` by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Do not write the page.
     #[arg(long)]
     no_report: bool,
@@ -62,6 +69,11 @@ pub(crate) struct Run {
     /// Stop a run after so much real time, keeping what there is (exit code 8).
     #[arg(long, value_name = "TIME")]
     max_wall: Option<SimDuration>,
+    /// Leave the rest out after the first scenario that is not as expected.
+    #[arg(long)]
+    fail_fast: bool,
+    #[command(flatten)]
+    outputs: OutputArgs,
     /// Exit with 0 even when expectations fail.
     #[arg(long)]
     exit_zero: bool,
@@ -93,25 +105,66 @@ struct Ready<'a> {
     seeds: Vec<u64>,
 }
 
+/// What came out of one scenario.
+struct Outcomes<'a> {
+    done: &'a [Done],
+    measures: &'a [Measures],
+    verdict: &'a Verdict,
+    /// The scenario with its defaults.
+    resolved: &'a str,
+    wall: std::time::Duration,
+}
+
 impl Run {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let ready: Vec<Ready<'_>> = self.scenarios.iter().map(|name| self.prepare(name, io)).collect::<Result<_, _>>()?;
+        let sources = files::expand(&self.scenarios)?;
+        let ready: Vec<Ready<'_>> = sources.iter().map(|name| self.prepare(name, io)).collect::<Result<_, _>>()?;
+        let ready = self.chosen(ready)?;
         different_names(&ready)?;
         let mut worst = Exit::Success;
         let mut documents: Vec<String> = Vec::new();
+        let mut all: Vec<Tested> = Vec::new();
         for ready in &ready {
-            let (exit, document) = if self.dry_run { (Exit::Success, self.tell(ready, io)?) } else { self.run_one(ready, io)? };
-            worst = worst.or(exit);
-            documents.extend(document);
+            if self.dry_run {
+                documents.extend(self.tell(ready, io)?);
+            } else if self.fail_fast && worst != Exit::Success {
+                all.push(Tested::of(ready.source, &ready.scenario.name, ready.policy.name(), Vec::new()));
+            } else {
+                let (tested, document) = self.run_one(ready, io)?;
+                worst = worst.or(Exit::of(&tested));
+                documents.extend(document);
+                all.push(tested);
+            }
         }
         if self.output == "json" {
             io.answer(&one_document(&documents)?)?;
+        } else if all.len() > 1 {
+            io.answer(&format!("{}\n", render::gate_conclusion(&all)))?;
         }
-        Ok(if self.exit_zero && worst == Exit::Expectations { Exit::Success } else { worst })
+        if !self.dry_run {
+            self.outputs.write(&mut all, io)?;
+        }
+        Ok(worst.or_zero(self.exit_zero))
+    }
+
+    /// Those that `--filter` leaves.
+    fn chosen<'a>(&self, ready: Vec<Ready<'a>>) -> Result<Vec<Ready<'a>>, CliError> {
+        let names: Vec<String> = ready.iter().map(|ready| ready.scenario.name.clone()).collect();
+        let is_chosen = |ready: &Ready<'_>| self.filters.is_empty() || self.filters.iter().any(|text| ready.scenario.name.contains(text));
+        let chosen: Vec<Ready<'a>> = ready.into_iter().filter(is_chosen).collect();
+        if chosen.is_empty() {
+            let filters: Vec<String> = self.filters.iter().map(|text| format!("`{text}`")).collect();
+            return Err(CliError::Asked {
+                exit: Exit::Nothing,
+                message: format!("no scenario has {} in its name", filters.join(" or ")),
+                help: Some(format!("there are {}", names.join(", "))),
+            });
+        }
+        Ok(chosen)
     }
 
     fn prepare<'a>(&self, source: &'a str, io: &Io) -> Result<Ready<'a>, CliError> {
-        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow };
+        let options = LoadOptions { set: &self.set, until: self.until, strict: self.strict, allow: &self.allow, ..Default::default() };
         let scenario = files::load(source, &options, io)?;
         let seeds: Vec<u64> = match (&self.seed, &self.seeds) {
             (Some(seed), _) => vec![*seed],
@@ -147,7 +200,7 @@ impl Run {
     }
 
     /// Runs one scenario. Its answer is given at once, or given back as a document.
-    fn run_one(&self, ready: &Ready<'_>, io: &Io) -> Result<(Exit, Option<String>), CliError> {
+    fn run_one(&self, ready: &Ready<'_>, io: &Io) -> Result<(Tested, Option<String>), CliError> {
         let Ready { source, scenario, policy, seeds } = ready;
         let started = now();
         let max_wall = self.max_wall.map(|most| std::time::Duration::from_nanos(most.as_nanos()));
@@ -157,7 +210,8 @@ impl Run {
 
         let measures: Vec<Measures> = done.iter().map(|done| done.measures.clone()).collect();
         let verdict = judge(&measures);
-        let place = self.out.join(&scenario.name);
+        let out = self.out.as_ref().or(io.profile.out.as_ref()).map_or_else(|| Path::new("out"), PathBuf::as_path);
+        let place = out.join(&scenario.name);
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION,
             wavetank_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -172,42 +226,48 @@ impl Run {
             extenders: policy.extenders(),
             jobs: done.iter().map(|done| done.job.clone()).collect(),
         };
-        self.write(&place, &manifest, &done, &measures, &verdict, wall)?;
+        let resolved = scenarios::resolved_yaml(scenario);
+        self.write(&place, &manifest, &Outcomes { done: &done, measures: &measures, verdict: &verdict, resolved: &resolved, wall })?;
         let document = self.answer(io, &place, &measures, &verdict, wall)?;
         for done in &done {
             if let Some(reason) = &done.stopped {
                 io.complain(&format!("warning: seed {} stopped early: {reason}", done.job.seed));
             }
         }
-        Ok((exit(&done, &verdict), document))
+        let mut tested = Tested::of(source, &scenario.name, policy.name(), measures);
+        let trace = |seed| done.iter().find(|done| done.job.seed == seed).map(|done| Cow::Borrowed(&done.trace));
+        tested.timeline = self.outputs.timeline(&tested, trace, io);
+        tested.page = (!self.no_report).then(|| place.join("report.html").display().to_string());
+        Ok((tested, document))
     }
 
-    fn write(
-        &self,
-        place: &Path,
-        manifest: &Manifest,
-        done: &[Done],
-        measures: &[Measures],
-        verdict: &Verdict,
-        wall: std::time::Duration,
-    ) -> Result<(), CliError> {
+    fn write(&self, place: &Path, manifest: &Manifest, outcomes: &Outcomes<'_>) -> Result<(), CliError> {
+        let Outcomes { done, measures, verdict, resolved, wall } = *outcomes;
         let draft = Draft::begin(place)?;
         draft.write_json("manifest.json", manifest)?;
+        draft.write("scenario.yaml", resolved)?;
         for done in done {
             draft.write(&format!("jobs/{}.json", done.job.id), render::job(&done.job.id, &done.job.trace_digest, &done.measures))?;
             draft.write(&format!("traces/{}.jsonl.gz", done.job.id), &done.file)?;
         }
         draft.write("metrics.csv", render::metrics_csv(done.iter().map(|done| (done.job.id.as_str(), &done.measures))))?;
         draft.write("verdict.json", render::document(measures, verdict))?;
+        let mut page = Ok(None);
         if !self.no_report {
             let traces: Vec<&trace::Trace> = done.iter().map(|done| &done.trace).collect();
-            draft.write("report.html", render::page(&traces, measures, verdict))?;
+            let reproduce = pages::run_command(manifest);
+            let options = render::PageOptions { reproduce: Some(&reproduce), scenario: Some(resolved) };
+            page = pages::fitting(render::page(&traces, measures, verdict, &options)).map(Some);
+        }
+        if let Ok(Some(page)) = &page {
+            draft.write("report.html", page)?;
         }
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
         let directory = std::env::current_dir().ok();
         let meta = serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads, "directory": directory });
         draft.write_json("run.meta.json", &meta)?;
-        draft.finish()
+        draft.finish()?;
+        page.map(|_| ())
     }
 
     fn answer(
@@ -257,15 +317,5 @@ fn seeds_in_words(seeds: &[u64]) -> String {
         [seed] => format!("seed {seed}"),
         [first, .., last] if seeds.windows(2).all(|pair| pair[1] == pair[0] + 1) => format!("seeds {first}..{last}"),
         _ => format!("seeds {}", seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-fn exit(done: &[Done], verdict: &Verdict) -> Exit {
-    if done.iter().any(|done| done.stopped.is_some()) {
-        Exit::Limit
-    } else if verdict.passed || verdict.outcome == Outcome::Pass {
-        Exit::Success
-    } else {
-        Exit::Expectations
     }
 }

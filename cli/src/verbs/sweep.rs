@@ -8,8 +8,8 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest, grid};
-use crate::verbs::compare::Answer;
-use crate::verbs::work::{Draft, WorkArgs};
+use crate::pages;
+use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
 
 /// Run a scenario at every point of a grid, a list or a latin hypercube, over any path of the file.
 #[derive(clap::Args)]
@@ -22,27 +22,16 @@ pub(crate) struct Sweep {
     /// A latin hypercube of so many points instead of every combination; ranges need no steps then.
     #[arg(long, value_name = "N")]
     lhs: Option<usize>,
-    /// A policy (may be repeated); the scenario's by default.
-    #[arg(short, long = "policy", value_name = "NAME[:KEY=VALUE,…]|FILE")]
-    policies: Vec<String>,
     #[command(flatten)]
     work: WorkArgs,
 }
 
 impl Sweep {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let points = self.work.points(&self.scenario, &self.drafts()?, io)?;
-        let reference = points.first().map_or_else(String::new, |point| point.about.name.clone());
-        let manifest = self.work.manifest(Kind::Sweep, &self.scenario, &points, &reference, Judging::default(), io)?;
-        if self.work.dry_run {
-            return self.work.tell(&points, &manifest, io);
-        }
-        let done = self.work.work(&points, manifest, io)?;
-        if done.is_part {
-            return self.work.tell_part(&done, io);
-        }
-        let wall = format!("{:.1} s", done.wall.as_secs_f64());
-        finish(&done.store, &done.manifest, &Answer { output: &self.work.output, wall: Some(&wall) }, io)
+        let drafts = self.drafts()?;
+        let reference = drafts.first().map_or_else(String::new, |draft| draft.name.clone());
+        let asked = Asked { reference, ..Asked::of(Kind::Sweep, &self.scenario, Judging::default()) };
+        self.work.carry_out(&drafts, asked, io)
     }
 
     fn drafts(&self) -> Result<Vec<Draft>, CliError> {
@@ -53,7 +42,7 @@ impl Sweep {
             return Err(CliError::Asked { exit: Exit::Usage, message: format!("`--param {path}` is there twice"), help });
         }
         let policies: Vec<Option<String>> =
-            if self.policies.is_empty() { vec![None] } else { self.policies.iter().cloned().map(Some).collect() };
+            if self.work.policies.is_empty() { vec![None] } else { self.work.policies.iter().cloned().map(Some).collect() };
         let mut drafts = Vec::new();
         for policy in &policies {
             for point in grid::points(&parameters, self.lhs)? {
@@ -80,13 +69,15 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
         .map(|(about, runs)| SweepPoint { parameters: about.parameters.clone(), policy: about.policy.as_str().into(), runs })
         .collect();
     let sweep = sweep(&points);
-    let document = render::sweep_document(&sweep);
+    let document = render::findings(&sweep);
     store.finish(manifest, &[("sweep.json", document.clone())])?;
+    let report = if answer.page { Some(store.page(render::sweep_page(&sweep, &pages::command(manifest)))?) } else { None };
     match answer.output {
         "json" => io.answer(&document)?,
         "csv" => io.answer(&store.read("metrics.csv")?)?,
         _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
+            let options =
+                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
             io.answer(&render::sweep_text(&sweep, &options))?;
         }
     }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use manifests::{Budget, Document, Problems, SourceFile};
+use reports::render;
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files::{self, LoadOptions};
 use crate::io::Io;
+use crate::sarif::{self, Checked};
 
 /// Check scenarios or plain Kubernetes manifests: every problem at once, nothing is run.
 #[derive(clap::Args)]
 pub(crate) struct Validate {
-    /// Files, or shipped scenarios by name.
+    /// Files, shipped scenarios by name, or directories of scenarios.
     #[arg(required = true)]
     files: Vec<String>,
     /// Change a value of a scenario first: a dotted path, `=`, and YAML (may be repeated).
@@ -24,8 +26,8 @@ pub(crate) struct Validate {
     /// Do not warn of these rules (WT0411, …).
     #[arg(long, value_name = "CODE")]
     allow: Vec<String>,
-    /// text, or json (one document on stdout).
-    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+    /// text; json (one document on stdout); sarif (2.1.0, for code scanning); github (annotations of a pull request).
+    #[arg(long, default_value = "text", value_parser = ["text", "json", "sarif", "github"])]
     format: String,
     /// Print the scenario with every default filled in.
     #[arg(long)]
@@ -35,40 +37,45 @@ pub(crate) struct Validate {
 impl Validate {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let mut worst = Exit::Success;
-        let mut documents = Vec::new();
-        for file in &self.files {
+        let mut all = Vec::new();
+        for file in files::expand(&self.files)? {
             let mut problems = files::problems_but(&self.allow)?;
-            let resolved = match self.check(file, &mut problems) {
-                Ok(resolved) => resolved,
+            let (resolved, unread) = match self.check(&file, &mut problems) {
+                Ok(resolved) => (resolved, None),
                 // One file that cannot be read does not keep the others from being checked.
                 Err(error) => {
                     worst = worst.or(error.report(io));
-                    documents.push(serde_json::json!({ "file": file, "valid": false, "report": serde_json::Value::Null }));
-                    continue;
+                    (None, Some(error.message()))
                 }
             };
             if problems.has_errors() {
                 worst = worst.or(Exit::Invalid);
             }
-            if self.format == "json" {
-                documents
-                    .push(serde_json::json!({ "file": file, "valid": !problems.has_errors(), "report": manifests::to_json(&problems) }));
-            } else {
-                if !problems.is_empty() {
-                    io.complain(&manifests::render(&problems, io.color_on_stderr()));
-                }
-                match resolved {
-                    Some(text) if self.print_defaults => io.answer(&text)?,
-                    _ if !problems.has_errors() => io.answer(&format!("{file}: valid\n"))?,
-                    _ => {}
-                }
+            if self.format == "text" && unread.is_none() {
+                self.tell(&file, &problems, resolved, io)?;
             }
+            all.push(Checked { file, problems, unread });
         }
-        if self.format == "json" {
-            let document = serde_json::json!({ "schemaVersion": 1, "files": documents });
-            io.answer(&format!("{document:#}\n"))?;
+        match self.format.as_str() {
+            "json" => io.answer(&document(&all))?,
+            "sarif" => io.answer(&format!("{:#}\n", sarif::sarif(&all)))?,
+            "github" => io.answer(&render::github_annotations(&sarif::annotations(&all)))?,
+            _ => {}
         }
         Ok(worst)
+    }
+
+    /// Says what was found in a file, or that nothing was.
+    fn tell(&self, file: &str, problems: &Problems, resolved: Option<String>, io: &Io) -> Result<(), CliError> {
+        if !problems.is_empty() {
+            io.complain(&manifests::render(problems, io.color_on_stderr()));
+        }
+        match resolved {
+            Some(text) if self.print_defaults => io.answer(&text)?,
+            _ if !problems.has_errors() => io.answer(&format!("{file}: valid\n"))?,
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Checks one file; gives a scenario back with its defaults.
@@ -78,6 +85,12 @@ impl Validate {
         }
         let text = files::read_text(file)?;
         let source = SourceFile::new(file, &text);
+        if scenarios::is_comparison(&text) {
+            if let Some(comparison) = files::check_comparison(file, &text, problems) {
+                self.check_scenario(&comparison.scenario, None, problems)?;
+            }
+            return Ok(None);
+        }
         if !are_objects(&manifests::documents_within(&source, Budget::MANIFESTS, &mut Problems::default())) {
             return self.check_scenario(file, Some(text), problems);
         }
@@ -92,6 +105,15 @@ impl Validate {
         let scenario = files::check(file, text, &options, problems)?;
         Ok(scenario.map(|scenario| scenarios::resolved_yaml(&scenario)))
     }
+}
+
+fn document(all: &[Checked]) -> String {
+    let file = |checked: &Checked| {
+        let valid = checked.unread.is_none() && !checked.problems.has_errors();
+        let report = checked.unread.is_none().then(|| manifests::to_json(&checked.problems));
+        serde_json::json!({ "file": checked.file, "valid": valid, "report": report })
+    };
+    format!("{:#}\n", serde_json::json!({ "schemaVersion": 1, "files": all.iter().map(file).collect::<Vec<_>>() }))
 }
 
 /// Whether a file holds Kubernetes objects instead of a scenario: its first apiVersion says.

@@ -18,7 +18,8 @@ use crate::verbs::get::{Moment, not_found};
 /// decisions, from the files it was made of.
 #[derive(clap::Args)]
 pub(crate) struct Why {
-    /// The object: pod/NAME, node/NAME, service/NAME or deployment/NAME; with its namespace when the name is not unique.
+    /// The object: pod/NAME, node/NAME, service/NAME, hpa/NAME or a workload (deployment/NAME, job/NAME, …); with its
+    /// namespace when the name is not unique.
     object: String,
     #[command(flatten)]
     moment: Moment,

@@ -3,23 +3,32 @@
 use std::path::PathBuf;
 
 use api::SimDuration;
+use reports::search::Searched;
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files::{self, LoadOptions, Policy, Prepared};
 use crate::io::Io;
+use crate::jobs::decisions;
 use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
-use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, jobs_of, shard};
+use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, emit, jobs_of, shard};
 use crate::progress::now;
 use crate::verbs::run::{SeedRange, parse_seeds};
+use crate::verbs::{compare, search, sweep};
 
 /// Flags of a work.
 #[derive(clap::Args)]
 pub(crate) struct WorkArgs {
+    /// A policy (may be repeated; the first is what others are measured against); the scenario's by default.
+    #[arg(short, long = "policy", value_name = "NAME[:KEY=VALUE,…]|FILE")]
+    pub(crate) policies: Vec<String>,
     /// Seeds from..to, both included, instead of the scenario's.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub(crate) seeds: Option<SeedRange>,
+    /// Seeds that a comparison file asks for; flags go before them.
+    #[arg(skip)]
+    pub(crate) own_seeds: Vec<u64>,
     /// As many seeds, from 1 on.
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     pub(crate) reps: Option<u64>,
@@ -44,9 +53,18 @@ pub(crate) struct WorkArgs {
     /// How jobs fall to parts: in turn, or by their ids (a job stays in its part when others come or go).
     #[arg(long, default_value = "slice", value_parser = ["slice", "hash"], value_name = "HOW")]
     pub(crate) shard_by: String,
+    /// Print what a batch system needs to do this work, and stop: an Indexed Job of Kubernetes.
+    #[arg(long, value_parser = ["k8s-job"], value_name = "WHAT", conflicts_with = "shard")]
+    pub(crate) emit: Option<String>,
+    /// How many parts `--emit` makes of it; 8 by default, at most one per job.
+    #[arg(long, value_name = "N", requires = "emit")]
+    pub(crate) parts: Option<usize>,
     /// Keep the record of every run: `full`; or only what was measured: `none`.
     #[arg(long, default_value = "none", value_parser = ["none", "full"], value_name = "WHAT")]
     pub(crate) trace: String,
+    /// Do not write the page.
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// The form of the answer on stdout.
     #[arg(short, long, default_value = "table", value_parser = ["table", "json", "csv"])]
     pub(crate) output: String,
@@ -59,6 +77,43 @@ pub(crate) struct WorkArgs {
     /// Say what would be run, and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// As many parts as `--emit` makes of a work, unless told.
+const PARTS: usize = 8;
+
+/// What is asked of a work.
+pub(crate) struct Asked<'a> {
+    pub(crate) kind: Kind,
+    /// A shipped scenario's name, or a path.
+    pub(crate) source: &'a str,
+    /// What the other points are measured against.
+    pub(crate) reference: String,
+    pub(crate) judging: Judging,
+    pub(crate) search: Option<Searched>,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn of(kind: Kind, source: &'a str, judging: Judging) -> Self {
+        Self { kind, source, reference: String::new(), judging, search: None }
+    }
+}
+
+/// How the answer is given.
+pub(crate) struct Answer<'a> {
+    pub(crate) output: &'a str,
+    pub(crate) wall: Option<&'a str>,
+    /// Write the page too.
+    pub(crate) page: bool,
+}
+
+/// Judges a work that is whole, writes what follows from it, and answers.
+pub(crate) fn conclude(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
+    match manifest.kind {
+        Kind::Comparison => compare::finish(store, manifest, answer, io),
+        Kind::Sweep => sweep::finish(store, manifest, answer, io),
+        Kind::Search => search::finish(store, manifest, answer, io),
+    }
 }
 
 /// A point before it is read.
@@ -87,7 +142,7 @@ impl WorkArgs {
         let read = |(index, draft): (usize, &Draft)| {
             let io = if index == 0 { io } else { &hushed };
             let set: Vec<String> = self.set.iter().chain(&draft.set).cloned().collect();
-            let options = LoadOptions { set: &set, until: self.until, strict: self.strict, allow: &self.allow };
+            let options = LoadOptions { set: &set, until: self.until, strict: self.strict, allow: &self.allow, ..Default::default() };
             let scenario = files::load(source, &options, io)?;
             let policy = match &draft.policy {
                 Some(name) => Policy::named(name, io)?,
@@ -111,20 +166,43 @@ impl WorkArgs {
         match (&self.seeds, self.reps) {
             (Some(range), _) => range.0.clone().collect(),
             (None, Some(count)) => (1..=count.max(1)).collect(),
+            (None, None) if !self.own_seeds.is_empty() => self.own_seeds.clone(),
             (None, None) => point.prepared.scenario.seeds.clone(),
         }
     }
 
+    /// All of it: reads the points, does what is asked for here, and answers.
+    pub(crate) fn carry_out(&self, drafts: &[Draft], asked: Asked<'_>, io: &Io) -> Result<Exit, CliError> {
+        let points = self.points(asked.source, drafts, io)?;
+        let manifest = self.manifest(asked, &points, io)?;
+        if self.dry_run {
+            return self.tell(&points, &manifest, io);
+        }
+        if self.emit.is_some() {
+            return self.emit(drafts, &manifest, io);
+        }
+        let done = self.work(&points, manifest, io)?;
+        if done.is_part {
+            return self.tell_part(&done, io);
+        }
+        let wall = format!("{:.1} s", done.wall.as_secs_f64());
+        conclude(&done.store, &done.manifest, &Answer { output: &self.output, wall: Some(&wall), page: !self.no_report }, io)
+    }
+
+    /// Prints what another engine needs to do this work.
+    fn emit(&self, drafts: &[Draft], manifest: &Manifest, io: &Io) -> Result<Exit, CliError> {
+        let jobs = shard::select(&manifest.jobs, None).len();
+        let words = emit::words(std::env::args());
+        let policies = drafts.iter().filter_map(|draft| draft.policy.as_deref());
+        // A comparison file is among the words only.
+        let files = emit::files(&manifest.source, &self.set, policies.chain(words.iter().map(String::as_str)))?;
+        let parts = self.parts.unwrap_or(PARTS).clamp(1, jobs.max(1));
+        io.answer(&emit::k8s_job(manifest, parts, &words, &files))?;
+        Ok(Exit::Success)
+    }
+
     /// What is to be done.
-    pub(crate) fn manifest(
-        &self,
-        kind: Kind,
-        source: &str,
-        points: &[Point],
-        reference: &str,
-        judging: Judging,
-        io: &Io,
-    ) -> Result<Manifest, CliError> {
+    pub(crate) fn manifest(&self, asked: Asked<'_>, points: &[Point], io: &Io) -> Result<Manifest, CliError> {
         let first =
             points.first().ok_or_else(|| CliError::Asked { exit: Exit::Nothing, message: "there is nothing to run".into(), help: None })?;
         let shard = match &self.shard {
@@ -140,12 +218,13 @@ impl WorkArgs {
         Ok(Manifest {
             schema_version: SCHEMA_VERSION,
             wavetank_version: env!("CARGO_PKG_VERSION").to_owned(),
-            kind,
+            kind: asked.kind,
             scenario: first.prepared.scenario.name.clone(),
-            source: source.to_owned(),
+            source: asked.source.to_owned(),
             until: self.until.map(|until| until.to_string()),
-            reference: reference.to_owned(),
-            judging,
+            reference: asked.reference,
+            judging: asked.judging,
+            search: asked.search,
             points: points.iter().map(|point| point.about.clone()).collect(),
             jobs: jobs_of(points, &self.seeds(first)),
             shard,
@@ -173,23 +252,45 @@ impl WorkArgs {
     /// Does the work and stores it.
     pub(crate) fn work(&self, points: &[Point], manifest: Manifest, io: &Io) -> Result<Done, CliError> {
         let started = now();
-        let place = self.out.join(format!("{}-{}", manifest.kind.as_str(), manifest.scenario));
-        let store = Store::open(&place, &manifest, self.resume)?;
+        let store = Store::open(&self.place(&manifest), &manifest, self.resume)?;
+        self.fill(points, &manifest, &store, io)?;
+        let wall = started.elapsed();
+        self.write_meta(&store, wall)?;
+        let is_part = manifest.shard.is_some();
+        Ok(Done { store, manifest, wall, is_part })
+    }
+
+    /// Where a work goes.
+    pub(crate) fn place(&self, manifest: &Manifest) -> PathBuf {
+        self.out.join(format!("{}-{}", manifest.kind.as_str(), manifest.scenario))
+    }
+
+    /// Does the jobs that are to be done here and are not there yet.
+    pub(crate) fn fill(&self, points: &[Point], manifest: &Manifest, store: &Store, io: &Io) -> Result<(), CliError> {
         let mine = shard::select(&manifest.jobs, manifest.shard);
         let missing = store.missing(&mine);
         if self.resume && missing.len() < mine.len() {
             io.say(&format!("{} of {} jobs are there already", mine.len() - missing.len(), mine.len()));
+        } else if !self.resume && missing.len() > 1 {
+            io.say(&format!("{} jobs, kept in {}: after an interruption, `--resume` goes on", missing.len(), store.place.display()));
         }
-        pool::work(points, &missing, &store, How { threads: self.jobs, traces: self.trace == "full" }, io)?;
-        let wall = started.elapsed();
+        let decisions_of = (manifest.kind == Kind::Comparison).then(|| decisions::seed(manifest)).flatten();
+        let how = How { threads: self.jobs, traces: self.trace == "full", decisions_of };
+        let heard = pool::work(points, &missing, store, how, io)?;
+        if decisions_of.is_some() {
+            decisions::look(points, manifest, store, heard, self.jobs, io)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the only file that may differ between equal works.
+    pub(crate) fn write_meta(&self, store: &Store, wall: std::time::Duration) -> Result<(), CliError> {
         let threads = if self.jobs == 0 { rayon::current_num_threads() } else { self.jobs };
         let directory = std::env::current_dir().ok();
         store.write_json(
             "run.meta.json",
             &serde_json::json!({ "wallSeconds": wall.as_secs_f64(), "threads": threads, "directory": directory }),
-        )?;
-        let is_part = manifest.shard.is_some();
-        Ok(Done { store, manifest, wall, is_part })
+        )
     }
 
     /// What a part says when it is done.

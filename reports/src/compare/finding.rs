@@ -102,7 +102,7 @@ pub(super) fn winners(samples: &[Sample], answers: &[Vec<Answer>], better: Bette
 /// Whether `answers` are shown to be worse than those of `best`, by more than the margin allows.
 fn is_beaten(answers: &[Answer], best: &[Answer], better: Better, margin: f64) -> bool {
     let ranked = ranked(answers, best, better);
-    if wilcoxon::signed_rank(&ranked).p > 0.05 {
+    if wilcoxon::signed_rank(&ranked) > 0.05 {
         return false;
     }
     let finite: Vec<f64> = ranked.iter().copied().filter(|value| value.is_finite()).collect();

@@ -17,6 +17,7 @@
 //!
 //! Not here: which metrics are asked for by default (`select`), and how it is said (`render`).
 
+mod decisions;
 mod finding;
 mod select;
 
@@ -26,11 +27,13 @@ use api::Str;
 use serde::Serialize;
 
 use crate::metrics::{Better, Measures, Unit};
-use crate::statistics::bootstrap::{self, Interval};
-use crate::statistics::{holm, mean, variance, wilcoxon};
+use crate::statistics::{bootstrap, holm, mean, variance, wilcoxon};
 
+pub use crate::statistics::bootstrap::Interval;
+pub(crate) use decisions::lead;
+pub use decisions::{Choice, DecisionDiff, Decisions, FirstDecision, Moved, PluginPart, Standing};
 pub use finding::Finding;
-pub use select::{Margin, Wanted, wanted};
+pub use select::{Margin, Wanted, answer, every, wanted};
 
 /// Fewer pairs than this are too few to rely on.
 pub const FEW_SEEDS: usize = 10;
@@ -96,7 +99,7 @@ pub struct Cell {
     pub finding: Finding,
 }
 
-fn limits<S: serde::Serializer>(interval: &Option<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn limits<S: serde::Serializer>(interval: &Option<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
     interval.map(|interval| [interval.low, interval.high]).serialize(serializer)
 }
 
@@ -134,22 +137,22 @@ fn unit_name<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, 
 }
 
 fn better_name<S: serde::Serializer>(better: &Better, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Neither => "neither",
-    })
+    serializer.serialize_str(better.as_str())
 }
 
 impl Row {
     /// The metric with what it is asked of: `recovery.total(mark=spike)`.
     #[must_use]
     pub fn title(&self) -> String {
-        let filters: Vec<String> = self.filter.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let filters = if filters.is_empty() { String::new() } else { format!("({})", filters.join(", ")) };
-        let stat = if self.stat.is_empty() { String::new() } else { format!(".{}", self.stat) };
-        format!("{}{filters}{stat}", self.metric)
+        title(&self.metric, &self.filter, &self.stat)
     }
+}
+
+fn title(metric: &str, filter: &BTreeMap<Str, Str>, stat: &str) -> String {
+    let filters: Vec<String> = filter.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let filters = if filters.is_empty() { String::new() } else { format!("({})", filters.join(", ")) };
+    let stat = if stat.is_empty() { String::new() } else { format!(".{stat}") };
+    format!("{metric}{filters}{stat}")
 }
 
 /// Everything that was found.
@@ -170,6 +173,9 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// What a reader has to know.
     pub warnings: Vec<String>,
+    /// Where the policies' decisions part, each against the reference, in the first seed; empty when nobody looked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionDiff>,
 }
 
 impl Comparison {
@@ -204,7 +210,54 @@ pub fn compare(subjects: &[Subject], options: &Options) -> Comparison {
         seeds,
         alpha: options.alpha,
         rows,
+        decisions: Vec::new(),
     }
+}
+
+/// A metric of two single runs, side by side.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pair {
+    /// The metric with what it is asked of.
+    pub metric: String,
+    /// Its unit.
+    #[serde(serialize_with = "unit_name")]
+    pub unit: Unit,
+    /// Which way is good.
+    #[serde(serialize_with = "better_name")]
+    pub better: Better,
+    /// What the two runs answer; `None` when there is no number.
+    pub values: [Option<f64>; 2],
+    /// It never happened within the run.
+    pub never: [bool; 2],
+}
+
+impl Pair {
+    /// Whether the runs answer differently.
+    #[must_use]
+    pub fn is_different(&self) -> bool {
+        self.values[0] != self.values[1] || self.never[0] != self.never[1]
+    }
+}
+
+/// The usual metrics of two runs, and their scenarios' expectations; those that neither has data for are left out.
+#[must_use]
+pub fn pairs(one: &Measures, other: &Measures) -> Vec<Pair> {
+    let value = |answer: Answer| if let Answer::Value(value) = answer { Some(value) } else { None };
+    let pair = |wanted: &Wanted| {
+        let answers = [select::answer(one, wanted), select::answer(other, wanted)];
+        (answers != [Answer::NoData; 2]).then(|| Pair {
+            metric: title(&wanted.metric, &wanted.filter, &wanted.stat),
+            unit: wanted.unit,
+            better: wanted.better,
+            values: answers.map(value),
+            never: answers.map(|answer| answer == Answer::Never),
+        })
+    };
+    // An expectation is known by its place, so those of two scenarios cannot be laid side by side.
+    let same_questions = one.asked.iter().map(|asked| &asked.question).eq(other.asked.iter().map(|asked| &asked.question));
+    let wanted = wanted(&[one.clone(), other.clone()]);
+    wanted.iter().filter(|wanted| same_questions || !wanted.is_question()).filter_map(pair).collect()
 }
 
 fn common_seeds(subjects: &[Subject]) -> Vec<u64> {
@@ -237,10 +290,22 @@ fn warnings(subjects: &[Subject], seeds: &[u64]) -> Vec<String> {
 
 /// One seed's answer.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Answer {
+pub enum Answer {
+    /// The number.
     Value(f64),
+    /// It did not happen within the run.
     Never,
+    /// The run has nothing to say.
     NoData,
+}
+
+/// Compares answers that are known already, such as those of a baseline: for each metric a list per subject, seed by
+/// seed. The first subject is the reference.
+#[must_use]
+pub fn rows_of(subjects: &[Str], questions: &[(Wanted, Vec<Vec<Answer>>)], alpha: f64) -> Vec<Row> {
+    let mut rows: Vec<Row> = questions.iter().filter_map(|(wanted, answers)| row_of(subjects, 0, wanted, answers)).collect();
+    correct(&mut rows, alpha);
+    rows
 }
 
 fn row(subjects: &[Subject], reference: usize, seeds: &[u64], wanted: &Wanted) -> Option<Row> {
@@ -248,14 +313,19 @@ fn row(subjects: &[Subject], reference: usize, seeds: &[u64], wanted: &Wanted) -
         .iter()
         .map(|subject| {
             let run = |seed: &u64| subject.runs.iter().find(|run| run.seed == *seed);
-            seeds.iter().map(|seed| run(seed).map_or(Answer::NoData, |run| select::answer(run, wanted))).collect()
+            seeds.iter().map(|seed| run(seed).map_or(Answer::NoData, |run| answer(run, wanted))).collect()
         })
         .collect();
+    let names: Vec<Str> = subjects.iter().map(|subject| subject.name.clone()).collect();
+    row_of(&names, reference, wanted, &answers)
+}
+
+fn row_of(subjects: &[Str], reference: usize, wanted: &Wanted, answers: &[Vec<Answer>]) -> Option<Row> {
     // A metric that nobody has data for is no row.
     if answers.iter().flatten().all(|answer| *answer == Answer::NoData) {
         return None;
     }
-    let samples: Vec<Sample> = subjects.iter().zip(&answers).map(|(subject, answers)| sample(&subject.name, answers)).collect();
+    let samples: Vec<Sample> = subjects.iter().zip(answers).map(|(subject, answers)| sample(subject, answers)).collect();
     let (better, unit) = (wanted.better, wanted.unit);
     let (margin, margin_text) = wanted.margin_of(samples[reference].mean.unwrap_or(0.0));
     let others = (0..subjects.len()).filter(|index| *index != reference);
@@ -268,7 +338,7 @@ fn row(subjects: &[Subject], reference: usize, seeds: &[u64], wanted: &Wanted) -
         better,
         margin,
         margin_text,
-        winners: finding::winners(&samples, &answers, better, margin),
+        winners: finding::winners(&samples, answers, better, margin),
         reference: samples[reference].clone(),
         cells,
     })
@@ -296,7 +366,7 @@ fn cell(sample: Sample, answers: &[Answer], reference: &[Answer], better: Better
         })
         .collect();
     let differences: Vec<f64> = pairs.iter().map(|(one, other)| one - other).collect();
-    let p = wilcoxon::signed_rank(&ranked(answers, reference, better)).p;
+    let p = wilcoxon::signed_rank(&ranked(answers, reference, better));
     let sides: (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let unpaired = variance(&sides.0) + variance(&sides.1);
     Cell {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::Str;
 
 use super::Answer;
-use crate::metrics::{Better, Measures, MetricInfo, Unit, metric};
+use crate::metrics::{Better, Measures, MetricInfo, Unit, metric, registry};
 
 /// A difference that does not matter.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -14,6 +14,37 @@ pub enum Margin {
     Absolute(f64),
     /// Of the reference's mean.
     Relative(f64),
+}
+
+impl Margin {
+    /// Reads a margin: a share of the reference (`2%`), or an amount in the metric's unit (`5ms`; for shares `0.1pp`).
+    #[must_use]
+    pub fn parse(text: &str, unit: Unit) -> Option<Self> {
+        let number =
+            |ending: &str| text.strip_suffix(ending).and_then(|number| number.trim().parse::<f64>().ok()).filter(|number| *number >= 0.0);
+        let absolute = match unit {
+            Unit::Ratio => number("pp").map(|points| points / 100.0),
+            Unit::Seconds => text.parse::<api::SimDuration>().ok().map(|span| span.as_secs_f64()),
+            _ => number(""),
+        };
+        absolute.map(Self::Absolute).or_else(|| number("%").map(|percent| Self::Relative(percent / 100.0)))
+    }
+
+    /// As [`Margin::parse`] reads it.
+    #[must_use]
+    pub fn text(self, unit: Unit) -> String {
+        match (self, unit) {
+            (Self::Relative(share), _) => format!("{}%", rounded(share * 100.0)),
+            (Self::Absolute(points), Unit::Ratio) => format!("{}pp", rounded(points * 100.0)),
+            (Self::Absolute(seconds), Unit::Seconds) => format!("{}ms", rounded(seconds * 1000.0)),
+            (Self::Absolute(amount), _) => amount.to_string(),
+        }
+    }
+}
+
+/// Without what the last multiplication brought in.
+fn rounded(value: f64) -> f64 {
+    (value * 1e9).round() / 1e9
 }
 
 /// One metric to compare.
@@ -51,9 +82,27 @@ impl Wanted {
         }
     }
 
+    /// Whether an expectation asks it.
+    pub(super) const fn is_question(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// Whether an expectation of the scenario asks the same.
+    #[must_use]
+    pub const fn is_expected(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// The metric with what it is asked of: `recovery.total(mark=spike)`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        super::title(&self.metric, &self.filter, &self.stat)
+    }
+
     /// The margin in the metric's unit, and what it was taken from.
-    pub(super) fn margin_of(&self, reference: f64) -> (f64, String) {
+    pub(crate) fn margin_of(&self, reference: f64) -> (f64, String) {
         match self.margin {
+            Margin::Absolute(margin) if self.unit == Unit::Ratio => (margin, self.margin.text(self.unit)),
             Margin::Absolute(margin) => (margin, self.unit.format(margin)),
             Margin::Relative(share) => (share * reference.abs(), format!("{}% of the reference", share * 100.0)),
         }
@@ -121,8 +170,19 @@ fn push(rows: &mut Vec<Wanted>, row: Wanted) {
     }
 }
 
+/// The rows of a baseline: those of a comparison, and every other metric there is, as a whole.
+#[must_use]
+pub fn every(runs: &[Measures]) -> Vec<Wanted> {
+    let mut rows = wanted(runs);
+    for info in registry() {
+        push(&mut rows, Wanted::of(info, "", BTreeMap::new()));
+    }
+    rows
+}
+
 /// What a run answers.
-pub(super) fn answer(run: &Measures, wanted: &Wanted) -> Answer {
+#[must_use]
+pub fn answer(run: &Measures, wanted: &Wanted) -> Answer {
     if let Some(asked) = wanted.question.and_then(|index| run.asked.get(index)) {
         return match asked.value {
             Some(value) => Answer::Value(value),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metrics::metric;
-use crate::render::{TextOptions, comparison_document, comparison_text};
+use crate::render::{TextOptions, comparison_text, findings};
 use crate::testing::{black_friday, node_failure};
 
 fn subject(name: &str, runs: impl Iterator<Item = Measures>) -> Subject {
@@ -122,6 +122,6 @@ fn a_comparison_is_told_in_a_table() {
     let wanted = wanted(&subjects[0].runs);
     let comparison = compare(&subjects, &Options { alpha: 0.05, reference: 0, wanted });
     insta::assert_snapshot!(comparison_text(&comparison, &TextOptions { utf8: true, ..TextOptions::default() }));
-    let document: serde_json::Value = serde_json::from_str(&comparison_document(&comparison)).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&findings(&comparison)).unwrap();
     assert_eq!((&document["schemaVersion"], &document["reference"]), (&1.into(), &"default".into()));
 }

@@ -14,7 +14,7 @@ use std::fmt;
 pub use get::{Columns, KINDS, get};
 pub(crate) use service::denied_by;
 pub use why::{Decisions, decisions, filters_said, why};
-pub(crate) use why::{reasons, reasons_of};
+pub(crate) use why::{clock, reasons, reasons_of};
 
 /// Why there is nothing to show. All are the user's to mend.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -21,5 +21,5 @@ pub use query::{Answer, Query};
 pub use recovery::{Phase, Recovery};
 pub use registry::{Better, Measure, MetricInfo, Unit, metric, registry, seconds};
 
-pub(crate) use query::{is_eviction as is_eviction_by, name_matches, rollouts_of};
+pub(crate) use query::{course, is_eviction as is_eviction_by, name_matches, rollouts_of};
 pub(crate) use recovery::recoveries;

@@ -73,6 +73,55 @@ impl Query<'_> {
     }
 }
 
+/// How a metric goes over the run.
+pub(crate) struct Course {
+    /// One per span of equal length: the ratio, quantile, mean or rate within it, or the count; none where nothing was.
+    pub values: Vec<Option<f64>>,
+    /// They are counts per span, not values like the answer.
+    pub counted: bool,
+}
+
+/// How `query` goes over the measured run in `spans`; none for what is a single number.
+pub(crate) fn course(run: &Run<'_>, query: &Query<'_>, spans: usize) -> Option<Course> {
+    let info = metric(query.metric)?;
+    let range = range_of(run, query.filter).ok()?;
+    let length = range.length().as_nanos();
+    let at = |index: usize| range.from + SimDuration::from_nanos((u128::from(length) * index as u128 / spans as u128) as u64);
+    // Windows belong to the span that their end is in.
+    let span_of =
+        |end: SimTime| (u128::from(end.since(range.from).as_nanos().saturating_sub(1)) * spans as u128 / u128::from(length)) as usize;
+    let totals = |counts: &[(SimTime, u64)]| {
+        let mut sums = vec![0.0; spans];
+        for (at, count) in counts.iter().filter(|(at, _)| range.contains(*at)) {
+            sums[span_of(*at + SimDuration::from_nanos(1)).min(spans - 1)] += *count as f64;
+        }
+        sums
+    };
+    let values = match data(run, info, query.filter, range) {
+        Data::Ratios(windows) => {
+            let mut sums = vec![(0, 0); spans];
+            for (window, part, all) in windows {
+                let sum = &mut sums[span_of(window.to).min(spans - 1)];
+                *sum = (sum.0 + part, sum.1 + all);
+            }
+            sums.into_iter().map(|(part, all)| (all > 0).then(|| part as f64 / all as f64)).collect()
+        }
+        Data::Latencies { windows, quantile, .. } => {
+            let mut sums = vec![Sliding::default(); spans];
+            windows.into_iter().for_each(|(window, latency)| sums[span_of(window.to).min(spans - 1)].add(latency));
+            sums.into_iter().map(|sum| sum.value(quantile).map(|nanos| nanos / 1e9)).collect()
+        }
+        Data::Steps(steps) => (0..spans).map(|index| steps.stat("mean", Range { from: at(index), to: at(index + 1) })).collect(),
+        Data::Rate(counts) => {
+            let seconds = range.length().as_secs_f64() / spans as f64;
+            totals(&counts).into_iter().map(|sum| Some(sum / seconds)).collect()
+        }
+        Data::Counts(counts) => return Some(Course { values: totals(&counts).into_iter().map(Some).collect(), counted: true }),
+        Data::Samples(_) | Data::Phases(_) | Data::Number(_) => return None,
+    };
+    Some(Course { values, counted: false })
+}
+
 /// Every statistic of one metric over the whole run.
 pub(crate) fn statistics(
     run: &Run<'_>,
@@ -563,7 +612,7 @@ fn slide_latencies(windows: &[(Range, &Histogram)], length: SimDuration, range: 
 }
 
 /// A histogram that can forget.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Sliding {
     counts: Vec<u64>,
     total: u64,

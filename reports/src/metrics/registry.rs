@@ -92,6 +92,18 @@ pub enum Better {
     Neither,
 }
 
+impl Better {
+    /// In documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Higher => "higher",
+            Self::Lower => "lower",
+            Self::Neither => "neither",
+        }
+    }
+}
+
 /// What the evaluation computes for a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "each is explained by its row of the table")]

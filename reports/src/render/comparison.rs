@@ -1,4 +1,4 @@
-//! What `wavetank compare` prints, and its document for programs.
+//! What `wavetank compare` prints.
 
 use super::Table;
 use super::text::{TextOptions, seeds_text};
@@ -11,6 +11,7 @@ pub fn comparison_text(comparison: &Comparison, options: &TextOptions<'_>) -> St
     let mut lines = vec![header(comparison, options), String::new()];
     lines.extend(table(comparison, options));
     lines.push(String::new());
+    lines.extend(super::decisions::decisions(comparison, options));
     lines.extend(footnotes(comparison));
     lines.extend(comparison.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.extend(options.report.map(|report| format!("report  {report}")));
@@ -58,7 +59,7 @@ const fn arrow(better: Better, utf8: bool) -> &'static str {
     }
 }
 
-fn mean_text(unit: Unit, sample: &Sample) -> String {
+pub(super) fn mean_text(unit: Unit, sample: &Sample) -> String {
     let never = if sample.never > 0 { format!(" ({} of {} never)", sample.never, sample.values.len()) } else { String::new() };
     sample.mean.map_or_else(|| if sample.never > 0 { "never".to_owned() } else { "no data".to_owned() }, |mean| unit.format(mean) + &never)
 }
@@ -98,7 +99,9 @@ pub fn signed(unit: Unit, value: f64, minus: &str) -> String {
 }
 
 fn footnotes(comparison: &Comparison) -> Vec<String> {
-    let pairing: Vec<f64> = comparison.rows.iter().flat_map(|row| &row.cells).filter_map(|cell| cell.variance_ratio).collect();
+    // Of cells that are identical the ratio is nothing over something, and says nothing.
+    let told = |cell: &&Cell| cell.finding != Finding::Identical;
+    let pairing: Vec<f64> = comparison.rows.iter().flat_map(|row| &row.cells).filter(told).filter_map(|cell| cell.variance_ratio).collect();
     let mut notes = vec![format!(
         "paired by seed, n={}; intervals: {:.0}% BCa bootstrap of the mean difference; better or worse: Wilcoxon signed-rank, Holm over {} questions, alpha={}",
         comparison.seeds.len(),
@@ -112,19 +115,9 @@ fn footnotes(comparison: &Comparison) -> Vec<String> {
             .to_owned(),
     );
     if let Some(median) = crate::series::stat_of("p50", &pairing) {
-        notes.push(format!("variance of paired differences over that of unpaired ones, median of all cells: {median:.2}"));
+        notes.push(format!("variance of paired differences over that of unpaired ones, median of all that differ: {median:.2}"));
     }
     notes
-}
-
-/// The document for programs. Ends with a line feed.
-#[must_use]
-pub fn comparison_document(comparison: &Comparison) -> String {
-    let mut document = serde_json::json!({ "schemaVersion": 1 });
-    if let (Some(document), Ok(serde_json::Value::Object(fields))) = (document.as_object_mut(), serde_json::to_value(comparison)) {
-        document.extend(fields);
-    }
-    format!("{document:#}\n")
 }
 
 /// A line per metric and policy.
@@ -150,16 +143,11 @@ pub fn comparison_csv(comparison: &Comparison) -> String {
     let mut result = writer.write_record(head);
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for row in &comparison.rows {
-        let better = match row.better {
-            Better::Higher => "higher",
-            Better::Lower => "lower",
-            Better::Neither => "neither",
-        };
         for cell in &row.cells {
             let line = [
                 row.title(),
                 row.unit.as_str().to_owned(),
-                better.to_owned(),
+                row.better.as_str().to_owned(),
                 cell.sample.subject.to_string(),
                 comparison.reference.to_string(),
                 number(row.reference.mean),

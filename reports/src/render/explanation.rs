@@ -86,7 +86,8 @@ fn wrapped(first: &str, text: &str, rest: &str) -> Vec<String> {
     lines
 }
 
-fn reasons(objection: &Objection) -> String {
+/// Why a plugin turned a node down, on one line.
+pub(crate) fn reasons(objection: &Objection) -> String {
     objection.reasons.iter().map(|reason| &**reason).collect::<Vec<_>>().join(", ")
 }
 

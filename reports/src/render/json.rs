@@ -1,10 +1,10 @@
-//! JSON: one document for a set of runs, and one per job.
+//! JSON: one document for a set of runs, one per job, and one for what many jobs say together.
 
 use serde::Serialize;
 
 use crate::{Measures, Verdict};
 
-/// The version of both documents.
+/// The version of all documents.
 const SCHEMA_VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -30,6 +30,14 @@ struct Job<'a> {
     measures: &'a Measures,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Findings<'a, T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    found: &'a T,
+}
+
 /// One document: the verdict and everything measured, runs by seed. Ends with a line feed.
 #[must_use]
 pub fn document(runs: &[Measures], verdict: &Verdict) -> String {
@@ -52,6 +60,12 @@ pub fn document(runs: &[Measures], verdict: &Verdict) -> String {
 #[must_use]
 pub fn job(id: &str, trace_digest: &str, measures: &Measures) -> String {
     lines(&Job { schema_version: SCHEMA_VERSION, job: id, trace_digest, measures })
+}
+
+/// What a comparison, a sweep or a search found, as one document for programs. Ends with a line feed.
+#[must_use]
+pub fn findings(found: &impl Serialize) -> String {
+    lines(&Findings { schema_version: SCHEMA_VERSION, found })
 }
 
 fn lines(value: &impl Serialize) -> String {

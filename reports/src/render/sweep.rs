@@ -1,4 +1,4 @@
-//! What `wavetank sweep` prints, and its document for programs.
+//! What `wavetank sweep` prints.
 
 use super::Table;
 use super::text::TextOptions;
@@ -44,14 +44,4 @@ fn cell_text(cell: &SweepCell, utf8: bool) -> String {
         (Outcome::Fail, false) => "FAIL",
     };
     format!("{sign} {}", cell.value_text)
-}
-
-/// The document for programs. Ends with a line feed.
-#[must_use]
-pub fn sweep_document(sweep: &Sweep) -> String {
-    let mut document = serde_json::json!({ "schemaVersion": 1 });
-    if let (Some(document), Ok(serde_json::Value::Object(fields))) = (document.as_object_mut(), serde_json::to_value(sweep)) {
-        document.extend(fields);
-    }
-    format!("{document:#}\n")
 }

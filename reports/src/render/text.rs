@@ -29,7 +29,7 @@ impl TextOptions<'_> {
     pub(super) fn heading(&self, text: &str) -> String {
         self.paint("1", text)
     }
-    fn mark(&self, judged: &Judged) -> String {
+    pub(super) fn mark(&self, judged: &Judged) -> String {
         let soft = &*judged.severity != "error";
         let (sign, plain, code) = match judged.outcome {
             Outcome::Pass => ("✓", "ok", "32"),

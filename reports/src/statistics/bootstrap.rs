@@ -15,7 +15,7 @@ use super::distributions::{normal_cdf, normal_quantile, student_quantile};
 use super::mean;
 
 /// Enough for limits that move by less than a hundredth of their width.
-pub const RESAMPLES: usize = 10_000;
+pub(crate) const RESAMPLES: usize = 10_000;
 
 /// Between which values the mean lies.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -36,7 +36,7 @@ impl Interval {
 
 /// The interval of the mean at `level` (0.95); none of fewer than two values.
 #[must_use]
-pub fn interval(values: &[f64], level: f64, resamples: usize) -> Option<Interval> {
+pub(crate) fn interval(values: &[f64], level: f64, resamples: usize) -> Option<Interval> {
     if values.len() < 2 || values.iter().any(|value| !value.is_finite()) {
         return None;
     }
@@ -137,7 +137,7 @@ mod tests {
             let differences: Vec<f64> = (0..30).map(|_| effect + noise(&mut random)).collect();
             let interval = interval(&differences, 0.95, 1000).unwrap();
             held += u32::from(interval.contains(effect));
-            found += u32::from(signed_rank(&differences).p <= 0.05 && interval.low * effect > 0.0);
+            found += u32::from(signed_rank(&differences) <= 0.05 && interval.low * effect > 0.0);
         }
         (f64::from(held) / 1000.0, f64::from(found) / 1000.0)
     }

@@ -6,7 +6,7 @@ use libm::{erfc, exp, lgamma, log, sqrt};
 
 /// P(Z ≤ z) of the standard normal distribution.
 #[must_use]
-pub fn normal_cdf(z: f64) -> f64 {
+pub(crate) fn normal_cdf(z: f64) -> f64 {
     0.5 * erfc(-z / std::f64::consts::SQRT_2)
 }
 
@@ -14,7 +14,7 @@ pub fn normal_cdf(z: f64) -> f64 {
 ///
 /// A rational start (Acklam 2003, 1e-9) and one step of Halley's method, which leaves machine precision.
 #[must_use]
-pub fn normal_quantile(p: f64) -> f64 {
+pub(crate) fn normal_quantile(p: f64) -> f64 {
     if p <= 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -68,7 +68,7 @@ fn acklam_tail(q: f64) -> f64 {
 
 /// P(T ≤ t) of Student's t with `degrees` of freedom.
 #[must_use]
-pub fn student_cdf(t: f64, degrees: f64) -> f64 {
+pub(crate) fn student_cdf(t: f64, degrees: f64) -> f64 {
     // From the share within ±t: near the middle the share beyond would be a difference of almost equal numbers.
     let within = incomplete_beta(0.5, degrees / 2.0, t * t / (degrees + t * t));
     if t > 0.0 { 0.5 + within / 2.0 } else { 0.5 - within / 2.0 }
@@ -76,7 +76,7 @@ pub fn student_cdf(t: f64, degrees: f64) -> f64 {
 
 /// The t with P(T ≤ t) = `p`, by bisection.
 #[must_use]
-pub fn student_quantile(p: f64, degrees: f64) -> f64 {
+pub(crate) fn student_quantile(p: f64, degrees: f64) -> f64 {
     if p <= 0.0 {
         return f64::NEG_INFINITY;
     }

@@ -3,7 +3,7 @@
 /// Adjusted p values, in the order given: a question is answered at level α when its adjusted p is at most α, and
 /// then the chance of any false answer among all of them is at most α.
 #[must_use]
-pub fn adjust(p_values: &[f64]) -> Vec<f64> {
+pub(crate) fn adjust(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut adjusted = vec![1.0; p_values.len()];

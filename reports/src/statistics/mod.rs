@@ -11,20 +11,20 @@
 //!
 //! Not here: what is compared, and what a difference is worth (`compare`).
 
-pub mod bootstrap;
-pub mod distributions;
-pub mod holm;
-pub mod wilcoxon;
+pub(crate) mod bootstrap;
+pub(crate) mod distributions;
+pub(crate) mod holm;
+pub(crate) mod wilcoxon;
 
 /// The arithmetic mean; zero of nothing.
 #[must_use]
-pub fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
 /// The sample variance (divided by n − 1); zero of fewer than two.
 #[must_use]
-pub fn variance(values: &[f64]) -> f64 {
+pub(crate) fn variance(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return 0.0;
     }

@@ -2,19 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::{API_VERSION, Described as _, Field, File};
+use super::{API_VERSION, ComparisonFile, Described as _, Field, File};
 use manifests::did_you_mean;
 
-/// What the format says of the field at `path` (`spec.cluster.nodePools.count`; empty for the whole file).
+/// What the format says of the field at `path` (`spec.cluster.nodePools.count`; empty for the whole file). With `comparison` in
+/// front it is a field of a comparison file.
 ///
 /// # Errors
 /// A sentence, when there is no such field.
 pub fn explain(path: &str) -> Result<String, String> {
-    let mut fields = File::shape().fields;
+    let is_comparison = path.split(['.', '/']).next().is_some_and(|word| word.eq_ignore_ascii_case("comparison"));
+    let (kind, about, mut fields) = if is_comparison {
+        (
+            "Comparison",
+            "Policies and variations of a scenario, side by side: what `wavetank compare FILE` runs.",
+            ComparisonFile::shape().fields,
+        )
+    } else {
+        ("Scenario", "A cluster, its traffic, what goes wrong, and what is expected.", File::shape().fields)
+    };
     let mut found: Option<Field> = None;
     let mut walked = String::new();
     let words = path.split(['.', '/']).map(|word| word.split('[').next().unwrap_or("")).filter(|word| !word.is_empty());
-    for word in words.filter(|word| !word.bytes().all(|b| b.is_ascii_digit())).skip_while(|word| word.eq_ignore_ascii_case("scenario")) {
+    for word in words.filter(|word| !word.bytes().all(|b| b.is_ascii_digit())).skip_while(|word| word.eq_ignore_ascii_case(kind)) {
         let Some(field) = fields.iter().find(|field| field.name == word) else { return Err(no_such_field(&walked, word, &fields)) };
         if !walked.is_empty() {
             walked.push('.');
@@ -24,7 +34,7 @@ pub fn explain(path: &str) -> Result<String, String> {
         fields = field.shape.fields.clone();
         found = Some(field);
     }
-    Ok(page(&walked, found.as_ref(), &fields))
+    Ok(page((kind, about), &walked, found.as_ref(), &fields))
 }
 
 fn no_such_field(walked: &str, word: &str, fields: &[Field]) -> String {
@@ -39,14 +49,14 @@ fn no_such_field(walked: &str, word: &str, fields: &[Field]) -> String {
     }
 }
 
-fn page(path: &str, field: Option<&Field>, fields: &[Field]) -> String {
-    let mut text = format!("KIND:     Scenario\nVERSION:  {API_VERSION}\n\n");
+fn page((kind, about): (&str, &str), path: &str, field: Option<&Field>, fields: &[Field]) -> String {
+    let mut text = format!("KIND:     {kind}\nVERSION:  {API_VERSION}\n\n");
     if let Some(field) = field {
         let required = if field.required { "  -required-" } else { "" };
         let _ = write!(text, "FIELD:    {path}  <{}>{required}\n\nDESCRIPTION:\n", field.shape.words);
         fold(&mut text, &field.meaning, 2);
     } else {
-        text.push_str("DESCRIPTION:\n  A cluster, its traffic, what goes wrong, and what is expected.\n");
+        let _ = writeln!(text, "DESCRIPTION:\n  {about}");
     }
     if !fields.is_empty() {
         text.push_str("\nFIELDS:\n");
@@ -104,5 +114,6 @@ mod tests {
             }
         }
         walk("", &File::shape().fields);
+        walk("", &ComparisonFile::shape().fields);
     }
 }

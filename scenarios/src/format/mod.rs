@@ -7,6 +7,7 @@
 
 mod behavior;
 mod cluster;
+mod comparison;
 mod describe;
 mod explain;
 mod metrics;
@@ -15,6 +16,7 @@ mod traffic;
 
 pub(crate) use behavior::*;
 pub(crate) use cluster::*;
+pub(crate) use comparison::*;
 pub(crate) use describe::*;
 pub use explain::explain;
 pub(crate) use metrics::*;

@@ -21,6 +21,7 @@ pub mod pattern;
 pub mod random;
 mod scheduling;
 mod select;
+mod selected;
 pub mod spec;
 mod store;
 mod traffic;

@@ -13,14 +13,15 @@ use std::sync::Arc;
 
 use api::{
     ControllerRevision, CronJob, CsiDriver, CsiNode, CsiStorageCapacity, DaemonSet, Deployment, EndpointSlice, HorizontalPodAutoscaler,
-    Job, Kind, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
+    Job, Kind, Labels, LimitRange, Namespace, NetworkPolicy, Node, ObjectKey, ObjectMeta, PersistentVolume, PersistentVolumeClaim, Pod,
     PodDisruptionBudget, PriorityClass, ReplicaSet, ResourceQuota, Service, SimTime, StatefulSet, StorageClass, Str, Uid,
     VerticalPodAutoscaler, VolumeAttachment,
 };
 use rustc_hash::FxHashMap;
 
 use crate::objects::{AnyObject, Kept};
-use crate::random::{Purpose, Streams};
+use crate::random::{Draw, Purpose, Split, Streams, entity};
+use crate::selected::Selected;
 
 /// The number of an object in its table.
 pub(crate) struct Id<T>(u32, PhantomData<fn() -> T>);
@@ -345,10 +346,12 @@ pub(crate) struct Store {
     endpoints: FxHashMap<ServiceId, EndpointSlice>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
+    selected: Selected,
     /// Names generated so far, by controller.
     names: FxHashMap<Uid, u64>,
+    /// How many objects of a kind and name have gone, by [`identity`].
+    gone: FxHashMap<u64, u32>,
     resource_version: u64,
-    uids: u64,
     changes: Vec<Change>,
 }
 
@@ -388,6 +391,28 @@ impl Store {
         owned.sort_by_key(|(id, _)| *id);
         owned
     }
+    /// Services that select a pod, by name.
+    pub(crate) fn services_selecting(&self, pod: &Pod) -> Vec<(ServiceId, &Service)> {
+        let candidates = self.selected.services(&pod.meta).filter_map(|id| Some((id, self.services.get(id)?)));
+        let mut services: Vec<_> = candidates.filter(|(_, service)| selects(service, pod)).collect();
+        services.sort_by(|(_, one), (_, other)| one.meta.name.cmp(&other.meta.name));
+        services
+    }
+    /// Pods that a Service selects, by name.
+    pub(crate) fn pods_selected_by(&self, service: ServiceId) -> impl Iterator<Item = (PodId, &Pod)> {
+        let pods = self.selected.pods(service).filter_map(|id| Some((id, self.pods.get(id)?)));
+        let owner = self.services.get(service);
+        // Pods of one template share their labels: the last answer mostly holds for the next pod.
+        let mut last: Option<(&Arc<Labels>, bool)> = None;
+        pods.filter(move |(_, pod)| {
+            let answer = match last {
+                Some((labels, answer)) if Arc::ptr_eq(labels, &pod.meta.labels) => answer,
+                _ => owner.is_some_and(|service| selects(service, pod)),
+            };
+            last = Some((&pod.meta.labels, answer));
+            answer
+        })
+    }
     /// The endpoints of a Service.
     pub(crate) fn endpoints(&self, service: ServiceId) -> Option<&EndpointSlice> {
         self.endpoints.get(&service)
@@ -410,17 +435,22 @@ impl Store {
         self.resource_version
     }
 
-    /// A fresh identity: looks random, as real ones do, and is the same in every run of the seed.
-    fn next_uid(&mut self, streams: &Streams) -> Uid {
-        self.uids += 1;
-        Uid(streams.stream(Purpose::Uid, self.uids).bits())
-    }
-
-    fn stamp(&mut self, meta: &mut ObjectMeta, now: SimTime, streams: &Streams) {
-        meta.uid = self.next_uid(streams);
+    /// A fresh identity: looks random, as real ones do, and is the same in every run of the seed, whatever else there
+    /// is and in whatever order it came. What is drawn for an object is keyed by it, so that policies are compared on
+    /// the same luck.
+    fn stamp(&mut self, kind: impl std::fmt::Debug, meta: &mut ObjectMeta, now: SimTime, streams: &Streams) {
+        let identity = identity(kind, meta);
+        let gone = self.gone.get(&identity).copied().unwrap_or_default();
+        meta.uid = Uid(Split::new(streams.stream(Purpose::Uid, identity).bits(), Purpose::Uid, u64::from(gone)).bits());
         meta.creation = now;
         meta.generation = 1;
         meta.resource_version = self.next_version();
+    }
+
+    /// An object is gone; the next of its name is another one.
+    fn bury(&mut self, kind: impl std::fmt::Debug, meta: &ObjectMeta) {
+        self.next_version();
+        *self.gone.entry(identity(kind, meta)).or_default() += 1;
     }
 
     /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
@@ -449,10 +479,13 @@ impl Store {
         if self.pods.find(&pod.meta.key()).is_some() {
             return None;
         }
-        self.stamp(&mut pod.meta, now, streams);
+        self.stamp("Pod", &mut pod.meta, now, streams);
         let (uid, node) = (pod.meta.uid, pod.node_name.clone());
         let id = self.pods.insert(pod);
         self.pods_by_uid.insert(uid, id);
+        if let Some(pod) = self.pods.get(id) {
+            self.selected.pod_comes(id, &pod.meta);
+        }
         if let Some(node) = node {
             self.pods_by_node.entry(node).or_default().push(id);
         }
@@ -489,6 +522,10 @@ impl Store {
         if let (false, Some(node)) = (before.bound, node) {
             self.pods_by_node.entry(node).or_default().push(id);
         }
+        if let (true, Some(pod)) = (before.relabelled, self.pods.get(id)) {
+            self.selected.pod_goes(&pod.meta, &labels);
+            self.selected.pod_comes(id, &pod.meta);
+        }
         self.resource_version = version;
         self.changes.push(Change::PodModified(id, before));
         true
@@ -497,8 +534,9 @@ impl Store {
     /// Takes a pod away.
     pub(crate) fn remove_pod(&mut self, id: PodId) -> bool {
         let Some(pod) = self.pods.remove(id) else { return false };
-        self.next_version();
+        self.bury("Pod", &pod.meta);
         self.pods_by_uid.remove(&pod.meta.uid);
+        self.selected.pod_goes(&pod.meta, &pod.meta.labels);
         if let Some(node) = &pod.node_name {
             remove_from(&mut self.pods_by_node, node, id);
         }
@@ -524,6 +562,17 @@ impl Store {
     }
 }
 
+/// A number for a kind and name.
+fn identity(kind: impl std::fmt::Debug, meta: &ObjectMeta) -> u64 {
+    entity(&format!("{kind:?}/{}/{}", meta.namespace, meta.name))
+}
+
+/// Whether a Service of the same namespace selects a pod.
+fn selects(service: &Service, pod: &Pod) -> bool {
+    let fits = |selector: &Arc<Labels>| selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value));
+    service.selector.as_ref().is_some_and(fits)
+}
+
 fn remove_from<K: Eq + std::hash::Hash, T>(index: &mut FxHashMap<K, Vec<Id<T>>>, key: &K, id: Id<T>) {
     if let Some(ids) = index.get_mut(key) {
         ids.retain(|other| *other != id);
@@ -540,8 +589,9 @@ impl Store {
         if T::table(self).find(&object.meta().key()).is_some() {
             return None;
         }
-        self.stamp(object.meta_mut(), now, streams);
+        self.stamp(T::KIND, object.meta_mut(), now, streams);
         let id = T::table_mut(self).insert(object);
+        self.file_service(T::KIND, id.0);
         self.changes.push(changed(T::KIND, id.0));
         Some(id)
     }
@@ -557,14 +607,25 @@ impl Store {
         });
         if has_changed {
             self.resource_version = version;
+            self.file_service(T::KIND, id.0);
             self.changes.push(changed(T::KIND, id.0));
         }
         has_changed
     }
+    /// Keeps up which pods a Service may select.
+    fn file_service(&mut self, kind: Kind, number: u32) {
+        let id = ServiceId::new(number);
+        match self.services.get(id) {
+            _ if kind != Kind::Service => {}
+            Some(service) => self.selected.service_comes(id, service, &self.pods),
+            None => self.selected.service_goes(id),
+        }
+    }
     /// Takes an object away.
     pub(crate) fn remove<T: Kept>(&mut self, id: Id<T>) -> bool {
         let Some(gone) = T::table_mut(self).remove(id) else { return false };
-        self.next_version();
+        self.bury(T::KIND, gone.meta());
+        self.file_service(T::KIND, id.0);
         self.changes.push(deleted(id.0, gone.into_any()));
         true
     }
@@ -577,7 +638,7 @@ impl Store {
         if self.nodes.find(&node.meta.key()).is_some() {
             return None;
         }
-        self.stamp(&mut node.meta, now, streams);
+        self.stamp("Node", &mut node.meta, now, streams);
         let id = self.nodes.insert(node);
         self.changes.push(Change::NodeAdded(id));
         Some(id)
@@ -601,7 +662,7 @@ impl Store {
     /// Takes a node away.
     pub(crate) fn remove_node(&mut self, id: NodeId) -> bool {
         let Some(gone) = self.nodes.remove(id) else { return false };
-        self.next_version();
+        self.bury("Node", &gone.meta);
         self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
         true
     }

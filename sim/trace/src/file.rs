@@ -3,7 +3,7 @@
 //! The file is JSON lines: the header, then `{"t":nanoseconds,"record":"Kind",…}` per record, the last of
 //! which is `End`. Compressed files carry no time stamp, so equal runs give equal bytes.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Lines, Read, Write};
 
 use api::SimTime;
 use flate2::Compression;
@@ -165,34 +165,100 @@ impl Trace {
     /// # Errors
     /// See [`ReadError`].
     pub fn read(input: impl Read) -> Result<Self, ReadError> {
-        let mut input = BufReader::new(input);
-        let compressed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        if compressed { Self::read_lines(BufReader::new(GzDecoder::new(input))) } else { Self::read_lines(input) }
+        let mut reader = Reader::new(input)?;
+        let records = reader.by_ref().collect::<Result<_, _>>()?;
+        Ok(Self { header: reader.header, records })
     }
+}
 
-    fn read_lines(input: impl BufRead) -> Result<Self, ReadError> {
+/// Reads a trace record by record, compressed or plain.
+///
+/// Gives every record in order; after the last one, an error unless that was `End`.
+pub struct Reader<R: Read> {
+    /// The first line.
+    pub header: Header,
+    lines: Lines<Input<R>>,
+    /// Lines read so far.
+    line: usize,
+    ended: bool,
+    done: bool,
+}
+
+enum Input<R: Read> {
+    Plain(BufReader<R>),
+    Compressed(Box<BufReader<GzDecoder<BufReader<R>>>>),
+}
+
+impl<R: Read> Read for Input<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(input) => input.read(buffer),
+            Self::Compressed(input) => input.read(buffer),
+        }
+    }
+}
+
+impl<R: Read> BufRead for Input<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Plain(input) => input.fill_buf(),
+            Self::Compressed(input) => input.fill_buf(),
+        }
+    }
+    fn consume(&mut self, amount: usize) {
+        match self {
+            Self::Plain(input) => input.consume(amount),
+            Self::Compressed(input) => input.consume(amount),
+        }
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another version.
+    pub fn new(input: R) -> Result<Self, ReadError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Version {
             schema_version: u32,
         }
+        let mut input = BufReader::new(input);
+        let compressed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        let input = if compressed { Input::Compressed(Box::new(BufReader::new(GzDecoder::new(input)))) } else { Input::Plain(input) };
         let mut lines = input.lines();
         let first = lines.next().ok_or(ReadError::Unfinished)??;
-        let at_line = |line: usize| move |source| ReadError::Line { line, source };
-        let version: Version = serde_json::from_str(&first).map_err(at_line(1))?;
+        let at_first = |source| ReadError::Line { line: 1, source };
+        let version: Version = serde_json::from_str(&first).map_err(at_first)?;
         if version.schema_version != SCHEMA_VERSION {
             return Err(ReadError::Version { found: version.schema_version });
         }
-        let header = serde_json::from_str(&first).map_err(at_line(1))?;
-        let mut records: Vec<Timed> = Vec::new();
-        for (index, line) in lines.enumerate() {
-            let LineIn { t, record } = serde_json::from_str(&line?).map_err(at_line(index + 2))?;
-            records.push((t, record));
+        let header = serde_json::from_str(&first).map_err(at_first)?;
+        Ok(Self { header, lines, line: 1, ended: false, done: false })
+    }
+
+    fn read(&mut self) -> Result<Option<Timed>, ReadError> {
+        let Some(line) = self.lines.next() else {
+            return if self.ended { Ok(None) } else { Err(ReadError::Unfinished) };
+        };
+        self.line += 1;
+        let LineIn { t, record } = serde_json::from_str(&line?).map_err(|source| ReadError::Line { line: self.line, source })?;
+        self.ended = matches!(record, Record::End { .. });
+        Ok(Some((t, record)))
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Result<Timed, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
         }
-        match records.last() {
-            Some((_, Record::End { .. })) => Ok(Self { header, records }),
-            _ => Err(ReadError::Unfinished),
-        }
+        let read = self.read().transpose();
+        self.done = !matches!(read, Some(Ok(_)));
+        read
     }
 }
 

@@ -15,6 +15,6 @@ mod file;
 mod histogram;
 mod record;
 
-pub use file::{Digest, JsonlWriter, MemorySink, ReadError, Tee, Trace, TraceSink};
+pub use file::{Digest, JsonlWriter, MemorySink, ReadError, Reader, Tee, Trace, TraceSink};
 pub use histogram::Histogram;
 pub use record::{Header, Question, Record, SCHEMA_VERSION, TrafficCounts};

@@ -255,6 +255,21 @@ pub enum Record {
         /// Available.
         available: i32,
     },
+    /// A condition of a workload changed: its status or its reason.
+    Condition {
+        /// Kind.
+        kind: Str,
+        /// `namespace/name`.
+        name: Str,
+        /// Available, Progressing or ReplicaFailure.
+        condition: Str,
+        /// True, False or Unknown.
+        status: Str,
+        /// Reason.
+        reason: Str,
+        /// Text.
+        message: Str,
+    },
     /// A HorizontalPodAutoscaler looked at its metrics.
     Autoscale {
         /// The autoscaler.
@@ -269,6 +284,15 @@ pub enum Record {
         desired: i32,
         /// The metric as kubectl shows it: `cpu: 143%/65%`.
         metric: Str,
+        /// What the stabilization windows leave of that; as proposed where they hold nothing.
+        #[serde(default)]
+        stabilized: i32,
+        /// `minReplicas`.
+        #[serde(default)]
+        min: i32,
+        /// `maxReplicas`.
+        #[serde(default)]
+        max: i32,
         /// Why it is what it is: official condition reason (DesiredWithinRange, TooManyReplicas, ScaleUpLimit, ScaleDownStabilized, FailedGetResourceMetric…).
         reason: Str,
     },
@@ -295,8 +319,27 @@ pub enum Record {
         from: u32,
         /// Size after.
         to: u32,
+        /// The nodes that were ordered or taken away, where they have names.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        nodes: Vec<Str>,
         /// Why.
         reason: Str,
+    },
+    /// A node pool that failed to grow is left alone for a while.
+    NodePoolBackoff {
+        /// Pool.
+        pool: Str,
+        /// Until when.
+        until: SimTime,
+    },
+    /// The cluster autoscaler found no node pool that would help pods, for the first time or for another reason.
+    NotTriggerScaleUp {
+        /// Pods that are alike.
+        pods: Vec<Str>,
+        /// What stands in the way of each pool; empty when it is none of theirs (`message`).
+        pools: BTreeMap<Str, Str>,
+        /// As the pods are told.
+        message: Str,
     },
     /// What stands behind a Service changed.
     Endpoints {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use api::SimTime;
 use serde::Serialize;
-use trace::{Histogram, TrafficCounts};
+use trace::{Histogram, Trace, TrafficCounts};
 
 use crate::fold::{Flow, Run, lost};
 use crate::metrics::name_matches;
@@ -63,6 +63,65 @@ pub(super) struct Chart {
     /// Thinned from this many points.
     #[serde(skip)]
     pub thinned_from: Option<usize>,
+    /// Between which values all seeds lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Envelope>,
+}
+
+/// The lowest and the highest value of all seeds, by span of time.
+#[derive(Serialize)]
+pub(super) struct Envelope {
+    /// How many seeds.
+    pub count: usize,
+    /// Spans of equal length over the longest run.
+    pub end: f64,
+    /// By series; empty for those that are piled on others.
+    pub low: Vec<Vec<Option<f64>>>,
+    pub high: Vec<Vec<Option<f64>>>,
+}
+
+/// Spans of an envelope.
+const SPANS: usize = 200;
+
+impl Envelope {
+    fn new(chart: &Chart, end: f64) -> Self {
+        let mut piled = false;
+        let spans = |series: &Series| {
+            let is_base = !(piled && series.stack);
+            piled |= series.stack;
+            if is_base { vec![None; SPANS] } else { Vec::new() }
+        };
+        let low: Vec<Vec<Option<f64>>> = chart.series.iter().map(spans).collect();
+        Self { count: 0, end, high: low.clone(), low }
+    }
+
+    /// Takes in another seed's chart.
+    fn widen(&mut self, chart: &Chart, labels: &[&str]) {
+        self.count += 1;
+        for (index, label) in labels.iter().enumerate() {
+            let Some(series) = chart.series.iter().find(|series| series.label == *label) else { continue };
+            let (low, high) = (&mut self.low[index], &mut self.high[index]);
+            if low.is_empty() {
+                continue;
+            }
+            let mut take = |span: usize, value: f64| {
+                low[span] = Some(low[span].map_or(value, |least| least.min(value)));
+                high[span] = Some(high[span].map_or(value, |most| most.max(value)));
+            };
+            let mut before: Option<(usize, f64)> = None;
+            for (x, y) in chart.x.iter().zip(&series.y) {
+                let span = ((x / self.end * SPANS as f64) as usize).min(SPANS - 1);
+                // A step lasts until the next one.
+                if let Some((from, value)) = before.filter(|_| series.step) {
+                    (from..=span).for_each(|span| take(span, value));
+                }
+                before = y.map(|value| (span, value));
+                if let Some(value) = y {
+                    take(span, *value);
+                }
+            }
+        }
+    }
 }
 
 impl Chart {
@@ -194,7 +253,17 @@ fn chart(run: &Run<'_>, id: &str, title: &str, caption: &str, scale: Scale, limi
         let x = x.chain([round_time(run.end.as_secs_f64())]).collect();
         (x, lines.iter().map(|line| series(line, line.thinned(&bins))).collect())
     };
-    Chart { id: id.to_owned(), title: title.to_owned(), caption: caption.to_owned(), scale, log: false, x, series, thinned_from }
+    Chart {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        caption: caption.to_owned(),
+        scale,
+        log: false,
+        x,
+        series,
+        thinned_from,
+        seeds: None,
+    }
 }
 
 /// Milliseconds are fine enough for a picture.
@@ -222,12 +291,11 @@ pub(super) struct Charts {
 
 impl Charts {
     pub(super) fn new(run: &Run<'_>) -> Self {
-        let shown = |charts: Vec<Chart>| charts.into_iter().filter(Chart::has_data).collect::<Vec<_>>();
         let names = services_by_queue(run);
         let services = names.iter().take(SERVICES).enumerate();
         let services: Vec<_> = services.map(|(index, name)| ((*name).to_owned(), shown(service_charts(run, index, name)))).collect();
         Self {
-            timeline: shown(vec![rate(run), replicas(run), latency(run), nodes(run)]),
+            timeline: timeline(run),
             services: services.into_iter().filter(|(_, charts)| !charts.is_empty()).collect(),
             services_left_out: names.len().saturating_sub(SERVICES),
             utilisation: shown(vec![cpu(run), memory(run)]),
@@ -237,10 +305,31 @@ impl Charts {
         }
     }
 
+    /// Shows on the timeline between which values all of `traces` lie.
+    pub(super) fn compare_seeds(&mut self, traces: &[&Trace]) {
+        let runs: Vec<Run<'_>> = traces.iter().map(|trace| Run::new(trace)).collect();
+        let end = runs.iter().map(|run| run.end.as_secs_f64()).fold(0.0, f64::max).max(1e-9);
+        let others: Vec<Vec<Chart>> = runs.iter().map(timeline).collect();
+        for chart in &mut self.timeline {
+            let labels: Vec<&str> = chart.series.iter().map(|series| series.label).collect();
+            let mut envelope = Envelope::new(chart, end);
+            others.iter().flatten().filter(|other| other.id == chart.id).for_each(|other| envelope.widen(other, &labels));
+            chart.seeds = Some(envelope);
+        }
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Chart> {
         let services = self.services.iter().flat_map(|(_, charts)| charts);
         self.timeline.iter().chain(services).chain(&self.utilisation).chain(&self.scheduling).chain(&self.cost)
     }
+}
+
+fn shown(charts: Vec<Chart>) -> Vec<Chart> {
+    charts.into_iter().filter(Chart::has_data).collect()
+}
+
+fn timeline(run: &Run<'_>) -> Vec<Chart> {
+    shown(vec![rate(run), replicas(run), latency(run), nodes(run)])
 }
 
 /// Counts of the flows summed by window, per second. Silence counts as zero.
@@ -415,7 +504,7 @@ fn service_charts(run: &Run<'_>, index: usize, service: &str) -> Vec<Chart> {
         small(
             "endpoints",
             "Endpoints",
-            "Ready endpoints, all endpoints, and failed probes (Unhealthy events) per bin.",
+            "Ready endpoints, all endpoints, and failed probes per hundredth of the run: Unhealthy events of the workload that is named like the Service, since traces do not say whom a Service selects.",
             Scale::Count,
             behind,
         ),

@@ -9,36 +9,42 @@
 //!   named by their digests, and nothing be fetched.
 //! - What is left out or thinned is said where it is missing.
 //!
-//! Not here: what the numbers are (`metrics`), comparison of policies.
+//! Not here: what the numbers are (`metrics`, `compare`, `sweep`).
 
 mod chart;
+mod comparison;
+mod decisions;
 mod encode;
 mod heatmap;
+mod plot;
 mod sections;
+mod shell;
 mod svg;
+mod sweep;
 
 use std::borrow::Borrow;
-use std::fmt::Write as _;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use trace::Trace;
 
 use self::chart::{Chart, Charts};
-use self::encode::{base64, data_element, escape};
+use self::encode::data_element;
 use crate::fold::Run;
 use crate::{Measures, Verdict};
+
+pub use self::comparison::comparison_page;
+pub use self::shell::PAGE_LIMIT_BYTES;
+pub use self::sweep::sweep_page;
 
 /// What only the caller knows.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct PageOptions<'a> {
     /// The command that makes these results again.
     pub reproduce: Option<&'a str>,
-    /// The command that opens the trace that is drawn.
-    pub open_trace: Option<&'a str>,
+    /// The scenario with its defaults, as YAML.
+    pub scenario: Option<&'a str>,
 }
 
-const STYLE: &str = include_str!("../../../assets/page.css");
 const SCRIPT: &str = include_str!("../../../assets/page.js");
 const UPLOT: &str = include_str!("../../../assets/uPlot-1.6.32.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../../assets/uPlot-1.6.32.min.css");
@@ -64,16 +70,10 @@ struct Data<'a> {
     events: sections::Events<'a>,
 }
 
-/// The page about `runs` and their verdict, with the commands that the traces themselves suggest.
-#[must_use]
-pub fn page<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Verdict) -> String {
-    page_with(traces, runs, verdict, &PageOptions::default())
-}
-
 /// The page about `runs` and their verdict. Of `traces` (in any order, not necessarily of all runs) the one of
 /// `verdict.worst_seed` is drawn, else the first; without any there is no page.
 #[must_use]
-pub fn page_with<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Verdict, options: &PageOptions<'_>) -> String {
+pub fn page<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Verdict, options: &PageOptions<'_>) -> String {
     let mut traces = traces.iter().map(Borrow::borrow).collect::<Vec<&Trace>>();
     traces.sort_by_key(|trace| trace.header.seed);
     let worst = traces.iter().find(|trace| Some(trace.header.seed) == verdict.worst_seed);
@@ -81,7 +81,10 @@ pub fn page_with<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Ve
     let run = Run::new(drawn);
     let mut runs: Vec<&Measures> = runs.iter().collect();
     runs.sort_by_key(|run| run.seed);
-    let charts = Charts::new(&run);
+    let mut charts = Charts::new(&run);
+    if traces.len() > 1 {
+        charts.compare_seeds(&traces);
+    }
     let heat = heatmap::Heat::new(&run);
     let events = sections::Events::new(&run);
     let body = sections::body(&sections::Content {
@@ -103,30 +106,7 @@ pub fn page_with<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Ve
     };
     // Numbers are finite and keys are text: this cannot fail.
     let json = serde_json::to_string(&data).unwrap_or_default();
-    let mut html = String::with_capacity(json.len() + 200_000);
-    head(&mut html, &run);
-    html.push_str(&body);
-    html.push_str(&data_element("data", &json));
-    let _ = write!(html, "<script>{UPLOT}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n");
-    html
-}
-
-fn head(html: &mut String, run: &Run<'_>) {
-    let digest = |script: &str| format!("'sha256-{}'", base64(&Sha256::digest(script.as_bytes())));
-    let policy = format!(
-        "default-src 'none'; script-src {} {}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
-        digest(UPLOT),
-        digest(SCRIPT)
-    );
-    let title = escape(&run.header.scenario);
-    let _ = write!(
-        html,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title} · wavetank</title>\n<style>{UPLOT_STYLE}\n{STYLE}</style>\n</head>\n"
-    );
+    shell::document(&run.header.scenario, UPLOT_STYLE, &body, &data_element("data", &json), &[UPLOT, SCRIPT])
 }
 
 fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
@@ -153,7 +133,7 @@ mod tests {
 
     fn page_of(trace: &Trace) -> String {
         let runs = vec![Measures::of_trace(trace)];
-        page(&[trace], &runs, &judge(&runs))
+        page(&[trace], &runs, &judge(&runs), &PageOptions::default())
     }
 
     #[test]
@@ -177,6 +157,42 @@ mod tests {
     }
 
     #[test]
+    fn all_seeds_are_in_the_timeline_and_the_scenario_in_the_appendix() {
+        let traces = [black_friday(1), black_friday(2), black_friday(3)];
+        let runs: Vec<Measures> = traces.iter().map(Measures::of_trace).collect();
+        let options = PageOptions { reproduce: Some("wavetank run <x>"), scenario: Some("spec:\n  duration: 20m # <b>\n") };
+        let html = page(&traces, &runs, &judge(&runs), &options);
+        assert!(html.contains("(all 3 seeds: ") && html.contains("The tint around a line"));
+        assert!(html.contains("duration: 20m # &lt;b&gt;") && html.contains("(2 lines)") && html.contains("wavetank run &lt;x&gt;"));
+        assert!(html.contains("<svg class=\"spark\""), "a course beside what was found");
+        let one = page_of(&traces[0]);
+        assert!(!one.contains("all 1 seeds") && !one.contains("The tint") && !one.contains("Scenario and defaults"));
+    }
+
+    #[test]
+    fn the_tint_goes_from_the_lowest_to_the_highest_seed() {
+        let traces = [black_friday(1), black_friday(2)];
+        let run = Run::new(&traces[0]);
+        let mut charts = Charts::new(&run);
+        charts.compare_seeds(&traces.iter().collect::<Vec<_>>());
+        let mut looked = 0;
+        for chart in &charts.timeline {
+            let seeds = chart.seeds.as_ref().unwrap();
+            assert_eq!(seeds.count, 2);
+            for (index, series) in chart.series.iter().enumerate().filter(|(index, _)| !seeds.low[*index].is_empty()) {
+                let ends =
+                    |values: &mut dyn Iterator<Item = f64>| values.fold((f64::MAX, f64::MIN), |ends, v| (ends.0.min(v), ends.1.max(v)));
+                let (low, high) = ends(&mut series.y.iter().flatten().copied());
+                let lowest = seeds.low[index].iter().flatten().copied().fold(f64::MAX, f64::min);
+                let highest = seeds.high[index].iter().flatten().copied().fold(f64::MIN, f64::max);
+                assert!(lowest <= low && high <= highest, "{} {}", chart.id, series.label);
+                looked += 1;
+            }
+        }
+        assert!(looked >= 8, "{looked} lines");
+    }
+
+    #[test]
     fn names_from_users_files_stay_text() {
         let evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>";
         let mut trace = node_failure(1);
@@ -193,6 +209,6 @@ mod tests {
         }
         let html = page_of(&trace);
         assert!(!html.contains("<img src=x"), "a tag got through");
-        assert_eq!(html.matches("<script").count(), 3, "data, uPlot, ours");
+        assert_eq!(html.matches("<script").count(), 4, "data, shell, uPlot, charts");
     }
 }

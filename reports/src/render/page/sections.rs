@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::chart::{Chart, Charts, LIMIT, SERVICES};
 use super::encode::escape;
 use super::heatmap::Heat;
+use super::shell::{Top, bottom, close, command, open, top};
 use super::{PageOptions, svg};
 use crate::fold::{Run, lost};
-use crate::metrics::{Phase, Recovery, Unit, metric, seconds};
+use crate::metrics::{Phase, Query, Recovery, Unit, course, metric, seconds};
 use crate::render::causes::{Cause, causes};
 use crate::render::text::{conclusion, magnitude, seeds_text};
 use crate::series::stat_of;
@@ -93,9 +94,8 @@ impl<'a> Events<'a> {
 
 /// The whole body, but for data and scripts.
 pub(super) fn body(content: &Content<'_>) -> String {
-    let mut html = String::from("<body>\n<a class=\"skip\" href=\"#main\">Skip to the results</a>\n");
+    let mut html = String::new();
     header(&mut html, content);
-    html.push_str("<main id=\"main\">\n");
     html.push_str("<noscript><p class=\"note\">Scripts are off: charts are still pictures, and the event list is short.</p></noscript>\n");
     html.push_str("<p class=\"note problem\" id=\"problem\" role=\"alert\" hidden></p>\n");
     expectations(&mut html, content);
@@ -108,7 +108,7 @@ pub(super) fn body(content: &Content<'_>) -> String {
     cost(&mut html, content);
     events(&mut html, content);
     appendix(&mut html, content);
-    html.push_str("</main>\n<footer>Made by wavetank from the trace alone. Charts by uPlot 1.6.32 (MIT) and plotters (MIT).</footer>\n");
+    bottom(&mut html, "Made by wavetank from the trace alone. Charts by uPlot 1.6.32 (MIT) and plotters (MIT).");
     html
 }
 
@@ -133,31 +133,21 @@ fn header(html: &mut String, content: &Content<'_>) {
     let (class, sign) = if content.verdict.expectations.is_empty() { ("none", "~") } else { (class, sign) };
     let seeds = seeds_text(&content.runs.iter().map(|run| run.seed).collect::<Vec<_>>());
     let events: u64 = content.runs.iter().map(|run| run.events + run.traffic_events).sum();
-    let _ = write!(
-        html,
-        "<header class=\"top\">\n<div class=\"brand\"><svg viewBox=\"0 0 32 16\" width=\"32\" height=\"16\" aria-hidden=\"true\">\
-         <path d=\"M1 11c4 0 4-7 8-7s4 7 8 7 4-7 8-7 3 3 6 5\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2.4\" stroke-linecap=\"round\"/></svg>\
-         wavetank</div>\n<button type=\"button\" id=\"theme\" class=\"js-only\" aria-label=\"Change between light and dark\">◐ <span>Theme</span></button>\n\
-         <h1>{}</h1>\n<p class=\"lead\">{}</p>\n\
-         <div class=\"verdict {class}\"><strong><span aria-hidden=\"true\">{sign}</span> {word}</strong> <span>{}</span></div>\n<dl class=\"facts\">",
-        escape(&head.scenario),
-        escape(&head.description),
+    let strip = format!(
+        "<div class=\"verdict {class}\"><strong><span aria-hidden=\"true\">{sign}</span> {word}</strong> <span>{}</span></div>",
         escape(&conclusion(content.verdict)),
     );
-    for (term, value) in [
+    let facts = [
         ("Policy", escape(&head.policy)),
-        ("Seeds", escape(&seeds)),
+        ("Seeds", escape(seeds.strip_prefix("seeds ").unwrap_or(&seeds))),
         ("Simulated", short(content.run.end.since(SimTime::ZERO))),
         ("Events", magnitude(events)),
         ("Scenario digest", format!("<code>{}</code>", escape(head.scenario_digest.get(..12).unwrap_or(&head.scenario_digest)))),
         ("Version", escape(&head.wavetank_version)),
-    ] {
-        let _ = write!(html, "<div><dt>{term}</dt><dd>{value}</dd></div>");
-    }
-    html.push_str("</dl>\n</header>\n<nav aria-label=\"Sections\"><div>");
+    ];
     let has_services = !content.charts.services.is_empty();
     let has_recovery = content.runs.iter().any(|run| !run.recoveries.is_empty());
-    for (id, title, shown) in [
+    let sections: Vec<(&str, &str)> = [
         ("expectations", "Expectations", true),
         ("story", "What happened", true),
         ("timeline", "Timeline", true),
@@ -168,21 +158,12 @@ fn header(html: &mut String, content: &Content<'_>) {
         ("cost", "Cost", true),
         ("events", "Events", true),
         ("appendix", "Appendix", true),
-    ] {
-        if shown {
-            let _ = write!(html, "<a href=\"#{id}\">{title}</a>");
-        }
-    }
-    html.push_str("</div><p id=\"brush\" class=\"js-only\" aria-live=\"polite\" hidden></p></nav>\n");
-}
-
-fn open(html: &mut String, id: &str, title: &str, lead: &str) {
-    let lead = if lead.is_empty() { String::new() } else { format!("<p class=\"lead\">{lead}</p>\n") };
-    let _ = write!(html, "<section id=\"{id}\" aria-labelledby=\"{id}-title\">\n<h2 id=\"{id}-title\">{title}</h2>\n{lead}");
-}
-
-fn close(html: &mut String) {
-    html.push_str("</section>\n");
+    ]
+    .into_iter()
+    .filter_map(|(id, title, shown)| shown.then_some((id, title)))
+    .collect();
+    let (title, lead) = (&*head.scenario, &*head.description);
+    top(html, &Top { title, lead, strip_html: &strip, facts_html: &facts, sections: &sections });
 }
 
 fn expectations(html: &mut String, content: &Content<'_>) {
@@ -192,19 +173,19 @@ fn expectations(html: &mut String, content: &Content<'_>) {
         return close(html);
     }
     let several = content.runs.len() > 1;
-    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Expectations\"><table class=\"expect\"><thead><tr><th scope=\"col\">Verdict</th><th scope=\"col\">Expectation</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th>");
+    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Expectations\"><table class=\"expect\"><thead><tr><th scope=\"col\">Verdict</th><th scope=\"col\">Expectation</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th>");
     if several {
         html.push_str("<th scope=\"col\">Over seeds</th><th scope=\"col\">Worst seed</th>");
     }
     html.push_str("</tr></thead>\n<tbody>\n");
     for judged in &content.verdict.expectations {
-        expectation(html, judged, several);
+        expectation(html, content.run, judged, several);
     }
     html.push_str("</tbody></table></div>\n");
     close(html);
 }
 
-fn expectation(html: &mut String, judged: &Judged, several: bool) {
+fn expectation(html: &mut String, run: &Run<'_>, judged: &Judged, several: bool) {
     let (class, sign, word) = outcome_sign(judged.outcome, &judged.severity);
     // A long formula may break where a reader would take a breath.
     let formula = escape(&judged.formula()).replace('(', "(<wbr>").replace('=', "=<wbr>").replace(").", ")<wbr>.");
@@ -218,16 +199,53 @@ fn expectation(html: &mut String, judged: &Judged, several: bool) {
     let note = if judged.note.is_empty() { String::new() } else { format!("<br><span class=\"quiet\">{}</span>", escape(&judged.note)) };
     let _ = write!(
         html,
-        "<tr class=\"{class}\"><td><span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {word}</span></td><td>{name}{soft}{note}</td><td class=\"num\">{} {}</td><td class=\"num\"><b>{}</b></td>",
+        "<tr class=\"{class}\"><td><span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {word}</span></td><td>{name}{soft}{note}</td><td class=\"num\">{} {}</td><td class=\"num\"><b>{}</b>{}</td>",
         escape(&judged.op),
         escape(&judged.expected),
         escape(&judged.value_text),
+        spark(run, judged),
     );
     if several {
         let worst = judged.worst_seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string());
         let _ = write!(html, "<td>{}</td><td class=\"num\">{worst}</td>", strip(judged));
     }
     html.push_str("</tr>\n");
+}
+
+/// How the metric goes over the run that is drawn, with the threshold where it is a value of the same kind.
+fn spark(run: &Run<'_>, judged: &Judged) -> String {
+    const SPANS: usize = 60;
+    let query = Query { metric: &judged.metric, filter: &judged.filter, window: SimDuration::ZERO, stat: "" };
+    let Some(course) = course(run, &query, SPANS) else { return String::new() };
+    let known = || course.values.iter().flatten().copied();
+    let limit = (!course.counted).then_some(judged.threshold);
+    let Some((low, high)) = known()
+        .chain(limit)
+        .fold(None, |ends: Option<(f64, f64)>, value| Some(ends.map_or((value, value), |(low, high)| (low.min(value), high.max(value)))))
+    else {
+        return String::new();
+    };
+    let height = |value: f64| if high > low { 21.0 - (value - low) / (high - low) * 18.0 } else { 12.0 };
+    let mut path = String::new();
+    let mut gap = true;
+    for (index, value) in course.values.iter().enumerate() {
+        if let Some(value) = value {
+            let _ = write!(path, "{}{:.0} {:.1}", if gap { 'M' } else { 'L' }, 1.0 + index as f64 * 2.0, height(*value));
+        }
+        gap = value.is_none();
+    }
+    let Some((least, most)) = known()
+        .fold(None, |ends: Option<(f64, f64)>, value| Some(ends.map_or((value, value), |(low, high)| (low.min(value), high.max(value)))))
+    else {
+        return String::new();
+    };
+    let unit = judged.unit();
+    let words = format!("{} over the run: between {} and {}", judged.metric, unit.format(least), unit.format(most));
+    let line = limit.map_or_else(String::new, |limit| format!("<path class=\"limit\" d=\"M0 {0:.1}H121\"/>", height(limit)));
+    format!(
+        "<svg class=\"spark\" viewBox=\"0 0 121 24\" width=\"121\" height=\"24\" role=\"img\" aria-label=\"{}\">{line}<path d=\"{path}\"/></svg>",
+        escape(&words)
+    )
 }
 
 /// A dot per seed on one line, the threshold across it.
@@ -309,8 +327,13 @@ fn clock(at: SimTime) -> String {
 
 fn timeline(html: &mut String, content: &Content<'_>) {
     let lead = format!(
-        "One time axis for all charts: point to read, drag to zoom, double-click to see all again. Drawn: {}. Faults are shaded, marks and steps are dashed lines, the warm-up is grey.",
-        drawn_text(content)
+        "One time axis for all charts: point to read, drag to zoom, double-click to see all again. Drawn: {}.{} Faults are shaded, marks and steps are dashed lines, the warm-up is grey.",
+        drawn_text(content),
+        if content.charts.timeline.iter().any(|chart| chart.seeds.is_some()) {
+            " The tint around a line goes from the lowest to the highest of all seeds."
+        } else {
+            ""
+        }
     );
     open(html, "timeline", "Timeline", &lead);
     content.charts.timeline.iter().for_each(|chart| figure(html, chart, content.run.end, true));
@@ -335,19 +358,22 @@ fn figure(html: &mut String, chart: &Chart, end: SimTime, large: bool) {
     html.push_str("</figure>\n");
 }
 
-/// Every line in words: where it goes between.
+/// Every line in words: where it goes between, and where all seeds do.
 fn summary(chart: &Chart) -> String {
-    let line = |series: &super::chart::Series| {
+    let all_seeds = |index: usize| {
+        let seeds = chart.seeds.as_ref()?;
+        let low = seeds.low[index].iter().flatten().copied().reduce(f64::min)?;
+        let high = seeds.high[index].iter().flatten().copied().reduce(f64::max)?;
+        Some(format!(" (all {} seeds: {} to {})", seeds.count, svg::label(chart.scale, low), svg::label(chart.scale, high)))
+    };
+    let line = |(index, series): (usize, &super::chart::Series)| {
         let values = || series.y.iter().flatten().copied();
         let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         let label = |value| svg::label(chart.scale, value);
-        Some(if low == high {
-            format!("{}: {} throughout", series.label, label(low))
-        } else {
-            format!("{}: {} to {}", series.label, label(low), label(high))
-        })
+        let span = if low == high { format!("{} throughout", label(low)) } else { format!("{} to {}", label(low), label(high)) };
+        Some(format!("{}: {span}{}", series.label, all_seeds(index).unwrap_or_default()))
     };
-    escape(&chart.series.iter().filter_map(line).collect::<Vec<_>>().join(" · "))
+    escape(&chart.series.iter().enumerate().filter_map(line).collect::<Vec<_>>().join(" · "))
 }
 
 fn data_table(html: &mut String, chart: &Chart) {
@@ -355,7 +381,7 @@ fn data_table(html: &mut String, chart: &Chart) {
     let thinned = chart.thinned_from.map_or_else(String::new, |from| format!(", drawn of {from}: peaks are kept"));
     let _ = write!(
         html,
-        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
+        "<details><summary>Data ({rows} of {} points{thinned})</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Data\"><table><thead><tr><th scope=\"col\">Time</th>",
         chart.x.len()
     );
     for series in &chart.series {
@@ -420,13 +446,26 @@ fn recovery(html: &mut String, content: &Content<'_>) {
         let _ = write!(html, "<span><i class=\"phase p{index}\"></i>{name}: {what}</span>");
     }
     html.push_str("</p>\n<div class=\"waterfall\">\n");
-    let longest =
-        rows.iter().flat_map(|row| &row.worst).filter_map(|(_, recovery)| recovery.total).map(SimDuration::as_secs_f64).fold(0.0, f64::max);
+    // A run that never recovered still has phases.
+    let length = |recovery: &Recovery| {
+        let phases = recovery.phases().into_iter().filter_map(|(_, phase)| phase.took()).map(SimDuration::as_secs_f64).sum::<f64>();
+        recovery.total.map_or(0.0, SimDuration::as_secs_f64).max(phases)
+    };
+    let medians = |row: &Cause<'_>| (0..5).filter_map(|phase| phase_median(row, phase)).sum::<f64>();
+    let longest = rows.iter().take(shown).map(|row| row.worst.iter().map(|(_, recovery)| length(recovery)).fold(medians(row), f64::max));
+    let longest = longest.fold(0.0, f64::max);
     let longest = if longest > 0.0 { longest } else { 1.0 };
     rows.iter().take(shown).for_each(|row| waterfall_row(html, row, longest));
     html.push_str("</div>\n");
     recovery_table(html, &rows[..rows.len().min(shown)]);
     close(html);
+}
+
+/// How long a phase took, in the middle over seeds.
+fn phase_median(cause: &Cause<'_>, phase: usize) -> Option<f64> {
+    let took: Vec<f64> =
+        cause.worst.iter().filter_map(|(_, recovery)| recovery.phases()[phase].1.took()).map(SimDuration::as_secs_f64).collect();
+    stat_of("median", &took)
 }
 
 fn waterfall_row(html: &mut String, cause: &Cause<'_>, longest: f64) {
@@ -448,9 +487,7 @@ fn waterfall_row(html: &mut String, cause: &Cause<'_>, longest: f64) {
     );
     let mut from = 0.0;
     for phase in 0..5 {
-        let took: Vec<f64> =
-            row.iter().filter_map(|(_, recovery)| recovery.phases()[phase].1.took()).map(SimDuration::as_secs_f64).collect();
-        let Some(median) = stat_of("median", &took).filter(|median| *median > 0.0) else { continue };
+        let Some(median) = phase_median(cause, phase).filter(|median| *median > 0.0) else { continue };
         let (name, _) = first.phases()[phase];
         let (left, width) = (from / longest * 100.0, median / longest * 100.0);
         let _ = write!(
@@ -485,7 +522,7 @@ fn missing(row: &[(u64, &Recovery)]) -> String {
 }
 
 fn recovery_table(html: &mut String, rows: &[Cause<'_>]) {
-    html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
+    html.push_str("<details><summary>Every phase of every seed</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Recovery\"><table><thead><tr><th scope=\"col\">Cause</th><th scope=\"col\">Seed</th><th scope=\"col\">At</th>");
     for name in ["Detect", "Evict", "Reschedule", "Ready", "SLO", "Total"] {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
@@ -656,7 +693,7 @@ fn events(html: &mut String, content: &Content<'_>) {
         html.push_str("<p class=\"quiet\">There were none.</p>\n");
         return close(html);
     }
-    html.push_str("<form class=\"filters js-only\" id=\"filters\"><label>Type <select id=\"f-type\"><option value=\"\">all</option><option value=\"1\">Warning</option><option value=\"0\">Normal</option></select></label><label>Reason <select id=\"f-reason\"><option value=\"\">all</option></select></label><label>Text <input id=\"f-text\" type=\"search\" placeholder=\"object or message\" autocomplete=\"off\"></label><output id=\"f-count\" aria-live=\"polite\"></output></form>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Events\"><table class=\"events\"><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Type</th><th scope=\"col\">Reason</th><th scope=\"col\">Object</th><th scope=\"col\">Message</th><th scope=\"col\">Source</th></tr></thead><tbody id=\"f-rows\">\n");
+    html.push_str("<form class=\"filters js-only\" id=\"filters\"><label>Type <select id=\"f-type\"><option value=\"\">all</option><option value=\"1\">Warning</option><option value=\"0\">Normal</option></select></label><label>Reason <select id=\"f-reason\"><option value=\"\">all</option></select></label><label>Text <input id=\"f-text\" type=\"search\" placeholder=\"object or message\" autocomplete=\"off\"></label><output id=\"f-count\" aria-live=\"polite\"></output></form>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"group\" aria-label=\"Events\"><table class=\"events\"><thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Type</th><th scope=\"col\">Reason</th><th scope=\"col\">Object</th><th scope=\"col\">Message</th><th scope=\"col\">Source</th></tr></thead><tbody id=\"f-rows\">\n");
     for index in 0..events.t.len().min(40) {
         let text = |column: &[usize]| escape(events.texts[column[index]]);
         let kind = if events.warning[index] == 1 { "Warning" } else { "Normal" };
@@ -675,15 +712,28 @@ fn events(html: &mut String, content: &Content<'_>) {
     close(html);
 }
 
+/// The scenario as it was understood.
+fn scenario(html: &mut String, options: &PageOptions<'_>) {
+    const MOST_BYTES: usize = 150_000;
+    let Some(text) = options.scenario else { return };
+    let end = text.len().min(MOST_BYTES);
+    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let rest = if end < text.len() { "; the rest is in scenario.yaml" } else { "" };
+    let _ = write!(
+        html,
+        "<h3>Scenario and defaults in force</h3>\n<details><summary>The scenario with its settings applied and every default filled in ({} lines{rest})</summary>\
+         <pre tabindex=\"0\" class=\"tall\" role=\"group\" aria-label=\"Scenario\"><code>{}</code></pre></details>\n",
+        text[..end].lines().count(),
+        escape(&text[..end])
+    );
+}
+
 fn appendix(html: &mut String, content: &Content<'_>) {
     let head = content.run.header;
     open(html, "appendix", "Appendix", "");
     html.push_str("<h3>How to make this again</h3>\n");
     let reproduce = content.options.reproduce.map_or_else(|| format!("wavetank run {} --seed {}", head.scenario, head.seed), str::to_owned);
-    let _ = writeln!(html, "<pre><code>{}</code></pre>", escape(&reproduce));
-    if let Some(command) = content.options.open_trace {
-        let _ = writeln!(html, "<p>To look into the trace that is drawn here:</p>\n<pre><code>{}</code></pre>", escape(command));
-    }
+    command(html, &reproduce);
     html.push_str("<h3>How it was measured</h3>\n<dl class=\"terms\">");
     let mut told: Vec<&str> = Vec::new();
     for judged in &content.verdict.expectations {
@@ -710,7 +760,9 @@ fn appendix(html: &mut String, content: &Content<'_>) {
     ] {
         let _ = write!(html, "<dt>{term}</dt><dd>{}</dd>", escape(&text));
     }
-    html.push_str("</dl>\n<h3>Assumed, or accepted and not simulated</h3>\n");
+    html.push_str("</dl>\n");
+    scenario(html, content.options);
+    html.push_str("<h3>Assumed, or accepted and not simulated</h3>\n");
     if head.notes.is_empty() {
         html.push_str("<p class=\"quiet\">Nothing.</p>\n");
     } else {

@@ -432,7 +432,12 @@ fn fact(record: &Record) -> String {
         Record::Autoscale { current, proposed, desired, metric, reason, .. } => {
             format!("autoscale {current} -> {proposed} -> {desired} ({metric}) {reason}")
         }
-        Record::NodePool { pool, from, to, reason } => format!("pool {pool} {from} -> {to}: {reason}"),
+        Record::NodePool { pool, from, to, reason, .. } => format!("pool {pool} {from} -> {to}: {reason}"),
+        Record::NodePoolBackoff { pool, until } => format!("record {pool} is left alone until {}", until.as_secs()),
+        Record::NotTriggerScaleUp { pods, pools, .. } => {
+            let pools: Vec<String> = pools.iter().map(|(pool, why)| format!("{pool}: {why}")).collect();
+            format!("record no pool for {}: {}", pods.join(", "), pools.join("; "))
+        }
         other => format!("{other:?}"),
     }
 }

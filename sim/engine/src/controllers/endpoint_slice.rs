@@ -8,9 +8,7 @@
 //! Not modelled: slices of at most 100 endpoints and their fragmentation, the topology-mode annotation, batching,
 //! ports (a pod without the Service's port is listed too), Services without a selector.
 
-use std::sync::Arc;
-
-use api::{Endpoint, Labels, Pod, Service, Str};
+use api::{Endpoint, Pod, Service, Str};
 
 use super::View;
 use crate::effects::{Component, Effects, Write};
@@ -45,44 +43,24 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
 }
 
 fn wake_services_of(pod: &Pod, view: &View<'_>, queue: &mut dyn FnMut(ServiceId)) {
-    for (id, service) in view.store.services.in_namespace(&pod.meta.namespace) {
-        if service.selector.as_ref().is_some_and(|selector| selects(selector, &pod.meta.labels)) {
-            queue(id);
-        }
-    }
+    view.store.services_selecting(pod).into_iter().for_each(|(id, _)| queue(id));
 }
 
 /// One reconciliation.
 pub(crate) fn sync(id: ServiceId, view: &View<'_>, out: &mut Effects) {
     let Some(service) = view.store.services.get(id) else { return };
-    let Some(selector) = &service.selector else {
+    if service.selector.as_ref().is_none_or(|selector| selector.is_empty()) {
         return; // Nobody manages its endpoints.
-    };
-    let endpoints = endpoints_of(service, selector, view);
+    }
+    let endpoints = endpoints_of(id, service, view);
     if view.store.endpoints(id).is_none_or(|slice| slice.endpoints != endpoints) {
         out.write(Component::EndpointSlice, Write::Endpoints(id, endpoints));
     }
 }
 
-fn endpoints_of(service: &Service, selector: &Labels, view: &View<'_>) -> Vec<Endpoint> {
-    // Pods of one template share their labels: the last answer mostly holds for the next pod.
-    let mut last: Option<(&Arc<Labels>, bool)> = None;
-    let mut endpoints = Vec::new();
-    for (_, pod) in view.store.pods.in_namespace(&service.meta.namespace) {
-        let answer = match last {
-            Some((labels, answer)) if Arc::ptr_eq(labels, &pod.meta.labels) => answer,
-            _ => selects(selector, &pod.meta.labels),
-        };
-        last = Some((&pod.meta.labels, answer));
-        if let (true, Some(node)) = (answer && is_listed(pod), &pod.node_name) {
-            endpoints.push(endpoint(pod, node, service, view));
-        }
-    }
-    endpoints // In order of name: the namespace is iterated so.
-}
-
-fn selects(selector: &Labels, labels: &Labels) -> bool {
-    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+fn endpoints_of(id: ServiceId, service: &Service, view: &View<'_>) -> Vec<Endpoint> {
+    let listed = view.store.pods_selected_by(id).filter(|(_, pod)| is_listed(pod));
+    listed.filter_map(|(_, pod)| Some(endpoint(pod, pod.node_name.as_ref()?, service, view))).collect()
 }
 
 const fn is_listed(pod: &Pod) -> bool {

@@ -23,7 +23,7 @@ use super::horizontal_pod_autoscaler::target_of;
 use super::vertical_pod_autoscaler::pods_under;
 use crate::effects::Effects;
 use crate::event::Event;
-use crate::random::{Draw, Purpose, Split};
+use crate::random::{Draw, Purpose, Split, mix};
 use crate::select::selects;
 use crate::spec::CpuLoad;
 use crate::store::{Change, PodId};
@@ -213,8 +213,11 @@ impl Series {
         let is_same_life = |series: &Self| series.started == started && series.read.used <= used;
         // What was used before a container was started again is its pod's, not its own.
         let before = known.as_ref().map_or(SimDuration::ZERO, |series| series.read.used.min(used));
-        let luck = || view.streams.stream(Purpose::Housekeeping, pod.0 ^ started.as_nanos()).bits();
-        let mut series = known.filter(is_same_life).unwrap_or_else(|| Self::begun(started, luck(), before));
+        let luck = match &known {
+            Some(before) => mix(before.luck),
+            None => view.streams.stream(Purpose::Housekeeping, pod.0).bits(),
+        };
+        let mut series = known.filter(is_same_life).unwrap_or_else(|| Self::begun(started, luck, before));
         let point = series.keep_house(Point { used, at: view.now }, view.settings.kubelet.housekeeping_interval);
         series.store(point, view.settings.metrics_server.resolution);
         Self { serving: usage.serving, has_cpu: usage.cpu.is_some(), memory: usage.memory, ..series }

@@ -314,9 +314,9 @@ impl Kubelets {
         });
     }
 
-    /// Signal::Stressed: a probe of this pod could fail from now on.
-    pub(crate) fn stressed(&mut self, pod: Uid, view: View<'_>, out: &mut Effects) {
-        self.with_uid(pod, view, out, Worker::stressed);
+    /// Signal::Stressed: a probe of this pod that came after `since` could fail.
+    pub(crate) fn stressed(&mut self, pod: Uid, since: SimTime, view: View<'_>, out: &mut Effects) {
+        self.with_uid(pod, view, out, |worker, cx| worker.stressed(since, cx));
     }
 
     /// Signal::Relieved: no probe of this pod can fail any more.

@@ -186,15 +186,20 @@ impl Worker {
         self.count_passed(place, kind, probe, now);
         let able = self.is_able(cx.pod, place, kind, now);
         if able && self.stressed && asks_process(probe) {
-            let run = &mut self.run(place).busy().probes[kind as usize];
-            if !std::mem::replace(&mut run.outstanding, true) {
-                cx.out.probes.push(ProbeRequest { pod: cx.pod.meta.uid, container: place, kind, timeout: probe.timeout });
-            }
+            self.ask_process(place, kind, probe.timeout, cx);
         } else {
             let text = if able { String::new() } else { self.refusal(cx.pod, place, kind, probe, now) };
             self.probe_result(place, kind, able, &text, cx);
         }
         self.plan_next(place, kind, cx);
+    }
+
+    /// Lets the traffic engine answer, unless the worker still waits for the answer before.
+    fn ask_process(&mut self, place: u8, kind: ProbeKind, timeout: SimDuration, cx: &mut Context<'_>) {
+        let run = &mut self.run(place).busy().probes[kind as usize];
+        if !std::mem::replace(&mut run.outstanding, true) {
+            cx.out.probes.push(ProbeRequest { pod: cx.pod.meta.uid, container: place, kind, timeout });
+        }
     }
 
     /// Attempts before `now` that had no timer are counted: they all had the result of the last one.
@@ -329,11 +334,30 @@ impl Worker {
         [able, decides, Some(told)].into_iter().flatten().min()
     }
 
-    /// The pod's process may be too busy to answer from now on.
-    pub(super) fn stressed(&mut self, cx: &mut Context<'_>) {
-        if !std::mem::replace(&mut self.stressed, true) {
-            self.for_each_probe(cx, Self::attempt_each);
+    /// The pod's process may have been too busy to answer since then: an attempt that nobody looked at is made up
+    /// for, with what is left of its time.
+    pub(super) fn stressed(&mut self, since: SimTime, cx: &mut Context<'_>) {
+        if std::mem::replace(&mut self.stressed, true) {
+            return;
         }
+        self.for_each_probe(cx, |worker, place, kind, cx| {
+            let missed = worker.passed_over(place, kind, since, cx);
+            worker.attempt_each(place, kind, cx);
+            if let Some((at, probe)) = missed {
+                let left = probe.timeout - cx.now().since(at);
+                worker.ask_process(place, kind, left, cx);
+            }
+        });
+    }
+
+    /// The first attempt after `since` that had no timer, as its answer seemed sure.
+    fn passed_over<'a>(&self, place: u8, kind: ProbeKind, since: SimTime, cx: &Context<'a>) -> Option<(SimTime, &'a Probe)> {
+        let probe = self.probe_spec(cx.pod, place, kind)?;
+        let run = self.runs[place as usize].busy.as_deref().map(|busy| busy.probes[kind as usize]).unwrap_or_default();
+        let phase = run.phase.max(self.probed_since.min(cx.view.now));
+        let at = self.first_allowed(place, probe, since + TICK).next_on_grid(phase, period(probe));
+        let unseen = at <= cx.now() && run.counted_from <= at && !run.outstanding;
+        (unseen && self.is_able(cx.pod, place, kind, at)).then_some((at, probe))
     }
 
     /// It is not any more: what is known decides again.

@@ -138,6 +138,10 @@ impl Puller {
         let over = |pull: &Pull| matches!(pull.left, Left::Until(at) if at <= now) || pull.left == Left::Bytes(0);
         let place = self.running.iter().position(over)?;
         let Pull { request, began, refused, fetches, .. } = self.running.remove(place);
+        if self.waiting.is_empty() && self.running.is_empty() {
+            // An idle node keeps no room for pulls: at a start they take kilobytes of it.
+            self.clear();
+        }
         if fetches && !request.fails {
             for behind in self.running.iter_mut().filter(|pull| pull.left == Left::Behind && pull.request.image == request.image) {
                 behind.left = Left::Until(now);

@@ -607,7 +607,7 @@ fn a_busy_process_loses_readiness_and_gets_it_back() {
     bench.until(95).log();
     let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
     bench.answer = false;
-    bench.with(|room, view, out| room.stressed(uid, view, out));
+    bench.with(|room, view, out| room.stressed(uid, view.now, view, out));
     bench.until(145);
     bench.answer = true;
     bench.until(165);
@@ -627,13 +627,34 @@ fn a_busy_process_loses_readiness_and_gets_it_back() {
 }
 
 #[test]
+fn an_attempt_between_the_hang_and_its_discovery_is_made_up_for() {
+    let hang = |since: u64| {
+        let mut bench = Bench::new(Behavior::default());
+        let id = bench.pod("a", spec(Container { liveness_probe: Some(probe(10)), ..app() }));
+        // The grid's attempts are at 80 s, 90 s, and so on.
+        bench.until(95).log();
+        bench.now = SimTime::from_nanos(90_050_000_000);
+        let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
+        bench.answer = false;
+        bench.with(|room, view, out| room.stressed(uid, SimTime::from_nanos(since * 1_000_000), view, out));
+        let log = bench.until(150).log();
+        log.lines()
+            .filter(|line| line.contains("Liveness"))
+            .map(|line| line.trim().split(' ').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(hang(90_010), ["1m41s", "1m51s", "2m01s"], "the attempt at 90 s was answered before it hung");
+    assert_eq!(hang(89_990), ["1m31s", "1m41s", "1m51s"]);
+}
+
+#[test]
 fn a_process_too_busy_for_liveness_is_started_again() {
     let mut bench = Bench::new(Behavior::default());
     let id = bench.pod("a", spec(Container { liveness_probe: Some(probe(10)), ..app() }));
     bench.until(95).log();
     let uid = bench.store.pods.get(id).expect("it is there").meta.uid;
     bench.answer = false;
-    bench.with(|room, view, out| room.stressed(uid, view, out));
+    bench.with(|room, view, out| room.stressed(uid, view.now, view, out));
     check(
         &bench.until(1000).log(),
         "1m41s Unhealthy: Liveness probe failed: Get \"http://a/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)
@@ -821,7 +842,7 @@ impl Bench {
             Blow::Stress(pod) | Blow::Relieve(pod) => {
                 let Some(uid) = uid(self, pod) else { return };
                 let stress = matches!(blow, Blow::Stress(_));
-                self.with(|room, view, out| if stress { room.stressed(uid, view, out) } else { room.relieved(uid, view, out) });
+                self.with(|room, view, out| if stress { room.stressed(uid, view.now, view, out) } else { room.relieved(uid, view, out) });
             }
             Blow::Busy(busy) => self.answer = !busy,
         }

@@ -314,7 +314,7 @@ impl Traffic {
 
     /// An attempt failed that is not in flight (any more): another one, or the call is over.
     pub(super) fn attempt_failed(&mut self, call: u32, failure: Failure) {
-        let Call { route, attempt, .. } = self.calls[call];
+        let Call { route, attempt, luck, .. } = self.calls[call];
         let ways = &self.routes[route as usize];
         let may_retry = u32::from(attempt) < ways.client.max_attempts && attempt < u16::MAX;
         if !may_retry || !self.allows_retry(call, failure) {
@@ -327,7 +327,8 @@ impl Traffic {
         let flow = &mut self.flows[ways.flow as usize];
         let doubled = ways.client.backoff_base.times(1u64 << (attempt - 1).min(62));
         let longest = doubled.min(ways.client.backoff_max).as_nanos();
-        let span = if ways.client.full_jitter { Draw::below(&mut flow.jitter, longest.saturating_add(1)) } else { longest };
+        let mut draw = Split::new(luck, Purpose::RetryJitter, u64::from(attempt));
+        let span = if ways.client.full_jitter { draw.below(longest.saturating_add(1)) } else { longest };
         flow.counts.in_backoff += 1;
         let due = self.now.saturating_add(span);
         let state = &mut self.calls[call];

@@ -25,8 +25,6 @@ pub(super) struct Flow {
     pub(super) latency: Histogram,
     /// What a source's requests draw from, one number each.
     pub(super) requests: Stream,
-    pub(super) balancing: Stream,
-    pub(super) jitter: Stream,
 }
 
 /// One way in which a flow's attempts are made.

@@ -166,8 +166,13 @@ impl From<&api::Endpoint> for EndpointTarget {
 /// What the cluster notices of traffic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Signal {
-    /// A network probe of this pod could fail from now on.
-    Stressed(Uid),
+    /// A network probe of this pod could fail: one that came after `since`, which may be a little while ago.
+    Stressed {
+        /// The pod.
+        pod: Uid,
+        /// When it began.
+        since: SimTime,
+    },
     /// It no longer can.
     Relieved(Uid),
     /// Its memory has reached its limit: the kernel kills it.
@@ -533,8 +538,6 @@ impl Traffic {
             open_before: 0,
             latency: Histogram::default(),
             requests: self.streams.stream(Purpose::CpuDemand, number),
-            balancing: self.streams.stream(Purpose::Balancing, number),
-            jitter: self.streams.stream(Purpose::RetryJitter, number),
         });
         self.flow_by_name.insert(name, flow);
         flow

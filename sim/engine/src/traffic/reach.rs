@@ -524,11 +524,10 @@ impl Traffic {
 
     /// A choice among `among`.
     fn choose_among(&mut self, call: u32, service: u32, by: u32, among: &[u32]) -> Reached {
-        let super::flow::Call { route, link, parent, .. } = self.calls[call];
+        let super::flow::Call { route, link, parent, luck, attempt, .. } = self.calls[call];
         let client = if self.network.by_source { self.client_of(call) } else { None };
-        let Self { routes, flows, stations, jobs, links, turns, now, network, .. } = self;
+        let Self { routes, stations, jobs, links, turns, now, network, .. } = self;
         let ways = &routes[route as usize];
-        let flow = &mut flows[ways.flow as usize];
         let mut kept = Vec::new();
         let targets = if link != NONE && links[link].leaves_out_any(*now) {
             kept.extend(among.iter().copied().filter(|station| !links[link].leaves_out(*station, *now)));
@@ -538,7 +537,8 @@ impl Traffic {
             among
         };
         let count = targets.len();
-        let mut draw = |n: usize| targets[Draw::below(&mut flow.balancing, n as u64) as usize];
+        let mut draws = Split::new(luck, Purpose::Balancing, u64::from(attempt));
+        let mut draw = |n: usize| targets[draws.below(n as u64) as usize];
         let node = || if parent == NONE { by } else { stations[jobs[parent].station].node };
         let by_proxy = ways.client.balancing == Balancing::KubeProxy;
         let balancing = match ways.client.balancing {

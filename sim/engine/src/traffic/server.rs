@@ -4,6 +4,8 @@
 //! time without cpu → answer. The slot is held throughout. A call that failed for good lets its group
 //! end, then the request is answered with an error at once: later groups and the time without cpu are left out.
 
+use api::SimTime;
+
 use super::calendar::Kind;
 use super::flow::CallState;
 use super::flow::hit_ratio;
@@ -54,7 +56,7 @@ impl Traffic {
         let state = &mut self.stations[station];
         if state.is_full() {
             state.window.shed += 1;
-            self.raise_stress(station);
+            self.raise_stress(station, self.now);
             return None;
         }
         let program = &self.programs[state.program as usize];
@@ -154,7 +156,7 @@ impl Traffic {
         if state.is_exhausted() {
             state.exhausted_at = self.now;
             if state.queue_limit == 0 {
-                self.raise_stress(station);
+                self.raise_stress(station, self.now);
             }
             self.look_later(station);
         }
@@ -299,13 +301,13 @@ impl Traffic {
             state.quota.armed_at = due;
             self.calendar.push(due, Kind::Quota, station);
         }
-        let time = state.next_completion();
+        let time = state.next_completion(self.now);
         if time < state.armed_at {
             state.armed_at = time;
             self.calendar.push(time, Kind::CpuDone, station);
         }
         if time.saturating_sub(self.now) > state.stress.limit_nanos && time != u64::MAX && state.running() >= state.workers {
-            self.raise_stress(station);
+            self.raise_stress(station, self.now);
         }
     }
 
@@ -495,17 +497,19 @@ impl Traffic {
             return;
         }
         if state.is_full() || state.expected_wait_nanos(self.now) > state.stress.limit_nanos {
-            self.raise_stress(station);
+            self.raise_stress(station, self.now);
         }
     }
 
-    fn raise_stress(&mut self, station: u32) {
+    /// From `since` on, a probe could fail.
+    fn raise_stress(&mut self, station: u32, since: u64) {
         let state = &mut self.stations[station];
         if state.stress.stressed || state.stress.limit_nanos == super::NEVER {
             return;
         }
         state.stress.stressed = true;
-        self.signals.push(Signal::Stressed(state.pod));
+        let since = SimTime::from_nanos(since.max(state.stress.relieved_at));
+        self.signals.push(Signal::Stressed { pod: state.pod, since });
         self.look_later(station);
     }
 
@@ -534,7 +538,8 @@ impl Traffic {
             let stuck = stuck_nanos.is_some_and(|nanos| nanos >= half);
             if !state.is_full() && !stuck && state.expected_wait_nanos(self.now) <= half {
                 self.signals.push(Signal::Relieved(state.pod));
-                self.stations[station].stress.stressed = false;
+                let stress = &mut self.stations[station].stress;
+                (stress.stressed, stress.relieved_at) = (false, self.now);
                 if stuck_nanos.is_some() {
                     self.look_later(station);
                 }
@@ -543,7 +548,7 @@ impl Traffic {
             }
         } else if let Some(nanos) = stuck_nanos {
             if nanos >= limit {
-                self.raise_stress(station);
+                self.raise_stress(station, self.now - nanos);
             } else {
                 self.look_later(station);
             }

@@ -147,6 +147,8 @@ pub(super) struct Stress {
     pub(super) stressed: bool,
     /// A look is in the calendar.
     pub(super) look_armed: bool,
+    /// When the last stress was over.
+    pub(super) relieved_at: u64,
 }
 
 /// What is counted per window.
@@ -189,7 +191,7 @@ impl Station {
             served: 0,
             quota: Quota::default(),
             memory: None,
-            stress: Stress { limit_nanos: NEVER, stressed: false, look_armed: false },
+            stress: Stress { limit_nanos: NEVER, stressed: false, look_armed: false, relieved_at: 0 },
             window: StationWindow::default(),
             listed: 0,
             gone: false,
@@ -337,17 +339,18 @@ impl Station {
     }
 
     /// When the first running request will have had its cpu time, as things stand; `u64::MAX` when none will.
-    pub(super) fn next_completion(&self) -> u64 {
+    pub(super) fn next_completion(&self, now: u64) -> u64 {
         let Some(Reverse((tag, _))) = self.running.peek() else { return u64::MAX };
         let left = tag.saturating_sub(self.virtual_nanos);
-        match self.rate {
+        // `V` is whole nanoseconds, so work that takes none, such as a probe's, would be over before it began.
+        now.max(match self.rate {
             0 => u64::MAX,
             FULL_RATE => self.anchor.saturating_add(left),
             rate => {
                 let nanos = (u128::from(left) << 32).div_ceil(u128::from(rate));
                 u64::try_from(u128::from(self.anchor) + nanos).unwrap_or(u64::MAX)
             }
-        }
+        })
     }
 
     /// Its rate when the node has cpu enough for everyone.
@@ -398,7 +401,7 @@ impl Station {
             return 0;
         }
         let mut speed = u128::from(self.rate) * self.running.len() as u128;
-        let mut first = self.next_completion().saturating_sub(now);
+        let mut first = self.next_completion(now).saturating_sub(now);
         let Quota { quota_nanos, period_nanos, period_end, throttled, .. } = self.quota;
         if quota_nanos > 0 {
             let share = (u128::from(quota_nanos) << 32) / u128::from(period_nanos.max(1));
@@ -451,7 +454,7 @@ mod tests {
         }
         let mut done = Vec::new();
         while station.running() > 0 {
-            now = station.next_completion();
+            now = station.next_completion(now);
             done.extend(station.take_finished(now));
         }
         assert_eq!(done, [0, 1]);
@@ -464,10 +467,21 @@ mod tests {
             let mut station = station(4000);
             station.set_rate(rate, 0);
             station.start(0, 12_345, 0);
-            let at = station.next_completion();
+            let at = station.next_completion(0);
             assert_eq!(station.take_finished(at - 1), None);
             assert_eq!(station.take_finished(at), Some(0));
             assert_eq!(station.cpu_used_nanos(at), 12_345);
+        }
+    }
+
+    #[test]
+    fn work_that_takes_no_time_is_not_over_before_it_begins() {
+        for now in 1..100 {
+            let mut station = station(4000);
+            station.set_rate(FULL_RATE / 3 * 2, 0);
+            station.start(0, 0, now);
+            assert_eq!(station.next_completion(now), now);
+            assert_eq!(station.take_finished(now), Some(0));
         }
     }
 

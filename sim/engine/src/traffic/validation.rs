@@ -199,11 +199,12 @@ fn t11_an_overload_piles_up_and_drains_as_a_fluid() {
     bench.flows.clear();
     bench.run(at_ms(17_600));
     near(bench.mean_ms("users"), 2900.0, 0.06);
-    let drained = (176..300).find(|tenth| {
-        bench.run(at_ms(tenth * 100));
-        bench.users().in_flight < 100
+    // Pods differ by chance, so the last of them is late: the fluid is the line along which the backlog falls.
+    let [at_18, at_20] = [18, 20].map(|second| {
+        bench.run(SimTime::from_secs(second));
+        bench.users().in_flight as f64
     });
-    near(drained.unwrap() as f64 / 10.0 - 15.0, 6.0, 0.1);
+    near(3.0 + 2.0 * at_18 / (at_18 - at_20), 6.0, 0.1);
 }
 
 #[test]
@@ -397,6 +398,25 @@ fn t37_common_random_numbers_pair_two_policies() {
     let paired = variance(&mut pairs.iter().map(|(a, b)| a - b));
     let unpaired = variance(&mut pairs.iter().map(|(a, _)| *a)) + variance(&mut pairs.iter().map(|(_, b)| *b));
     assert!(paired <= 0.5 * unpaired, "{paired} of {unpaired}");
+}
+
+#[test]
+fn t37_a_request_takes_and_fails_as_it_would_anywhere_else() {
+    // Nobody waits for anybody, so what users see is what was drawn: by request, not by who serves it or when he was asked.
+    let run = |pods| {
+        let service = ServiceBehavior {
+            concurrency: None,
+            latency_per_request: exponential(50),
+            error_ratio: 0.05,
+            ..behavior(Distribution::Constant(SimDuration::ZERO))
+        };
+        let mut bench = Bench::of(7, vec![source("s", &[(0, 200.0)], patient())]).service("s", pods, 1, &service);
+        bench.run(SimTime::from_secs(60));
+        bench.flows
+    };
+    let three = run(3);
+    assert!(three["users"].0.succeeded > 11_000 && three["users"].0.failed > 500, "{:?}", three["users"].0);
+    assert_eq!(three, run(7));
 }
 
 /// Everything at once: three layers, retries, budgets, orphans, a pod that stops, one that falls silent.
@@ -596,7 +616,7 @@ fn a_saturated_pod_signals_stress_once_and_relief_when_it_is_over() {
     bench.run(SimTime::from_secs(30));
     let signals: Vec<_> = bench.signals.iter().map(|(at, signal)| (at.as_secs(), *signal)).collect();
     assert_eq!(signals.len(), 2, "{signals:?}");
-    assert!(matches!(signals[0], (5, Signal::Stressed(Uid(1)))), "{signals:?}");
+    assert!(matches!(signals[0], (5, Signal::Stressed { pod: Uid(1), .. })), "{signals:?}");
     assert!(matches!(signals[1], (9, Signal::Relieved(Uid(1)))), "{signals:?}");
 }
 
@@ -617,7 +637,7 @@ fn slots_held_by_stuck_calls_signal_stress_although_the_cpu_is_idle() {
     bench.list("dead");
     bench.traffic.process(&TrafficProcess::Silent { pod: Uid(2) }, bench.now);
     bench.run(at_ms(300));
-    assert!(matches!(bench.signals[..], [(_, Signal::Stressed(Uid(1)))]), "{:?}", bench.signals);
+    assert!(matches!(bench.signals[..], [(_, Signal::Stressed { pod: Uid(1), .. })]), "{:?}", bench.signals);
     let ask = |bench: &mut Bench, until| {
         bench.signals.clear();
         bench.traffic.probe(Uid(1), 0, ProbeKind::Liveness, ms(1000), bench.now);
@@ -682,7 +702,8 @@ fn a_full_queue_signals_stress_even_when_nobody_may_wait() {
     bench.list("s");
     bench.run(SimTime::from_secs(3));
     assert!(bench.users().shed > 0);
-    let (stressed, relieved): (Vec<_>, Vec<_>) = bench.signals.iter().copied().partition(|(_, signal)| *signal == Signal::Stressed(Uid(1)));
+    let (stressed, relieved): (Vec<_>, Vec<_>) =
+        bench.signals.iter().copied().partition(|(_, signal)| matches!(signal, Signal::Stressed { pod: Uid(1), .. }));
     assert!(stressed.len() == relieved.len() && !stressed.is_empty() && stressed.len() <= 20, "{:?}", bench.signals);
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use api::{
     ConditionStatus, ContainerState, ContainerStatus, Deployment, Kind, Node, ObjectKey, ObjectMeta, PersistentVolume,
     PersistentVolumeClaim, Pod, PodSpec, PodStatus, QuotaList, ReplicaSet, SimTime, Str, Taint, TaintEffect, Toleration,
-    TolerationOperator,
+    TolerationOperator, WorkloadCondition,
 };
 use trace::Record;
 
@@ -398,9 +398,11 @@ impl World {
 
     /// Changes a Deployment and says so when its counts changed; `false` when it is gone.
     fn change_deployment(&mut self, id: DeploymentId, change: impl FnOnce(&mut Deployment) -> bool) -> bool {
-        let Some(before) = self.store.deployments.get(id).map(deployment_counts) else { return false };
+        let Some(deployment) = self.store.deployments.get(id) else { return false };
+        let (before, conditions) = (deployment_counts(deployment), deployment_conditions(deployment));
         self.store.update(id, change);
         self.say_deployment(id, Some(before));
+        self.say_conditions(id, &conditions);
         true
     }
 
@@ -416,6 +418,23 @@ impl World {
         let counts = deployment_counts(deployment);
         if before != Some(counts) {
             self.records.push(workload_record(Kind::Deployment, &deployment.meta, counts));
+        }
+    }
+
+    /// Says which conditions have another status or another reason than before.
+    fn say_conditions(&mut self, id: DeploymentId, before: &DeploymentConditions) {
+        let Some(deployment) = self.store.deployments.get(id) else { return };
+        let told = |condition: &Option<WorkloadCondition>| condition.as_ref().map(|condition| (condition.status, condition.reason.clone()));
+        for ((name, now), (_, then)) in deployment_conditions(deployment).iter().zip(before) {
+            let Some(condition) = now.as_ref().filter(|_| told(now) != told(then)) else { continue };
+            self.records.push(Record::Condition {
+                kind: Kind::Deployment.as_str().into(),
+                name: deployment.meta.key().to_string().into(),
+                condition: (*name).into(),
+                status: condition.status.as_str().into(),
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+            });
         }
     }
 
@@ -723,6 +742,18 @@ fn taints_record(node: &Node) -> Record {
 fn deployment_counts(deployment: &Deployment) -> [i32; 5] {
     let status = &deployment.status;
     [deployment.replicas, status.replicas, status.updated, status.ready, status.available]
+}
+
+/// Conditions of a Deployment, by type.
+type DeploymentConditions = [(&'static str, Option<WorkloadCondition>); 3];
+
+fn deployment_conditions(deployment: &Deployment) -> DeploymentConditions {
+    let status = &deployment.status;
+    [
+        ("Available", status.available_condition.clone()),
+        ("Progressing", status.progressing.clone()),
+        ("ReplicaFailure", status.replica_failure.clone()),
+    ]
 }
 
 fn replica_set_counts(set: &ReplicaSet) -> [i32; 5] {

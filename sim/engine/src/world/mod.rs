@@ -522,7 +522,7 @@ impl World {
             let mut out = std::mem::take(&mut self.effects);
             for signal in signals.drain(..) {
                 match signal {
-                    Signal::Stressed(pod) => self.kubelets.stressed(pod, view!(self), &mut out),
+                    Signal::Stressed { pod, since } => self.kubelets.stressed(pod, since, view!(self), &mut out),
                     Signal::Relieved(pod) => self.kubelets.relieved(pod, view!(self), &mut out),
                     Signal::OutOfMemory(pod) => self.out_of_memory(pod, &mut out),
                     Signal::ProbeAnswered { pod, container, kind, ok } => {

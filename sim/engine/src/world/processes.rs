@@ -1,6 +1,6 @@
 //! What the traffic engine must know of pods: which processes answer, how, and with what cpu.
 
-use api::{ObjectKey, Pod, Resources, Service, Str};
+use api::{ObjectKey, Pod, Resources, Str};
 
 use super::World;
 use super::apply::workload_of;
@@ -79,12 +79,7 @@ impl World {
 
     /// Services that select the pod, by name.
     fn services_of(&self, pod: &Pod) -> Vec<ObjectKey> {
-        let selects = |service: &Service| {
-            let selector = service.selector.as_ref().filter(|selector| !selector.is_empty());
-            selector.is_some_and(|selector| selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value)))
-        };
-        let services = self.store.services.in_namespace(&pod.meta.namespace);
-        services.filter(|(_, service)| selects(service)).map(|(_, service)| service.meta.key()).collect()
+        self.store.services_selecting(pod).into_iter().map(|(_, service)| service.meta.key()).collect()
     }
 
     /// A probe of a process that may be too busy; without traffic no process is ever busy.

@@ -356,7 +356,8 @@ fn delete(id: NodeId, node: &Node, group: usize, drain: bool, cloud: &mut Cloud,
     say_of_cluster(false, reason, message, out);
     cloud.delete(group, std::slice::from_ref(name));
     let to = cloud.groups[group].target;
-    out.record(Record::NodePool { pool: cloud.groups[group].pool.name.clone(), from, to, reason: format!("{name} {why}").into() });
+    let (pool, reason) = (cloud.groups[group].pool.name.clone(), format!("{name} {why}").into());
+    out.record(Record::NodePool { pool, from, to, nodes: vec![name.clone()], reason });
 }
 
 /// A node's utilization as Go prints upstream's utilization.Info.

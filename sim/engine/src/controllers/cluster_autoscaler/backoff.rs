@@ -29,14 +29,16 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// A group failed.
-    pub(super) fn failed(&mut self, group: usize, now: SimTime) {
+    /// A group failed; until when it waits.
+    pub(super) fn failed(&mut self, group: usize, now: SimTime) -> SimTime {
         let duration = match self.entries.get(&group) {
             None => INITIAL,
             Some(entry) if entry.until < now => entry.duration.times(2).min(LONGEST),
             Some(entry) => entry.duration,
         };
-        self.entries.insert(group, Entry { duration, until: now + duration, failed: now });
+        let until = now + duration;
+        self.entries.insert(group, Entry { duration, until, failed: now });
+        until
     }
 
     /// Whether a group waits now.

@@ -137,16 +137,18 @@ impl Cloud {
         }
     }
 
-    /// Orders nodes. What fails and is told at once is an error, and changes nothing.
-    pub(super) fn increase(&mut self, place: usize, count: u32, view: &View<'_>, out: &mut Effects) -> Result<(), Str> {
+    /// Orders nodes, and gives their names. What fails and is told at once is an error, and changes nothing.
+    pub(super) fn increase(&mut self, place: usize, count: u32, view: &View<'_>, out: &mut Effects) -> Result<Vec<Str>, Str> {
         let group = &mut self.groups[place];
         let failure = self.failures.values().find(|failure| failure.pools.is_empty() || failure.pools.contains(&group.pool.name));
         if let Some(failure) = failure.filter(|failure| failure.reason == ProvisioningFailureReason::Refused) {
             return Err(failure.message.clone());
         }
         group.target += count;
+        let mut names = Vec::new();
         for ordinal in group.next_ordinal..group.next_ordinal + count {
             let name: Str = node_name(&group.pool, ordinal).into();
+            names.push(name.clone());
             let mut stream = view.streams.stream(Purpose::Provisioning, entity(&name));
             let ready = view.now + group.pool.provisioning.sample(&mut stream);
             let fails = failure.filter(|failure| failure.share >= 1.0 || stream.unit() < failure.share);
@@ -164,7 +166,7 @@ impl Cloud {
             group.instances.insert(name, instance);
         }
         group.next_ordinal += count;
-        Ok(())
+        Ok(names)
     }
 
     /// Takes orders back that no instance stands for.

@@ -158,11 +158,12 @@ impl ClusterState {
         let (name, from) = (cloud.groups[group].pool.name.clone(), cloud.groups[group].target);
         let took = go_duration(view.now.since(request.time));
         say_of_cluster(true, "ScaleUpTimedOut", format!("Nodes added to group {name} failed to register within {took}"), out);
-        self.backoff.failed(group, view.now);
+        out.record(Record::NodePoolBackoff { pool: name.clone(), until: self.backoff.failed(group, view.now) });
         match cloud.decrease_target(group, request.increase) {
             Ok(()) => {
                 let to = cloud.groups[group].target;
-                out.record(Record::NodePool { pool: name, from, to, reason: format!("{} did not come", request.increase).into() });
+                let reason = format!("{} did not come", request.increase).into();
+                out.record(Record::NodePool { pool: name, from, to, nodes: Vec::new(), reason });
             }
             Err(why) => {
                 let message = format!("Failed to decrease target size for group {name} after scale-up timeout: {why}");
@@ -192,7 +193,7 @@ impl ClusterState {
                 let text = format!("Failed adding {unseen} nodes to group {name} due to {class}.{code}; source errors: {message}");
                 say_of_cluster(true, "ScaleUpFailed", text, out);
                 self.reduce_request(place, unseen);
-                self.backoff.failed(place, view.now);
+                out.record(Record::NodePoolBackoff { pool: name.clone(), until: self.backoff.failed(place, view.now) });
             }
         }
         self.errors_seen = seen;
@@ -234,7 +235,7 @@ impl ClusterState {
             fixed = true;
             let (pool, from) = (cloud.groups[*place].pool.name.clone(), size.expected);
             if cloud.decrease_target(*place, size.expected - size.current).is_ok() {
-                out.record(Record::NodePool { pool, from, to: size.current, reason: "there are no more".into() });
+                out.record(Record::NodePool { pool, from, to: size.current, nodes: Vec::new(), reason: "there are no more".into() });
             }
         }
         fixed

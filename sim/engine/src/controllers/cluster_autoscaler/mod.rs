@@ -290,7 +290,8 @@ impl ClusterAutoscaler {
             out.write(BY, Write::DeleteNode(id));
         }
         let group = &self.cloud.groups[place];
-        out.record(Record::NodePool { pool: group.pool.name.clone(), from, to: group.target, reason: why.into() });
+        let (pool, nodes) = (group.pool.name.clone(), names.to_vec());
+        out.record(Record::NodePool { pool, from, to: group.target, nodes, reason: why.into() });
     }
 
     fn scale_up(&mut self, groups: &[PodGroup], all_new: bool, simulation: &mut Simulation<'_>, out: &mut Effects) -> bool {

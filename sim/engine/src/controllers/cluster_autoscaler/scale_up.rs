@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::Uid;
+use api::{Str, Uid};
 use port::NodeInfo;
 use trace::Record;
 
@@ -41,19 +41,24 @@ impl Told {
     }
 
     /// Tells pods that no group helps them, unless they know.
-    fn tell(&mut self, group: &PodGroup, why: &str, view: &View<'_>, out: &mut Effects) {
+    fn tell(&mut self, group: &PodGroup, why: &str, pools: BTreeMap<Str, Str>, view: &View<'_>, out: &mut Effects) {
+        let mut pods: Vec<Str> = Vec::new();
         for pod in &group.pods {
             if self.pods.get(&pod.info.uid).is_none_or(|known| known != why) {
                 self.pods.insert(pod.info.uid, why.to_owned());
                 say_of_pod(pod.id, "NotTriggerScaleUp", format!("pod didn't trigger scale-up: {why}"), view, out);
+                pods.push(pod.info.key.to_string().into());
             }
+        }
+        if !pods.is_empty() {
+            out.record(Record::NotTriggerScaleUp { pods, pools, message: why.into() });
         }
     }
 }
 
 /// Pods that no group helps because the cluster has as many nodes as it may.
 pub(super) fn tell_of_max_nodes(groups: &[PodGroup], told: &mut Told, view: &View<'_>, out: &mut Effects) {
-    groups.iter().for_each(|group| told.tell(group, "max total nodes in cluster reached", view, out));
+    groups.iter().for_each(|group| told.tell(group, "max total nodes in cluster reached", BTreeMap::new(), view, out));
 }
 
 /// One scale-up.
@@ -230,15 +235,18 @@ impl ScaleUp<'_, '_> {
             let name = self.cloud.groups[group].pool.name.clone();
             let say = |text: String, out: &mut Effects| say_of_cluster(false, "ScaledUpGroup", text, out);
             say(format!("Scale-up: setting group {name} size to {to} instead of {from} (max: {max})"), out);
-            if let Err(why) = self.cloud.increase(group, to - from, view, out) {
-                say_of_cluster(true, "FailedToScaleUpGroup", format!("Scale-up failed for group {name}: {why}"), out);
-                self.state.backoff.failed(group, view.now);
-                return false;
-            }
+            let nodes = match self.cloud.increase(group, to - from, view, out) {
+                Ok(nodes) => nodes,
+                Err(why) => {
+                    say_of_cluster(true, "FailedToScaleUpGroup", format!("Scale-up failed for group {name}: {why}"), out);
+                    out.record(Record::NodePoolBackoff { pool: name, until: self.state.backoff.failed(group, view.now) });
+                    return false;
+                }
+            };
             self.state.register_scale_up(group, to - from, view);
             say(format!("Scale-up: group {name} size set to {to} instead of {from} (max: {max})"), out);
             let reason = format!("{} pending pods", best.estimate.pods.len()).into();
-            out.record(Record::NodePool { pool: name, from, to, reason });
+            out.record(Record::NodePool { pool: name, from, to, nodes, reason });
         }
         if growths.is_empty() {
             return false;
@@ -252,6 +260,13 @@ impl ScaleUp<'_, '_> {
         true
     }
 
+    /// What stands in the way of each pool: its own state, or what the pods lack on its nodes.
+    fn per_pool(&self, rejected: &BTreeMap<usize, Vec<String>>, skipped: &BTreeMap<usize, String>) -> BTreeMap<Str, Str> {
+        let name = |place: &usize| self.cloud.groups[*place].pool.name.clone();
+        let own = skipped.iter().map(|(place, reason)| (name(place), reason.as_str().into()));
+        own.chain(rejected.iter().map(|(place, reasons)| (name(place), reasons.join(", ").into()))).collect()
+    }
+
     /// Upstream: GetRemainingPods and ReasonsMessage; reasons are in order of their text.
     fn tell_why(&mut self, verdicts: &mut Verdicts, out: &mut Effects) {
         for (number, rejected) in verdicts.rejected.iter().enumerate() {
@@ -262,7 +277,8 @@ impl ScaleUp<'_, '_> {
             let reasons = rejected.values().flatten().chain(verdicts.skipped.values());
             reasons.for_each(|reason| *counted.entry(reason).or_insert(0) += 1);
             let text = counted.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ");
-            self.told.tell(&self.pods[number], &text, self.simulation.view, out);
+            let pools = self.per_pool(rejected, &verdicts.skipped);
+            self.told.tell(&self.pods[number], &text, pools, self.simulation.view, out);
         }
     }
 }

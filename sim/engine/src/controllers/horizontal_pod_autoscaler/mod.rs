@@ -97,6 +97,8 @@ struct State {
     scaled_to_zero: Condition,
     /// The failure told last.
     failure: String,
+    /// What the windows left of the last proposal.
+    stabilized: Option<i32>,
     /// The last look, as recorded.
     recorded: Option<Record>,
 }
@@ -173,6 +175,7 @@ impl Look<'_, '_> {
             return self.record(hpa.current_replicas, hpa.desired_replicas, hpa.desired_replicas, "FailedGetScale", &[]);
         };
         self.state.able_to_scale = Some((ConditionStatus::True, "SucceededGetScale"));
+        self.state.stabilized = None;
         let (current, _) = target.replicas(self.view.store);
         if self.state.recommendations.is_empty() {
             self.state.recommendations.push((self.view.now, current));
@@ -291,6 +294,7 @@ impl Look<'_, '_> {
         self.state.recommendations.retain(|(at, _)| *at + window > now);
         let stabilized = self.state.recommendations.iter().map(|(_, size)| *size).fold(proposed, i32::max);
         self.state.recommendations.push((now, proposed));
+        self.state.stabilized = Some(stabilized);
         let reason = if stabilized == proposed { "ReadyForNewScale" } else { "ScaleDownStabilized" };
         self.state.able_to_scale = Some((ConditionStatus::True, reason));
         let (desired, reason) = limit_without_behavior(current, stabilized, self.hpa.min_replicas, self.hpa.max_replicas);
@@ -306,6 +310,7 @@ impl Look<'_, '_> {
         let sizes = |window| self.state.recommendations.iter().filter(move |(at, _)| *at + window > now).map(|(_, size)| *size);
         let (up, down) = (sizes(up_window).fold(proposed, i32::min), sizes(down_window).fold(proposed, i32::max));
         let stabilized = current.max(up).min(down);
+        self.state.stabilized = Some(stabilized);
         let longest = up_window.max(down_window);
         self.state.recommendations.retain(|(at, _)| *at + longest > now);
         self.state.recommendations.push((now, proposed));
@@ -407,6 +412,9 @@ impl Look<'_, '_> {
             target: format!("{}/{}/{}", self.hpa.target_kind, self.hpa.meta.namespace, self.hpa.target_name).into(),
             current,
             proposed,
+            stabilized: self.state.stabilized.unwrap_or(proposed),
+            min: self.hpa.min_replicas,
+            max: self.hpa.max_replicas,
             desired,
             metric: shown.collect::<Vec<_>>().join(", ").into(),
             reason: reason.into(),

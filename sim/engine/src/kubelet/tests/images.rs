@@ -73,7 +73,7 @@ fn too_many_pulls_at_once_fail_and_are_tried_again() {
          500ms Failed: Error: ImagePullBackOff
          4s Pulled: Successfully pulled image \"small:0\" in 4s (4s including waiting). Image size: 200 bytes.
          4s Pulled: Successfully pulled image \"small:1\" in 4s (4s including waiting). Image size: 200 bytes.
-         15.7s Pulled: Successfully pulled image \"small:2\" in 2s (2s including waiting). Image size: 200 bytes.
+         16.7s Pulled: Successfully pulled image \"small:2\" in 2s (2s including waiting). Image size: 200 bytes.
          30.7s node images: small:0=200 small:1=200 small:2=200 web:v1=1",
     );
 }

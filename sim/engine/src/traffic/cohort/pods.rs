@@ -4,7 +4,7 @@
 //! (`queue`), and what holds a slot afterwards (`after`); `cpu + after <= concurrency`. Others are one queue with a
 //! bounded room. Equal pods in equal states are computed once: the step of the pod before is taken over.
 
-use api::{SimDuration, Uid};
+use api::{SimDuration, SimTime, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
@@ -491,7 +491,8 @@ impl Cohort {
             let was = pod.stressed;
             pod.stressed = limit < super::super::calendar::NEVER && (full || wait > if was { limit / 2 } else { limit });
             if was != pod.stressed {
-                let signal = if was { Signal::Relieved(pod.uid) } else { Signal::Stressed(pod.uid) };
+                let since = SimTime::from_nanos(self.now);
+                let signal = if was { Signal::Relieved(pod.uid) } else { Signal::Stressed { pod: pod.uid, since } };
                 self.signals.entry(self.now).or_default().push(signal);
             }
             if pod.memory_full_at(self.now) <= self.now

@@ -38,7 +38,7 @@ fn stockout(pool: &str, duration_s: u64) -> Fault {
 /// Seconds and texts of all changes of pools.
 fn pool_changes(run: &Run) -> Vec<String> {
     let changes = run.all(|record| match record {
-        Record::NodePool { pool, from, to, reason } => Some(format!("{pool} {from} -> {to}: {reason}")),
+        Record::NodePool { pool, from, to, reason, .. } => Some(format!("{pool} {from} -> {to}: {reason}")),
         _ => None,
     });
     changes.into_iter().map(|(at, change)| format!("{} {change}", at.as_secs())).collect()

@@ -39,6 +39,14 @@ fn a_group_that_fails_again_waits_twice_as_long() {
     // Failures are heard of ten seconds after an order: 5, 10, 20, 30 minutes, and the first scan after each.
     assert_eq!(orders, ["10", "330", "950", "2170", "3990"]);
     let told = only(&lines, "NotTriggerScaleUp");
+    assert_eq!(
+        rig.records[..3],
+        [
+            "20 only is left alone until 320",
+            "20 no pool for default/web-0: only: in backoff after failed scale-up",
+            "340 only is left alone until 940",
+        ]
+    );
     assert_eq!(told[0], "20 NotTriggerScaleUp Pod/default/web-0: pod didn't trigger scale-up: 1 in backoff after failed scale-up");
 }
 

@@ -69,10 +69,18 @@ struct Rig {
     autoscaler: ClusterAutoscaler,
     pools: Vec<NodePool>,
     loops: u32,
+    /// What only records tell, beside the Events that everybody hears.
+    records: Vec<String>,
 }
 
 fn rig(pools: &[NodePool]) -> Rig {
-    Rig { bench: bench().replica_set("web", 1), autoscaler: ClusterAutoscaler::new(pools), pools: pools.to_vec(), loops: 0 }
+    Rig {
+        bench: bench().replica_set("web", 1),
+        autoscaler: ClusterAutoscaler::new(pools),
+        pools: pools.to_vec(),
+        loops: 0,
+        records: Vec::new(),
+    }
 }
 
 impl Rig {
@@ -155,8 +163,10 @@ impl Rig {
             let snapshot = self.snapshot();
             self.loops += 1;
             let told = self.bench.run(|view, out| self.autoscaler.run(view, &snapshot, &Plainest, out));
-            let told = told.into_iter().filter(|line| !line.starts_with("at "));
-            lines.extend(told.map(|line| {
+            let (records, told): (Vec<String>, Vec<String>) =
+                told.into_iter().filter(|line| !line.starts_with("at ")).partition(|line| line.starts_with("record "));
+            self.records.extend(records.iter().map(|line| format!("{} {}", time.as_secs(), &line["record ".len()..])));
+            lines.extend(told.into_iter().map(|line| {
                 let line = line.replace("ConfigMap/kube-system/cluster-autoscaler-status", "cluster");
                 format!("{} {line}", time.as_secs()).replace("DeletionCandidateOfClusterAutoscaler:PreferNoSchedule", "soft taint")
             }));

@@ -80,6 +80,8 @@ fn a_pod_is_told_what_each_group_lacks() {
     let mut rig = rig(&pools).pods(1, |_| picky());
     let why = "2 Insufficient cpu, 1 max node group size reached, 1 node(s) didn't match Pod's node affinity/selector";
     assert_eq!(rig.until(100), [format!("10 NotTriggerScaleUp Pod/default/web-0: pod didn't trigger scale-up: {why}")]);
+    let each = "full: max node group size reached; plain: node(s) didn't match Pod's node affinity/selector; small: Insufficient cpu; tiny: Insufficient cpu";
+    assert_eq!(rig.records, [format!("10 no pool for default/web-0: {each}")]);
 }
 
 #[test]
