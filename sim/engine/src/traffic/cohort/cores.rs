@@ -121,8 +121,9 @@ impl Cohort {
         let slow = (1000.0 * workers / pod.granted_millis.max(1e-9)).max(1.0);
         let own = law.mean * slow + rest;
         let waits = |entry: &super::Entry| {
-            let flow = &self.flows[self.routes[entry.route as usize].flow as usize];
-            matches!(entry.due, Due::Fail(Failure::TimedOut)) && services.contains(&flow.service)
+            // Of slots, `route` is none.
+            matches!(entry.due, Due::Fail(Failure::TimedOut))
+                && services.contains(&self.flows[self.routes[entry.route as usize].flow as usize].service)
         };
         let (mut all, mut last) = (0u64, self.now);
         for (place, entries) in self.ring.range(self.now / QUANTUM..) {
