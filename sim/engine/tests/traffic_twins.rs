@@ -119,19 +119,30 @@ fn ten_that_drop() -> Vec<Pods> {
 /// A fifth of the cores for twenty seconds.
 const TRIGGER: &[(u64, Step)] = &[(30, Step::Cores("s", 400)), (50, Step::Cores("s", 2000))];
 
+/// Where nothing else is said: one load, limits as in [`Limits`].
+const PLAIN: Twin = Twin {
+    name: "",
+    sources: Vec::new,
+    services: Vec::new,
+    steps: &[],
+    seconds: 0,
+    jumps: &[],
+    saturated: &[],
+    recovers: None,
+    clear: true,
+    counts: Limits::COUNTS,
+    p50: Limits::P50,
+};
+
 const TWINS: &[Twin] = &[
     Twin {
         name: "ramp to 1.2 and drain",
         sources: || vec![source("users", "s", &[(0, 1960.0), (20, 2400.0), (35, 1200.0)], patient())],
         services: ten_pods,
-        steps: &[],
         seconds: 65,
         jumps: &[0, 20, 35],
         saturated: &[(0, 20)],
-        recovers: None,
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "collapse at 1400",
@@ -140,11 +151,8 @@ const TWINS: &[Twin] = &[
         steps: TRIGGER,
         seconds: 90,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((1400.0, 50)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "recovery at 600",
@@ -153,11 +161,8 @@ const TWINS: &[Twin] = &[
         steps: TRIGGER,
         seconds: 200,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((600.0, 50)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "recovery at 640",
@@ -169,8 +174,7 @@ const TWINS: &[Twin] = &[
         saturated: &[(50, 400)], // three attempts of each: 1,920/s of 2,000
         recovers: Some((640.0, 50)),
         clear: false,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "stuck at 720",
@@ -179,24 +183,16 @@ const TWINS: &[Twin] = &[
         steps: TRIGGER,
         seconds: 200,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((720.0, 50)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "bounded queue",
         sources: || vec![source("users", "s", &[(0, 1400.0)], client(5000, 3))],
         services: || vec![("s", 5, 2, ServiceBehavior { queue_limit: 20, ..two_workers() })],
-        steps: &[],
         seconds: 60,
         jumps: &[0],
-        saturated: &[],
-        recovers: None,
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "bounded queue after a trigger",
@@ -205,11 +201,8 @@ const TWINS: &[Twin] = &[
         steps: &[(30, Step::Cores("s", 1000)), (50, Step::Cores("s", 2000))],
         seconds: 80,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((1400.0, 50)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "deadline drop at 600",
@@ -218,11 +211,8 @@ const TWINS: &[Twin] = &[
         steps: TRIGGER,
         seconds: 90,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((600.0, 50)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "deadline drop at 1400",
@@ -231,12 +221,10 @@ const TWINS: &[Twin] = &[
         steps: TRIGGER,
         seconds: 120,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((1400.0, 50)),
-        clear: true,
         // Who comes back wants more than others; cohort knows demands in thirty classes, and lets 4 % too many succeed.
         counts: 0.05,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "hysteresis up and down",
@@ -246,14 +234,10 @@ const TWINS: &[Twin] = &[
             metastable(&steps)
         },
         services: ten_pods,
-        steps: &[],
         seconds: 180,
         jumps: &[0, 15, 30, 45, 60, 75, 90, 105],
-        saturated: &[],
         recovers: Some((200.0, 105)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "two tiers, slots exhausted",
@@ -268,11 +252,7 @@ const TWINS: &[Twin] = &[
         steps: &[(20, Step::Silence("dead", 0))],
         seconds: 60,
         jumps: &[0, 20],
-        saturated: &[],
-        recovers: None,
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "requests much shorter than a step",
@@ -287,14 +267,10 @@ const TWINS: &[Twin] = &[
             };
             vec![("s", 2, 1, short)]
         },
-        steps: &[],
         seconds: 40,
         jumps: &[0, 10, 20],
-        saturated: &[],
         recovers: Some((6000.0, 20)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "five calls, a crisis",
@@ -312,14 +288,10 @@ const TWINS: &[Twin] = &[
             let front = ServiceBehavior { calls, ..back.clone() };
             called.into_iter().map(|name| (name, 7, 1, back.clone())).chain([("front", 6, 1, front)]).collect()
         },
-        steps: &[],
         seconds: 40,
         jumps: &[0, 10, 20],
-        saturated: &[],
         recovers: Some((4000.0, 20)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "two tiers at 0.7 with a slow spell",
@@ -340,11 +312,8 @@ const TWINS: &[Twin] = &[
         steps: &[(30, Step::Cores("back", 800)), (40, Step::Cores("back", 1000))],
         seconds: 70,
         jumps: &[0, 30, 40],
-        saturated: &[],
         recovers: Some((1400.0, 40)),
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
     Twin {
         name: "two tiers that collapse",
@@ -363,12 +332,10 @@ const TWINS: &[Twin] = &[
         steps: &[(30, Step::Cores("back", 400)), (50, Step::Cores("back", 2000))],
         seconds: 90,
         jumps: &[0, 30, 50],
-        saturated: &[],
         recovers: Some((1400.0, 50)),
-        clear: true,
-        counts: Limits::COUNTS,
         // In the five seconds in which the back loses four fifths of its cores, cohort knows those under way as one: 8 % low.
         p50: 0.07,
+        ..PLAIN
     },
     Twin {
         name: "processor sharing, two flows",
@@ -379,14 +346,9 @@ const TWINS: &[Twin] = &[
             ]
         },
         services: || vec![("s", 10, 2, ServiceBehavior { cpu_per_request: exponential(10_000), ..ServiceBehavior::default() })],
-        steps: &[],
         seconds: 60,
         jumps: &[0, 30, 40],
-        saturated: &[],
-        recovers: None,
-        clear: true,
-        counts: Limits::COUNTS,
-        p50: Limits::P50,
+        ..PLAIN
     },
 ];
 
@@ -574,7 +536,8 @@ fn compare(twin: &Twin) -> Vec<Compared> {
                 let (exact, error) = judge.mean(|run| pick(&run.windows[window][flow]) as f64);
                 let before = if window == 0 { 0.0 } else { judge.mean(|run| pick(&run.windows[window - 1][flow]) as f64).0 };
                 levels.push((exact - before).abs() / exact.max(20.0));
-                push(what, exact, pick(mine) as f64, Limits::BACKLOG * exact + 2.0 * exact.sqrt() + 2.0 * error + 1.0); // Whole requests: each end is rounded.
+                // Totals are rounded down to whole requests, and what is under way is what is left: up to one too many.
+                push(what, exact, pick(mine) as f64, Limits::BACKLOG * exact + 2.0 * exact.sqrt() + 2.0 * error + 1.0);
             }
             // Something moves: not at rest.
             let transient = after || levels.iter().any(|moved| *moved > 0.05);
