@@ -18,13 +18,11 @@ use std::collections::BTreeMap;
 use api::Str;
 use serde::Serialize;
 
+use crate::compare::FEW_SEEDS;
 use crate::metrics::Measures;
 use crate::statistics::bootstrap::{self, Interval};
 use crate::statistics::mean;
 use crate::verdict::judge;
-
-/// Fewer seeds than this have no interval.
-pub const FEW_SEEDS: usize = 10;
 
 /// Which end of the range holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, serde::Deserialize)]

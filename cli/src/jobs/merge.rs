@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reports::{difference, render};
+use trace::Reader;
+
 use super::store::Store;
 use super::{Manifest, Part, decisions, shard};
 use crate::error::CliError;
@@ -170,19 +173,9 @@ fn alarm(id: &str, one: &Path, one_bytes: &[u8], other: &Path, other_bytes: &[u8
 
 /// The first record in which two traces differ.
 fn first_record(one: &Path, other: &Path) -> Option<String> {
-    let read = |path: &Path| trace::Trace::read(fs::File::open(path).ok()?).ok();
+    let read = |path: &Path| Reader::new(fs::File::open(path).ok()?).ok();
     let (one, other) = (read(one)?, read(other)?);
-    let place = one
-        .records
-        .iter()
-        .zip(&other.records)
-        .position(|(a, b)| a != b)
-        .or_else(|| (one.records.len() != other.records.len()).then_some(one.records.len().min(other.records.len())))?;
-    let told = |trace: &trace::Trace| {
-        trace.records.get(place).map_or_else(
-            || "nothing".to_owned(),
-            |(at, record)| format!("at {at} {}", serde_json::to_string(record).unwrap_or_default().chars().take(160).collect::<String>()),
-        )
-    };
-    Some(format!("record {} is `{}` in one and `{}` in the other", place + 1, told(&one), told(&other)))
+    let headers = [one.header.clone(), other.header.clone()];
+    let parting = difference::of([&headers[0], &headers[1]], one, other).ok()?.parting?;
+    Some(format!("record {}\n{}", parting.record, render::parting_lines(&parting, ["one", "other"]).join("\n")))
 }

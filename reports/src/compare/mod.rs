@@ -36,10 +36,10 @@ pub use finding::Finding;
 pub use select::{Margin, Wanted, answer, every, wanted};
 
 /// Fewer pairs than this are too few to rely on.
-pub const FEW_SEEDS: usize = 10;
+pub(crate) const FEW_SEEDS: usize = 10;
 
 /// The level of every interval.
-pub const LEVEL: f64 = 0.95;
+pub(crate) const LEVEL: f64 = 0.95;
 
 /// One policy or variation with its runs.
 #[derive(Clone, Debug)]
@@ -181,7 +181,7 @@ pub struct Comparison {
 impl Comparison {
     /// How often a policy was better, not different or unclear, and worse than the reference.
     #[must_use]
-    pub fn wins_ties_losses(&self, subject: &str) -> (usize, usize, usize) {
+    pub(crate) fn wins_ties_losses(&self, subject: &str) -> (usize, usize, usize) {
         let mut counts = (0, 0, 0);
         for row in &self.rows {
             match row.cells.iter().find(|cell| &*cell.sample.subject == subject).map(|cell| cell.finding) {
@@ -235,7 +235,7 @@ pub struct Pair {
 impl Pair {
     /// Whether the runs answer differently.
     #[must_use]
-    pub fn is_different(&self) -> bool {
+    pub(crate) fn is_different(&self) -> bool {
         self.values[0] != self.values[1] || self.never[0] != self.never[1]
     }
 }
@@ -302,7 +302,7 @@ pub enum Answer {
 /// Compares answers that are known already, such as those of a baseline: for each metric a list per subject, seed by
 /// seed. The first subject is the reference.
 #[must_use]
-pub fn rows_of(subjects: &[Str], questions: &[(Wanted, Vec<Vec<Answer>>)], alpha: f64) -> Vec<Row> {
+pub(crate) fn rows_of(subjects: &[Str], questions: &[(Wanted, Vec<Vec<Answer>>)], alpha: f64) -> Vec<Row> {
     let mut rows: Vec<Row> = questions.iter().filter_map(|(wanted, answers)| row_of(subjects, 0, wanted, answers)).collect();
     correct(&mut rows, alpha);
     rows

@@ -151,7 +151,7 @@ impl Entry {
     }
 
     /// Takes over the margins that `earlier` has for the same metrics.
-    pub fn keep_margins(&mut self, earlier: &Self) {
+    fn keep_margins(&mut self, earlier: &Self) {
         for metric in &mut self.metrics {
             let same = |old: &&SavedMetric| (&old.metric, &old.stat, &old.filter) == (&metric.metric, &metric.stat, &metric.filter);
             if let Some(old) = earlier.metrics.iter().find(same) {

@@ -183,7 +183,7 @@ pub struct MetricInfo {
 impl MetricInfo {
     /// The statistic taken when an expectation names none.
     #[must_use]
-    pub fn own_stat(&self) -> &'static str {
+    pub(crate) fn own_stat(&self) -> &'static str {
         self.stats.first().copied().unwrap_or("")
     }
 

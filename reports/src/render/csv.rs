@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Measures;
 
 /// The first line.
-pub const CSV_HEADER: [&str; 7] = ["job", "policy", "seed", "metric", "stat", "where", "value"];
+const CSV_HEADER: [&str; 7] = ["job", "policy", "seed", "metric", "stat", "where", "value"];
 
 /// All numbers of all runs; `jobs` gives each run's job id beside it.
 #[must_use]

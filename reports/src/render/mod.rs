@@ -18,7 +18,7 @@ mod table;
 mod text;
 
 pub use self::comparison::{comparison_csv, comparison_text, signed};
-pub use self::csv::{CSV_HEADER, CsvPoint, metrics_csv, points_csv};
+pub use self::csv::{CsvPoint, metrics_csv, points_csv};
 pub use self::search::search_text;
 pub use difference::{difference_document, difference_text, parting_lines};
 pub(crate) use explanation::reasons;
