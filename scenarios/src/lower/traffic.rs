@@ -76,8 +76,7 @@ fn choose_engine(
     }
     let all: Vec<_> = behaviors.items.iter().map(|(behavior, _)| behavior.clone()).collect();
     let services: Vec<&api::Service> = catalog.services.iter().map(|found| &found.object).collect();
-    let missing = engine::unsupported_by_cohort(spec, &all)
-        .or_else(|| engine::network_unsupported_by_cohort(spec, &all, control_plane, &services, catalog.has_network_policies));
+    let missing = engine::unsupported_by_cohort(spec, &all, control_plane, &services, catalog.has_network_policies);
     if let (Some(TrafficEngine::Cohort), Some(name)) = (chosen, missing) {
         let diagnostic = Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
         cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);
