@@ -391,8 +391,14 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "an endpoint is silent and left alone",
         sources: || {
-            let breaker = CircuitBreaker { max_requests: u32::MAX, max_retries: u32::MAX, open_for: ms(15_000), ..CircuitBreaker::default() };
-            vec![source("users", "s", &[(0, 600.0)], Client { circuit_breaker: Some(breaker), connect_timeout: ms(200), ..client(1000, 2) })]
+            let breaker =
+                CircuitBreaker { max_requests: u32::MAX, max_retries: u32::MAX, open_for: ms(15_000), ..CircuitBreaker::default() };
+            vec![source(
+                "users",
+                "s",
+                &[(0, 600.0)],
+                Client { circuit_breaker: Some(breaker), connect_timeout: ms(200), ..client(1000, 2) },
+            )]
         },
         services: ten_pods,
         steps: &[(20, Step::Silence("s", 0))],
@@ -445,7 +451,8 @@ const TWINS: &[Twin] = &[
         name: "the more at work the slower",
         sources: || vec![source("users", "s", &[(0, 700.0), (20, 1300.0), (30, 700.0)], client(2000, 1))],
         services: || {
-            let behavior = ServiceBehavior { cpu_per_request: exponential(10_000), overload_penalty: (0.01, 0.0002), ..ServiceBehavior::default() };
+            let behavior =
+                ServiceBehavior { cpu_per_request: exponential(10_000), overload_penalty: (0.01, 0.0002), ..ServiceBehavior::default() };
             vec![("s", 10, 2, behavior)]
         },
         seconds: 60,
@@ -650,7 +657,12 @@ fn compare(twin: &Twin) -> Vec<Compared> {
             for (what, pick) in COUNTS {
                 let (exact, error) = judge.mean(|run| pick(&run.windows[window][flow]) as f64);
                 let limit = if after { Limits::COUNTS_AFTER } else { Limits::COUNTS };
-                push(what, exact, cohort.mean(|run| pick(&run.windows[window][flow]) as f64).0, limit * exact + 2.0 * error + Limits::RARE * arrived);
+                push(
+                    what,
+                    exact,
+                    cohort.mean(|run| pick(&run.windows[window][flow]) as f64).0,
+                    limit * exact + 2.0 * error + Limits::RARE * arrived,
+                );
             }
             let mut levels: Vec<f64> = Vec::new();
             for (what, pick) in LEVELS {
@@ -658,7 +670,12 @@ fn compare(twin: &Twin) -> Vec<Compared> {
                 let before = if window == 0 { 0.0 } else { judge.mean(|run| pick(&run.windows[window - 1][flow]) as f64).0 };
                 levels.push((exact - before).abs() / exact.max(20.0));
                 // Cohort's are whole requests.
-                push(what, exact, cohort.mean(|run| pick(&run.windows[window][flow]) as f64).0, Limits::BACKLOG * exact + 2.0 * exact.sqrt() + 2.0 * error + 0.5);
+                push(
+                    what,
+                    exact,
+                    cohort.mean(|run| pick(&run.windows[window][flow]) as f64).0,
+                    Limits::BACKLOG * exact + 2.0 * exact.sqrt() + 2.0 * error + 0.5,
+                );
             }
             // Something moves: not at rest.
             let transient = after || twin.moves || levels.iter().any(|moved| *moved > 0.05);

@@ -420,7 +420,11 @@ impl Cohort {
         let (timeout, ways) = (state.timeout(), &state.ways);
         let connect = state.client.connect_timeout.as_secs_f64().min(timeout);
         let answers = &self.services[self.flows[state.flow as usize].service as usize].answers;
-        let (sum, count) = answers.iter().map(|tracer| tracer.seconds).filter(|seconds| *seconds <= timeout).fold((0.0, 0.0), |(sum, count), seconds| (sum + seconds, count + 1.0));
+        let (sum, count) = answers
+            .iter()
+            .map(|tracer| tracer.seconds)
+            .filter(|seconds| *seconds <= timeout)
+            .fold((0.0, 0.0), |(sum, count), seconds| (sum + seconds, count + 1.0));
         let answer = if count > 0.0 { sum / count } else { 0.0 };
         let mean = ways.silent * connect + ways.dropped * timeout + ways.answered() * (late * timeout + (1.0 - late) * answer);
         let sent = 1.0 - ways.shed - ways.refused;

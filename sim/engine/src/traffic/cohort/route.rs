@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use super::kernel::DEMANDS;
+use super::kernel::{DEMANDS, gamma_quantile};
 use super::outcome::Ways;
 use super::station::Queue;
 use super::table::{Arrivals, Shape, Table, table_of};
@@ -19,6 +19,8 @@ use crate::spec::{CircuitBreaker, Client, TokenBucket};
 /// Parts in which a throttle's window is forgotten.
 const THROTTLE_BINS: u64 = 12;
 
+/// Waits are not spread more than that; what is spread more is mostly nothing.
+const MOST_CV2: f64 = 4.0;
 /// More lines than that are as good as any number.
 const MOST_LINES: u32 = 20_000;
 
@@ -74,6 +76,8 @@ struct Pool {
     /// How long those waited that were sent last, and how long those will who come now, in seconds.
     waited: f64,
     ahead: f64,
+    /// Squared coefficient of variation of that: some callers have more in line than others.
+    ahead_cv2: f64,
     /// Some of those who come now will not be sent in time.
     overdue: bool,
 }
@@ -109,6 +113,7 @@ impl RouteState {
             queue: Queue::default(),
             waited: 0.0,
             ahead: 0.0,
+            ahead_cv2: 0.0,
             overdue: false,
         });
         Self {
@@ -163,9 +168,9 @@ impl RouteState {
     fn waited(&self) -> f64 {
         self.pool.as_ref().map_or(0.0, |pool| pool.waited)
     }
-    /// The same for those who come now.
-    pub(super) fn will_wait(&self) -> f64 {
-        self.pool.as_ref().map_or(0.0, |pool| pool.ahead)
+    /// The same for those who come now, with this uniform number.
+    pub(super) fn will_wait(&self, uniform: f64) -> f64 {
+        self.pool.as_ref().map_or(0.0, |pool| gamma_quantile(pool.ahead, pool.ahead_cv2, uniform))
     }
 
     /// Attempts ended well.
@@ -315,6 +320,8 @@ impl RouteState {
         let ahead = requests(pool.grains) * self.holds / requests(self.taken).max(1.0);
         pool.overdue = ahead > 0.9 * timeout;
         pool.ahead = if pool.overdue { pool.waited } else { ahead };
+        let in_line = requests(pool.grains) / self.callers;
+        pool.ahead_cv2 = if pool.overdue { 0.0 } else { (pool.queue.variance / (in_line * in_line).max(1.0)).min(MOST_CV2) };
         gone.into_iter().for_each(|(attempt, grains, delay)| self.add(attempt as usize, grains, delay));
         over
     }
@@ -452,7 +459,8 @@ impl Cohort {
             state.tell(&breaker, pod, each, fails, targets.len(), self.now);
         }
         // From the instant at which one is asked again.
-        self.critical |= state.outliers.iter().any(|outlier| outlier.ejected_until <= self.now && outlier.times > 0 || outlier.progress > 0.1);
+        self.critical |=
+            state.outliers.iter().any(|outlier| outlier.ejected_until <= self.now && outlier.times > 0 || outlier.progress > 0.1);
     }
 
     /// Who asks by each route, after a change: pods of the programs that call, clients of a source, or one.

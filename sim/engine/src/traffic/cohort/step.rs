@@ -290,7 +290,7 @@ impl ProgramState {
             // The function is concave: from above, steps do not pass its root.
             let step = value / slope;
             slack -= step;
-            if !(step.abs() > 1e-9 * rate) || slack <= 0.0 {
+            if step.abs() <= 1e-9 * rate || slack <= 0.0 || slack.is_nan() {
                 break;
             }
         }

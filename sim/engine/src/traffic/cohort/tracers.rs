@@ -131,7 +131,8 @@ impl Cohort {
         let route = &self.routes[route as usize];
         let service = &self.services[self.flows[route.flow as usize].service as usize];
         let client = &route.client;
-        let timeout = (client.timeout.as_secs_f64() - route.will_wait()).max(0.0);
+        let waits = if route.has_limits() { route.will_wait(spread(seed ^ 0x3a17, i, self.tracers)) } else { 0.0 };
+        let timeout = (client.timeout.as_secs_f64() - waits).max(0.0);
         let mut took = 0.0;
         if service.queue.is_some() {
             return (0.0, true);
@@ -154,7 +155,7 @@ impl Cohort {
                 if way < refused + shed + silent + dropped || tracer.seconds > timeout {
                     took += client.timeout.as_secs_f64();
                 } else {
-                    took += route.will_wait() + tracer.seconds;
+                    took += waits + tracer.seconds;
                     if tracer.ok && spread(seed ^ 0xe44, i, self.tracers) >= own_error {
                         return (took, true);
                     }
