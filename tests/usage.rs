@@ -52,7 +52,7 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["run", FINE, "--allow", "WT9999"], 2, "there is no such rule"),
         (&["run", FINE, FINE], 3, "are both called `shop`"),
         (&["run", FINE, "nonsense"], 7, "no file `nonsense`"),
-        (&["validate", "tests"], 7, "there is no scenario in the directory `tests`"),
+        (&["validate", "tests"], 7, "there is no scenario and no manifest in the directory `tests`"),
         (&["compare", "tests", "-p", "default", "-p", "bin-pack"], 3, "`tests` is a directory"),
         (&["validate", "tests/scheduler_cases/cases.jsonl.gz"], 3, "is not UTF-8 text"),
         (&["init", "x", "--template", "node-failure"], 7, "did you mean `node-failure-2am`?"),
@@ -63,6 +63,9 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["diff", FINE, FINE], 3, "line 1 of the trace"),
         (&["diff", "tests"], 2, "<RUN_B>"),
         (&["report", "tests"], 3, "is no results directory"),
+        (&["run", FINE, "--set", "spec.duration=999999999999h"], 3, "longer than simulated time can be: 584 years"),
+        (&["run", FINE, "--set", "spec.manifests=[{path: docs}]"], 3, "it is a directory"),
+        (&["get", "pods", "-A", "-n", "x"], 2, "cannot be used with"),
         (&["export", "tests", "--to", "csv"], 3, "is no results directory"),
         (&["export", "tests"], 2, "--to <FORM>"),
         (&["export", "tests", "--to", "nonsense"], 2, "possible values: openmetrics, perfetto, csv"),
@@ -173,4 +176,82 @@ fn every_name_that_is_listed_can_be_explained_or_validated() {
     for name in (listed("metrics") + &listed("rules")).lines() {
         expect_exit(wavetank().args(["explain", name]), 0);
     }
+}
+
+#[test]
+fn flags_of_every_verb_stand_behind_the_verbs_own() {
+    for verb in ["run", "check", "compare", "sweep", "search", "schedule", "validate", "get", "why", "report", "export"] {
+        let help = expect_exit(wavetank().args([verb, "--help"]), 0);
+        let (own, global) = help.split_once("Global options:").unwrap_or_else(|| panic!("{verb}: {help}"));
+        for flag in ["--color", "--directory", "--no-config", "--profile", "--progress", "--quiet"] {
+            assert!(global.contains(flag) && !own.contains(&format!("{flag} ")), "{verb} {flag}: {help}");
+        }
+        assert!(own.contains("--help"), "{verb}: {help}");
+    }
+}
+
+#[test]
+fn a_directory_stands_for_the_manifests_in_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let manifests = scratch.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  \
+                      template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: a, image: x}]}\n";
+    for (name, text) in [("service.yaml", service), ("deployment.yml", deployment), ("values.yaml", "replicas: 3\n"), ("notes.txt", "?")] {
+        fs::write(manifests.join(name), text).unwrap();
+    }
+    // As files to be checked: those that are manifests.
+    let told = expect_exit(wavetank().arg("validate").arg(&manifests), 0);
+    assert!(told.contains("service.yaml: valid") && told.contains("deployment.yml: valid") && !told.contains("values"), "{told}");
+    // In a scenario: every YAML file right in it, as `kubectl apply -f` has it.
+    fs::remove_file(manifests.join("values.yaml")).unwrap();
+    let scenario = scratch.path().join("own.yaml");
+    let text = "apiVersion: wavetank.dev/v1\nkind: Scenario\nmetadata: {name: own}\nspec:\n  duration: 1m\n  cluster: {nodePools: [{name: a, \
+                count: 2, template: {capacity: {cpu: 4, memory: 8Gi}}}]}\n  manifests: [{path: manifests}]\n  expectations: [{metric: \
+                replicas.ready, where: {workload: deployment/web}, stat: last, op: \"==\", value: 1}]\n";
+    fs::write(&scenario, text).unwrap();
+    expect_exit(wavetank().arg("run").arg(&scenario).arg("--out").arg(scratch.path().join("out")), 0);
+    // One that cannot be read is not passed over.
+    fs::write(manifests.join("broken.yaml"), [0xff, 0xfe]).unwrap();
+    let output = wavetank().arg("validate").arg(&scenario).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(3) && words.contains("broken.yaml` cannot be read"), "{words}");
+}
+
+#[test]
+fn what_another_program_prints_is_checked_from_stdin() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    for (text, code, part) in [
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n", 0, "-: valid"),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: 80}\n", 3, "--> -:4"),
+    ] {
+        let mut child =
+            wavetank().args(["validate", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && words.contains(part), "{words}");
+    }
+}
+
+#[test]
+fn of_a_run_one_namespace_is_shown_or_all_with_their_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(scratch.path(), &["--until", "2m"]);
+    let get = |words: &[&str]| {
+        let output = wavetank().arg("get").args(words).arg("--run").arg(scratch.path().join("shop")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (_, usual) = get(&["pods"]);
+    assert!(usual.starts_with("NAME ") && usual.lines().count() > 1, "{usual}");
+    assert_eq!(get(&["pods", "-n", "default"]).1, usual);
+    assert_eq!(get(&["pods", "-n", "elsewhere"]), (Some(0), String::new()));
+    for kind in ["pods", "deployments", "services", "events"] {
+        let (_, all) = get(&[kind, "-A"]);
+        assert!(all.starts_with("NAMESPACE ") && all.lines().skip(1).all(|line| line.starts_with("default ")), "{all}");
+    }
+    let (code, pools) = get(&["nodepools"]);
+    assert!(code == Some(0) && pools.contains("general"), "{pools}");
 }

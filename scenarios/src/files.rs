@@ -28,6 +28,7 @@ impl FileSource for Disk {
     fn read(&self, path: &str) -> Result<Option<String>, String> {
         match fs::read(self.working_dir.join(path)) {
             Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "the file is not UTF-8 text".to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => Err("it is a directory".to_owned()),
             Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error.to_string()),
         }

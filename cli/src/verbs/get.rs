@@ -16,10 +16,17 @@ use crate::results::{Results, SCHEMA_VERSION};
 /// Show the objects of a finished run as kubectl would have shown them at some time.
 #[derive(clap::Args)]
 pub(crate) struct Get {
-    /// What: pods, nodes, events, deployments, replicasets, hpa, vpa or services; also KIND/NAME.
+    /// What: pods, nodes, nodepools, events, deployments, replicasets, statefulsets, daemonsets, jobs, hpa, vpa or
+    /// services; also KIND/NAME.
     kind: String,
     /// The one object of this name; of events, those about it.
     name: Option<String>,
+    /// Of this namespace only; of all by default.
+    #[arg(short, long, value_name = "NAME", conflicts_with = "all_namespaces")]
+    namespace: Option<String>,
+    /// With a column for the namespace even if there is but one.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
     #[command(flatten)]
     moment: Moment,
     /// table; wide (more columns); json (one document).
@@ -67,16 +74,15 @@ impl Get {
             (Some((kind, name)), None) => (kind, Some(name)),
             (_, name) => (&*self.kind, name.as_deref()),
         };
-        let columns = match self.output.as_str() {
-            "json" => Columns::All,
-            "wide" => Columns::Wide,
-            _ => Columns::Usual,
-        };
-        let table = inspect::get(&Run::new(&trace), kind, name, at, columns).map_err(|error| not_found(&error))?;
-        if self.output == "json" {
+        let json = self.output == "json";
+        let columns = Columns { wide: json || self.output == "wide", namespace: json || self.all_namespaces };
+        let table =
+            inspect::get(&Run::new(&trace), kind, name, self.namespace.as_deref(), at, columns).map_err(|error| not_found(&error))?;
+        if json {
             io.answer(&document(&trace, kind, at, &table))?;
         } else if table.rows.is_empty() {
-            io.say(&format!("no {kind} at {at}"));
+            let place = self.namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+            io.say(&format!("no {kind}{place} at {at}"));
         } else {
             io.answer(&(table.lines("", 3).join("\n") + "\n"))?;
         }

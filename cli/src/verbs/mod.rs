@@ -7,6 +7,7 @@ pub(crate) mod completion;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod findings;
 pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod list;

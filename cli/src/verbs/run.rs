@@ -117,7 +117,7 @@ struct Outcomes<'a> {
 
 impl Run {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let sources = files::expand(&self.scenarios)?;
+        let sources = files::expand(&self.scenarios, false)?;
         let ready: Vec<Ready<'_>> = sources.iter().map(|name| self.prepare(name, io)).collect::<Result<_, _>>()?;
         let ready = self.chosen(ready)?;
         different_names(&ready)?;

@@ -14,7 +14,8 @@ use crate::sarif::{self, Checked};
 /// Check scenarios or plain Kubernetes manifests: every problem at once, nothing is run.
 #[derive(clap::Args)]
 pub(crate) struct Validate {
-    /// Files, shipped scenarios by name, or directories of scenarios.
+    /// Files, `-` for stdin (`kustomize build . | wavetank validate -`), shipped scenarios by name, or directories of
+    /// scenarios or manifests.
     #[arg(required = true)]
     files: Vec<String>,
     /// Change a value of a scenario first: a dotted path, `=`, and YAML (may be repeated).
@@ -38,7 +39,7 @@ impl Validate {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let mut worst = Exit::Success;
         let mut all = Vec::new();
-        for file in files::expand(&self.files)? {
+        for file in files::expand(&self.files, true)? {
             let mut problems = files::problems_but(&self.allow)?;
             let (resolved, unread) = match self.check(&file, &mut problems) {
                 Ok(resolved) => (resolved, None),
@@ -83,7 +84,7 @@ impl Validate {
         if files::is_shipped(file) {
             return self.check_scenario(file, None, problems);
         }
-        let text = files::read_text(file)?;
+        let text = if file == files::STDIN { files::read_stdin()? } else { files::read_text(file)? };
         let source = SourceFile::new(file, &text);
         if scenarios::is_comparison(&text) {
             if let Some(comparison) = files::check_comparison(file, &text, problems) {

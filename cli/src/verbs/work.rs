@@ -14,8 +14,8 @@ use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
 use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, emit, jobs_of, shard};
 use crate::progress::now;
+use crate::verbs::findings::{Answer, conclude};
 use crate::verbs::run::{SeedRange, parse_seeds};
-use crate::verbs::{compare, search, sweep};
 
 /// Flags of a work.
 #[derive(clap::Args)]
@@ -96,23 +96,6 @@ pub(crate) struct Asked<'a> {
 impl<'a> Asked<'a> {
     pub(crate) fn of(kind: Kind, source: &'a str, judging: Judging) -> Self {
         Self { kind, source, reference: String::new(), judging, search: None }
-    }
-}
-
-/// How the answer is given.
-pub(crate) struct Answer<'a> {
-    pub(crate) output: &'a str,
-    pub(crate) wall: Option<&'a str>,
-    /// Write the page too.
-    pub(crate) page: bool,
-}
-
-/// Judges a work that is whole, writes what follows from it, and answers.
-pub(crate) fn conclude(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
-    match manifest.kind {
-        Kind::Comparison => compare::finish(store, manifest, answer, io),
-        Kind::Sweep => sweep::finish(store, manifest, answer, io),
-        Kind::Search => search::finish(store, manifest, answer, io),
     }
 }
 

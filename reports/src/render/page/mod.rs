@@ -17,6 +17,7 @@ mod decisions;
 mod encode;
 mod heatmap;
 mod plot;
+mod search;
 mod sections;
 mod shell;
 mod svg;
@@ -33,6 +34,7 @@ use crate::fold::Run;
 use crate::{Measures, Verdict};
 
 pub use self::comparison::comparison_page;
+pub use self::search::search_page;
 pub use self::shell::PAGE_LIMIT_BYTES;
 pub use self::sweep::sweep_page;
 
