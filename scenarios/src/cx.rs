@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Options;
-use crate::files::candidates;
+use crate::files::{candidates, several};
 use crate::format::Scalar;
 
 /// The scenario being read.
@@ -32,6 +32,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) shortened: bool,
     /// Known moments by name: faults, marks, steps.
     pub(crate) moments: BTreeMap<String, Pointer>,
+    /// A file that the scenario names is missing or cannot be read: what refers to its objects is not held against it.
+    pub(crate) is_incomplete: bool,
 }
 
 impl Cx<'_> {
@@ -210,6 +212,7 @@ impl Cx<'_> {
                 Ok(None) => {}
                 Err(words) => {
                     self.error("WT0208", format!("`{place}` cannot be read"), words, at);
+                    self.is_incomplete = true;
                     return None;
                 }
             }
@@ -223,14 +226,7 @@ impl Cx<'_> {
         let places = candidates(pattern, self.options.base_dir.as_deref());
         let is_pattern = pattern.contains('*');
         for place in &places {
-            let mut found = if is_pattern {
-                self.options.files.matching(place)
-            } else {
-                self.options.files.matching(&format!("{}/*", place.trim_end_matches('/')))
-            };
-            if !is_pattern {
-                found.retain(|path| MANIFEST_ENDINGS.iter().any(|ending| path.ends_with(ending)));
-            }
+            let found = several(self.options.files, place);
             if !found.is_empty() {
                 return found.iter().filter_map(|path| self.included(path, at)).collect();
             }
@@ -250,11 +246,13 @@ impl Cx<'_> {
             }
             Err(words) => {
                 self.error("WT0208", format!("`{path}` cannot be read"), words, at);
+                self.is_incomplete = true;
                 None
             }
         }
     }
     fn missing_file(&mut self, path: &str, places: &[String], at: &Pointer) {
+        self.is_incomplete = true;
         let tried: Vec<String> = places.iter().map(|place| format!("`{place}`")).collect();
         let mut diagnostic = Diagnostic::error("WT0208", format!("file not found: `{path}`"))
             .label("not there")
@@ -333,9 +331,6 @@ impl Cx<'_> {
         self.push(with_help(diagnostic, help), path);
     }
 }
-
-/// What files with manifests are called.
-const MANIFEST_ENDINGS: [&str; 3] = [".yaml", ".yml", ".json"];
 
 /// The text with a 1 in place of every number: a duration of the same form that is certainly not too long.
 fn shortened(text: &str) -> String {

@@ -68,6 +68,17 @@ impl Disk {
     }
 }
 
+/// The files that `place` stands for when it is a pattern or a directory: of a directory, those right in it that may hold
+/// manifests.
+pub(crate) fn several(files: &dyn FileSource, place: &str) -> Vec<String> {
+    if place.contains('*') {
+        return files.matching(place);
+    }
+    let mut found = files.matching(&format!("{}/*", place.trim_end_matches('/')));
+    found.retain(|path| [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)));
+    found
+}
+
 /// Whether `text` is `pattern`, in which `*` stands for any text.
 pub(crate) fn glob_matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };

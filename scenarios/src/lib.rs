@@ -13,6 +13,7 @@ mod check;
 mod comparison;
 mod cx;
 mod digest;
+mod draft;
 mod files;
 mod format;
 pub mod library;
@@ -22,6 +23,7 @@ mod set;
 
 pub use catalog::engine_objects;
 pub use comparison::{Compared, Comparison, comparison, is_comparison};
+pub use draft::{Draft, draft};
 pub use files::{Disk, FileSource};
 pub use format::explain;
 pub use load::{Known, KnownMetric, KnownUnit, Options, PolicyConfig, Scenario, load, resolved_yaml};

@@ -150,6 +150,7 @@ pub(crate) fn opened<'a>(source: &SourceFile, options: &'a Options<'a>, problems
         duration: SimDuration::MAX,
         shortened: options.set.iter().any(|(path, _)| matches!(path.trim(), "duration" | "spec.duration")),
         moments: BTreeMap::new(),
+        is_incomplete: false,
     })
 }
 

@@ -316,7 +316,7 @@ pub(super) fn spread(
     }
 }
 
-pub(super) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
+pub(crate) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
     let scaler = objects.horizontal_pod_autoscalers.iter().find(|scaler| {
         scaler.target_name == workload.key.name
             && scaler.meta.namespace == workload.key.namespace
@@ -326,7 +326,7 @@ pub(super) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_
 }
 
 /// cpus that one pod may use at once.
-pub(super) fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
+pub(crate) fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
     let limits: Vec<Option<i64>> = spec.containers.iter().map(|container| container.limits.get(&ResourceName::Cpu).copied()).collect();
     let limit = limits.into_iter().sum::<Option<i64>>().unwrap_or(largest_millis).min(largest_millis);
     let cores = limit as f64 / 1000.0;
