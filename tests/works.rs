@@ -250,6 +250,16 @@ fn a_comparison_file_says_what_flags_say_and_flags_go_before_it() {
 }
 
 #[test]
+fn the_page_of_a_sweep_has_the_command_that_makes_the_same_points() {
+    let scratch = tempfile::tempdir().unwrap();
+    let words = ["sweep", "tests/broken/fine.yaml", "--param", "spec.duration=1m..3m", "--lhs", "3", "--seeds", "1..2"];
+    expect_exit(wavetank().args(words).arg("--out").arg(scratch.path()), 0);
+    let page = fs::read_to_string(scratch.path().join("sweep-shop/report.html")).unwrap();
+    let command = format!("wavetank {}", words.join(" "));
+    assert!(page.contains(&command), "{command}");
+}
+
+#[test]
 fn the_report_of_a_work_is_made_again_from_what_it_left() {
     let scratch = tempfile::tempdir().unwrap();
     let fine = "tests/broken/fine.yaml";

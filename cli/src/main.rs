@@ -88,6 +88,7 @@ enum Verb {
     Report(verbs::report::Report),
     Export(verbs::export::Export),
     Explain(verbs::explain::Explain),
+    Schema(verbs::schema::Schema),
     Completion(verbs::completion::Completion),
 }
 
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
         Verb::Report(verb) => verb.run(&io),
         Verb::Export(verb) => verb.run(&io),
         Verb::Explain(verb) => verb.run(&io),
+        Verb::Schema(verb) => verb.run(&io),
         Verb::Completion(verb) => verb.run(&io, &mut <Cli as clap::CommandFactory>::command()),
     };
     done.unwrap_or_else(|error| error.report(&io)).into()

@@ -25,6 +25,6 @@ pub use catalog::engine_objects;
 pub use comparison::{Compared, Comparison, comparison, is_comparison};
 pub use draft::{Draft, draft};
 pub use files::{Disk, FileSource};
-pub use format::explain;
+pub use format::{explain, schema};
 pub use load::{Known, KnownMetric, KnownUnit, Options, PolicyConfig, Scenario, load, resolved_yaml};
 pub use lower::fault_list as faults;

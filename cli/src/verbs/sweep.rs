@@ -28,7 +28,8 @@ impl Sweep {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let drafts = self.drafts()?;
         let reference = drafts.first().map_or_else(String::new, |draft| draft.name.clone());
-        let asked = Asked { reference, ..Asked::of(Kind::Sweep, &self.scenario, Judging::default()) };
+        let (parameters, lhs) = (self.parameters.clone(), self.lhs);
+        let asked = Asked { reference, parameters, lhs, ..Asked::of(Kind::Sweep, &self.scenario, Judging::default()) };
         self.work.carry_out(&drafts, asked, io)
     }
 

@@ -91,11 +91,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) reference: String,
     pub(crate) judging: Judging,
     pub(crate) search: Option<Searched>,
+    /// `--param` of a sweep, and its `--lhs`.
+    pub(crate) parameters: Vec<String>,
+    pub(crate) lhs: Option<usize>,
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn of(kind: Kind, source: &'a str, judging: Judging) -> Self {
-        Self { kind, source, reference: String::new(), judging, search: None }
+        Self { kind, source, reference: String::new(), judging, search: None, parameters: Vec::new(), lhs: None }
     }
 }
 
@@ -207,6 +210,8 @@ impl WorkArgs {
             until: self.until.map(|until| until.to_string()),
             reference: asked.reference,
             judging: asked.judging,
+            asked: asked.parameters,
+            lhs: asked.lhs,
             search: asked.search,
             points: points.iter().map(|point| point.about.clone()).collect(),
             jobs: jobs_of(points, &self.seeds(first)),
