@@ -37,8 +37,8 @@ impl Limits {
     const COUNTS: f64 = 0.03;
     /// In the ten seconds after a discontinuity.
     const COUNTS_AFTER: f64 = 0.10;
-    /// One request in a thousand: of what happens to so few, twenty seeds see a handful, and know neither mean nor error.
-    const RARE: f64 = 0.001;
+    /// One request in two thousand: of what happens to so few, twenty seeds see a handful, and know neither mean nor error.
+    const RARE: f64 = 0.0005;
     const P50: f64 = 0.05;
     const P99: f64 = 0.10;
     const P99_TRANSIENT: f64 = 0.25;
