@@ -60,6 +60,10 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["init", "x", "--from", "nonsense/*.yaml"], 3, "no file matches `nonsense/*.yaml`"),
         (&["init", "x", "--from", "Cargo.toml"], 3, "the YAML cannot be read"),
         (&["init", "x", "--from", "tests", "--template", "rolling-update"], 2, "cannot be used with"),
+        (&["import", "nonsense.csv", "--nodes", "Cargo.toml"], 3, "there is no file `nonsense.csv`"),
+        (&["import", "Cargo.toml", "--nodes", "Cargo.toml"], 3, "`Cargo.toml`"),
+        (&["import", "pods.csv"], 2, "--nodes <NODES.csv>"),
+        (&["import", "a", "--nodes", "b", "--name", "No Name"], 3, "is no name for a scenario"),
         (&["init", "No Name"], 3, "is no name for a scenario"),
         (&["get", "pods", "--run", "tests"], 3, "is no results directory"),
         (&["replay", "tests"], 3, "is no results directory"),
@@ -252,4 +256,28 @@ fn of_a_run_one_namespace_is_shown_or_all_with_their_names() {
     }
     let (code, pools) = get(&["nodepools"]);
     assert!(code == Some(0) && pools.contains("general"), "{pools}");
+}
+
+#[test]
+fn a_recorded_workload_is_played_as_it_was_recorded() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(scratch.path().join(name), text).unwrap();
+    write("nodes.csv", "cpu,memory,gpu,model,count\n8,32Gi,1,T4,2\n");
+    // Two hold both GPUs for a minute; the third comes at ten seconds and has to wait for one of them.
+    write("pods.csv", "name,arrival,duration,cpu,memory,num_gpu\na,0,60,1,1Gi,1\nb,0,70,1,1Gi,1\nc,10,30,1,1Gi,1\nd,20,30,1,1Gi,0\n");
+    let here = || {
+        let mut command = wavetank();
+        command.current_dir(scratch.path());
+        command
+    };
+    expect_exit(here().args(["import", "pods.csv", "--nodes", "nodes.csv", "--name", "own"]), 0);
+    expect_exit(here().args(["run", "own.yaml", "--no-report"]), 0);
+    let statuses = |at: &str| {
+        let told = expect_exit(here().args(["get", "pods", "--at", at]), 0);
+        let status = |line: &str| line.split_whitespace().nth(2).unwrap_or_default().to_owned();
+        told.lines().skip(1).map(status).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses("50s"), ["Running", "Running", "Pending", "Running"]);
+    assert_eq!(statuses("80s"), ["Completed", "Completed", "Running", "Completed"]);
+    assert_eq!(statuses("150s"), ["Completed"; 4]);
 }

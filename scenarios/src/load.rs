@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::SimDuration;
 use engine::spec::{ControlPlane, WorldSpec};
-use manifests::{Diagnostic, Document, Origin, Pointer, Problems, Severity, SourceFile, documents};
+use manifests::{Budget, Diagnostic, Document, Origin, Pointer, Problems, Severity, SourceFile, documents_within};
 use serde_json::{Map, Value, json};
 use trace::Question;
 
@@ -111,6 +111,8 @@ pub fn resolved_yaml(scenario: &Scenario) -> String {
 
 /// What time zero is called unless the scenario says so.
 const START: &str = "2026-01-01T00:00:00Z";
+/// Programs write scenarios, too: of ten thousand recorded pods each is a step.
+const BUDGET: Budget = Budget { bytes: 32 << 20, nodes: 600_000 };
 /// Longer runs are a slip.
 const LONGEST: SimDuration = SimDuration::from_secs(366 * 86_400);
 
@@ -125,7 +127,7 @@ pub fn load(source: &SourceFile, options: &Options<'_>, problems: &mut Problems)
 /// The only document of `source`, with settings applied.
 pub(crate) fn opened<'a>(source: &SourceFile, options: &'a Options<'a>, problems: &'a mut Problems) -> Option<Cx<'a>> {
     let errors = problems.error_count();
-    let mut found = documents(source, problems);
+    let mut found = documents_within(source, BUDGET, problems);
     if found.is_empty() {
         if problems.error_count() == errors {
             let place = manifests::Location::new(source, 1, 1, 1);

@@ -1,6 +1,6 @@
 //! `wavetank init`: a scenario of one's own, from a shipped one or from manifests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use manifests::Problems;
 
@@ -29,31 +29,47 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let name = self.name.strip_suffix(".yaml").unwrap_or(&self.name);
-        let bare = name.rsplit('/').next().unwrap_or(name);
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if bare.is_empty() || !bare.chars().all(allowed) || !bare.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            return Err(CliError::asked(
-                format!("`{bare}` is no name for a scenario"),
-                "use lower-case letters, digits, `-` and `.`, beginning with a letter or digit",
-            ));
-        }
-        let path = PathBuf::from(format!("{name}.yaml"));
-        if path.exists() && !self.force {
-            return Err(CliError::asked(
-                format!("`{}` is there already", path.display()),
-                "choose another name, or replace it with `--force`",
-            ));
+        let bare = scenario_name(&self.name)?;
+        let path = PathBuf::from(format!("{}.yaml", self.name.trim_end_matches(".yaml")));
+        if let Some(error) = taken(&path, self.force) {
+            return Err(error);
         }
         let text = match &self.from {
             Some(from) => of_manifests(bare, from, io)?,
             None => files::template(&self.template)?.replacen(&format!("name: {}", self.template), &format!("name: {bare}"), 1),
         };
-        std::fs::write(&path, text).map_err(|error| CliError::file("write", &path, error))?;
-        io.answer(&format!("{}\n", path.display()))?;
-        io.say(&format!("next: edit it, then `wavetank validate {0}` and `wavetank run {0}`", path.display()));
-        Ok(Exit::Success)
+        write(&path, &text, self.force, io)
     }
+}
+
+/// The name of the scenario in `NAME`, `NAME.yaml` or `FOLDER/NAME`.
+pub(crate) fn scenario_name(given: &str) -> Result<&str, CliError> {
+    let name = given.strip_suffix(".yaml").unwrap_or(given);
+    let bare = name.rsplit('/').next().unwrap_or(name);
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if bare.is_empty() || !bare.chars().all(allowed) || !bare.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(CliError::asked(
+            format!("`{bare}` is no name for a scenario"),
+            "use lower-case letters, digits, `-` and `.`, beginning with a letter or digit",
+        ));
+    }
+    Ok(bare)
+}
+
+fn taken(path: &Path, force: bool) -> Option<CliError> {
+    (path.exists() && !force)
+        .then(|| CliError::asked(format!("`{}` is there already", path.display()), "choose another name, or replace it with `--force`"))
+}
+
+/// Writes a new scenario, and says how to go on.
+pub(crate) fn write(path: &Path, text: &str, force: bool, io: &Io) -> Result<Exit, CliError> {
+    if let Some(error) = taken(path, force) {
+        return Err(error);
+    }
+    std::fs::write(path, text).map_err(|error| CliError::file("write", path, error))?;
+    io.answer(&format!("{}\n", path.display()))?;
+    io.say(&format!("next: edit it, then `wavetank validate {0}` and `wavetank run {0}`", path.display()));
+    Ok(Exit::Success)
 }
 
 /// A first scenario for manifests; says what was guessed.

@@ -268,7 +268,9 @@ pub(super) fn conclusion(verdict: &Verdict) -> String {
     };
     let soft = verdict.expectations.len() - decisive;
     let soft = match missed("warning", "warning") + &missed("info", "note") {
-        none if none.is_empty() && soft > 0 => format!("; {soft} more that {} not decide", if soft == 1 { "does" } else { "do" }),
+        none if none.is_empty() && soft > 0 && decisive > 0 => {
+            format!("; {soft} more that {} not decide", if soft == 1 { "does" } else { "do" })
+        }
         some => some,
     };
     let unknown = match verdict.inconclusive {
@@ -276,7 +278,8 @@ pub(super) fn conclusion(verdict: &Verdict) -> String {
         count => format!("; {count} without data"),
     };
     let said = match (decisive, verdict.failed, verdict.inconclusive) {
-        (0, ..) => "no expectations to judge".to_owned(),
+        (0, ..) if verdict.expectations.is_empty() => "no expectations to judge".to_owned(),
+        (0, ..) => "no expectation decides".to_owned(),
         (1, 0, 0) => "the expectation holds".to_owned(),
         (_, 0, 0) => format!("all {decisive} expectations hold"),
         (_, 0, unknown) => format!("{unknown} of {decisive} {noun} could not be judged: no data"),

@@ -122,7 +122,8 @@ fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
         mark: false,
     });
     let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, times: 1, mark: true });
-    let steps = run.steps.iter().take(shown);
+    // What comes all the time is no moment to be marked.
+    let steps = run.steps.iter().filter(|(_, step, _)| !crate::story::is_load(run, step)).take(shown);
     let steps = steps.map(|(at, step, _)| Band { from: at.as_secs_f64(), to: None, label: step, times: 1, mark: true });
     faults.chain(marks).chain(steps).collect()
 }
