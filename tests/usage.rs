@@ -281,3 +281,22 @@ fn a_recorded_workload_is_played_as_it_was_recorded() {
     assert_eq!(statuses("80s"), ["Completed", "Completed", "Running", "Completed"]);
     assert_eq!(statuses("150s"), ["Completed"; 4]);
 }
+
+#[test]
+fn the_page_draws_the_seed_that_is_asked_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(scratch.path(), &["--until", "2m", "--seeds", "1..3"]);
+    let place = scratch.path().join("shop");
+    let drawn = |page: &str| {
+        let html = fs::read_to_string(place.join(page)).unwrap();
+        [1, 2, 3].into_iter().find(|seed| html.contains(&format!("Drawn: seed {seed}"))).expect("it says which")
+    };
+    let worst = drawn("report.html");
+    let other = worst % 3 + 1;
+    expect_exit(wavetank().arg("report").arg(&place).args(["--seed", &other.to_string()]), 0);
+    assert_eq!(drawn(&format!("report-seed-{other}.html")), other);
+    expect_exit(wavetank().arg("report").arg(place.join(format!("seed-{other}"))), 0);
+    assert_eq!(drawn("report.html"), worst, "the page of the worst seed is still there");
+    let (code, words) = said(&["report", &place.display().to_string(), "--seed", "9"]);
+    assert!(code == Some(3) && words.contains("it has seeds 1, 2, 3"), "{words}");
+}

@@ -84,6 +84,7 @@ enum Verb {
     Import(verbs::import::Import),
     List(verbs::list::List),
     Get(verbs::get::Get),
+    #[command(visible_alias = "describe")]
     Why(verbs::why::Why),
     Replay(verbs::replay::Replay),
     Report(verbs::report::Report),

@@ -18,6 +18,9 @@ use crate::verbs::findings::Findings;
 pub(crate) struct Report {
     /// The results directory, such as out/black-friday-40x or out/compare-black-friday-40x.
     run: Option<PathBuf>,
+    /// The seed that the page draws; the worst by default. Its page is DIR/report-seed-N.html. DIR/seed-N says it, too.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// The form: html (a page), text, json or csv.
     #[arg(short = 'f', long, default_value = "html", value_parser = ["html", "text", "json", "csv"])]
     format: String,
@@ -31,7 +34,8 @@ impl Report {
         if let Some(place) = self.run.as_ref().filter(|place| is_work(place)) {
             return self.of_work(place, io);
         }
-        let results = Results::open(self.run.as_deref(), None)?;
+        let results = Results::open(self.run.as_deref(), self.seed)?;
+        let seed = results.named_seed().map(|_| results.job()).transpose()?.map(|job| job.seed);
         let traces = results.traces()?;
         let measures: Vec<Measures> = traces.iter().map(|trace| Measures::of(&Run::new(trace))).collect();
         let verdict = judge(&measures);
@@ -39,7 +43,7 @@ impl Report {
             "html" => {
                 let reproduce = pages::run_command(&results.manifest);
                 let resolved = fs::read_to_string(results.place.join("scenario.yaml")).ok();
-                let options = render::PageOptions { reproduce: Some(&reproduce), scenario: resolved.as_deref() };
+                let options = render::PageOptions { reproduce: Some(&reproduce), scenario: resolved.as_deref(), seed };
                 pages::fitting(render::page(&traces, &measures, &verdict, &options))?
             }
             "text" => render::text(
@@ -50,7 +54,8 @@ impl Report {
             "json" => render::document(&measures, &verdict),
             _ => render::metrics_csv(results.manifest.jobs.iter().map(|job| job.id.as_str()).zip(&measures)),
         };
-        self.put(&results.place, &text, io)
+        let page = results.place.join(seed.map_or_else(|| "report.html".to_owned(), |seed| format!("report-seed-{seed}.html")));
+        self.put(page, &text, io)
     }
 
     /// What `compare`, `sweep`, `search` or `merge` found, from the measures of their jobs.
@@ -64,12 +69,12 @@ impl Report {
             "json" => found.document(),
             _ => found.csv(&store)?,
         };
-        self.put(place, &text, io)
+        self.put(place.join("report.html"), &text, io)
     }
 
     /// Writes it where it was asked for.
-    fn put(&self, results: &Path, text: &str, io: &Io) -> Result<Exit, CliError> {
-        match self.output.clone().or_else(|| (self.format == "html").then(|| results.join("report.html"))) {
+    fn put(&self, page: PathBuf, text: &str, io: &Io) -> Result<Exit, CliError> {
+        match self.output.clone().or_else(|| (self.format == "html").then_some(page)) {
             Some(path) if path.as_os_str() != "-" => {
                 fs::write(&path, text).map_err(|error| CliError::file("write", &path, error))?;
                 io.say(&format!("wrote {}", path.display()));

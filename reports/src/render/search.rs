@@ -23,6 +23,7 @@ pub fn search_text(search: &Search, options: &TextOptions<'_>) -> String {
     lines.extend(table(search).lines("", 3));
     lines.push(String::new());
     lines.extend(search.warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.extend(options.report.map(|report| format!("report  {report}")));
     lines.push(String::new());
     lines.join("\n")
 }
