@@ -254,6 +254,14 @@ fn of_a_run_one_namespace_is_shown_or_all_with_their_names() {
         let (_, all) = get(&[kind, "-A"]);
         assert!(all.starts_with("NAMESPACE ") && all.lines().skip(1).all(|line| line.starts_with("default ")), "{all}");
     }
+    // Several kinds at once, named so that `why` takes them.
+    let (code, all) = get(&["all"]);
+    assert!(code == Some(0) && all.contains("\n\nNAME") && !all.contains("node/"), "{all}");
+    let pod = all.lines().find_map(|line| line.split_whitespace().next().filter(|word| word.starts_with("pod/"))).unwrap();
+    expect_exit(wavetank().args(["why", pod, "--trace-only", "--run"]).arg(scratch.path().join("shop")), 0);
+    assert!(get(&["nodes,pods"]).1.starts_with("NAME"));
+    assert_eq!(get(&["nodes,gizmos"]).0, Some(7));
+    assert_eq!(get(&["all", "-o", "json"]).0, Some(2));
     let (code, pools) = get(&["nodepools"]);
     assert!(code == Some(0) && pools.contains("general"), "{pools}");
 }
