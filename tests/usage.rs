@@ -308,3 +308,42 @@ fn the_page_draws_the_seed_that_is_asked_for() {
     let (code, words) = said(&["report", &place.display().to_string(), "--seed", "9"]);
     assert!(code == Some(3) && words.contains("it has seeds 1, 2, 3"), "{words}");
 }
+
+#[test]
+fn a_dump_of_a_cluster_has_as_many_pods_as_its_controllers_want() {
+    let scratch = tempfile::tempdir().unwrap();
+    let meta = |name: &str, owner: &str| {
+        let owners = match owner.split_once('/') {
+            Some((kind, name)) => format!(
+                r#", "ownerReferences": [{{"apiVersion": "apps/v1", "kind": "{kind}", "name": "{name}", "uid": "u", "controller": true}}]"#
+            ),
+            None => String::new(),
+        };
+        format!(r#"{{"name": "{name}", "namespace": "default", "uid": "{name}", "labels": {{"app": "web"}}{owners}}}"#)
+    };
+    let pod = r#"{"containers": [{"name": "a", "image": "x"}]}"#;
+    let template = format!(r#"{{"metadata": {{"labels": {{"app": "web"}}}}, "spec": {pod}}}"#);
+    let spec = format!(r#"{{"replicas": 2, "selector": {{"matchLabels": {{"app": "web"}}}}, "template": {template}}}"#);
+    let room = r#"{"cpu": "4", "memory": "16Gi", "pods": "110"}"#;
+    let item = |kind: &str, version: &str, meta: String, rest: String| {
+        format!(r#"{{"kind": "{kind}", "apiVersion": "{version}", "metadata": {meta}, {rest}}}"#)
+    };
+    let items = [
+        item("Node", "v1", r#"{"name": "n1"}"#.into(), format!(r#""status": {{"allocatable": {room}, "capacity": {room}}}"#)),
+        item("Deployment", "apps/v1", meta("web", ""), format!(r#""spec": {spec}"#)),
+        item("ReplicaSet", "apps/v1", meta("web-1", "Deployment/web"), format!(r#""spec": {spec}"#)),
+        item("Pod", "v1", meta("web-1-a", "ReplicaSet/web-1"), format!(r#""spec": {pod}"#)),
+        item("Pod", "v1", meta("web-1-b", "ReplicaSet/web-1"), format!(r#""spec": {pod}"#)),
+        item("Pod", "v1", meta("bare", ""), format!(r#""spec": {pod}"#)),
+    ];
+    let dump = format!(r#"{{"kind": "List", "apiVersion": "v1", "items": [{}]}}"#, items.join(", "));
+    fs::write(scratch.path().join("dump.json"), dump).unwrap();
+    let head = "apiVersion: wavetank.dev/v1\nkind: Scenario\nmetadata: {name: own}\nspec:\n  duration: 1m\n";
+    for brought in ["  cluster: {import: dump.json}\n", "  manifests: [{path: dump.json}]\n"] {
+        fs::write(scratch.path().join("own.yaml"), format!("{head}{brought}")).unwrap();
+        let told = expect_exit(wavetank().current_dir(scratch.path()).args(["run", "own.yaml", "-o", "json"]), 0);
+        assert!(told.contains("2 pods of the manifests belong to controllers"), "{told}");
+        let pods = expect_exit(wavetank().current_dir(scratch.path()).args(["get", "pods"]), 0);
+        assert_eq!(pods.lines().count(), 1 + 3, "two of the Deployment, and one that nobody owns: {pods}");
+    }
+}

@@ -20,6 +20,7 @@ mod import;
 pub mod library;
 mod load;
 mod lower;
+mod owned;
 mod set;
 
 pub use catalog::engine_objects;

@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, engine_objects, origins};
 use crate::cx::{Cx, with_help};
 use crate::files::FileSource;
 use crate::format::{API_VERSION, Clock, File, Seeds, Spec, Trace};
-use crate::{check, digest, lower, set};
+use crate::{check, digest, lower, owned, set};
 
 /// The unit in which a metric is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -450,7 +450,11 @@ fn manifests_of(
     let origin_seconds = start.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
     let hpa_scale_to_zero = control_plane.feature_gates.hpa_scale_to_zero;
     let options = manifests::Options { strict: cx.options.strict, origin_seconds, hpa_scale_to_zero, ..manifests::Options::default() };
-    let objects = manifests::read(&all, &options, cx.problems);
+    let mut objects = manifests::read(&all, &options, cx.problems);
+    let pods = owned::make_anew(&mut objects);
+    if pods > 0 {
+        cx.note(format!("{pods} pods of the manifests belong to controllers that are there, too: those make them anew, at the start"));
+    }
     (all, objects, options)
 }
 

@@ -14,6 +14,7 @@ use manifests::{Budget, Objects, Problems, SourceFile};
 
 use crate::catalog::Catalog;
 use crate::files::{FileSource, several};
+use crate::owned;
 use guess::{CALLED_MILLIS, CONCURRENCY, ENTRY_MILLIS, Machine, Server};
 
 /// A scenario in the making.
@@ -45,7 +46,8 @@ pub fn draft(name: &str, path: &str, files: &dyn FileSource, problems: &mut Prob
     if found.is_empty() {
         return Err(format!("no file matches `{path}`"));
     }
-    let objects = manifests::read_documents(&documents, &manifests::Options::default(), problems);
+    let mut objects = manifests::read_documents(&documents, &manifests::Options::default(), problems);
+    owned::make_anew(&mut objects);
     let catalog = Catalog::new([&objects], Vec::new());
     if catalog.workloads.is_empty() {
         return Ok(None);
