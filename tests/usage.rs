@@ -347,3 +347,28 @@ fn a_dump_of_a_cluster_has_as_many_pods_as_its_controllers_want() {
         assert_eq!(pods.lines().count(), 1 + 3, "two of the Deployment, and one that nobody owns: {pods}");
     }
 }
+
+#[test]
+fn manifests_that_are_checked_together_are_those_of_one_cluster() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(scratch.path().join(name), text).unwrap();
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    \
+                      metadata: {labels: {app: web}}\n    spec: {priorityClassName: gold, containers: [{name: a, image: x}]}\n";
+    write("a.yaml", deployment);
+    let validate = |words: &[&str]| {
+        let output = wavetank().current_dir(scratch.path()).arg("validate").args(words).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), words)
+    };
+    let (code, words) = validate(&["a.yaml"]);
+    assert!(code == Some(3) && words.contains("no PriorityClass is called `gold`"), "{words}");
+    write("b.yaml", "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: gold}\nvalue: 1000\n");
+    let (code, words) = validate(&["."]);
+    assert!(code == Some(0) && words.contains("a.yaml: valid") && words.contains("b.yaml: valid"), "{words}");
+    // What is wrong is told with the file that it is in.
+    write("b.yaml", "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: gold}\nvalue: much\n");
+    let (code, words) = validate(&["a.yaml", "b.yaml", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&words).unwrap();
+    let valid: Vec<&serde_json::Value> = document["files"].as_array().unwrap().iter().map(|file| &file["valid"]).collect();
+    assert!(code == Some(3) && valid == [true, false], "{words}");
+}
