@@ -326,7 +326,7 @@ pub(crate) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_
 }
 
 /// cpus that one pod may use at once.
-pub(crate) fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
+pub(super) fn cores(spec: &PodSpec, largest_millis: i64, concurrency: Option<u32>) -> f64 {
     let limits: Vec<Option<i64>> = spec.containers.iter().map(|container| container.limits.get(&ResourceName::Cpu).copied()).collect();
     let limit = limits.into_iter().sum::<Option<i64>>().unwrap_or(largest_millis).min(largest_millis);
     let cores = limit as f64 / 1000.0;

@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{Kind, ObjectKey, ResourceName, Service, ServiceType};
+use api::{Kind, ObjectKey, PodSpec, ResourceName, Service, ServiceType};
 use manifests::{Found, Objects};
 use serde_json::Value;
 
 use crate::catalog::{Catalog, Workload};
-use crate::check::{cores, most_replicas};
+use crate::check::most_replicas;
 
 /// A pod serves so many requests at a time.
 pub(super) const CONCURRENCY: u32 = 32;
@@ -228,28 +228,51 @@ fn break_circles(catalog: &Catalog<'_>, servers: &mut [Server<'_, '_>]) {
 }
 
 fn reaches(edges: &BTreeMap<usize, Vec<usize>>, from: usize, to: usize) -> bool {
-    edges.get(&from).into_iter().flatten().any(|next| *next == to || reaches(edges, *next, to))
+    let mut seen = BTreeSet::new();
+    let mut waiting = vec![from];
+    while let Some(next) = waiting.pop() {
+        let callees = edges.get(&next).into_iter().flatten();
+        waiting.extend(callees.filter(|callee| seen.insert(**callee)));
+    }
+    seen.contains(&to)
 }
 
-/// Requests per second at one entry that the slowest of all servers could just keep up with.
-pub(super) fn capacity(catalog: &Catalog<'_>, servers: &[Server<'_, '_>], entries: &[ObjectKey], machine: i64) -> f64 {
-    let mut visits = vec![0.0; servers.len()];
-    for (index, server) in servers.iter().enumerate().filter(|(_, server)| server.is_entry) {
-        let is_here = |entry: &&ObjectKey| stands_behind(catalog, server.workload, entry);
-        let mut path = vec![(index, entries.iter().filter(is_here).count().max(1) as f64)];
-        while let Some((place, share)) = path.pop() {
-            visits[place] += share;
-            for call in &servers[place].calls {
-                let behind = servers.iter().enumerate().filter(|(_, other)| stands_behind(catalog, other.workload, call));
-                path.extend(behind.map(|(other, _)| (other, share)));
+/// Requests per second at one entry that would take all the cpu that the pods of some server request.
+pub(super) fn capacity(catalog: &Catalog<'_>, servers: &[Server<'_, '_>], entries: &[ObjectKey]) -> f64 {
+    let callees: Vec<Vec<usize>> = servers
+        .iter()
+        .map(|server| {
+            let of_call = |call| (0..servers.len()).filter(move |other| stands_behind(catalog, servers[*other].workload, call));
+            server.calls.iter().flat_map(of_call).collect()
+        })
+        .collect();
+    let entered = |server: &Server<'_, '_>| entries.iter().filter(|entry| stands_behind(catalog, server.workload, entry)).count() as f64;
+    let mut visits: Vec<f64> = servers.iter().map(entered).collect();
+    // Nobody passes requests on before all of its callers have.
+    let mut callers = vec![0; servers.len()];
+    callees.iter().flatten().for_each(|callee| callers[*callee] += 1);
+    let mut free: Vec<usize> = (0..servers.len()).filter(|index| callers[*index] == 0).collect();
+    while let Some(index) = free.pop() {
+        for callee in &callees[index] {
+            visits[*callee] += visits[index];
+            callers[*callee] -= 1;
+            if callers[*callee] == 0 {
+                free.push(*callee);
             }
         }
     }
     let of = |(server, visits): (&Server<'_, '_>, &f64)| {
         let cost = if server.is_entry { ENTRY_MILLIS } else { CALLED_MILLIS } / 1000.0;
-        f64::from(server.workload.replicas.max(1)) * cores(server.workload.spec, machine, Some(CONCURRENCY)) / cost / visits.max(1.0)
+        f64::from(server.workload.replicas.max(1)) * reserved(server.workload.spec) / cost / visits.max(1.0)
     };
     servers.iter().zip(&visits).map(of).fold(f64::INFINITY, f64::min)
+}
+
+/// The cpus that a pod counts on: what it requests, else its limit, else half a one.
+fn reserved(spec: &PodSpec) -> f64 {
+    let limit: i64 = spec.containers.iter().filter_map(|container| container.limits.get(&ResourceName::Cpu)).sum();
+    let millis = [spec.requests().cpu_millis, limit].into_iter().find(|millis| *millis > 0);
+    millis.map_or(0.5, |millis| millis as f64 / 1000.0)
 }
 
 /// Machines on which all pods find room: the smallest usual size that is twice the largest pod and needs no crowd of them.
@@ -309,6 +332,13 @@ pub(super) fn demands(catalog: &Catalog<'_>) -> (BTreeMap<String, String>, BTree
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_caller_is_found_behind_any_number_of_others() {
+        // Twenty layers of two, each calling both of the next: a million paths, forty places.
+        let edges: BTreeMap<usize, Vec<usize>> = (0..40).map(|at| (at, vec![at / 2 * 2 + 2, at / 2 * 2 + 3])).collect();
+        assert!(reaches(&edges, 0, 41) && reaches(&edges, 1, 40) && !reaches(&edges, 2, 1) && !reaches(&edges, 40, 0));
+    }
 
     #[test]
     fn an_address_is_a_host_and_not_any_word() {

@@ -56,7 +56,7 @@ pub fn draft(name: &str, path: &str, files: &dyn FileSource, problems: &mut Prob
     entries.truncate(MOST_ENTRIES);
     let servers = guess::servers(&catalog, &objects, &entries);
     let machine = guess::machine(&catalog, &objects);
-    let base = rounded(guess::capacity(&catalog, &servers, &entries, machine.cpu * 1000) / 4.0);
+    let base = rounded(guess::capacity(&catalog, &servers, &entries) / 3.0);
     let writer = Writer { catalog: &catalog, objects: &objects, entries: &entries, servers: &servers, machine, base };
     Ok(Some(Draft { text: writer.file(name, path), said: writer.said() }))
 }
@@ -193,7 +193,7 @@ impl Writer<'_> {
         };
         let _ = write!(
             text,
-            "  # Guessed: an ordinary day is a quarter of what the pods could just serve, and the spike is ten times as \
+            "  # Guessed: an ordinary day takes a third of the cpu that pods request, and the spike is ten times as \
              much.{others}\n  traffic:\n    sources:\n"
         );
         for entry in self.entries {
