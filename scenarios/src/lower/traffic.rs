@@ -15,7 +15,7 @@ use crate::cx::Cx;
 use crate::format::{self, DurationText, Rate, RateText, Stage, Traffic};
 
 /// A source that sends more than this is a slip; requests would come closer than the clock can tell apart.
-const MOST_PER_SECOND: f64 = 100_000_000.0;
+pub(crate) const MOST_PER_SECOND: f64 = 100_000_000.0;
 
 /// The traffic at `path`, each source with its place.
 pub(crate) fn traffic(
