@@ -41,6 +41,7 @@ mod reach;
 mod server;
 mod sharing;
 mod slab;
+mod slices;
 mod station;
 #[cfg(test)]
 mod validation;

@@ -12,6 +12,8 @@
 //! and their health checks are two delays.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
 
 use api::{ServicePort, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
@@ -20,6 +22,7 @@ use super::link::Link;
 use super::policy::Caller;
 use super::proxy::Known;
 use super::slab::NONE;
+use super::slices::Slices;
 use super::{EndpointTarget, NodeState, Traffic};
 use crate::random::{Draw, Purpose, Split, entity, mix};
 use crate::spec::{Balancing, LoadBalancer, Via};
@@ -70,11 +73,15 @@ pub(crate) struct NodePlace {
 }
 
 /// The endpoints of a Service from one change to the next.
+#[derive(Default)]
 pub(super) struct Version {
     /// Number of the change that made it, and when that was.
     number: u64,
     made_at: u64,
-    listed: Vec<Listed>,
+    /// By number; shared with the versions before and after it.
+    slices: Vec<(u32, Arc<Slice>)>,
+    /// The slice of the version before that is another now.
+    replaced: Option<Arc<Slice>>,
     /// Everybody that a proxy without topology would choose among.
     pub(super) all: Vec<u32>,
     /// The zone of every ready endpoint is hinted; its node is.
@@ -82,6 +89,49 @@ pub(super) struct Version {
     nodes_hinted: bool,
     /// What a node chooses among, under a `Local` policy or not. Looked up only.
     near: FxHashMap<(u32, bool), Vec<u32>>,
+}
+
+impl Version {
+    fn listed(&self) -> impl Iterator<Item = &Listed> {
+        self.slices.iter().flat_map(|(_, slice)| &slice.listed)
+    }
+
+    /// The next one: a slice is another, and so is a part of those chosen among.
+    fn next(&self, number: u32, slice: Slice, part: Range<usize>, chosen: Vec<u32>) -> Self {
+        let (mut slices, mut all) = (self.slices.clone(), self.all.clone());
+        all.splice(part, chosen);
+        let slice = Arc::new(slice);
+        let replaced = match slices.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => Some(std::mem::replace(&mut slices[place].1, slice)),
+            Err(place) => {
+                slices.insert(place, (number, slice));
+                None
+            }
+        };
+        slices.retain(|(_, slice)| !slice.listed.is_empty());
+        let sum = |count: fn(&Slice) -> usize| slices.iter().map(|(_, slice)| count(slice)).sum::<usize>();
+        let ready = sum(|slice| slice.ready);
+        let zones_hinted = ready > 0 && ready == sum(|slice| slice.ready_with_zone);
+        let nodes_hinted = ready > 0 && ready == sum(|slice| slice.ready_with_node);
+        Self { slices, replaced, all, zones_hinted, nodes_hinted, ..Self::default() }
+    }
+}
+
+/// A slice as nodes know it, and how many of it are ready, and hinted.
+struct Slice {
+    listed: Vec<Listed>,
+    ready: usize,
+    ready_with_zone: usize,
+    ready_with_node: usize,
+}
+
+impl Slice {
+    fn new(listed: Vec<Listed>) -> Self {
+        let count = |holds: fn(&Listed) -> bool| listed.iter().filter(|listed| listed.ready && holds(listed)).count();
+        let (ready, ready_with_zone) = (count(|_| true), count(|listed| listed.zone.is_some()));
+        let ready_with_node = count(|listed| listed.node.is_some());
+        Self { listed, ready, ready_with_zone, ready_with_node }
+    }
 }
 
 struct Listed {
@@ -96,6 +146,7 @@ struct Listed {
 #[derive(Default)]
 pub(super) struct Endpoints {
     pub(super) rules: ServiceRules,
+    pub(super) slices: Slices,
     /// In order; the last is the present.
     pub(super) versions: VecDeque<Version>,
     /// From then on everybody knows the last.
@@ -204,37 +255,31 @@ impl Network {
 }
 
 impl Traffic {
-    /// What the endpoints of a Service are from now on; every node hears of it in its own time.
-    pub(crate) fn endpoints(&mut self, service: &api::ObjectKey, targets: &[EndpointTarget], now: SimTime) {
+    /// What a slice of a Service's endpoints is from now on; every node hears of it in its own time.
+    pub(crate) fn endpoints(&mut self, service: &api::ObjectKey, slice: u32, targets: &[EndpointTarget], now: SimTime) {
         self.enter(now);
         let mut luck = self.streams.stream(Purpose::EndpointPropagation, entity(&service.to_string()));
         let number = self.service(service);
         let luck = mix(luck.bits() ^ mix(self.now));
-        let any_ready = targets.iter().any(|target| target.ready);
         let mut listed = Vec::with_capacity(targets.len());
-        let mut all = Vec::new();
         for target in targets {
             let station = self.station(target.pod);
             self.stations[station].listed += 1;
-            if if any_ready { target.ready } else { target.draining } {
-                all.push(station);
-            }
             let EndpointTarget { ready, draining, ref zone_hint, ref node_hint, .. } = *target;
             listed.push(Listed { station, ready, draining, zone: zone_hint.clone(), node: node_hint.clone() });
         }
-        let ready = || listed.iter().filter(|listed| listed.ready);
-        let zones_hinted = any_ready && ready().all(|listed| listed.zone.is_some());
-        let nodes_hinted = any_ready && ready().all(|listed| listed.node.is_some());
+        let (part, chosen) = self.services[number as usize].endpoints.slices.replace(slice, targets);
+        let chosen = chosen.into_iter().map(|pod| self.station(pod)).collect();
         let change = self.proxies.change(self.now, luck);
-        let version = Version { number: change, made_at: self.now, listed, all, zones_hinted, nodes_hinted, near: FxHashMap::default() };
         let span = self.proxies.span();
         let endpoints = &mut self.services[number as usize].endpoints;
+        let before_any = Version::default();
+        let next = endpoints.versions.back().unwrap_or(&before_any).next(slice, Slice::new(listed), part, chosen);
         if endpoints.versions.is_empty() && span > 0 {
             // Before anybody knows of the first endpoints there are none.
-            let (listed, all, near) = Default::default();
-            endpoints.versions.push_back(Version { number: 0, made_at: 0, listed, all, zones_hinted: false, nodes_hinted: false, near });
+            endpoints.versions.push_back(before_any);
         }
-        endpoints.versions.push_back(version);
+        endpoints.versions.push_back(Version { number: change, made_at: self.now, ..next });
         self.forget_versions(number);
         let endpoints = &mut self.services[number as usize].endpoints;
         endpoints.settled_at = self.now.saturating_add(span);
@@ -248,10 +293,10 @@ impl Traffic {
     pub(super) fn forget_versions(&mut self, service: u32) {
         let Self { services, proxies, now, stations, .. } = self;
         let endpoints = &mut services[service as usize].endpoints;
-        while endpoints.versions.get(1).is_some_and(|next| next.made_at.saturating_add(proxies.span()) <= *now)
-            && let Some(gone) = endpoints.versions.pop_front()
-        {
-            gone.listed.iter().for_each(|listed| stations[listed.station].listed -= 1);
+        while endpoints.versions.get(1).is_some_and(|next| next.made_at.saturating_add(proxies.span()) <= *now) {
+            endpoints.versions.pop_front();
+            let replaced = endpoints.versions.front_mut().and_then(|first| first.replaced.take());
+            replaced.iter().flat_map(|slice| &slice.listed).for_each(|listed| stations[listed.station].listed -= 1);
         }
     }
 
@@ -365,7 +410,7 @@ impl Traffic {
         }
         let written = proxies.written(&mut state.known, *now);
         let Some(version) = endpoints.version(written, *now).map(|place| &endpoints.versions[place]) else { return false };
-        version.listed.iter().any(|listed| listed.ready && stations[listed.station].node == node)
+        version.listed().any(|listed| listed.ready && stations[listed.station].node == node)
     }
 
     /// Finds an endpoint for a new connection.
@@ -440,11 +485,11 @@ impl Traffic {
             let (name, zone) = of.map_or((None, None), |node| (Some(&node.name), Some(&node.place.zone)));
             let is_here = |listed: &Listed| listed.node.is_some() && listed.node.as_ref() == name;
             let in_zone = |listed: &Listed| listed.zone.is_some() && listed.zone.as_ref() == zone;
-            let any = |holds: &dyn Fn(&Listed) -> bool| version.listed.iter().any(|listed| listed.ready && holds(listed));
+            let any = |holds: &dyn Fn(&Listed) -> bool| version.listed().any(|listed| listed.ready && holds(listed));
             if version.nodes_hinted && any(&is_here) {
-                out.extend(version.listed.iter().filter(|listed| listed.ready && is_here(listed)).map(|listed| listed.station));
+                out.extend(version.listed().filter(|listed| listed.ready && is_here(listed)).map(|listed| listed.station));
             } else if version.zones_hinted && any(&in_zone) {
-                out.extend(version.listed.iter().filter(|listed| listed.ready && in_zone(listed)).map(|listed| listed.station));
+                out.extend(version.listed().filter(|listed| listed.ready && in_zone(listed)).map(|listed| listed.station));
             } else {
                 out.extend(&version.all);
             }
@@ -629,8 +674,8 @@ impl Traffic {
 /// Ready ones, or those that still serve, of those that are near.
 fn near_by(version: &Version, is_near: impl Fn(&Listed) -> bool, out: &mut Vec<u32>) {
     let near = |listed: &&Listed| is_near(listed);
-    out.extend(version.listed.iter().filter(near).filter(|listed| listed.ready).map(|listed| listed.station));
+    out.extend(version.listed().filter(near).filter(|listed| listed.ready).map(|listed| listed.station));
     if out.is_empty() {
-        out.extend(version.listed.iter().filter(near).filter(|listed| listed.draining).map(|listed| listed.station));
+        out.extend(version.listed().filter(near).filter(|listed| listed.draining).map(|listed| listed.station));
     }
 }
