@@ -12,6 +12,17 @@ use super::kernel::Kernel;
 use super::pods::PodState;
 use super::{Cohort, Due, Entry, Failure, GRAINS, ProgramState, QUANTUM, drops};
 
+impl PodState {
+    /// What comes now finds the queue as it was, at another speed.
+    fn feel_speed(&mut self) {
+        let slowdown = (1000.0 * f64::from(self.workers) / self.granted_millis.max(1e-9)).max(1.0);
+        if self.kernel.slowdown > 0.0 {
+            self.kernel.mean *= slowdown / self.kernel.slowdown;
+        }
+        (self.kernel.slowdown, self.kernel.drift) = (slowdown, 0.0);
+    }
+}
+
 impl Cohort {
     /// The process goes on with other cpu and memory.
     pub(super) fn process_resized(&mut self, resized: &ProcessStarted) {
@@ -73,6 +84,10 @@ impl Cohort {
     pub(super) fn feel_resized(&mut self) {
         for (program, before) in std::mem::take(&mut self.resized) {
             let now = self.mean_cores(program);
+            for place in 0..self.programs[program as usize].pods.len() {
+                let pod = self.programs[program as usize].pods[place];
+                self.pods[pod as usize].feel_speed();
+            }
             // Those who leave at their deadline are looked at when it gets quicker (`rescue`); what stands still is held.
             let rescues = now > before && drops(&self.programs[program as usize].behavior);
             if now > 0.0 && before > 0.0 && !rescues && (before / now - 1.0).abs() > 0.01 {
@@ -139,13 +154,13 @@ impl Cohort {
         for (place, entries) in self.ring.range_mut(self.now / QUANTUM..) {
             // Who waits for ever is due in the last place there is.
             let due = (place * QUANTUM).saturating_add(QUANTUM / 2).saturating_sub(self.now) as f64 / 1e9;
-            for entry in entries.iter_mut() {
-                if !waits(entry) || left == 0 {
-                    continue;
-                }
+            // Those of a place came together: each has the same part in what is reached in time.
+            let here: u64 = entries.iter().filter(|entry| waits(entry)).map(|entry| entry.grains).sum();
+            let until = ((due * per_second * GRAINS as f64) as u64).saturating_sub(served);
+            let share = here.min(left).min(until) as f64 / here.max(1) as f64;
+            for entry in entries.iter_mut().filter(|entry| waits(entry)) {
                 let at = served as f64 / GRAINS as f64 / per_second;
-                let until = ((due * per_second * GRAINS as f64) as u64).saturating_sub(served);
-                let reached = entry.grains.min(left).min(until);
+                let reached = ((entry.grains as f64 * share) as u64).min(left);
                 let grains = ((reached as f64 * (1.0 - late(due - at))) as u64).min(reached);
                 (served, left) = (served + reached, left - reached);
                 entry.grains -= grains;

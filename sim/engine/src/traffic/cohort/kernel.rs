@@ -99,6 +99,11 @@ impl Law {
         this
     }
 
+    /// Shares of its atoms.
+    pub(super) fn shares(&self) -> [f64; DEMANDS] {
+        std::array::from_fn(|place| self.atoms[place].1)
+    }
+
     fn moments(&self) -> (f64, f64) {
         let values = (0..4096).map(|i| self.quantile((f64::from(i) + 0.5) / 4096.0));
         let (sum, squares) = values.fold((0.0, 0.0), |(sum, squares), value| (sum + value, squares + value * value));

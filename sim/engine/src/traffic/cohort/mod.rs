@@ -70,10 +70,8 @@ struct FlowState {
     external: bool,
     service: u32,
     totals: Totals,
+    /// The same in whole requests, as told so far.
     told: Totals,
-    /// Whole retries told so far: never more in a window than attempts, whatever the parts of requests add up to.
-    retries_told: u64,
-    open_told: u64,
     /// Waiting to be tried again, or in a queue.
     backoff: u64,
     /// Latencies of this window, in grains.
@@ -150,7 +148,9 @@ struct ProgramState {
     rest: f64,
     /// Requests whose cpu work ended in this step.
     departed: f64,
-    /// Mean demand of the attempts over that of requests: who wants much fails more often, and comes back.
+    /// Shares of the attempts by demand, and their mean demand over that of requests: who wants much fails more often, and
+    /// comes back.
+    mix: [f64; kernel::DEMANDS],
     heavier: f64,
 }
 
@@ -561,8 +561,6 @@ impl Cohort {
             service,
             totals: Totals::default(),
             told: Totals::default(),
-            retries_told: 0,
-            open_told: 0,
             backoff: 0,
             latency: Histogram::default(),
         });
@@ -699,9 +697,8 @@ impl RouteState {
 
 impl FlowState {
     /// Under way or waiting, in grains.
-    const fn open(&self) -> u64 {
-        let Totals { arrived, succeeded, shed, refused, timed_out, failed, .. } = self.totals;
-        arrived - (succeeded + shed + refused + timed_out + failed)
+    fn open(&self) -> u64 {
+        self.totals.open()
     }
 }
 

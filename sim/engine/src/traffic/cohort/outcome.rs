@@ -329,17 +329,31 @@ impl Cohort {
         self.services[service as usize].ways = ways;
     }
 
-    /// Share of the answered attempts whose answer comes after `timeout`.
-    fn late(&self, service: u32, timeout: f64) -> f64 {
+    /// Shares of the answered attempts whose answer comes after `timeout`: of those whose calls succeed, and of the others,
+    /// whose calls took all their attempts.
+    fn late(&self, service: u32, timeout: f64) -> [f64; 2] {
         if timeout > 1e8 {
-            return 0.0;
+            return [0.0; 2];
         }
         let state = &self.services[service as usize];
         let behind_calls = state.programs.iter().any(|program| self.programs[*program as usize].has_rest());
-        if behind_calls {
-            let late = state.answers.iter().filter(|tracer| tracer.seconds > timeout).count();
-            return late as f64 / state.answers.len().max(1) as f64;
+        if !behind_calls {
+            return [self.late_itself(service, timeout); 2];
         }
+        let share = |ok: bool| {
+            let ended = || state.answers.iter().filter(move |tracer| tracer.ok == ok);
+            let late = ended().filter(|tracer| tracer.seconds > timeout).count();
+            (late as f64, ended().count() as f64)
+        };
+        let ((late, well), (late_failed, failed)) = (share(true), share(false));
+        let all = (late + late_failed) / (well + failed).max(1.0);
+        let of = |late: f64, ended: f64| if ended > 0.0 { late / ended } else { all };
+        [of(late, well), of(late_failed, failed)]
+    }
+
+    /// The same where the cpu work is all there is.
+    fn late_itself(&self, service: u32, timeout: f64) -> f64 {
+        let state = &self.services[service as usize];
         let (mut sum, mut count) = (0.0, 0.0);
         let mut last = None;
         for pod in &state.targets {
@@ -390,10 +404,15 @@ impl Cohort {
         let service = self.flows[flow].service;
         let client = &self.routes[route as usize].client;
         let (timeout, connect) = (client.timeout.as_secs_f64(), client.connect_timeout.as_secs_f64());
-        let Ways { refused, silent, shed, dropped, error, .. } = self.services[service as usize].ways;
-        let late = self.late(service, timeout);
+        let Ways { refused, silent, shed, dropped, error, own_error } = self.services[service as usize].ways;
+        let [late_well, late_failed] = self.late(service, timeout);
+        let well = ((1.0 - error) / (1.0 - own_error).max(1e-12)).min(1.0);
+        let late = well * late_well + (1.0 - well) * late_failed;
+        let right = (1.0 - error) * (1.0 - late_well);
+        // Of the answers in time; where all are late it does not matter.
+        let error = (1.0 - right / (1.0 - late).max(1e-12)).clamp(0.0, 1.0);
         self.critical |= late > 0.001 && late < 0.999;
-        self.find_success(route, (1.0 - refused - silent - shed - dropped).max(0.0) * (1.0 - late) * (1.0 - error));
+        self.find_success(route, (1.0 - refused - silent - shed - dropped).max(0.0) * right);
         let start = self.now as f64 / 1e9;
         let until = start + d;
         let incoming = std::mem::take(&mut self.routes[route as usize].incoming);
@@ -440,8 +459,8 @@ impl Cohort {
         let by_demand = (late > 1e-6).then(|| self.late_by_demand(service, timeout)).flatten();
         let Some((number, by_demand)) = by_demand.filter(|_| self.routes[route as usize].client.max_attempts > 1) else {
             for program in self.services[service as usize].programs.clone() {
-                let heavier = &mut self.programs[program as usize].heavier;
-                *heavier += (1.0 - *heavier) * (d / timeout.max(1e-9)).min(1.0);
+                let program = &mut self.programs[program as usize];
+                program.blend(&program.cpu.shares(), (d / timeout.max(1e-9)).min(1.0));
             }
             return lates;
         };
@@ -453,9 +472,9 @@ impl Cohort {
         for (fails, late) in fails.iter_mut().zip(&by_demand) {
             *fails += (1.0 - answered * (1.0 - late) - *fails) * lag;
         }
-        let atoms = &self.programs[number as usize].cpu.atoms;
-        let mut weights: [f64; DEMANDS] = std::array::from_fn(|place| atoms[place].1);
-        let (mut first, mut seconds, mut all) = (0.0, 0.0, 0.0);
+        let program = &mut self.programs[number as usize];
+        let mut weights = program.cpu.shares();
+        let (mut first, mut mix, mut all) = (0.0, [0.0; DEMANDS], 0.0);
         for (place, (grains, _)) in incoming.iter().enumerate() {
             let sum: f64 = weights.iter().sum();
             if sum <= 1e-300 {
@@ -469,14 +488,13 @@ impl Cohort {
                 // What the atoms say of this attempt against the first; the first is known better.
                 lates[place] = (1.0 - (1.0 - late) * (1.0 - share) / (1.0 - first).max(1e-9)).clamp(0.0, 1.0);
             }
-            let demand = weights.iter().zip(atoms).map(|(weight, (demand, _))| weight * demand).sum::<f64>() / sum;
-            (seconds, all) = (seconds + demand * *grains as f64, all + *grains as f64);
+            mix.iter_mut().zip(&weights).for_each(|(mix, weight)| *mix += weight / sum * *grains as f64);
+            all += *grains as f64;
             weights.iter_mut().zip(fails.iter()).for_each(|(weight, fails)| *weight *= fails);
         }
-        let mean = atoms.iter().map(|(demand, share)| demand * share).sum::<f64>();
-        let heavier = if all > 0.0 && mean > 0.0 { seconds / all / mean } else { 1.0 };
-        let program = &mut self.programs[number as usize];
-        program.heavier += (heavier.max(1.0) - program.heavier) * lag;
+        if all > 0.0 {
+            program.blend(&mix.map(|share| share / all), lag);
+        }
         lates
     }
 

@@ -9,7 +9,7 @@ use api::{SimDuration, SimTime, Uid};
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
 use super::super::{ProcessStarted, Signal};
-use super::kernel::{Kernel, Law};
+use super::kernel::{DEMANDS, Kernel, Law};
 use super::station::Queue;
 use super::step::{After, Before, Line, move_pod};
 use super::table::{Shape, Table};
@@ -205,6 +205,7 @@ impl Cohort {
             self.services[*service as usize].programs.push(number);
         }
         let rest = latency.mean;
+        let mix = cpu.shares();
         self.programs.push(ProgramState {
             caller: started.caller.clone(),
             services,
@@ -215,6 +216,7 @@ impl Cohort {
             pods: Vec::new(),
             rest,
             departed: 0.0,
+            mix,
             heavier: 1.0,
         });
         number
@@ -565,6 +567,15 @@ fn table_of(tables: &mut Vec<Table>, shape: Shape) -> usize {
 }
 
 impl ProgramState {
+    /// Attempts come with demands in these shares: those known before give way to them by `lag`.
+    pub(super) fn blend(&mut self, shares: &[f64; DEMANDS], lag: f64) {
+        let demands = || self.cpu.atoms.iter().map(|(demand, _)| demand);
+        self.mix.iter_mut().zip(shares).for_each(|(mix, share)| *mix += (share - *mix) * lag);
+        let mean = |shares: &[f64; DEMANDS]| demands().zip(shares).map(|(demand, share)| demand * share).sum::<f64>();
+        let plain = mean(&self.cpu.shares());
+        self.heavier = if plain > 0.0 { (mean(&self.mix) / plain).max(1.0) } else { 1.0 };
+    }
+
     /// Whether requests hold their slot after the cpu work.
     pub(super) fn has_rest(&self) -> bool {
         self.latency.mean > 0.0 || self.calls.iter().any(|group| !group.is_empty())

@@ -1,7 +1,7 @@
 //! A window of the cohort engine as records, in whole requests.
 //!
-//! Every total is rounded down since the run's start; what is under way is what is left, so that each flow
-//! adds up exactly: whole parts of shares never exceed the whole part of their sum.
+//! Every total since the run's start is rounded to the nearest; what is under way is what is left, so that each flow
+//! adds up exactly.
 
 use api::{SimDuration, SimTime};
 use trace::{Histogram, Record, TrafficCounts};
@@ -57,15 +57,52 @@ impl Cohort {
     }
 }
 
+impl Totals {
+    /// Ways in which a request ends.
+    const fn ends(&mut self) -> [&mut u64; 5] {
+        [&mut self.succeeded, &mut self.shed, &mut self.refused, &mut self.timed_out, &mut self.failed]
+    }
+
+    /// Grains as whole requests, each number the nearest to its total: none less than was `told` before, no more ends than
+    /// arrivals, no more retries in a window than attempts.
+    fn whole(mut self, told: Self) -> Self {
+        let nearest = |grains: u64, least: u64| ((grains + GRAINS / 2) / GRAINS).max(least);
+        let mut whole = Self {
+            arrived: nearest(self.arrived, told.arrived),
+            attempts: nearest(self.attempts, told.attempts),
+            succeeded: nearest(self.succeeded, told.succeeded),
+            shed: nearest(self.shed, told.shed),
+            refused: nearest(self.refused, told.refused),
+            timed_out: nearest(self.timed_out, told.timed_out),
+            failed: nearest(self.failed, told.failed),
+            retries: nearest(self.retries, told.retries),
+        };
+        whole.retries = whole.retries.min(told.retries + whole.attempts - told.attempts);
+        let (mut told, over) = (told, whole.ends().into_iter().map(|end| *end).sum::<u64>());
+        for _ in whole.arrived..over {
+            // Of those that went up, the one that was rounded up most goes back.
+            let ends = whole.ends().into_iter().zip(told.ends()).zip(self.ends());
+            let most = ends.filter(|((end, told), _)| end > told).max_by_key(|((end, _), grains)| (**end * GRAINS).saturating_sub(**grains));
+            if let Some(((end, _), _)) = most {
+                *end -= 1;
+            }
+        }
+        whole
+    }
+
+    /// Neither ended nor yet to come.
+    pub(super) fn open(mut self) -> u64 {
+        self.arrived - self.ends().into_iter().map(|end| *end).sum::<u64>()
+    }
+}
+
 impl FlowState {
     fn close(&mut self, service: api::Str, window: SimDuration) -> Option<Record> {
-        let whole = |grains: u64| grains / GRAINS;
-        let (now, told) = (self.totals, self.told);
-        let over = |of: &Totals| whole(of.succeeded) + whole(of.shed) + whole(of.refused) + whole(of.timed_out) + whole(of.failed);
-        let in_backoff = whole(self.backoff);
-        let open = whole(now.arrived) - over(&now);
-        assert!(open >= in_backoff, "{}: {open} open, {in_backoff} of them waiting", self.name);
-        let since = |pick: fn(&Totals) -> u64| whole(pick(&now)) - whole(pick(&told));
+        let before = self.told;
+        let now = self.totals.whole(before);
+        let open = now.open();
+        let in_backoff = ((self.backoff + GRAINS / 2) / GRAINS).min(open);
+        let since = |pick: fn(&Totals) -> u64| pick(&now) - pick(&before);
         let counts = TrafficCounts {
             arrived: since(|of| of.arrived),
             succeeded: since(|of| of.succeeded),
@@ -76,14 +113,12 @@ impl FlowState {
             in_flight: open - in_backoff,
             in_backoff,
             attempts: since(|of| of.attempts),
-            retries: (whole(now.retries) - self.retries_told).min(since(|of| of.attempts)),
+            retries: since(|of| of.retries),
         };
         let ended = counts.succeeded + counts.shed + counts.refused + counts.timed_out + counts.failed;
-        assert_eq!(self.open_told + counts.arrived, ended + counts.in_flight + counts.in_backoff, "{}", self.name);
+        assert_eq!(before.open() + counts.arrived, ended + counts.in_flight + counts.in_backoff, "{}", self.name);
         let latency = whole_requests(&std::mem::take(&mut self.latency), counts.succeeded);
         self.told = now;
-        self.open_told = open;
-        self.retries_told += counts.retries;
         let moved = counts.arrived + ended + counts.attempts > 0;
         let (flow, external) = (self.name.clone(), self.external);
         (moved || (!window.is_zero() && open > 0)).then_some(Record::Traffic { flow, external, service, window, counts, latency })

@@ -227,8 +227,8 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table]
     let sojourn = (sojourn - drift / 2.0).max(mean / speed.max(1e-9));
     // What is served has waited an exponential of the excess less than the deadline: the excess of more than one step.
     let line_rate = before.line[2] + (arrivals / d - before.line[2]) * (d / EXCESS_SECONDS).min(1.0);
-    let eta = line_rate - capacity;
-    let binding = dropped > 0.01 * arrivals && eta > 0.0;
+    let excess = line_rate - capacity;
+    let binding = dropped > 0.01 * arrivals && excess > 0.0;
     let shares = before.arrivals.max(1e-300);
     shed = (shed + block * arrivals).min(before.arrivals) / shares;
     let kernel = Kernel {
@@ -239,17 +239,43 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table]
         wait_cv2,
         sharing: (before.concurrency == u32::MAX).then(|| stretching(&point, queue, busy, table.shape.workers, speed)),
         slot_wait: slot_wait(sojourn),
-        deadline: binding.then_some((timeout, eta)),
+        deadline: binding.then(|| (timeout, program.slack(line_rate, workers * speed, excess))),
     };
     let after = before.after + departed * program.held_beyond(d);
     let moves = (queue.x - before.queue.x).abs() > 0.005 * (1.0 + queue.x);
     critical |= moves || point.used > 0.92 || block > 0.001 || dropped > 0.0;
     let dropped = match before.arrivals {
         0.0 => 0.0,
-        _ if binding => (eta / line_rate).min(1.0 - shed),
+        _ if binding => (excess / line_rate).min(1.0 - shed),
         arrivals => (dropped / arrivals).min(1.0 - shed),
     };
     After { queue, accept, after, rate, in_line, shed, dropped, departed, rescued, line_rate, kernel, critical }
+}
+
+impl ProgramState {
+    /// By how much per second the slack of what is served, its deadline less its wait, is exponential: near the deadline the
+    /// density of the wait that arrivals meet grows as `exp(slack w)`, where `slack = rate (1 - E exp(-slack S / cores))`. With
+    /// exponential demand that is `rate - capacity`; what comes again wants more, and more unevenly.
+    fn slack(&self, rate: f64, cores: f64, guess: f64) -> f64 {
+        let atoms = || self.cpu.atoms.iter().zip(&self.mix);
+        // Atoms stand for the law's mean, as what is served does.
+        let scale = self.cpu.mean / atoms().zip(self.cpu.shares()).map(|(((demand, _), _), share)| demand * share).sum::<f64>() / cores;
+        let mut slack = rate;
+        for _ in 0..20 {
+            let (value, slope) = atoms().fold((rate - slack, -1.0), |(value, slope), ((demand, _), share)| {
+                let seconds = demand * scale;
+                let gone = rate * share * libm::exp(-slack * seconds);
+                (value - gone, slope + gone * seconds)
+            });
+            // The function is concave: from above, steps do not pass its root.
+            let step = value / slope;
+            slack -= step;
+            if !(step.abs() > 1e-9 * rate) || slack <= 0.0 {
+                break;
+            }
+        }
+        if slack > 0.0 { slack } else { guess }
+    }
 }
 
 #[cfg(test)]
