@@ -53,8 +53,8 @@ const DEPLOYMENTS_PER_NAMESPACE: u32 = 10;
 const EVENTS_AFTER_SET_UP: u64 = 10;
 
 /// Pods behind one Service, and how much more each of the many may cost than each of the few.
-const FEW: u32 = 1_000;
-const MANY: u32 = 4_000;
+const FEW: u32 = 2_000;
+const MANY: u32 = 8_000;
 const MOST_GROWTH: f64 = 1.2;
 
 /// Counts what is allocated and not yet freed, and all that ever was.
