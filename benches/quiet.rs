@@ -4,6 +4,9 @@
 //! of wall time, and a bare pod must take less than 1 kB. Bare pods are there from the start; the others are
 //! made by Deployments, have probes and stand behind Services. Wall time is criterion's; events and bytes are
 //! counted here and checked by `--test` runs too.
+//!
+//! What does change costs what it changes: a pod behind a Service must not cost more because there are many. Bytes
+//! that are allocated say so, the same in every run.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -49,16 +52,23 @@ const SETTLED: SimTime = SimTime::from_secs(1_200);
 const DEPLOYMENTS_PER_NAMESPACE: u32 = 10;
 const EVENTS_AFTER_SET_UP: u64 = 10;
 
-/// Counts what is allocated and not yet freed.
+/// Pods behind one Service, and how much more each of the many may cost than each of the few.
+const FEW: u32 = 2_000;
+const MANY: u32 = 8_000;
+const MOST_GROWTH: f64 = 1.2;
+
+/// Counts what is allocated and not yet freed, and all that ever was.
 struct Counting;
 
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 #[expect(unsafe_code, reason = "an allocator cannot be written without; it only counts and passes on")]
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        ALLOCATED_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -262,5 +272,26 @@ fn quiet_day(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, quiet_day);
+/// Bytes that are allocated for each pod because it stands behind a Service, pods coming one after the other.
+fn bytes_of_service(pods: u32) -> usize {
+    let size = Size { name: "one Service", nodes: pods / 40, pods, replicas: Some(pods), most_bytes_per_pod: usize::MAX };
+    let allocated = |with_service: bool| {
+        let mut spec = spec(size);
+        let world = Arc::make_mut(&mut spec);
+        world.control_plane.controller_manager.kube_api_qps = 100.0;
+        world.objects.services.retain(|_| with_service);
+        let before = ALLOCATED_BYTES.load(Ordering::Relaxed);
+        settled(&spec);
+        ALLOCATED_BYTES.load(Ordering::Relaxed) - before
+    };
+    (allocated(true) - allocated(false)) / pods as usize
+}
+
+fn one_service(_: &mut Criterion) {
+    let (few, many) = (bytes_of_service(FEW), bytes_of_service(MANY));
+    say(&format!("one Service: {few} bytes for each of {FEW} pods, {many} for each of {MANY}"));
+    assert!((many as f64) < few as f64 * MOST_GROWTH, "the cost of a pod grows with the others behind its Service");
+}
+
+criterion_group!(benches, one_service, quiet_day);
 criterion_main!(benches);

@@ -74,11 +74,13 @@ pub struct Endpoint {
     pub node_hint: Option<Str>,
 }
 
-/// The endpoints of a Service. Kept as one list: slices of at most 100 are a matter of the wire.
+/// Some of the endpoints of a Service: at most a hundred when the EndpointSlice controller made it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct EndpointSlice {
-    /// Same namespace and name as the Service.
+    /// A generated name in the namespace of the Service.
     pub meta: ObjectMeta,
+    /// `kubernetes.io/service-name`: the Service.
+    pub service: Str,
     /// Endpoints, by pod name.
     pub endpoints: Vec<Endpoint>,
 }

@@ -154,8 +154,8 @@ pub(crate) enum Write {
     DeploymentStatus(DeploymentId, Box<DeploymentStatus>),
     /// The scale subresource of a Deployment or ReplicaSet.
     Scale(Kind, ObjectKey, i32),
-    /// Replaces the endpoints of a Service.
-    Endpoints(ServiceId, Vec<Endpoint>),
+    /// Something about an EndpointSlice of a Service.
+    EndpointSlice(ServiceId, SliceWrite),
     /// Replaces a HorizontalPodAutoscaler's status fields.
     HpaStatus { hpa: HpaId, current: i32, desired: i32, scaled: bool, conditions: [Option<(ConditionStatus, &'static str)>; 4] },
     /// Creates a node.
@@ -198,6 +198,17 @@ pub(crate) enum Write {
     OrElse(Box<Self>, Box<Self>),
     /// A write, and what is said of it once it has been answered.
     Announced(Box<Self>, Box<Announcement>),
+}
+
+/// What becomes of an EndpointSlice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum SliceWrite {
+    /// A new one.
+    Create(Vec<Endpoint>),
+    /// Other endpoints, by its number.
+    Update(u32, Vec<Endpoint>),
+    /// None, by its number.
+    Delete(u32),
 }
 
 /// What a node can be short of.

@@ -37,11 +37,11 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// Services that may select a pod of these labels, in no order.
-    pub(crate) fn services<'a>(&'a self, pod: &'a ObjectMeta) -> impl Iterator<Item = ServiceId> + 'a {
-        let filed = |(key, value)| self.by_pair.get(&pair(&pod.namespace, key, value));
+    /// Services of a namespace that may select a pod of these labels, in no order.
+    pub(crate) fn services<'a>(&'a self, namespace: &'a Str, labels: &'a Labels) -> impl Iterator<Item = ServiceId> + 'a {
+        let filed = move |(key, value)| self.by_pair.get(&pair(namespace, key, value));
         // With no Service in sight, no pair needs to be made.
-        let labels = if self.by_pair.is_empty() { None } else { Some(pod.labels.iter()) };
+        let labels = if self.by_pair.is_empty() { None } else { Some(labels.iter()) };
         labels.into_iter().flatten().filter_map(filed).flat_map(|filed| filed.services.iter().copied())
     }
     /// Pods that a Service may select, by name.

@@ -6,6 +6,8 @@
 //! - Numbers in tables are never reused in a run, so a stale id finds nothing rather than a stranger.
 //! - Iteration is in order of creation; look-ups by name go through an ordered index.
 
+mod slices;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -22,6 +24,9 @@ use rustc_hash::FxHashMap;
 use crate::objects::{AnyObject, Kept};
 use crate::random::{Draw, Purpose, Split, Streams, entity};
 use crate::selected::Selected;
+
+use self::slices::Listing;
+pub(crate) use self::slices::{Behind, Who, is_managed};
 
 /// The number of an object in its table.
 pub(crate) struct Id<T>(u32, PhantomData<fn() -> T>);
@@ -275,7 +280,9 @@ pub(crate) enum Change {
     ReplicaSetDeleted(Box<ReplicaSet>),
     ServiceChanged(ServiceId),
     ServiceDeleted(ServiceId, Box<Service>),
-    EndpointsChanged(ServiceId),
+    /// A slice of a Service's, by its number.
+    SliceChanged(ServiceId, u32),
+    SliceDeleted(ServiceId, u32, Box<EndpointSlice>),
     HpaChanged(HpaId),
     /// Any other kind: its number in its table.
     Object(Kind, u32),
@@ -342,8 +349,8 @@ pub(crate) struct Store {
     pub(crate) limit_ranges: Table<LimitRange>,
     pub(crate) network_policies: Table<NetworkPolicy>,
     pub(crate) vpas: Table<VerticalPodAutoscaler>,
-    /// Endpoints by Service.
-    endpoints: FxHashMap<ServiceId, EndpointSlice>,
+    /// Looked up only.
+    slices: FxHashMap<ServiceId, Behind>,
     pods_by_node: FxHashMap<Str, Vec<PodId>>,
     pods_by_uid: FxHashMap<Uid, PodId>,
     selected: Selected,
@@ -393,7 +400,7 @@ impl Store {
     }
     /// Services that select a pod, by name.
     pub(crate) fn services_selecting(&self, pod: &Pod) -> Vec<(ServiceId, &Service)> {
-        let candidates = self.selected.services(&pod.meta).filter_map(|id| Some((id, self.services.get(id)?)));
+        let candidates = self.selected.services(&pod.meta.namespace, &pod.meta.labels).filter_map(|id| Some((id, self.services.get(id)?)));
         let mut services: Vec<_> = candidates.filter(|(_, service)| selects(service, pod)).collect();
         services.sort_by(|(_, one), (_, other)| one.meta.name.cmp(&other.meta.name));
         services
@@ -412,10 +419,6 @@ impl Store {
             last = Some((&pod.meta.labels, answer));
             answer
         })
-    }
-    /// The endpoints of a Service.
-    pub(crate) fn endpoints(&self, service: ServiceId) -> Option<&EndpointSlice> {
-        self.endpoints.get(&service)
     }
     /// The last resourceVersion given.
     pub(crate) const fn resource_version(&self) -> u64 {
@@ -456,6 +459,11 @@ impl Store {
     /// The name that the API server makes of a `generateName`: with five characters more. The n-th name of a
     /// controller is the same in every run of a seed, whatever other controllers do.
     pub(crate) fn generate_name(&mut self, meta: &ObjectMeta, streams: &Streams) -> Str {
+        self.generate_name_unless(meta, streams, |store, key| store.pods.find(key).is_some())
+    }
+
+    /// The same for objects of which `is_taken` knows the names.
+    fn generate_name_unless(&mut self, meta: &ObjectMeta, streams: &Streams, is_taken: impl Fn(&Self, &ObjectKey) -> bool) -> Str {
         let controller = meta.controller().map_or(meta.uid, |owner| owner.uid);
         loop {
             let ordinal = self.names.entry(controller).or_default();
@@ -468,7 +476,7 @@ impl Store {
                 name.push(char::from(ALPHABET[stream.below(ALPHABET.len() as u64) as usize]));
             }
             let key = ObjectKey { namespace: meta.namespace.clone(), name: name.into() };
-            if self.pods.find(&key).is_none() {
+            if !is_taken(self, &key) {
                 return key.name;
             }
         }
@@ -485,6 +493,10 @@ impl Store {
         self.pods_by_uid.insert(uid, id);
         if let Some(pod) = self.pods.get(id) {
             self.selected.pod_comes(id, &pod.meta);
+            if pod.status.has_ip {
+                let meta = pod.meta.clone();
+                self.compare_endpoints_of(&meta, &meta.labels);
+            }
         }
         if let Some(node) = node {
             self.pods_by_node.entry(node).or_default().push(id);
@@ -505,6 +517,7 @@ impl Store {
             relabelled: false,
         };
         let (labels, controller) = (pod.meta.labels.clone(), pod.meta.controller().map(|owner| owner.uid));
+        let listing = Listing::of(pod);
         let mut node = None;
         let changed = self.pods.modify(id, |pod| {
             let changed = change(pod);
@@ -526,6 +539,7 @@ impl Store {
             self.selected.pod_goes(&pod.meta, &labels);
             self.selected.pod_comes(id, &pod.meta);
         }
+        self.compare_endpoints_after(id, &listing, &labels, before.relabelled);
         self.resource_version = version;
         self.changes.push(Change::PodModified(id, before));
         true
@@ -537,27 +551,11 @@ impl Store {
         self.bury("Pod", &pod.meta);
         self.pods_by_uid.remove(&pod.meta.uid);
         self.selected.pod_goes(&pod.meta, &pod.meta.labels);
+        self.compare_endpoints_of(&pod.meta, &pod.meta.labels);
         if let Some(node) = &pod.node_name {
             remove_from(&mut self.pods_by_node, node, id);
         }
         self.changes.push(Change::PodDeleted(id, Box::new(pod)));
-        true
-    }
-
-    /// Replaces the endpoints of a Service.
-    pub(crate) fn set_endpoints(&mut self, service: ServiceId, endpoints: Vec<api::Endpoint>) -> bool {
-        let version = self.resource_version + 1;
-        let Some(owner) = self.services.get(service) else { return false };
-        let slice = self.endpoints.entry(service).or_default();
-        if slice.endpoints == endpoints && slice.meta.resource_version > 0 {
-            return false;
-        }
-        slice.meta.namespace = owner.meta.namespace.clone();
-        slice.meta.name = owner.meta.name.clone();
-        slice.meta.resource_version = version;
-        slice.endpoints = endpoints;
-        self.resource_version = version;
-        self.changes.push(Change::EndpointsChanged(service));
         true
     }
 }
@@ -617,7 +615,10 @@ impl Store {
         let id = ServiceId::new(number);
         match self.services.get(id) {
             _ if kind != Kind::Service => {}
-            Some(service) => self.selected.service_comes(id, service, &self.pods),
+            Some(service) => {
+                self.selected.service_comes(id, service, &self.pods);
+                self.compare_endpoints_behind(id);
+            }
             None => self.selected.service_goes(id),
         }
     }
@@ -639,22 +640,30 @@ impl Store {
             return None;
         }
         self.stamp("Node", &mut node.meta, now, streams);
+        let name = node.meta.name.clone();
         let id = self.nodes.insert(node);
+        self.compare_endpoints_on(&name);
         self.changes.push(Change::NodeAdded(id));
         Some(id)
     }
     /// Changes a node; `change` says whether it changed anything.
     pub(crate) fn update_node(&mut self, id: NodeId, change: impl FnOnce(&mut Node) -> bool) -> bool {
         let version = self.resource_version + 1;
+        let mut moved = None;
         let changed = self.nodes.modify(id, |node| {
+            let labels = node.meta.labels.clone();
             let changed = change(node);
             if changed {
                 node.meta.resource_version = version;
+                moved = (labels != node.meta.labels).then(|| node.meta.name.clone());
             }
             changed
         });
         if changed {
             self.resource_version = version;
+            if let Some(name) = moved {
+                self.compare_endpoints_on(&name);
+            }
             self.changes.push(Change::NodeModified(id));
         }
         changed
@@ -663,6 +672,7 @@ impl Store {
     pub(crate) fn remove_node(&mut self, id: NodeId) -> bool {
         let Some(gone) = self.nodes.remove(id) else { return false };
         self.bury("Node", &gone.meta);
+        self.compare_endpoints_on(&gone.meta.name);
         self.changes.push(Change::NodeDeleted(id, Box::new(gone)));
         true
     }

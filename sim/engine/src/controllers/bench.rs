@@ -11,7 +11,7 @@ use api::{
 use trace::Record;
 
 use super::View;
-use crate::effects::{Effects, Key, Write};
+use crate::effects::{Effects, Key, SliceWrite, Write};
 use crate::objects::{Kept, Part, with_kind, with_object};
 use crate::random::Streams;
 use crate::spec::ControlPlane;
@@ -299,14 +299,23 @@ impl Bench {
                 });
                 line
             }
-            Write::Endpoints(service, endpoints) => {
+            Write::EndpointSlice(service, write) => {
                 let flag = |holds: bool, letter: char| if holds { letter } else { '-' };
+                let (what, endpoints) = match &write {
+                    SliceWrite::Create(endpoints) => ("new slice".to_owned(), &endpoints[..]),
+                    SliceWrite::Update(number, endpoints) => (format!("slice {number}"), &endpoints[..]),
+                    SliceWrite::Delete(number) => (format!("no slice {number}"), &[][..]),
+                };
                 let shown = endpoints.iter().map(|endpoint| {
                     let flags = [(endpoint.ready, 'R'), (endpoint.serving, 'S'), (endpoint.terminating, 'T')];
                     format!(" {}={}", endpoint.pod_name, flags.iter().map(|(holds, letter)| flag(*holds, *letter)).collect::<String>())
                 });
-                let line = format!("endpoints{}", shown.collect::<String>());
-                self.store.set_endpoints(service, endpoints);
+                let line = format!("{what}{}", shown.collect::<String>());
+                match write {
+                    SliceWrite::Create(endpoints) => self.store.create_slice(service, endpoints, now, &self.streams),
+                    SliceWrite::Update(number, endpoints) => self.store.update_slice(service, number, endpoints),
+                    SliceWrite::Delete(number) => self.store.remove_slice(service, number),
+                };
                 line
             }
             Write::NodeReady { node, status, reason } => {

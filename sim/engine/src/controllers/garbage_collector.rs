@@ -54,7 +54,8 @@ pub(crate) fn interested(change: &Change, view: &View<'_>, queue: &mut dyn FnMut
     let store = view.store;
     match change {
         Change::PodAdded(id) => is_new(Kind::Pod, id.number(), store, queue),
-        Change::PodModified(..) | Change::NodeAdded(_) | Change::NodeModified(_) | Change::EndpointsChanged(_) => {}
+        Change::PodModified(..) | Change::NodeAdded(_) | Change::NodeModified(_) => {}
+        Change::SliceChanged(..) | Change::SliceDeleted(..) => {}
         Change::DeploymentChanged(id) => has_changed(Kind::Deployment, id.number(), store, queue),
         Change::ReplicaSetChanged(id) => has_changed(Kind::ReplicaSet, id.number(), store, queue),
         Change::ServiceChanged(id) => has_changed(Kind::Service, id.number(), store, queue),

@@ -120,7 +120,8 @@ impl Scheduling {
             }
             Change::Object(kind, number) => self.object_changed(*kind, *number, scheduler, view, out),
             Change::ObjectDeleted(gone) => self.object_deleted(gone, scheduler, view),
-            Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::EndpointsChanged(_) | Change::HpaChanged(_) => {}
+            Change::DeploymentChanged(_) | Change::DeploymentDeleted(..) | Change::HpaChanged(_) => {}
+            Change::SliceChanged(..) | Change::SliceDeleted(..) => {}
         }
         self.arm(view, out);
     }

@@ -96,7 +96,7 @@ impl Bench {
 
     pub(super) fn list(&mut self, name: &'static str) {
         let targets: Vec<_> = self.pods[name].iter().map(|pod| EndpointTarget::ready(*pod)).collect();
-        self.traffic.endpoints(&service_key(name), &targets, self.now);
+        self.traffic.endpoints(&service_key(name), 0, &targets, self.now);
     }
 
     /// Gives all pods of a service other cores, as a stress fault would: their workers stay.
@@ -306,7 +306,7 @@ pub fn shared_node(engine: crate::spec::TrafficEngine, node_cpu_millis: i64, pod
             probe_timeout: None,
             end: nobody(),
         });
-        bench.traffic.endpoints(&service, &[EndpointTarget::ready(pod)], bench.now);
+        bench.traffic.endpoints(&service, 0, &[EndpointTarget::ready(pod)], bench.now);
     }
     bench.run(SimTime::from_secs(20));
     let used = |bench: &Bench| -> Vec<f64> {

@@ -214,7 +214,7 @@ impl Cluster {
         let zone = |pod: u64| hints.then(|| Str::from(format!("z-{}", pod % 2)));
         let listed = self.pods.iter().filter(|(_, (of, listed))| *of == service && *listed);
         let targets: Vec<_> = listed.map(|(pod, _)| EndpointTarget { zone_hint: zone(*pod), ..EndpointTarget::ready(Uid(*pod)) }).collect();
-        self.player.endpoints(&key(service), &targets, self.now);
+        self.player.endpoints(&key(service), 0, &targets, self.now);
     }
 
     /// Something happens to somebody.

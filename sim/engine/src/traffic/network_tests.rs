@@ -89,7 +89,7 @@ impl Net {
     }
     fn list(&mut self, service: &str, pods: &[u64]) {
         let targets: Vec<_> = pods.iter().map(|pod| EndpointTarget::ready(Uid(*pod))).collect();
-        self.traffic.endpoints(&key(service), &targets, self.now);
+        self.traffic.endpoints(&key(service), 0, &targets, self.now);
     }
     fn listed(mut self, service: &str, pods: &[u64]) -> Self {
         self.list(service, pods);
@@ -102,7 +102,7 @@ impl Net {
             node_hint: node.map(Into::into),
             ..EndpointTarget::ready(Uid(*pod))
         };
-        self.traffic.endpoints(&key(service), &pods.iter().map(hint).collect::<Vec<_>>(), self.now);
+        self.traffic.endpoints(&key(service), 0, &pods.iter().map(hint).collect::<Vec<_>>(), self.now);
         self
     }
     fn run(&mut self, until: SimTime) {

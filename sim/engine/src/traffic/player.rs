@@ -65,7 +65,7 @@ impl Player {
             end,
         };
         self.process(&TrafficProcess::Started(Box::new(started)), SimTime::ZERO);
-        self.endpoints(service, &[EndpointTarget::ready(pod)], SimTime::ZERO);
+        self.endpoints(service, 0, &[EndpointTarget::ready(pod)], SimTime::ZERO);
     }
 
     /// Whether it knows by itself when which node hears of endpoints.
@@ -98,9 +98,9 @@ impl Player {
     pub(crate) fn process(&mut self, change: &TrafficProcess, now: SimTime) {
         either!(self, engine => engine.process(change, now));
     }
-    /// What the client nodes see behind a Service from now on.
-    pub(crate) fn endpoints(&mut self, service: &ObjectKey, targets: &[EndpointTarget], now: SimTime) {
-        either!(self, engine => engine.endpoints(service, targets, now));
+    /// What the client nodes see in a slice of a Service's endpoints from now on.
+    pub(crate) fn endpoints(&mut self, service: &ObjectKey, slice: u32, targets: &[EndpointTarget], now: SimTime) {
+        either!(self, engine => engine.endpoints(service, slice, targets, now));
     }
     /// Asks a pod's process whether it is there; the answer is a [`Signal::ProbeAnswered`].
     pub(crate) fn probe(&mut self, pod: Uid, container: u8, kind: ProbeKind, timeout: SimDuration, now: SimTime) {

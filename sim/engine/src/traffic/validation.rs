@@ -679,7 +679,7 @@ fn draining_pods_are_used_only_when_none_is_ready_and_nobody_means_refused() {
     let list = |bench: &mut Bench, ready: [bool; 2]| {
         let pods = [Uid(1), Uid(2)].into_iter().zip(ready);
         let targets: Vec<_> = pods.map(|(pod, ready)| EndpointTarget { ready, draining: !ready, ..EndpointTarget::ready(pod) }).collect();
-        bench.traffic.endpoints(&key("s"), &targets, bench.now);
+        bench.traffic.endpoints(&key("s"), 0, &targets, bench.now);
     };
     list(&mut bench, [true, false]);
     bench.run(SimTime::from_secs(5));
@@ -688,7 +688,7 @@ fn draining_pods_are_used_only_when_none_is_ready_and_nobody_means_refused() {
     bench.run(SimTime::from_secs(10));
     assert!(bench.traffic.cpu_used(Uid(2), bench.now) > Some(ms(1)));
     assert_eq!(bench.users().refused, 0);
-    bench.traffic.endpoints(&key("s"), &[], bench.now);
+    bench.traffic.endpoints(&key("s"), 0, &[], bench.now);
     let delta = bench.delta(SimTime::from_secs(15));
     assert_eq!(bench.users().refused, delta.arrived);
 }

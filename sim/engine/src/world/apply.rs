@@ -23,9 +23,9 @@ use super::resize::keep_allocated;
 use crate::controllers::namespace;
 use crate::controllers::resource_quota::object_usage;
 use crate::controllers::volume::{binder, protection};
-use crate::effects::{Announcement, Component, NodePressure, Nomination, Refusal, Write};
+use crate::effects::{Announcement, Component, NodePressure, Nomination, Refusal, SliceWrite, Write};
 use crate::objects::{AnyObject, Kept, Part, with_object};
-use crate::store::{DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
+use crate::store::{Behind, DeploymentId, Id, NodeId, Object, PodId, ReplicaSetId, ServiceId, Store};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -100,7 +100,7 @@ impl World {
             Write::UpdateDeployment(id, deployment) => self.update_deployment(by, id, *deployment),
             Write::DeploymentStatus(id, status) => self.change_deployment(id, |deployment| replace(&mut deployment.status, *status)),
             Write::Scale(kind, key, replicas) => self.scale(kind, &key, replicas),
-            Write::Endpoints(service, endpoints) => self.set_endpoints(service, endpoints),
+            Write::EndpointSlice(service, write) => self.write_slice(service, write),
             Write::HpaStatus { hpa, current, desired, scaled, conditions } => {
                 let now = self.now;
                 let exists = self.store.hpas.get(hpa).is_some();
@@ -467,17 +467,20 @@ impl World {
         }
     }
 
-    fn set_endpoints(&mut self, service: ServiceId, endpoints: Vec<api::Endpoint>) -> bool {
-        let Some(owner) = self.store.services.get(service) else { return false };
-        let (name, ready, total) = (owner.meta.key(), endpoints.iter().filter(|one| one.ready).count(), endpoints.len());
-        let counts = |slice: &api::EndpointSlice| (slice.endpoints.iter().filter(|one| one.ready).count(), slice.endpoints.len());
-        let before = self.store.endpoints(service).map(counts);
-        self.store.set_endpoints(service, endpoints);
-        if before != Some((ready, total)) {
-            let service = name.to_string().into();
+    fn write_slice(&mut self, id: ServiceId, write: SliceWrite) -> bool {
+        let Some(service) = self.store.services.get(id).map(|service| service.meta.key()) else { return false };
+        let counts = |world: &Self| world.store.slices(id).filter(|behind| behind.len() > 0).map(Behind::counts);
+        let before = counts(self);
+        let is_done = match write {
+            SliceWrite::Create(endpoints) => self.store.create_slice(id, endpoints, self.now, &self.streams),
+            SliceWrite::Update(number, endpoints) => self.store.update_slice(id, number, endpoints),
+            SliceWrite::Delete(number) => self.store.remove_slice(id, number),
+        };
+        if let Some((ready, total)) = counts(self).filter(|after| before != Some(*after)) {
+            let service = service.to_string().into();
             self.records.push(Record::Endpoints { service, ready: ready as u32, total: total as u32 });
         }
-        true
+        is_done
     }
 
     // Nodes.

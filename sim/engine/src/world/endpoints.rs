@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use api::{ConditionStatus, Endpoint, Kind, Node, ObjectKey, SimDuration, SimTime, Str};
+use api::{ConditionStatus, Kind, Node, ObjectKey, SimDuration, SimTime, Str};
 
 use super::World;
 use crate::event::Event;
@@ -24,8 +24,8 @@ use crate::traffic::{EndpointTarget, NodePlace};
 struct OnTheWay {
     key: ObjectKey,
     jitter: Stream,
-    /// In the order in which they become visible.
-    waiting: VecDeque<Vec<Endpoint>>,
+    /// In the order in which they become visible: the slices that are others then.
+    waiting: VecDeque<BTreeMap<u32, Vec<EndpointTarget>>>,
     /// When its rules are written next, or were written last.
     last: SimTime,
 }
@@ -39,23 +39,24 @@ pub(super) struct Propagation {
 }
 
 impl World {
-    /// The endpoints of a Service have changed.
-    pub(super) fn propagate(&mut self, id: ServiceId) {
-        if let (Some(slice), Some(service)) = (self.store.endpoints(id), self.store.services.get(id)) {
-            self.send_to_nodes(id, &service.meta.key(), slice.endpoints.clone());
-        }
+    /// A slice of a Service has changed, or is gone.
+    pub(super) fn propagate(&mut self, id: ServiceId, number: u32) {
+        let Some(service) = self.store.services.get(id).filter(|_| self.traffic.is_some()) else { return };
+        let slice = self.store.slices(id).and_then(|behind| behind.slice(number));
+        let targets = slice.into_iter().flat_map(|slice| &slice.endpoints).map(EndpointTarget::from).collect();
+        self.send_to_nodes(id, &service.meta.key(), BTreeMap::from([(number, targets)]));
     }
 
     /// A Service is gone, and what stood behind it can no longer be found.
     pub(super) fn propagate_end(&mut self, id: ServiceId, key: &ObjectKey) {
-        self.send_to_nodes(id, key, Vec::new());
+        let gone = self.store.forget_slices(id).into_iter().map(|number| (number, Vec::new())).collect();
+        self.send_to_nodes(id, key, gone);
     }
 
-    fn send_to_nodes(&mut self, id: ServiceId, key: &ObjectKey, endpoints: Vec<Endpoint>) {
+    fn send_to_nodes(&mut self, id: ServiceId, key: &ObjectKey, slices: BTreeMap<u32, Vec<EndpointTarget>>) {
         let Some(traffic) = &mut self.traffic else { return };
         if traffic.has_proxies() {
-            let targets: Vec<EndpointTarget> = endpoints.iter().map(EndpointTarget::from).collect();
-            return traffic.endpoints(key, &targets, self.now);
+            return slices.iter().for_each(|(number, targets)| traffic.endpoints(key, *number, targets, self.now));
         }
         let settings = &self.spec.control_plane.kube_proxy;
         let streams = &self.streams;
@@ -68,12 +69,12 @@ impl World {
         let jitter = SimDuration::from_secs_f64(settings.propagation_jitter.as_secs_f64() * way.jitter.unit());
         let arrival = self.now + settings.propagation_base + jitter;
         if let (true, Some(waiting)) = (arrival <= way.last, way.waiting.back_mut()) {
-            *waiting = endpoints;
+            waiting.extend(slices);
             return;
         }
         let at = if way.last > SimTime::ZERO { arrival.max(way.last + settings.min_sync_period) } else { arrival };
         way.last = at;
-        way.waiting.push_back(endpoints);
+        way.waiting.push_back(slices);
         self.calendar.schedule(at, Event::EndpointsVisible(id.number()));
     }
 
@@ -122,9 +123,8 @@ impl World {
     /// A change has reached those who send requests.
     pub(super) fn endpoints_visible(&mut self, service: u32) {
         let Some(way) = self.propagation.services.get_mut(&ServiceId::new(service)) else { return };
-        if let (Some(endpoints), Some(traffic)) = (way.waiting.pop_front(), &mut self.traffic) {
-            let targets: Vec<EndpointTarget> = endpoints.iter().map(EndpointTarget::from).collect();
-            traffic.endpoints(&way.key, &targets, self.now);
+        if let (Some(slices), Some(traffic)) = (way.waiting.pop_front(), &mut self.traffic) {
+            slices.iter().for_each(|(number, targets)| traffic.endpoints(&way.key, *number, targets, self.now));
         }
     }
 }

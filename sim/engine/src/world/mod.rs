@@ -482,7 +482,7 @@ impl World {
             self.cluster_autoscaler.changed(&change, &view!(self), out);
             self.csi_drivers.changed(&change, &view!(self), out);
             match change {
-                Change::EndpointsChanged(service) => self.propagate(service),
+                Change::SliceChanged(service, slice) | Change::SliceDeleted(service, slice, _) => self.propagate(service, slice),
                 Change::ServiceDeleted(service, gone) => self.propagate_end(service, &gone.meta.key()),
                 other => self.tell_network(&other),
             }

@@ -21,7 +21,7 @@ use trace::Record;
 
 use super::apply::taint_text;
 use crate::objects::AnyObject;
-use crate::store::{Change, Id, Store};
+use crate::store::{Behind, Change, Id, Store};
 
 type Facts = Map<String, Value>;
 
@@ -45,10 +45,14 @@ impl Tap {
             Change::ReplicaSetChanged(id) => self.see(store.replica_sets.get(*id).map(replica_set), records),
             Change::ReplicaSetDeleted(gone) => self.gone("ReplicaSet", &gone.meta, records),
             Change::ServiceChanged(id) => self.see(store.services.get(*id).map(service), records),
-            Change::EndpointsChanged(id) => self.see(store.endpoints(*id).map(endpoint_slice), records),
-            Change::ServiceDeleted(_, gone) => {
+            Change::SliceChanged(id, number) => {
+                self.see(store.slices(*id).and_then(|behind| behind.slice(*number)).map(endpoint_slice), records);
+            }
+            Change::SliceDeleted(_, _, gone) => self.gone("EndpointSlice", &gone.meta, records),
+            Change::ServiceDeleted(id, gone) => {
                 self.gone("Service", &gone.meta, records);
-                self.gone("EndpointSlice", &gone.meta, records);
+                let slices = store.slices(*id).into_iter().flat_map(Behind::slices);
+                slices.for_each(|(_, slice)| self.gone("EndpointSlice", &slice.meta, records));
             }
             Change::HpaChanged(id) => self.see(store.hpas.get(*id).map(autoscaler), records),
             Change::ObjectDeleted(AnyObject::HorizontalPodAutoscaler(gone)) => self.gone("HPA", &gone.meta, records),
@@ -424,7 +428,7 @@ fn endpoint_slice(slice: &api::EndpointSlice) -> Projected {
         String::from_iter([flag(endpoint.ready, 'R'), flag(endpoint.serving, 'S'), flag(endpoint.terminating, 'T')])
     };
     let endpoints: Facts = slice.endpoints.iter().map(|endpoint| (endpoint.pod_name.to_string(), json!(flags(endpoint)))).collect();
-    let facts = [("service", json!(slice.meta.name)), ("endpoints", Value::Object(endpoints))];
+    let facts = [("service", json!(slice.service)), ("endpoints", Value::Object(endpoints))];
     project("EndpointSlice", &slice.meta, facts)
 }
 

@@ -43,6 +43,7 @@ use self::route::RouteState;
 use self::source::SourceState;
 use self::table::Table;
 use self::tracers::Tracer;
+use super::slices::Slices;
 use super::{EndpointTarget, Signal, TrafficProcess};
 use crate::event::ProbeKind;
 use crate::random::Streams;
@@ -87,6 +88,7 @@ struct FlowState {
 
 struct ServiceState {
     name: Str,
+    slices: Slices,
     targets: Vec<u32>,
     pods: u32,
     programs: Vec<u32>,
@@ -409,17 +411,16 @@ impl Cohort {
         self.step = QUANTUM.min(self.step);
     }
 
-    /// What the client nodes see behind a Service from now on.
-    pub(crate) fn endpoints(&mut self, service: &ObjectKey, targets: &[EndpointTarget], now: SimTime) {
+    /// What the client nodes see in a slice of a Service's endpoints from now on.
+    pub(crate) fn endpoints(&mut self, service: &ObjectKey, slice: u32, targets: &[EndpointTarget], now: SimTime) {
         self.enter(now, false);
         let service = self.service(service);
-        let any_ready = targets.iter().any(|target| target.ready);
-        let chosen = targets.iter().filter(|target| if any_ready { target.ready } else { target.draining });
-        let chosen: Vec<u32> = chosen.map(|target| self.pod(target.pod)).collect();
+        let (part, chosen) = self.services[service as usize].slices.replace(slice, targets);
+        let chosen: Vec<u32> = chosen.into_iter().map(|pod| self.pod(pod)).collect();
         for pod in &chosen {
             self.pods[*pod as usize].listed += 1;
         }
-        for pod in std::mem::replace(&mut self.services[service as usize].targets, chosen) {
+        for pod in self.services[service as usize].targets.splice(part, chosen) {
             self.pods[pod as usize].listed -= 1;
         }
         self.changed = true;
@@ -464,6 +465,7 @@ impl Cohort {
         let service = self.services.len() as u32;
         self.services.push(ServiceState {
             name: key.to_string().into(),
+            slices: Slices::default(),
             targets: Vec::new(),
             pods: 0,
             programs: Vec::new(),

@@ -32,7 +32,7 @@ fn a_pod_that_gets_other_labels_is_let_go_replaced_and_taken_off_its_services() 
     assert_eq!((run.world.store.pods.len(), bare.len()), (4, 1), "it runs on for whoever wants to look at it");
     assert!(bare[0].is_ready() && bare[0].meta.labels.get("app").map(|app| &**app) == Some("debug"));
     let service = run.world.store.services.find(&key("web")).expect("it is there");
-    let listed = &run.world.store.endpoints(service).expect("it has some").endpoints;
+    let listed: Vec<_> = run.world.store.slices(service).expect("it has some").endpoints().collect();
     assert!(listed.len() == 3 && listed.iter().all(|endpoint| endpoint.pod != bare[0].meta.uid), "{listed:?}");
 }
 

@@ -373,8 +373,8 @@ impl<'a> Look<'a> {
         let store = self.store;
         for (id, service) in store.services.iter() {
             let name = &service.meta.name;
-            let known: Vec<Uid> = store.endpoints(id).map_or_else(Vec::new, |slice| {
-                let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready);
+            let known: Vec<Uid> = store.slices(id).map_or_else(Vec::new, |behind| {
+                let ready = behind.endpoints().filter(|endpoint| endpoint.ready);
                 ready.map(|endpoint| endpoint.pod).collect()
             });
             let there = store.pods.iter().map(|(_, pod)| pod).filter(|pod| app(&pod.meta) == &**name && pod.is_active() && pod.is_ready());
