@@ -345,8 +345,10 @@ impl RouteState {
 
     /// Endpoints that its callers leave alone now: none when that would be more than half of them (Envoy's panic threshold).
     pub(super) fn left_out(&self, targets: &[u32], now: u64) -> Vec<u32> {
-        let out: Vec<u32> = self.outliers.iter().filter(|outlier| outlier.ejected_until > now).map(|outlier| outlier.pod).collect();
-        if out.iter().filter(|pod| targets.contains(pod)).count() * 2 > targets.len() { Vec::new() } else { out }
+        let ejected = self.outliers.iter().filter(|outlier| outlier.ejected_until > now).map(|outlier| outlier.pod);
+        // Some may have left the Service since.
+        let out: Vec<u32> = ejected.filter(|pod| targets.contains(pod)).collect();
+        if out.len() * 2 > targets.len() { Vec::new() } else { out }
     }
 
     /// A pod was asked so often by each caller, and failed this share of it: who fails so often in a row is left alone.
