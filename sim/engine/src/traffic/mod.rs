@@ -45,6 +45,7 @@ mod slices;
 mod station;
 #[cfg(test)]
 mod validation;
+mod versions;
 mod window;
 
 use std::collections::BTreeMap;
@@ -64,12 +65,13 @@ pub(crate) use self::policy::PodEnd;
 use self::policy::Policies;
 use self::proxy::{Known, Proxies};
 use self::queue::Queue;
-use self::reach::{Endpoints, Network};
+use self::reach::Network;
 pub(crate) use self::reach::{NodePlace, ServiceRules};
 use self::server::Job;
 use self::sharing::Share;
 use self::slab::{NONE, Slab};
 use self::station::{Memory, Process, Station};
+use self::versions::Endpoints;
 use crate::event::ProbeKind;
 use crate::random::{Distribution, Purpose, Stream, Streams, entity};
 use crate::spec::{Cache, Call as CallSpec, CancelOnTimeout, Client, ServiceBehavior, Source, Via, WorldSpec};

@@ -11,10 +11,6 @@
 //! Simplified: a second hop between nodes takes no time; load balancers look at a changing cluster every 100 ms,
 //! and their health checks are two delays.
 
-use std::collections::VecDeque;
-use std::ops::Range;
-use std::sync::Arc;
-
 use api::{ServicePort, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 
@@ -22,7 +18,7 @@ use super::link::Link;
 use super::policy::Caller;
 use super::proxy::Known;
 use super::slab::NONE;
-use super::slices::Slices;
+use super::versions::{Listed, Slice, Version, near_by};
 use super::{EndpointTarget, NodeState, Traffic};
 use crate::random::{Draw, Purpose, Split, entity, mix};
 use crate::spec::{Balancing, LoadBalancer, Via};
@@ -72,119 +68,6 @@ pub(crate) struct NodePlace {
     pub(crate) eligible: bool,
 }
 
-/// The endpoints of a Service from one change to the next.
-#[derive(Default)]
-pub(super) struct Version {
-    /// Number of the change that made it, and when that was.
-    number: u64,
-    made_at: u64,
-    /// By number; shared with the versions before and after it.
-    slices: Vec<(u32, Arc<Slice>)>,
-    /// The slice of the version before that is another now.
-    replaced: Option<Arc<Slice>>,
-    /// Everybody that a proxy without topology would choose among.
-    pub(super) all: Vec<u32>,
-    /// The zone of every ready endpoint is hinted; its node is.
-    zones_hinted: bool,
-    nodes_hinted: bool,
-    /// What a node chooses among, under a `Local` policy or not. Looked up only.
-    near: FxHashMap<(u32, bool), Vec<u32>>,
-}
-
-impl Version {
-    fn listed(&self) -> impl Iterator<Item = &Listed> {
-        self.slices.iter().flat_map(|(_, slice)| &slice.listed)
-    }
-
-    /// The next one: a slice is another, and so is a part of those chosen among.
-    fn next(&self, number: u32, slice: Slice, part: Range<usize>, chosen: Vec<u32>) -> Self {
-        let (mut slices, mut all) = (self.slices.clone(), self.all.clone());
-        all.splice(part, chosen);
-        let slice = Arc::new(slice);
-        let replaced = match slices.binary_search_by_key(&number, |(number, _)| *number) {
-            Ok(place) => Some(std::mem::replace(&mut slices[place].1, slice)),
-            Err(place) => {
-                slices.insert(place, (number, slice));
-                None
-            }
-        };
-        slices.retain(|(_, slice)| !slice.listed.is_empty());
-        let sum = |count: fn(&Slice) -> usize| slices.iter().map(|(_, slice)| count(slice)).sum::<usize>();
-        let ready = sum(|slice| slice.ready);
-        let zones_hinted = ready > 0 && ready == sum(|slice| slice.ready_with_zone);
-        let nodes_hinted = ready > 0 && ready == sum(|slice| slice.ready_with_node);
-        Self { slices, replaced, all, zones_hinted, nodes_hinted, ..Self::default() }
-    }
-}
-
-/// A slice as nodes know it, and how many of it are ready, and hinted.
-struct Slice {
-    listed: Vec<Listed>,
-    ready: usize,
-    ready_with_zone: usize,
-    ready_with_node: usize,
-}
-
-impl Slice {
-    fn new(listed: Vec<Listed>) -> Self {
-        let count = |holds: fn(&Listed) -> bool| listed.iter().filter(|listed| listed.ready && holds(listed)).count();
-        let (ready, ready_with_zone) = (count(|_| true), count(|listed| listed.zone.is_some()));
-        let ready_with_node = count(|listed| listed.node.is_some());
-        Self { listed, ready, ready_with_zone, ready_with_node }
-    }
-}
-
-struct Listed {
-    station: u32,
-    ready: bool,
-    draining: bool,
-    zone: Option<Str>,
-    node: Option<Str>,
-}
-
-/// The endpoints that anybody may still know of, and how they are chosen.
-#[derive(Default)]
-pub(super) struct Endpoints {
-    pub(super) rules: ServiceRules,
-    pub(super) slices: Slices,
-    /// In order; the last is the present.
-    pub(super) versions: VecDeque<Version>,
-    /// From then on everybody knows the last.
-    pub(super) settled_at: u64,
-    /// Nothing but the last version matters, once it is settled.
-    pub(super) plain: bool,
-    /// What DNS answers: pods, until when.
-    pub(super) names: (Vec<Uid>, u64),
-    pub(super) targets: Option<Box<Targets>>,
-}
-
-impl Endpoints {
-    /// What everybody chooses among now, if everybody does alike.
-    pub(super) fn common(&self, now: u64) -> Option<&[u32]> {
-        if self.plain && now >= self.settled_at { self.versions.back().map(|version| &version.all[..]) } else { None }
-    }
-
-    /// Whom a proxy that knows everything chooses among.
-    pub(super) fn present(&self) -> &[u32] {
-        self.versions.back().map_or(&[], |version| &version.all)
-    }
-
-    /// What a node with these changes in its rules knows.
-    fn version(&self, written: u64, now: u64) -> Option<usize> {
-        let last = self.versions.len().checked_sub(1)?;
-        if now >= self.settled_at {
-            return Some(last);
-        }
-        self.versions.iter().rposition(|version| version.number <= written)
-    }
-
-    fn look(&mut self) {
-        let hinted = self.versions.iter().any(|version| version.zones_hinted || version.nodes_hinted);
-        let rules = &self.rules;
-        self.plain = !hinted && !rules.headless && rules.affinity_nanos.is_none() && !rules.internal_local && !rules.external_local;
-    }
-}
-
 /// The nodes behind a load balancer.
 #[derive(Default)]
 pub(super) struct Targets {
@@ -209,6 +92,18 @@ pub(super) enum Reached {
     Refused,
     /// Nothing comes back.
     Unanswered,
+}
+
+/// Whom a connection chooses among.
+#[derive(Clone, Copy)]
+enum Among {
+    Nobody,
+    /// Everybody of a version.
+    All(usize),
+    /// Those of a version near a node, under a `Local` policy or not.
+    Near(usize, u32, bool),
+    /// Whom DNS named.
+    Named,
 }
 
 /// Settings and memories of all connections.
@@ -437,30 +332,29 @@ impl Traffic {
         let now = self.now;
         let known = if node == NONE { &mut self.network.elsewhere } else { &mut self.nodes[node as usize].known };
         let written = self.proxies.written(known, now);
-        let mut scratch = std::mem::take(&mut self.network.scratch);
-        scratch.clear();
         let endpoints = &self.services[service as usize].endpoints;
         let headless = endpoints.rules.headless && !outside;
         let mesh = balancing == Balancing::LeastRequest || (via == Via::Ingress && parent == NONE);
         let local = if outside { endpoints.rules.external_local } else { endpoints.rules.internal_local } && !mesh;
         let place = endpoints.version(written, now);
-        if headless {
-            self.named(service, link, place, call, &mut scratch);
-        } else if let Some(place) = place {
-            if mesh {
-                scratch.extend(&self.services[service as usize].endpoints.versions[place].all);
-            } else {
-                self.reachable(service, place, node, local, &mut scratch);
-            }
-        }
+        let among = match place {
+            _ if headless => self.named(service, link, place, call),
+            None => Among::Nobody,
+            Some(place) if mesh => Among::All(place),
+            Some(place) => self.reachable(service, place, node, local),
+        };
         let somebody = place.is_some_and(|place| !self.services[service as usize].endpoints.versions[place].all.is_empty());
-        let reached = match scratch.is_empty() {
+        // Lent for the choice: to copy it would cost what there is behind the Service.
+        let list = self.list_of(service, among).map(std::mem::take).unwrap_or_default();
+        let reached = match list.is_empty() {
             true if local && somebody => Reached::Unanswered,
             true => Reached::Refused,
-            false if headless || mesh => self.choose_among(call, service, node, &scratch),
-            false => self.stay_or_choose(call, service, node, &scratch),
+            false if headless || mesh => self.choose_among(call, service, node, &list),
+            false => self.stay_or_choose(call, service, node, &list),
         };
-        self.network.scratch = scratch;
+        if let Some(place) = self.list_of(service, among) {
+            *place = list;
+        }
         let reached = match reached {
             Reached::Station(station, _) if !outside => Reached::Station(station, NONE),
             other => other,
@@ -468,18 +362,31 @@ impl Traffic {
         self.unless_denied(call, service, reached)
     }
 
+    /// Where a list is kept.
+    fn list_of(&mut self, service: u32, among: Among) -> Option<&mut Vec<u32>> {
+        let versions = &mut self.services[service as usize].endpoints.versions;
+        match among {
+            Among::Nobody => None,
+            Among::All(place) => Some(&mut versions.get_mut(place)?.all),
+            Among::Near(place, node, local) => versions.get_mut(place)?.near.get_mut(&(node, local)),
+            Among::Named => Some(&mut self.network.scratch),
+        }
+    }
+
     /// What a node's proxy chooses among.
-    fn reachable(&mut self, service: u32, place: usize, node: u32, local: bool, out: &mut Vec<u32>) {
+    fn reachable(&mut self, service: u32, place: usize, node: u32, local: bool) -> Among {
         let Self { services, nodes, stations, .. } = self;
         let version = &mut services[service as usize].endpoints.versions[place];
         if !local && !version.zones_hinted && !version.nodes_hinted {
-            return out.extend(&version.all);
+            return Among::All(place);
         }
-        if let Some(known) = version.near.get(&(node, local)) {
-            return out.extend(known);
+        let near = Among::Near(place, node, local);
+        if version.near.contains_key(&(node, local)) {
+            return near;
         }
+        let mut list = Vec::new();
         if local {
-            near_by(version, |listed| stations[listed.station].node == node && node != NONE, out);
+            near_by(version, |listed| stations[listed.station].node == node && node != NONE, &mut list);
         } else {
             let of = nodes.get(node as usize);
             let (name, zone) = of.map_or((None, None), |node| (Some(&node.name), Some(&node.place.zone)));
@@ -487,21 +394,24 @@ impl Traffic {
             let in_zone = |listed: &Listed| listed.zone.is_some() && listed.zone.as_ref() == zone;
             let any = |holds: &dyn Fn(&Listed) -> bool| version.listed().any(|listed| listed.ready && holds(listed));
             if version.nodes_hinted && any(&is_here) {
-                out.extend(version.listed().filter(|listed| listed.ready && is_here(listed)).map(|listed| listed.station));
+                list.extend(version.listed().filter(|listed| listed.ready && is_here(listed)).map(|listed| listed.station));
             } else if version.zones_hinted && any(&in_zone) {
-                out.extend(version.listed().filter(|listed| listed.ready && in_zone(listed)).map(|listed| listed.station));
+                list.extend(version.listed().filter(|listed| listed.ready && in_zone(listed)).map(|listed| listed.station));
             } else {
-                out.extend(&version.all);
+                list.extend(&version.all);
             }
         }
-        version.near.insert((node, local), out.clone());
+        version.near.insert((node, local), list);
+        near
     }
 
     /// Pods behind a headless Service, as a caller knows them.
-    fn named(&mut self, service: u32, link: u32, place: Option<usize>, call: u32, out: &mut Vec<u32>) {
+    fn named(&mut self, service: u32, link: u32, place: Option<usize>, call: u32) -> Among {
         let super::flow::Call { route, luck, attempt, .. } = self.calls[call];
         let dns = self.routes[route as usize].client.dns;
-        let Self { services, stations, station_by_pod, links, now, .. } = self;
+        let Self { services, stations, station_by_pod, links, now, network, .. } = self;
+        let out = &mut network.scratch;
+        out.clear();
         let endpoints = &mut services[service as usize].endpoints;
         if *now >= endpoints.names.1 {
             let all = place.map_or(&[][..], |place| &endpoints.versions[place].all);
@@ -518,9 +428,11 @@ impl Traffic {
                 let place = Split::new(mix(luck), Purpose::Dns, u64::from(attempt)).below(pods.len() as u64) as usize;
                 *pinned = pods.get(place).map(|pod| (*pod, now.saturating_add(dns.ttl.as_nanos())));
             }
-            return out.extend(pinned.and_then(|(pod, _)| station(&pod)));
+            out.extend(pinned.and_then(|(pod, _)| station(&pod)));
+            return Among::Named;
         }
         out.extend(pods.iter().filter_map(station));
+        Among::Named
     }
 
     /// kube-proxy's choice: the endpoint this client had, or another.
@@ -668,14 +580,5 @@ impl Traffic {
         if link != NONE && self.routes[route as usize].client.connections.is_some() {
             self.links[link].kept.open(station, self.stations[station].epoch, via, self.now);
         }
-    }
-}
-
-/// Ready ones, or those that still serve, of those that are near.
-fn near_by(version: &Version, is_near: impl Fn(&Listed) -> bool, out: &mut Vec<u32>) {
-    let near = |listed: &&Listed| is_near(listed);
-    out.extend(version.listed().filter(near).filter(|listed| listed.ready).map(|listed| listed.station));
-    if out.is_empty() {
-        out.extend(version.listed().filter(near).filter(|listed| listed.draining).map(|listed| listed.station));
     }
 }
