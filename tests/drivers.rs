@@ -128,3 +128,40 @@ fn a_job_has_no_more_parts_than_there_are_runs_and_no_files_when_none_are_needed
     assert!(text.lines().filter(|line| !line.starts_with('#')).count() < 45, "{text}");
     insta::assert_snapshot!("indexed_job", text);
 }
+
+#[test]
+fn the_policy_in_python_is_asked_for_every_choice_and_keeps_gpus_free() {
+    use std::io::BufRead as _;
+    let Some(python) = python("http.server") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let mut server = Command::new(python)
+        .arg(root().join("examples/python_policy.py"))
+        .arg("0")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    let mut line = String::new();
+    std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("listening on ").expect("it says where").to_owned();
+    let config = fs::read_to_string(root().join("examples/python_policy.yaml")).unwrap();
+    let write = |name: &str, text: &str| fs::write(scratch.path().join(name), text).unwrap();
+    write("policy.yaml", &config.replace("http://127.0.0.1:8888", &url));
+    // A pod that wants no GPU would spread to the larger machine, which has one.
+    write("nodes.csv", "cpu,memory,gpu,model\n16,64Gi,1,T4\n8,32Gi,0,\n");
+    write("pods.csv", "name,arrival,duration,cpu,memory,num_gpu\nplain,0,600,2,1Gi,0\n");
+    let here = || {
+        let mut command = wavetank();
+        command.current_dir(scratch.path());
+        command
+    };
+    expect_exit(here().args(["import", "pods.csv", "--nodes", "nodes.csv"]), 0);
+    let node = |policy: &str| {
+        expect_exit(here().args(["run", "recorded.yaml", "--no-report", "-p", policy]), 0);
+        let told = expect_exit(here().args(["get", "pods", "-o", "json", "--at", "2m"]), 0);
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()["items"][0]["node"].as_str().unwrap().to_owned()
+    };
+    let chosen = ["default", "policy.yaml"].map(node);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(chosen, ["t4-1x-0-0", "cpu-8-1-0"]);
+}

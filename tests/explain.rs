@@ -26,6 +26,37 @@ fn first_pending(directory: &Path) -> String {
 }
 
 #[test]
+fn every_name_that_is_listed_has_something_said_about_it() {
+    let listed = |what: &str| expect_exit(wavetank().args(["list", what, "--output", "name"]), 0);
+    for what in ["metrics", "rules", "faults", "policies", "scenarios"] {
+        for name in listed(what).lines() {
+            let told = expect_exit(wavetank().args(["explain", name]), 0);
+            assert!(told.contains(name) && told.lines().count() > 2, "{told}");
+        }
+        let document = expect_exit(wavetank().args(["list", what, "-o", "json"]), 0);
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let names: Vec<&str> = document["items"].as_array().unwrap().iter().filter_map(|item| item["name"].as_str()).collect();
+        assert_eq!(names, listed(what).lines().collect::<Vec<_>>());
+    }
+    let told = |what: &str| expect_exit(wavetank().args(["explain", what]), 0);
+    assert_eq!(told("traffic.sources"), told("spec.traffic.sources"), "`spec.` may be left out");
+}
+
+#[test]
+fn the_schema_is_a_document_that_knows_every_field_that_explain_knows() {
+    for (kind, field) in [("scenario", "spec"), ("comparison", "comparison.spec")] {
+        let schema = expect_exit(wavetank().args(["schema", kind]), 0);
+        let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+        let known = schema["properties"]["spec"]["properties"].as_object().unwrap();
+        let told = expect_exit(wavetank().args(["explain", field]), 0);
+        for name in known.keys() {
+            assert!(told.contains(&format!("\n  {name}  <")), "{name}: {told}");
+        }
+        assert!(known.len() > 3, "{kind}");
+    }
+}
+
+#[test]
 fn every_plugin_says_what_would_make_a_node_fit() {
     let words = ["schedule", "--cluster", "tests/explain/cluster.yaml", "--pods", "tests/explain/pods.yaml", "-o", "wide"];
     let text = expect_exit(wavetank().args(words), 0);

@@ -72,7 +72,7 @@ fn the_page_of_each_kind_of_story_opens_without_a_complaint_for_everybody() {
 }
 
 #[test]
-fn the_pages_of_comparisons_and_sweeps_open_without_a_complaint_for_everybody() {
+fn the_pages_of_comparisons_sweeps_and_searches_open_without_a_complaint_for_everybody() {
     let Some(mut browser) = Browser::start() else {
         println!("not run: no Chromium here");
         return;
@@ -80,7 +80,8 @@ fn the_pages_of_comparisons_and_sweeps_open_without_a_complaint_for_everybody() 
     let (scratch, axe) = (tempfile::tempdir().unwrap(), axe());
     let rate = "spec.traffic.sources[name=shoppers].rate=20/s,80/s,200/s";
     let count = "spec.cluster.nodePools[0].count=1,2";
-    let works: [(&str, &str, &[&str]); 4] = [
+    let range = "spec.traffic.sources[name=shoppers].rate=20/s..2000/s";
+    let works: [(&str, &str, &[&str]); 5] = [
         (
             "comparison",
             "compare-shop",
@@ -88,6 +89,7 @@ fn the_pages_of_comparisons_and_sweeps_open_without_a_complaint_for_everybody() 
         ),
         ("curve", "sweep-shop", &["sweep", SHOP, "-p", "default", "-p", "bin-pack", "--param", rate]),
         ("map", "sweep-shop", &["sweep", SHOP, "--param", rate, "--param", count]),
+        ("search", "search-shop", &["search", SHOP, "--param", range, "--tolerance", "400/s", "--metric", "availability >= 99%"]),
         (
             "scattered",
             "sweep-shop",

@@ -54,3 +54,18 @@ fn what_is_not_simulated_is_said_once_and_refused_only_when_strict() {
     assert_eq!(said.matches("ServiceMonitor").count(), 1, "{said}");
     expect_exit(wavetank().args(["validate", "--strict"]).arg(&file), 3);
 }
+
+#[test]
+fn a_first_scenario_is_made_of_public_install_files_and_runs() {
+    let scratch = tempfile::tempdir().unwrap();
+    for manifest in ["microservice-shop", "monitoring-stack", "gitops-controller"] {
+        let from = root().join(format!("tests/public/{manifest}.yaml"));
+        expect_exit(wavetank().current_dir(scratch.path()).args(["init", manifest, "--from"]).arg(&from), 0);
+        let file = scratch.path().join(format!("{manifest}.yaml"));
+        expect_exit(wavetank().arg("validate").arg(&file), 0);
+        let run = ["--exit-zero", "--until", "3m", "--seed", "1", "--no-report", "--out"];
+        expect_exit(wavetank().arg("run").arg(&file).args(run).arg(scratch.path().join("out")), 0);
+    }
+    let again = wavetank().current_dir(scratch.path()).args(["init", "gitops-controller", "--from", "."]).output().unwrap();
+    assert_eq!(again.status.code(), Some(3), "a file that is there stays");
+}

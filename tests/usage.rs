@@ -52,10 +52,18 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["run", FINE, "--allow", "WT9999"], 2, "there is no such rule"),
         (&["run", FINE, FINE], 3, "are both called `shop`"),
         (&["run", FINE, "nonsense"], 7, "no file `nonsense`"),
-        (&["validate", "tests"], 7, "there is no scenario in the directory `tests`"),
+        (&["validate", "tests"], 7, "there is no scenario and no manifest in the directory `tests`"),
         (&["compare", "tests", "-p", "default", "-p", "bin-pack"], 3, "`tests` is a directory"),
         (&["validate", "tests/scheduler_cases/cases.jsonl.gz"], 3, "is not UTF-8 text"),
         (&["init", "x", "--template", "node-failure"], 7, "did you mean `node-failure-2am`?"),
+        (&["init", "x", "--from", "nonsense"], 3, "there is no file `nonsense`"),
+        (&["init", "x", "--from", "nonsense/*.yaml"], 3, "no file matches `nonsense/*.yaml`"),
+        (&["init", "x", "--from", "Cargo.toml"], 3, "the YAML cannot be read"),
+        (&["init", "x", "--from", "tests", "--template", "rolling-update"], 2, "cannot be used with"),
+        (&["import", "nonsense.csv", "--nodes", "Cargo.toml"], 3, "there is no file `nonsense.csv`"),
+        (&["import", "Cargo.toml", "--nodes", "Cargo.toml"], 3, "`Cargo.toml`"),
+        (&["import", "pods.csv"], 2, "--nodes <NODES.csv>"),
+        (&["import", "a", "--nodes", "b", "--name", "No Name"], 3, "is no name for a scenario"),
         (&["init", "No Name"], 3, "is no name for a scenario"),
         (&["get", "pods", "--run", "tests"], 3, "is no results directory"),
         (&["replay", "tests"], 3, "is no results directory"),
@@ -63,11 +71,16 @@ fn wrong_words_are_refused_in_a_sentence_and_never_with_a_panic() {
         (&["diff", FINE, FINE], 3, "line 1 of the trace"),
         (&["diff", "tests"], 2, "<RUN_B>"),
         (&["report", "tests"], 3, "is no results directory"),
+        (&["run", FINE, "--set", "spec.duration=999999999999h"], 3, "longer than simulated time can be: 584 years"),
+        (&["run", FINE, "--set", "spec.manifests=[{path: docs}]"], 3, "it is a directory"),
+        (&["get", "pods", "-A", "-n", "x"], 2, "cannot be used with"),
         (&["export", "tests", "--to", "csv"], 3, "is no results directory"),
         (&["export", "tests"], 2, "--to <FORM>"),
         (&["export", "tests", "--to", "nonsense"], 2, "possible values: openmetrics, perfetto, csv"),
         (&["export", "tests", "--to", "csv", "--resolution", "0s"], 2, "is not a whole number of milliseconds above zero"),
         (&["explain", "nonsense"], 7, "has no field `nonsense`"),
+        (&["schema", "nonsense"], 2, "[possible values: scenario, comparison]"),
+        (&["list", "policies", "-o", "yaml"], 2, "[possible values: table, name, json]"),
         (&["explain", "WT9999"], 7, "there is no rule WT9999"),
         (&["explain", "Deploymint"], 7, "did you mean `Deployment`?"),
         (&["explain", "Pod.spec.tolerationz"], 7, "did you mean `tolerations`?"),
@@ -168,9 +181,194 @@ fn a_terminal_without_utf_8_gets_words_instead_of_ticks() {
 }
 
 #[test]
-fn every_name_that_is_listed_can_be_explained_or_validated() {
-    let listed = |what: &str| expect_exit(wavetank().args(["list", what, "--output", "name"]), 0);
-    for name in (listed("metrics") + &listed("rules")).lines() {
-        expect_exit(wavetank().args(["explain", name]), 0);
+fn flags_of_every_verb_stand_behind_the_verbs_own() {
+    for verb in ["run", "check", "compare", "sweep", "search", "schedule", "validate", "get", "why", "report", "export"] {
+        let help = expect_exit(wavetank().args([verb, "--help"]), 0);
+        let (own, global) = help.split_once("Global options:").unwrap_or_else(|| panic!("{verb}: {help}"));
+        for flag in ["--color", "--directory", "--no-config", "--profile", "--progress", "--quiet"] {
+            assert!(global.contains(flag) && !own.contains(&format!("{flag} ")), "{verb} {flag}: {help}");
+        }
+        assert!(own.contains("--help"), "{verb}: {help}");
     }
+}
+
+#[test]
+fn a_directory_stands_for_the_manifests_in_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let manifests = scratch.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  \
+                      template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: a, image: x}]}\n";
+    for (name, text) in [("service.yaml", service), ("deployment.yml", deployment), ("values.yaml", "replicas: 3\n"), ("notes.txt", "?")] {
+        fs::write(manifests.join(name), text).unwrap();
+    }
+    // As files to be checked: those that are manifests.
+    let told = expect_exit(wavetank().arg("validate").arg(&manifests), 0);
+    assert!(told.contains("service.yaml: valid") && told.contains("deployment.yml: valid") && !told.contains("values"), "{told}");
+    // In a scenario: every YAML file right in it, as `kubectl apply -f` has it.
+    fs::remove_file(manifests.join("values.yaml")).unwrap();
+    let scenario = scratch.path().join("own.yaml");
+    let text = "apiVersion: wavetank.dev/v1\nkind: Scenario\nmetadata: {name: own}\nspec:\n  duration: 1m\n  cluster: {nodePools: [{name: a, \
+                count: 2, template: {capacity: {cpu: 4, memory: 8Gi}}}]}\n  manifests: [{path: manifests}]\n  expectations: [{metric: \
+                replicas.ready, where: {workload: deployment/web}, stat: last, op: \"==\", value: 1}]\n";
+    fs::write(&scenario, text).unwrap();
+    expect_exit(wavetank().arg("run").arg(&scenario).arg("--out").arg(scratch.path().join("out")), 0);
+    // One that cannot be read is not passed over.
+    fs::write(manifests.join("broken.yaml"), [0xff, 0xfe]).unwrap();
+    let output = wavetank().arg("validate").arg(&scenario).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(3) && words.contains("broken.yaml` cannot be read"), "{words}");
+}
+
+#[test]
+fn what_another_program_prints_is_checked_from_stdin() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    for (text, code, part) in [
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n", 0, "-: valid"),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: 80}\n", 3, "--> -:4"),
+    ] {
+        let mut child =
+            wavetank().args(["validate", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && words.contains(part), "{words}");
+    }
+}
+
+#[test]
+fn of_a_run_one_namespace_is_shown_or_all_with_their_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(scratch.path(), &["--until", "2m"]);
+    let get = |words: &[&str]| {
+        let output = wavetank().arg("get").args(words).arg("--run").arg(scratch.path().join("shop")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (_, usual) = get(&["pods"]);
+    assert!(usual.starts_with("NAME ") && usual.lines().count() > 1, "{usual}");
+    assert_eq!(get(&["pods", "-n", "default"]).1, usual);
+    assert_eq!(get(&["pods", "-n", "elsewhere"]), (Some(0), String::new()));
+    for kind in ["pods", "deployments", "services", "events"] {
+        let (_, all) = get(&[kind, "-A"]);
+        assert!(all.starts_with("NAMESPACE ") && all.lines().skip(1).all(|line| line.starts_with("default ")), "{all}");
+    }
+    // Several kinds at once, named so that `why` takes them.
+    let (code, all) = get(&["all"]);
+    assert!(code == Some(0) && all.contains("\n\nNAME") && !all.contains("node/"), "{all}");
+    let pod = all.lines().find_map(|line| line.split_whitespace().next().filter(|word| word.starts_with("pod/"))).unwrap();
+    expect_exit(wavetank().args(["why", pod, "--trace-only", "--run"]).arg(scratch.path().join("shop")), 0);
+    assert!(get(&["nodes,pods"]).1.starts_with("NAME"));
+    assert_eq!(get(&["nodes,gizmos"]).0, Some(7));
+    assert_eq!(get(&["all", "-o", "json"]).0, Some(2));
+    let (code, pools) = get(&["nodepools"]);
+    assert!(code == Some(0) && pools.contains("general"), "{pools}");
+}
+
+#[test]
+fn a_recorded_workload_is_played_as_it_was_recorded() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(scratch.path().join(name), text).unwrap();
+    write("nodes.csv", "cpu,memory,gpu,model,count\n8,32Gi,1,T4,2\n");
+    // Two hold both GPUs for a minute; the third comes at ten seconds and has to wait for one of them.
+    write("pods.csv", "name,arrival,duration,cpu,memory,num_gpu\na,0,60,1,1Gi,1\nb,0,70,1,1Gi,1\nc,10,30,1,1Gi,1\nd,20,30,1,1Gi,0\n");
+    let here = || {
+        let mut command = wavetank();
+        command.current_dir(scratch.path());
+        command
+    };
+    expect_exit(here().args(["import", "pods.csv", "--nodes", "nodes.csv", "--name", "own"]), 0);
+    expect_exit(here().args(["run", "own.yaml", "--no-report"]), 0);
+    let statuses = |at: &str| {
+        let told = expect_exit(here().args(["get", "pods", "--at", at]), 0);
+        let status = |line: &str| line.split_whitespace().nth(2).unwrap_or_default().to_owned();
+        told.lines().skip(1).map(status).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses("50s"), ["Running", "Running", "Pending", "Running"]);
+    assert_eq!(statuses("80s"), ["Completed", "Completed", "Running", "Completed"]);
+    assert_eq!(statuses("150s"), ["Completed"; 4]);
+}
+
+#[test]
+fn the_page_draws_the_seed_that_is_asked_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(scratch.path(), &["--until", "2m", "--seeds", "1..3"]);
+    let place = scratch.path().join("shop");
+    let drawn = |page: &str| {
+        let html = fs::read_to_string(place.join(page)).unwrap();
+        [1, 2, 3].into_iter().find(|seed| html.contains(&format!("Drawn: seed {seed}"))).expect("it says which")
+    };
+    let worst = drawn("report.html");
+    let other = worst % 3 + 1;
+    expect_exit(wavetank().arg("report").arg(&place).args(["--seed", &other.to_string()]), 0);
+    assert_eq!(drawn(&format!("report-seed-{other}.html")), other);
+    expect_exit(wavetank().arg("report").arg(place.join(format!("seed-{other}"))), 0);
+    assert_eq!(drawn("report.html"), worst, "the page of the worst seed is still there");
+    let (code, words) = said(&["report", &place.display().to_string(), "--seed", "9"]);
+    assert!(code == Some(3) && words.contains("it has seeds 1, 2, 3"), "{words}");
+}
+
+#[test]
+fn a_dump_of_a_cluster_has_as_many_pods_as_its_controllers_want() {
+    let scratch = tempfile::tempdir().unwrap();
+    let meta = |name: &str, owner: &str| {
+        let owners = match owner.split_once('/') {
+            Some((kind, name)) => format!(
+                r#", "ownerReferences": [{{"apiVersion": "apps/v1", "kind": "{kind}", "name": "{name}", "uid": "u", "controller": true}}]"#
+            ),
+            None => String::new(),
+        };
+        format!(r#"{{"name": "{name}", "namespace": "default", "uid": "{name}", "labels": {{"app": "web"}}{owners}}}"#)
+    };
+    let pod = r#"{"containers": [{"name": "a", "image": "x"}]}"#;
+    let template = format!(r#"{{"metadata": {{"labels": {{"app": "web"}}}}, "spec": {pod}}}"#);
+    let spec = format!(r#"{{"replicas": 2, "selector": {{"matchLabels": {{"app": "web"}}}}, "template": {template}}}"#);
+    let room = r#"{"cpu": "4", "memory": "16Gi", "pods": "110"}"#;
+    let item = |kind: &str, version: &str, meta: String, rest: String| {
+        format!(r#"{{"kind": "{kind}", "apiVersion": "{version}", "metadata": {meta}, {rest}}}"#)
+    };
+    let items = [
+        item("Node", "v1", r#"{"name": "n1"}"#.into(), format!(r#""status": {{"allocatable": {room}, "capacity": {room}}}"#)),
+        item("Deployment", "apps/v1", meta("web", ""), format!(r#""spec": {spec}"#)),
+        item("ReplicaSet", "apps/v1", meta("web-1", "Deployment/web"), format!(r#""spec": {spec}"#)),
+        item("Pod", "v1", meta("web-1-a", "ReplicaSet/web-1"), format!(r#""spec": {pod}"#)),
+        item("Pod", "v1", meta("web-1-b", "ReplicaSet/web-1"), format!(r#""spec": {pod}"#)),
+        item("Pod", "v1", meta("bare", ""), format!(r#""spec": {pod}"#)),
+    ];
+    let dump = format!(r#"{{"kind": "List", "apiVersion": "v1", "items": [{}]}}"#, items.join(", "));
+    fs::write(scratch.path().join("dump.json"), dump).unwrap();
+    let head = "apiVersion: wavetank.dev/v1\nkind: Scenario\nmetadata: {name: own}\nspec:\n  duration: 1m\n";
+    for brought in ["  cluster: {import: dump.json}\n", "  manifests: [{path: dump.json}]\n"] {
+        fs::write(scratch.path().join("own.yaml"), format!("{head}{brought}")).unwrap();
+        let told = expect_exit(wavetank().current_dir(scratch.path()).args(["run", "own.yaml", "-o", "json"]), 0);
+        assert!(told.contains("2 pods of the manifests belong to controllers"), "{told}");
+        let pods = expect_exit(wavetank().current_dir(scratch.path()).args(["get", "pods"]), 0);
+        assert_eq!(pods.lines().count(), 1 + 3, "two of the Deployment, and one that nobody owns: {pods}");
+    }
+}
+
+#[test]
+fn manifests_that_are_checked_together_are_those_of_one_cluster() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(scratch.path().join(name), text).unwrap();
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    \
+                      metadata: {labels: {app: web}}\n    spec: {priorityClassName: gold, containers: [{name: a, image: x}]}\n";
+    write("a.yaml", deployment);
+    let validate = |words: &[&str]| {
+        let output = wavetank().current_dir(scratch.path()).arg("validate").args(words).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), words)
+    };
+    let (code, words) = validate(&["a.yaml"]);
+    assert!(code == Some(3) && words.contains("no PriorityClass is called `gold`"), "{words}");
+    write("b.yaml", "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: gold}\nvalue: 1000\n");
+    let (code, words) = validate(&["."]);
+    assert!(code == Some(0) && words.contains("a.yaml: valid") && words.contains("b.yaml: valid"), "{words}");
+    // What is wrong is told with the file that it is in.
+    write("b.yaml", "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: gold}\nvalue: much\n");
+    let (code, words) = validate(&["a.yaml", "b.yaml", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&words).unwrap();
+    let valid: Vec<&serde_json::Value> = document["files"].as_array().unwrap().iter().map(|file| &file["valid"]).collect();
+    assert!(code == Some(3) && valid == [true, false], "{words}");
 }

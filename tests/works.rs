@@ -248,3 +248,41 @@ fn a_comparison_file_says_what_flags_say_and_flags_go_before_it() {
     let (code, words) = said(wavetank().args(["run", "examples/policies.yaml"]));
     assert!(code == Some(3) && words.contains("`wavetank compare FILE` runs it"), "{words}");
 }
+
+#[test]
+fn the_page_of_a_sweep_has_the_command_that_makes_the_same_points() {
+    let scratch = tempfile::tempdir().unwrap();
+    let words = ["sweep", "tests/broken/fine.yaml", "--param", "spec.duration=1m..3m", "--lhs", "3", "--seeds", "1..2"];
+    expect_exit(wavetank().args(words).arg("--out").arg(scratch.path()), 0);
+    let page = fs::read_to_string(scratch.path().join("sweep-shop/report.html")).unwrap();
+    let command = format!("wavetank {}", words.join(" "));
+    assert!(page.contains(&command), "{command}");
+}
+
+#[test]
+fn the_report_of_a_work_is_made_again_from_what_it_left() {
+    let scratch = tempfile::tempdir().unwrap();
+    let fine = "tests/broken/fine.yaml";
+    let rate = "spec.traffic.sources[name=shoppers].rate";
+    let (some, range) = (format!("{rate}=20/s,60/s"), format!("{rate}=20/s..2000/s"));
+    let words: [(&str, Vec<&str>); 3] = [
+        ("compare", vec!["-p", "default", "-p", "bin-pack"]),
+        ("sweep", vec!["--param", &some]),
+        ("search", vec!["--param", &range, "--tolerance", "500/s", "--metric", "availability >= 99%"]),
+    ];
+    for (verb, flags) in words {
+        let place = scratch.path().join(format!("{verb}-shop"));
+        expect_exit(wavetank().args([verb, fine, "--until", "1m", "--seeds", "1..2", "--out"]).arg(scratch.path()).args(flags), 0);
+        let page = fs::read(place.join("report.html")).unwrap();
+        fs::remove_file(place.join("report.html")).unwrap();
+        expect_exit(wavetank().arg("report").arg(&place), 0);
+        assert!(fs::read(place.join("report.html")).unwrap() == page, "{verb}: the page is another");
+        for (format, begins) in [("text", "shop  "), ("json", "{"), ("csv", "")] {
+            let told = expect_exit(wavetank().args(["report", "-f", format]).arg(&place), 0);
+            assert!(told.starts_with(begins) && told.lines().count() > 2, "{verb} {format}: {told}");
+        }
+        // It is not one run, and whoever asks for one is told.
+        let (code, told) = said(wavetank().args(["get", "pods", "--run"]).arg(&place));
+        assert!(code == Some(3) && told.contains("not one run"), "{verb}: {told}");
+    }
+}

@@ -70,6 +70,7 @@ pub(crate) fn run(plan: &Plan<'_>, progress: &Progress<'_>) -> Result<Vec<Done>,
             .map(|seed| {
                 let done = run_one(plan, &world, *seed, progress, &failed);
                 failed.fetch_or(done.is_err(), Ordering::Relaxed);
+                progress.job_done();
                 done
             })
             .collect()

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a scenario means (`scenarios`), and what a policy decides (`schedulers`).
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -82,9 +83,10 @@ fn unknown(name: &str) -> CliError {
     }
 }
 
-/// The scenarios that words name: files and shipped scenarios as they are, of a directory every scenario in it, by name.
-/// Other files there, such as manifests that scenarios bring, are passed over.
-pub(crate) fn expand(words: &[String]) -> Result<Vec<String>, CliError> {
+/// What words on a command line stand for: files, `-` and shipped scenarios as they are, of a directory every scenario in
+/// it, by name. Other files there, such as manifests that scenarios bring, are passed over; where `manifests` are welcome
+/// and no scenario is there, they are taken.
+pub(crate) fn expand(words: &[String], manifests: bool) -> Result<Vec<String>, CliError> {
     let mut found = Vec::new();
     for word in words {
         let folder = Path::new(word);
@@ -97,14 +99,20 @@ pub(crate) fn expand(words: &[String]) -> Result<Vec<String>, CliError> {
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known)))
-            .filter(|path| std::fs::read_to_string(path).is_ok_and(|text| is_scenario(&text)))
             .map(|path| path.to_string_lossy().into_owned())
             .collect();
         inside.sort();
+        let is_scenario = |path: &String| std::fs::read_to_string(path).is_ok_and(|text| is_scenario(&text));
+        if !manifests || inside.iter().any(is_scenario) {
+            inside.retain(is_scenario);
+        } else {
+            // Values of charts and other data are none; what cannot be read is for the check to say.
+            inside.retain(|path| std::fs::read_to_string(path).map_or(true, |text| text.contains("apiVersion")));
+        }
         if inside.is_empty() {
             return Err(CliError::Asked {
                 exit: Exit::Nothing,
-                message: format!("there is no scenario in the directory `{word}`"),
+                message: format!("there is no scenario{} in the directory `{word}`", if manifests { " and no manifest" } else { "" }),
                 help: Some("a scenario is a file that says `apiVersion: wavetank.dev/v1`; directories in it are not looked into".into()),
             });
         }
@@ -133,7 +141,21 @@ pub(crate) fn read_text(name: &str) -> Result<String, CliError> {
     if !path.exists() || path.is_dir() {
         return Err(unknown(name));
     }
-    let bytes = std::fs::read(path).map_err(|error| CliError::file("read", path, error))?;
+    text_of(name, std::fs::read(path))
+}
+
+/// What standard input is called where it can be given for a file.
+pub(crate) const STDIN: &str = "-";
+
+/// The text of standard input.
+pub(crate) fn read_stdin() -> Result<String, CliError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut bytes);
+    text_of(STDIN, read.map(|_| bytes))
+}
+
+fn text_of(name: &str, bytes: std::io::Result<Vec<u8>>) -> Result<String, CliError> {
+    let bytes = bytes.map_err(|error| CliError::file("read", Path::new(name), error))?;
     String::from_utf8(bytes).map_err(|_| CliError::asked(format!("`{name}` is not UTF-8 text"), "only YAML and JSON can be read"))
 }
 

@@ -38,26 +38,29 @@ use crate::io::{Color, Io, ProgressStyle};
 #[command(name = "wavetank", version, propagate_version = true, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     /// Run as if started in this directory.
-    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
+    #[arg(short = 'C', long = "directory", global = true, help_heading = GLOBAL, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// When to use colour: auto (by default), always or never.
-    #[arg(long, global = true, value_enum, value_name = "WHEN", hide_possible_values = true)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "WHEN", hide_possible_values = true)]
     color: Option<Color>,
     /// How to show progress on stderr: auto (by default), plain or never.
-    #[arg(long, global = true, value_enum, value_name = "HOW", hide_possible_values = true)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "HOW", hide_possible_values = true)]
     progress: Option<ProgressStyle>,
     /// Say nothing on stderr but errors.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     quiet: bool,
     /// Outputs as `[profile.NAME]` of wavetank.toml says, found here or above.
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "no_config")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "NAME", conflicts_with = "no_config")]
     profile: Option<String>,
     /// Do not read wavetank.toml.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     no_config: bool,
     #[command(subcommand)]
     verb: Verb,
 }
+
+/// Flags of every verb stand behind the verb's own.
+const GLOBAL: &str = "Global options";
 
 const AFTER_HELP: &str = "\
 First run:   wavetank run black-friday-40x
@@ -78,13 +81,16 @@ enum Verb {
     Schedule(verbs::schedule::Schedule),
     Validate(verbs::validate::Validate),
     Init(verbs::init::Init),
+    Import(verbs::import::Import),
     List(verbs::list::List),
     Get(verbs::get::Get),
+    #[command(visible_alias = "describe")]
     Why(verbs::why::Why),
     Replay(verbs::replay::Replay),
     Report(verbs::report::Report),
     Export(verbs::export::Export),
     Explain(verbs::explain::Explain),
+    Schema(verbs::schema::Schema),
     Completion(verbs::completion::Completion),
 }
 
@@ -114,6 +120,7 @@ fn main() -> ExitCode {
         Verb::Schedule(verb) => verb.run(&io),
         Verb::Validate(verb) => verb.run(&io),
         Verb::Init(verb) => verb.run(&io),
+        Verb::Import(verb) => verb.run(&io),
         Verb::List(verb) => verb.run(&io),
         Verb::Get(verb) => verb.run(&io),
         Verb::Why(verb) => verb.run(&io),
@@ -121,6 +128,7 @@ fn main() -> ExitCode {
         Verb::Report(verb) => verb.run(&io),
         Verb::Export(verb) => verb.run(&io),
         Verb::Explain(verb) => verb.run(&io),
+        Verb::Schema(verb) => verb.run(&io),
         Verb::Completion(verb) => verb.run(&io, &mut <Cli as clap::CommandFactory>::command()),
     };
     done.unwrap_or_else(|error| error.report(&io)).into()

@@ -3,8 +3,6 @@
 //! Invariant: what is said about a work comes from its manifest alone, so a page made by merging parts is the one that
 //! a single machine would have made.
 
-use std::collections::BTreeSet;
-
 use reports::render;
 
 use crate::error::CliError;
@@ -58,7 +56,10 @@ pub(crate) fn command(manifest: &Manifest) -> String {
                 }
             }
             policies.into_iter().for_each(|policy| flag("-p", policy));
-            parameters(&manifest.points).into_iter().for_each(|parameter| flag("--param", &parameter));
+            manifest.asked.iter().for_each(|parameter| flag("--param", parameter));
+            if let Some(points) = manifest.lhs {
+                flag("--lhs", &points.to_string());
+            }
         }
         Kind::Search => {
             if let Some(first) = manifest.points.first().filter(|point| !point.policy_source.is_empty()) {
@@ -113,21 +114,6 @@ fn common_set(points: &[AboutPoint]) -> &[String] {
     let most = points.iter().map(own).min().unwrap_or(0);
     let same = |index: &usize| points.iter().all(|point| point.set[*index] == first.set[*index]);
     &first.set[..(0..most).take_while(same).count()]
-}
-
-/// `PATH=VALUES` of each, in the order in which they vary.
-fn parameters(points: &[AboutPoint]) -> Vec<String> {
-    let paths: BTreeSet<&String> = points.iter().flat_map(|point| point.parameters.keys()).collect();
-    let of_path = |path: &&String| {
-        let mut values: Vec<&str> = Vec::new();
-        for value in points.iter().filter_map(|point| point.parameters.get(*path)) {
-            if !values.contains(&value.as_str()) {
-                values.push(value);
-            }
-        }
-        format!("{path}={}", values.join(","))
-    };
-    paths.iter().map(of_path).collect()
 }
 
 /// A word as a shell takes it.

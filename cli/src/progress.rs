@@ -21,7 +21,8 @@ pub(crate) struct Progress<'a> {
     plain: Option<Mutex<Instant>>,
     total_nanos: u64,
     done_nanos: AtomicU64,
-    /// Jobs in all and done, when there are many.
+    /// What there is more than one of: where a single run is says more than that it is the only one.
+    noun: Option<&'static str>,
     jobs: usize,
     done_jobs: AtomicUsize,
     started: Instant,
@@ -30,7 +31,8 @@ pub(crate) struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Of `runs` runs of this length each.
     pub(crate) fn new(io: &'a Io, runs: usize, duration: SimDuration) -> Self {
-        Self { jobs: 0, ..Self::of_jobs(io, runs, duration.as_nanos().saturating_mul(runs as u64)) }
+        let noun = (runs > 1).then_some("runs");
+        Self { noun, ..Self::of_jobs(io, runs, duration.as_nanos().saturating_mul(runs as u64)) }
     }
 
     /// Of many jobs, `total_nanos` of simulated time in all.
@@ -44,7 +46,8 @@ impl<'a> Progress<'a> {
             bar
         });
         let plain = (style == ProgressStyle::Plain).then(|| Mutex::new(now()));
-        Self { io, bar, plain, total_nanos, done_nanos: AtomicU64::new(0), jobs, done_jobs: AtomicUsize::new(0), started: now() }
+        let (done_nanos, done_jobs) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { io, bar, plain, total_nanos, done_nanos, noun: Some("jobs"), jobs, done_jobs, started: now() }
     }
 
     /// A run has come from `from` to `to`.
@@ -65,20 +68,21 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// A job is done.
+    /// A job, or one of several runs, is done.
     pub(crate) fn job_done(&self) {
         self.done_jobs.fetch_add(1, Ordering::Relaxed);
     }
 
     fn place(&self, at: SimTime) -> String {
-        if self.jobs == 0 { format!("at {at}") } else { format!("{} of {} jobs", self.done_jobs.load(Ordering::Relaxed), self.jobs) }
+        self.noun
+            .map_or_else(|| format!("at {at}"), |noun| format!("{} of {} {noun} done", self.done_jobs.load(Ordering::Relaxed), self.jobs))
     }
 
     /// What is left at the pace so far, in simulated time; nothing before there is a pace. Jobs are done in the order of
     /// their ids, which mixes cheap points with expensive ones, so that what is done stands for what is not.
     fn left(&self, share: f64) -> String {
         let gone = self.started.elapsed().as_secs_f64();
-        if self.jobs == 0 || share < PACE_KNOWN {
+        if self.noun != Some("jobs") || share < PACE_KNOWN {
             return String::new();
         }
         format!(", about {} left", reports::metrics::seconds((gone / share - gone).max(1.0)))

@@ -177,6 +177,9 @@ impl Results {
                 "name one with `--run DIR`; `wavetank run SCENARIO` makes one under out/",
             )
         })?;
+        if is_work(&place) {
+            return Err(of_work(&place));
+        }
         let manifest: Manifest = serde_json::from_str(&text).map_err(|error| {
             CliError::asked(format!("`{}`: {error}", path.display()), "was it written by another version? run the scenario again")
         })?;
@@ -261,6 +264,19 @@ pub(crate) fn is_work(place: &Path) -> bool {
     serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|manifest| manifest.get("kind").is_some())
 }
 
+/// What to do about a directory of many points where one run is wanted.
+fn of_work(place: &Path) -> CliError {
+    let kept = fs::read_dir(place.join("traces")).is_ok_and(|mut entries| entries.next().is_some());
+    CliError::asked(
+        format!("`{}` holds a comparison, a sweep or a search, not one run", place.display()),
+        if kept {
+            "`wavetank diff` takes its points with traces; `wavetank report` makes its page again"
+        } else {
+            "run the point in question with `wavetank run --set …`; `wavetank report` makes the page of the whole again"
+        },
+    )
+}
+
 /// A path without the `/seed-N` at its end, and that seed.
 pub(crate) fn split_seed(path: &Path) -> (PathBuf, Option<u64>) {
     let seed = path.file_name().and_then(|name| name.to_str()?.strip_prefix("seed-")?.parse().ok());
@@ -278,9 +294,11 @@ fn only_directory(out: &Path) -> Result<PathBuf, CliError> {
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(CliError::asked("there are no results under out/", "run a scenario first: `wavetank run black-friday-40x`")),
-        _ => {
-            let names: Vec<String> = found.iter().map(|path| format!("`--run {}`", path.display())).collect();
-            Err(CliError::asked("there are several results under out/", format!("choose one: {}", names.join(", "))))
+        more => {
+            const SHOWN: usize = 5;
+            let names: Vec<String> = found.iter().take(SHOWN).map(|path| format!("`{}`", path.display())).collect();
+            let rest = if more > SHOWN { format!(" and {} more", more - SHOWN) } else { String::new() };
+            Err(CliError::asked("there are several results under out/", format!("name one, such as {}{rest}", names.join(", "))))
         }
     }
 }

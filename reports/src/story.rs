@@ -88,8 +88,26 @@ fn causes(run: &Run<'_>, points: &mut Vec<Point>) {
         }
     }
     points.extend(run.marks.iter().map(|(at, mark)| Point { at: *at, tone: Tone::Cause, text: format!("mark {mark}") }));
-    let shown = run.steps.iter().take(8);
+    let shown = run.steps.iter().filter(|(_, step, _)| !is_load(run, step)).take(8);
     points.extend(shown.map(|(at, step, outcome)| Point { at: *at, tone: Tone::Cause, text: format!("step {step}: {outcome}") }));
+    let mut told: Vec<&str> = Vec::new();
+    for (at, step, outcome) in run.steps.iter().filter(|(_, step, _)| is_load(run, step)) {
+        if !told.contains(step) {
+            told.push(step);
+            let same = || run.steps.iter().filter(|(_, other, _)| other == step);
+            let until = same().map(|(at, ..)| *at).max().unwrap_or(*at);
+            let text = format!("step {step}: {outcome} (the first of {}, until {until})", same().count());
+            points.push(Point { at: *at, tone: Tone::Cause, text });
+        }
+    }
+}
+
+/// Steps of one name that come as often as this are the load itself: a workload that was recorded, pod by pod.
+const LOAD: usize = 25;
+
+/// Whether a step is one of a load's.
+pub(crate) fn is_load(run: &Run<'_>, step: &str) -> bool {
+    run.steps.iter().filter(|(_, other, _)| *other == step).nth(LOAD).is_some()
 }
 
 fn seen_times(run: &Run<'_>, name: &str) -> usize {
@@ -350,6 +368,17 @@ mod tests {
         let places = chain.iter().map(|words| told.iter().position(|text| text.contains(words)));
         let places: Vec<Option<usize>> = places.collect();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{chain:?} at {places:?} in {told:#?}");
+    }
+
+    #[test]
+    fn a_load_that_is_made_of_steps_is_told_once() {
+        let mut builder = crate::testing::Builder::new("recorded", 1, 1000);
+        let step = |name: &str, outcome: &str| trace::Record::Step { step: name.into(), outcome: outcome.into() };
+        (0..300).for_each(|index| builder.at(f64::from(index), step("apply", &format!("pod/job-{index} created"))));
+        builder.at(500.0, step("drain", "node/a drained"));
+        let trace = builder.build();
+        let told: Vec<String> = story(&Run::new(&trace)).into_iter().map(|point| point.text).collect();
+        assert_eq!(told, ["step apply: pod/job-0 created (the first of 300, until 4m59s)", "step drain: node/a drained"]);
     }
 
     #[test]

@@ -122,6 +122,10 @@ impl<'o> Catalog<'o> {
         if let Some(key) = found.first().filter(|key| self.services.iter().any(|service| service.meta.key() == **key)) {
             return Some(key.clone());
         }
+        // What is not there may be in the file that is missing.
+        if cx.is_incomplete {
+            return None;
+        }
         let known: Vec<String> = self.services.iter().map(|service| self.short(&service.meta.key())).collect();
         cx.no_such("Service", name, &known, at);
         None
@@ -166,7 +170,7 @@ impl<'o> Catalog<'o> {
             }
             _ => false,
         };
-        if !self.workloads.iter().any(named) {
+        if !self.workloads.iter().any(named) && !cx.is_incomplete {
             let known: Vec<String> = self.workloads.iter().map(|workload| workload.key.name.to_string()).collect();
             cx.no_such("workload", pattern, &known, at);
         }
@@ -174,7 +178,7 @@ impl<'o> Catalog<'o> {
 
     /// Reports a workload that does not exist.
     pub(crate) fn must_exist(&self, cx: &mut Cx<'_>, kind: Kind, key: &ObjectKey, at: &Pointer) {
-        if self.find(kind, key).is_some() {
+        if self.find(kind, key).is_some() || cx.is_incomplete {
             return;
         }
         let text = title(kind, key);

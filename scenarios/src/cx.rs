@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::Options;
-use crate::files::candidates;
+use crate::files::{candidates, several};
 use crate::format::Scalar;
 
 /// The scenario being read.
@@ -32,6 +32,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) shortened: bool,
     /// Known moments by name: faults, marks, steps.
     pub(crate) moments: BTreeMap<String, Pointer>,
+    /// A file that the scenario names is missing or cannot be read: what refers to its objects is not held against it.
+    pub(crate) is_incomplete: bool,
 }
 
 impl Cx<'_> {
@@ -118,6 +120,9 @@ impl Cx<'_> {
                 ("the unit is missing".to_owned(), Some(format!("write `{}s` for seconds; units are ns us ms s m h d", scalar.text)))
             }
             None if scalar.text.starts_with('-') => ("durations are not negative".to_owned(), None),
+            None if shortened(&scalar.text).parse::<SimDuration>().is_ok() => {
+                ("longer than simulated time can be: 584 years".to_owned(), None)
+            }
             None => (
                 "expected numbers with units: ns us ms s m h d".to_owned(),
                 Some("write it as `300s`, `5m`, `1h30m` or `250ms`".to_owned()),
@@ -207,6 +212,7 @@ impl Cx<'_> {
                 Ok(None) => {}
                 Err(words) => {
                     self.error("WT0208", format!("`{place}` cannot be read"), words, at);
+                    self.is_incomplete = true;
                     return None;
                 }
             }
@@ -214,25 +220,39 @@ impl Cx<'_> {
         self.missing_file(path, &places, at);
         None
     }
-    /// The files that match the pattern the value at `at` holds.
+    /// The files that match the pattern the value at `at` holds; of a directory every YAML and JSON file right in it, as
+    /// `kubectl apply -f` takes them.
     pub(crate) fn files(&mut self, pattern: &str, at: &Pointer) -> Vec<SourceFile> {
-        if !pattern.contains('*') {
-            return self.file(pattern, at).into_iter().collect();
-        }
         let places = candidates(pattern, self.options.base_dir.as_deref());
+        let is_pattern = pattern.contains('*');
         for place in &places {
-            let found = self.options.files.matching(place);
+            let found = several(self.options.files, place);
             if !found.is_empty() {
-                let inclusion = self.place(at).to_inclusion();
-                let read =
-                    |path: &String| Some(SourceFile::new(path, &self.options.files.read(path).ok()??).included_from(inclusion.clone()));
-                return found.iter().filter_map(read).collect();
+                return found.iter().filter_map(|path| self.included(path, at)).collect();
             }
+        }
+        if !is_pattern {
+            return self.file(pattern, at).into_iter().collect();
         }
         self.missing_file(pattern, &places, at);
         Vec::new()
     }
+    /// A file that is known to be there. That it cannot be read is reported.
+    fn included(&mut self, path: &str, at: &Pointer) -> Option<SourceFile> {
+        match self.options.files.read(path) {
+            Ok(text) => {
+                let inclusion = self.place(at).to_inclusion();
+                Some(SourceFile::new(path, &text?).included_from(inclusion))
+            }
+            Err(words) => {
+                self.error("WT0208", format!("`{path}` cannot be read"), words, at);
+                self.is_incomplete = true;
+                None
+            }
+        }
+    }
     fn missing_file(&mut self, path: &str, places: &[String], at: &Pointer) {
+        self.is_incomplete = true;
         let tried: Vec<String> = places.iter().map(|place| format!("`{place}`")).collect();
         let mut diagnostic = Diagnostic::error("WT0208", format!("file not found: `{path}`"))
             .label("not there")
@@ -310,6 +330,19 @@ impl Cx<'_> {
         let help = if known.is_empty() { Some(format!("the scenario has no {what} at all")) } else { manifests::suggestion(name, &words) };
         self.push(with_help(diagnostic, help), path);
     }
+}
+
+/// The text with a 1 in place of every number: a duration of the same form that is certainly not too long.
+fn shortened(text: &str) -> String {
+    let mut short = String::new();
+    for letter in text.chars() {
+        match letter {
+            '0'..='9' if short.ends_with('1') => {}
+            '0'..='9' => short.push('1'),
+            letter => short.push(letter),
+        }
+    }
+    short
 }
 
 /// `diagnostic` with advice, if there is some.

@@ -28,6 +28,7 @@ impl FileSource for Disk {
     fn read(&self, path: &str) -> Result<Option<String>, String> {
         match fs::read(self.working_dir.join(path)) {
             Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "the file is not UTF-8 text".to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => Err("it is a directory".to_owned()),
             Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
@@ -65,6 +66,17 @@ impl Disk {
         let names = entries.flatten().filter(wanted).filter_map(|entry| entry.file_name().into_string().ok());
         names.filter(|name| !name.starts_with('.') && glob_matches(part, name)).map(|name| join(&name)).collect()
     }
+}
+
+/// The files that `place` stands for when it is a pattern or a directory: of a directory, those right in it that may hold
+/// manifests.
+pub(crate) fn several(files: &dyn FileSource, place: &str) -> Vec<String> {
+    if place.contains('*') {
+        return files.matching(place);
+    }
+    let mut found = files.matching(&format!("{}/*", place.trim_end_matches('/')));
+    found.retain(|path| [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending)));
+    found
 }
 
 /// Whether `text` is `pattern`, in which `*` stands for any text.

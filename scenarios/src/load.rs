@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::SimDuration;
 use engine::spec::{ControlPlane, WorldSpec};
-use manifests::{Diagnostic, Document, Origin, Pointer, Problems, Severity, SourceFile, documents};
+use manifests::{Budget, Diagnostic, Document, Origin, Pointer, Problems, Severity, SourceFile, documents_within};
 use serde_json::{Map, Value, json};
 use trace::Question;
 
@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, engine_objects, origins};
 use crate::cx::{Cx, with_help};
 use crate::files::FileSource;
 use crate::format::{API_VERSION, Clock, File, Seeds, Spec, Trace};
-use crate::{check, digest, lower, set};
+use crate::{check, digest, lower, owned, set};
 
 /// The unit in which a metric is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +111,8 @@ pub fn resolved_yaml(scenario: &Scenario) -> String {
 
 /// What time zero is called unless the scenario says so.
 const START: &str = "2026-01-01T00:00:00Z";
+/// Programs write scenarios, too: of ten thousand recorded pods each is a step.
+const BUDGET: Budget = Budget { bytes: 32 << 20, nodes: 600_000 };
 /// Longer runs are a slip.
 const LONGEST: SimDuration = SimDuration::from_secs(366 * 86_400);
 
@@ -125,7 +127,7 @@ pub fn load(source: &SourceFile, options: &Options<'_>, problems: &mut Problems)
 /// The only document of `source`, with settings applied.
 pub(crate) fn opened<'a>(source: &SourceFile, options: &'a Options<'a>, problems: &'a mut Problems) -> Option<Cx<'a>> {
     let errors = problems.error_count();
-    let mut found = documents(source, problems);
+    let mut found = documents_within(source, BUDGET, problems);
     if found.is_empty() {
         if problems.error_count() == errors {
             let place = manifests::Location::new(source, 1, 1, 1);
@@ -150,6 +152,7 @@ pub(crate) fn opened<'a>(source: &SourceFile, options: &'a Options<'a>, problems
         duration: SimDuration::MAX,
         shortened: options.set.iter().any(|(path, _)| matches!(path.trim(), "duration" | "spec.duration")),
         moments: BTreeMap::new(),
+        is_incomplete: false,
     })
 }
 
@@ -447,7 +450,11 @@ fn manifests_of(
     let origin_seconds = start.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
     let hpa_scale_to_zero = control_plane.feature_gates.hpa_scale_to_zero;
     let options = manifests::Options { strict: cx.options.strict, origin_seconds, hpa_scale_to_zero, ..manifests::Options::default() };
-    let objects = manifests::read(&all, &options, cx.problems);
+    let mut objects = manifests::read(&all, &options, cx.problems);
+    let pods = owned::make_anew(&mut objects);
+    if pods > 0 {
+        cx.note(format!("{pods} pods of the manifests belong to controllers that are there, too: those make them anew, at the start"));
+    }
     (all, objects, options)
 }
 

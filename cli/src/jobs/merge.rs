@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 
 /// Finds the directories of jobs in what was given: the directory itself, or those right inside.
-pub(crate) fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+pub(crate) fn find(given: &[PathBuf], help: &str) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for place in given {
         if place.join("manifest.json").exists() {
@@ -32,10 +32,7 @@ pub(crate) fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
             .collect();
         inside.sort();
         if inside.is_empty() {
-            return Err(CliError::asked(
-                format!("there are no results in `{}`", place.display()),
-                "give the `--out` directories of the parts",
-            ));
+            return Err(CliError::asked(format!("there are no results in `{}`", place.display()), help));
         }
         found.extend(inside);
     }

@@ -111,6 +111,12 @@ pub(crate) struct Manifest {
     pub(crate) reference: String,
     /// How it is judged: kept so that merging says what running would have said.
     pub(crate) judging: Judging,
+    /// `--param` of a sweep as given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) asked: Vec<String>,
+    /// `--lhs` as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lhs: Option<usize>,
     /// What a search looks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) search: Option<reports::search::Searched>,

@@ -118,7 +118,7 @@ pub(crate) struct Stored {
 pub(crate) fn stored(given: &[PathBuf], io: &Io) -> Result<Vec<Stored>, CliError> {
     let given = if given.is_empty() { vec![io.profile.out.clone().unwrap_or_else(|| PathBuf::from("out"))] } else { given.to_vec() };
     let mut all: Vec<Stored> = Vec::new();
-    for place in merge::find(&given)? {
+    for place in merge::find(&given, "give what `wavetank run` wrote: a results directory, or one that has some, such as out")? {
         if is_work(&place) {
             if given.contains(&place) {
                 return Err(CliError::asked(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::Str;
+use reports::Measures;
 use reports::compare::{self, Comparison, Margin, Options, Subject, Wanted};
 use reports::metrics;
-use reports::{Measures, render};
 use scenarios::{Compared, Comparison as ComparisonFile};
 
 use crate::error::CliError;
@@ -15,8 +15,7 @@ use crate::io::Io;
 use crate::jobs::decisions;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest};
-use crate::pages;
-use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
+use crate::verbs::work::{Asked, Draft, WorkArgs};
 
 /// Run a scenario under several policies or variations, and say what the differences are worth.
 ///
@@ -151,25 +150,8 @@ fn short_name(policy: &str) -> String {
     }
 }
 
-/// Judges what is in a store, writes what follows, and answers.
-pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
-    let comparison = judge(store, manifest)?;
-    let document = render::findings(&comparison);
-    store.finish(manifest, &[("comparison.json", document.clone())])?;
-    let report = if answer.page { Some(store.page(render::comparison_page(&comparison, &pages::command(manifest)))?) } else { None };
-    match answer.output {
-        "json" => io.answer(&document)?,
-        "csv" => io.answer(&render::comparison_csv(&comparison))?,
-        _ => {
-            let options =
-                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
-            io.answer(&render::comparison_text(&comparison, &options))?;
-        }
-    }
-    Ok(Exit::Success)
-}
-
-fn judge(store: &Store, manifest: &Manifest) -> Result<Comparison, CliError> {
+/// Judges what is in a store.
+pub(crate) fn judge(store: &Store, manifest: &Manifest) -> Result<Comparison, CliError> {
     let runs = store.by_point(manifest);
     let wanted = wanted(&manifest.judging, &runs)?;
     let subjects: Vec<Subject> =

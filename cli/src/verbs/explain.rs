@@ -1,13 +1,15 @@
-//! `wavetank explain`: a field of the format, a kind or field of Kubernetes, a rule's code, a metric, or the exit codes.
+//! `wavetank explain`: whatever has a name here: a field of the format, a kind or field of Kubernetes, a rule's code, a
+//! metric, a fault, a policy, a shipped scenario, or the exit codes.
 
 use reports::metrics;
 
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::files;
 use crate::io::Io;
 
 /// Explain a field (spec.traffic), a kind or field of manifests (Pod.spec.readinessGates), a rule (WT0411), a metric
-/// (recovery.total) or exit-codes.
+/// (recovery.total), a fault (pod-kill), a policy, a shipped scenario or exit-codes.
 #[derive(clap::Args)]
 pub(crate) struct Explain {
     /// What to explain.
@@ -26,8 +28,11 @@ impl Explain {
             Ok(metric(info))
         } else if let Some(object) = manifests::explain_object(what) {
             object
+        } else if let Some(text) = named(what) {
+            Ok(text)
         } else {
-            scenarios::explain(what)
+            // `traffic` for `spec.traffic`.
+            scenarios::explain(what).or_else(|message| scenarios::explain(&format!("spec.{what}")).map_err(|_| message))
         };
         let text = text.map_err(|message| CliError::Asked {
             exit: Exit::Nothing,
@@ -37,6 +42,23 @@ impl Explain {
         io.answer(&text)?;
         Ok(Exit::Success)
     }
+}
+
+/// What `wavetank list` has a line for.
+fn named(what: &str) -> Option<String> {
+    if let Some((fault, about)) = scenarios::faults().iter().find(|(fault, _)| *fault == what) {
+        return Some(format!("{fault}  (an action of spec.faults)\n\n{about}\n"));
+    }
+    if let Some(policy) = schedulers::builtin().iter().find(|policy| policy.name == what) {
+        return Some(format!(
+            "{}  (a scheduling policy: `-p {0}`, or `policy: {0}` in a scenario)\n\n{}\n",
+            policy.name, policy.description
+        ));
+    }
+    let shipped = files::template(what).ok()?;
+    let comment: Vec<&str> =
+        shipped.lines().map_while(|line| line.strip_prefix('#')).map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    Some(format!("{what}  (a shipped scenario: `wavetank run {what}`)\n\n{}\n", comment.join("\n")))
 }
 
 fn rule(code: &str) -> Result<String, String> {

@@ -16,10 +16,17 @@ use crate::results::{Results, SCHEMA_VERSION};
 /// Show the objects of a finished run as kubectl would have shown them at some time.
 #[derive(clap::Args)]
 pub(crate) struct Get {
-    /// What: pods, nodes, events, deployments, replicasets, hpa, vpa or services; also KIND/NAME.
+    /// What: pods, nodes, nodepools, events, deployments, replicasets, statefulsets, daemonsets, jobs, hpa, vpa or
+    /// services; also KIND/NAME, or several with commas between; `all` is what kubectl means by it.
     kind: String,
     /// The one object of this name; of events, those about it.
     name: Option<String>,
+    /// Of this namespace only; of all by default.
+    #[arg(short, long, value_name = "NAME", conflicts_with = "all_namespaces")]
+    namespace: Option<String>,
+    /// With a column for the namespace even if there is but one.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
     #[command(flatten)]
     moment: Moment,
     /// table; wide (more columns); json (one document).
@@ -67,19 +74,51 @@ impl Get {
             (Some((kind, name)), None) => (kind, Some(name)),
             (_, name) => (&*self.kind, name.as_deref()),
         };
-        let columns = match self.output.as_str() {
-            "json" => Columns::All,
-            "wide" => Columns::Wide,
-            _ => Columns::Usual,
-        };
-        let table = inspect::get(&Run::new(&trace), kind, name, at, columns).map_err(|error| not_found(&error))?;
-        if self.output == "json" {
+        if name.is_none() && (kind == "all" || kind.contains(',')) {
+            return self.several(&trace, at, io);
+        }
+        let json = self.output == "json";
+        let columns = Columns { wide: json || self.output == "wide", namespace: json || self.all_namespaces };
+        let table =
+            inspect::get(&Run::new(&trace), kind, name, self.namespace.as_deref(), at, columns).map_err(|error| not_found(&error))?;
+        if json {
             io.answer(&document(&trace, kind, at, &table))?;
         } else if table.rows.is_empty() {
-            io.say(&format!("no {kind} at {at}"));
+            let place = self.namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+            io.say(&format!("no {kind}{place} at {at}"));
         } else {
             io.answer(&(table.lines("", 3).join("\n") + "\n"))?;
         }
+        Ok(Exit::Success)
+    }
+}
+
+/// What `kubectl get all` shows, as far as it is known here.
+const ALL: &str = "pods,services,daemonsets,deployments,replicasets,statefulsets,horizontalpodautoscalers,jobs";
+
+impl Get {
+    /// Several kinds, a table each; names have their kind in front, so that they can be given to `why` as they are.
+    fn several(&self, trace: &Trace, at: SimTime, io: &Io) -> Result<Exit, CliError> {
+        if self.output == "json" {
+            return Err(CliError::usage("`-o json` is one document of one kind", "ask for each kind by itself"));
+        }
+        let run = Run::new(trace);
+        let columns = Columns { wide: self.output == "wide", namespace: self.all_namespaces };
+        let kinds = if self.kind == "all" { ALL } else { &self.kind };
+        let mut tables = Vec::new();
+        for kind in kinds.split(',').map(str::trim).filter(|kind| !kind.is_empty()) {
+            let mut table = inspect::get(&run, kind, None, self.namespace.as_deref(), at, columns).map_err(|error| not_found(&error))?;
+            let name = table.columns.iter().position(|column| column == "NAME");
+            let singular = kind.strip_suffix('s').unwrap_or(kind);
+            table.rows.iter_mut().for_each(|row| name.into_iter().for_each(|name| row[name] = format!("{singular}/{}", row[name])));
+            if !table.rows.is_empty() {
+                tables.push(table.lines("", 3).join("\n") + "\n");
+            }
+        }
+        if tables.is_empty() {
+            io.say(&format!("no {kinds} at {at}"));
+        }
+        io.answer(&tables.join("\n"))?;
         Ok(Exit::Success)
     }
 }

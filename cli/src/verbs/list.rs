@@ -7,6 +7,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::files;
 use crate::io::Io;
+use crate::results::SCHEMA_VERSION;
 
 /// List scenarios, templates, policies, metrics, faults or rules.
 #[derive(clap::Args)]
@@ -14,8 +15,8 @@ pub(crate) struct List {
     /// What to list.
     #[arg(value_enum)]
     what: What,
-    /// table, or name (one name a line).
-    #[arg(short, long, default_value = "table", value_parser = ["table", "name"])]
+    /// table; name (one name a line); json (one document).
+    #[arg(short, long, default_value = "table", value_parser = ["table", "name", "json"])]
     output: String,
 }
 
@@ -46,6 +47,9 @@ impl List {
         };
         let text = if self.output == "name" {
             rows.iter().map(|(name, _)| format!("{name}\n")).collect()
+        } else if self.output == "json" {
+            let item = |(name, about): &(String, String)| serde_json::json!({ "name": name, "about": about });
+            format!("{:#}\n", serde_json::json!({ "schemaVersion": SCHEMA_VERSION, "items": rows.iter().map(item).collect::<Vec<_>>() }))
         } else {
             let mut table = Table::new(&["NAME", "WHAT IT IS"]);
             rows.into_iter().for_each(|(name, about)| table.push(vec![name, about]));

@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::merge;
-use crate::verbs::work::{Answer, conclude};
+use crate::verbs::findings::{Answer, conclude};
 
 /// Put the parts of a comparison or a sweep together.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) struct Merge {
 
 impl Merge {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let parts = merge::find(&self.parts)?;
+        let parts = merge::find(&self.parts, "give the `--out` directories of the parts")?;
         let (store, manifest) = merge::merge(&parts, &self.out, self.allow_missing)?;
         conclude(&store, &manifest, &Answer { output: &self.output, wall: None, page: !self.no_report }, io)
     }

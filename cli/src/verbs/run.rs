@@ -117,7 +117,7 @@ struct Outcomes<'a> {
 
 impl Run {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
-        let sources = files::expand(&self.scenarios)?;
+        let sources = files::expand(&self.scenarios, false)?;
         let ready: Vec<Ready<'_>> = sources.iter().map(|name| self.prepare(name, io)).collect::<Result<_, _>>()?;
         let ready = self.chosen(ready)?;
         different_names(&ready)?;
@@ -256,7 +256,7 @@ impl Run {
         if !self.no_report {
             let traces: Vec<&trace::Trace> = done.iter().map(|done| &done.trace).collect();
             let reproduce = pages::run_command(manifest);
-            let options = render::PageOptions { reproduce: Some(&reproduce), scenario: Some(resolved) };
+            let options = render::PageOptions { reproduce: Some(&reproduce), scenario: Some(resolved), seed: None };
             page = pages::fitting(render::page(&traces, measures, verdict, &options)).map(Some);
         }
         if let Ok(Some(page)) = &page {

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reports::Measures;
 use reports::search::{self, Searched, Tried, Way};
-use reports::{Measures, render};
 
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -16,7 +16,8 @@ use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest, Point, jobs_of};
 use crate::progress::now;
 use crate::verbs::compare::asked_metric;
-use crate::verbs::work::{Answer, Asked, Draft, WorkArgs, conclude};
+use crate::verbs::findings::{Answer, conclude};
+use crate::verbs::work::{Asked, Draft, WorkArgs};
 
 /// Find the largest value up to which a scenario holds, or the smallest from which on it does.
 ///
@@ -131,9 +132,10 @@ impl Search {
         }
         let started = now();
         let store = Store::open(&self.work.place(&manifest), &manifest, self.work.resume)?;
-        let mut way = way;
+        let (mut way, mut is_first, later) = (way, true, io.hushed());
         loop {
-            self.work.fill(&points, &manifest, &store, io)?;
+            self.work.fill(&points, &manifest, &store, if is_first { io } else { &later })?;
+            is_first = false;
             let outcomes = outcomes(&ladder, &store, &manifest);
             let going = *way.get_or_insert_with(|| search::way(&outcomes));
             let wanted = next(going, &outcomes);
@@ -245,12 +247,16 @@ fn expectation(text: &str) -> Result<serde_json::Value, CliError> {
     Ok(expectation)
 }
 
-/// Judges what is in a store, writes what follows, and answers.
-pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
+/// A value that was tried, without its unit.
+pub(crate) fn number(text: &str) -> f64 {
+    grid::quantity(text).map_or(f64::NAN, |(number, _)| number)
+}
+
+/// Judges what is in a store.
+pub(crate) fn judge(store: &Store, manifest: &Manifest) -> Result<search::Search, CliError> {
     let Some(searched) = &manifest.search else {
         return Err(CliError::asked(format!("`{}` does not say what was searched", store.place.display()), "search again"));
     };
-    let number = |text: &str| grid::quantity(text).map_or(f64::NAN, |(number, _)| number);
     let tried: Vec<Tried> = manifest
         .points
         .iter()
@@ -260,18 +266,7 @@ pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io
             Tried { number: number(&text), text, runs }
         })
         .collect();
-    let found = search::search(&tried, searched);
-    let document = render::findings(&found);
-    store.finish(manifest, &[("search.json", document.clone())])?;
-    match answer.output {
-        "json" => io.answer(&document)?,
-        "csv" => io.answer(&store.read("metrics.csv")?)?,
-        _ => {
-            let options = render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: None };
-            io.answer(&render::search_text(&found, &options))?;
-        }
-    }
-    Ok(Exit::Success)
+    Ok(search::search(&tried, searched))
 }
 
 #[cfg(test)]

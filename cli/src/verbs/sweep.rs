@@ -1,6 +1,5 @@
 //! `wavetank sweep`: one scenario at many points.
 
-use reports::render;
 use reports::sweep::{SweepPoint, sweep};
 
 use crate::error::CliError;
@@ -8,8 +7,7 @@ use crate::exit::Exit;
 use crate::io::Io;
 use crate::jobs::store::Store;
 use crate::jobs::{Judging, Kind, Manifest, grid};
-use crate::pages;
-use crate::verbs::work::{Answer, Asked, Draft, WorkArgs};
+use crate::verbs::work::{Asked, Draft, WorkArgs};
 
 /// Run a scenario at every point of a grid, a list or a latin hypercube, over any path of the file.
 #[derive(clap::Args)]
@@ -30,7 +28,8 @@ impl Sweep {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let drafts = self.drafts()?;
         let reference = drafts.first().map_or_else(String::new, |draft| draft.name.clone());
-        let asked = Asked { reference, ..Asked::of(Kind::Sweep, &self.scenario, Judging::default()) };
+        let (parameters, lhs) = (self.parameters.clone(), self.lhs);
+        let asked = Asked { reference, parameters, lhs, ..Asked::of(Kind::Sweep, &self.scenario, Judging::default()) };
         self.work.carry_out(&drafts, asked, io)
     }
 
@@ -60,26 +59,13 @@ impl Sweep {
     }
 }
 
-/// Judges what is in a store, writes what follows, and answers.
-pub(crate) fn finish(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
+/// Judges what is in a store.
+pub(crate) fn judge(store: &Store, manifest: &Manifest) -> reports::sweep::Sweep {
     let points: Vec<SweepPoint> = manifest
         .points
         .iter()
         .zip(store.by_point(manifest))
         .map(|(about, runs)| SweepPoint { parameters: about.parameters.clone(), policy: about.policy.as_str().into(), runs })
         .collect();
-    let sweep = sweep(&points);
-    let document = render::findings(&sweep);
-    store.finish(manifest, &[("sweep.json", document.clone())])?;
-    let report = if answer.page { Some(store.page(render::sweep_page(&sweep, &pages::command(manifest)))?) } else { None };
-    match answer.output {
-        "json" => io.answer(&document)?,
-        "csv" => io.answer(&store.read("metrics.csv")?)?,
-        _ => {
-            let options =
-                render::TextOptions { colour: io.color_on_stdout(), utf8: Io::utf8(), wall: answer.wall, report: report.as_deref() };
-            io.answer(&render::sweep_text(&sweep, &options))?;
-        }
-    }
-    Ok(Exit::Success)
+    sweep(&points)
 }

@@ -1,5 +1,6 @@
 //! `wavetank validate`: everything wrong with files, without running them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manifests::{Budget, Document, Problems, SourceFile};
@@ -14,7 +15,8 @@ use crate::sarif::{self, Checked};
 /// Check scenarios or plain Kubernetes manifests: every problem at once, nothing is run.
 #[derive(clap::Args)]
 pub(crate) struct Validate {
-    /// Files, shipped scenarios by name, or directories of scenarios.
+    /// Files, `-` for stdin (`kustomize build . | wavetank validate -`), shipped scenarios by name, or directories of
+    /// scenarios or manifests.
     #[arg(required = true)]
     files: Vec<String>,
     /// Change a value of a scenario first: a dotted path, `=`, and YAML (may be repeated).
@@ -38,9 +40,18 @@ impl Validate {
     pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
         let mut worst = Exit::Success;
         let mut all = Vec::new();
-        for file in files::expand(&self.files)? {
+        let files = files::expand(&self.files, true)?;
+        let mut together = self.manifests(&files)?;
+        for file in files {
             let mut problems = files::problems_but(&self.allow)?;
-            let (resolved, unread) = match self.check(&file, &mut problems) {
+            let checked = match together.remove(&file) {
+                Some(found) => {
+                    problems = found;
+                    Ok(None)
+                }
+                None => self.check(&file, &mut problems),
+            };
+            let (resolved, unread) = match checked {
                 Ok(resolved) => (resolved, None),
                 // One file that cannot be read does not keep the others from being checked.
                 Err(error) => {
@@ -65,6 +76,34 @@ impl Validate {
         Ok(worst)
     }
 
+    /// What is wrong with each file of manifests, when there are several: they are of one cluster, so that what one names
+    /// (a priority class, say) may be in another.
+    fn manifests(&self, files: &[String]) -> Result<BTreeMap<String, Problems>, CliError> {
+        let mut found = BTreeMap::new();
+        let mut documents = Vec::new();
+        for file in files.iter().filter(|file| !files::is_shipped(file)) {
+            // What cannot be read is told when its turn comes.
+            let Ok(text) = files::read_text(file) else { continue };
+            let mut own = files::problems_but(&self.allow)?;
+            let read = manifests::documents_within(&SourceFile::new(file, &text), Budget::MANIFESTS, &mut own);
+            if are_objects(&read) {
+                documents.extend(read);
+                found.insert(file.clone(), own);
+            }
+        }
+        let Some(last) = found.keys().next_back().cloned().filter(|_| found.len() > 1) else { return Ok(BTreeMap::new()) };
+        let mut whole = files::problems_but(&self.allow)?;
+        manifests::read_documents(&documents, &manifests::Options { strict: self.strict, ..Default::default() }, &mut whole);
+        for problem in whole.sorted() {
+            // What is about all of them is told with the last.
+            let file = problem.primary.as_ref().map(|at| at.file.name.to_string()).filter(|name| found.contains_key(name));
+            if let Some(own) = found.get_mut(&file.unwrap_or_else(|| last.clone())) {
+                own.push(problem.clone());
+            }
+        }
+        Ok(found)
+    }
+
     /// Says what was found in a file, or that nothing was.
     fn tell(&self, file: &str, problems: &Problems, resolved: Option<String>, io: &Io) -> Result<(), CliError> {
         if !problems.is_empty() {
@@ -83,7 +122,7 @@ impl Validate {
         if files::is_shipped(file) {
             return self.check_scenario(file, None, problems);
         }
-        let text = files::read_text(file)?;
+        let text = if file == files::STDIN { files::read_stdin()? } else { files::read_text(file)? };
         let source = SourceFile::new(file, &text);
         if scenarios::is_comparison(&text) {
             if let Some(comparison) = files::check_comparison(file, &text, problems) {

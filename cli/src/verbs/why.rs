@@ -18,9 +18,11 @@ use crate::verbs::get::{Moment, not_found};
 /// decisions, from the files it was made of.
 #[derive(clap::Args)]
 pub(crate) struct Why {
-    /// The object: pod/NAME, node/NAME, service/NAME, hpa/NAME or a workload (deployment/NAME, job/NAME, …); with its
-    /// namespace when the name is not unique.
+    /// The object: pod/NAME, node/NAME, nodepool/NAME, service/NAME, hpa/NAME or a workload (deployment/NAME, job/NAME,
+    /// …); with its namespace when the name is not unique.
     object: String,
+    /// Its name, when the kind stands alone: `why pod NAME`.
+    name: Option<String>,
     #[command(flatten)]
     moment: Moment,
     /// Every node, instead of the best and the nearest ones.
@@ -35,7 +37,10 @@ pub(crate) struct Why {
 }
 
 impl Why {
-    pub(crate) fn run(self, io: &Io) -> Result<Exit, CliError> {
+    pub(crate) fn run(mut self, io: &Io) -> Result<Exit, CliError> {
+        if let Some(name) = self.name.take() {
+            self.object = format!("{}/{name}", self.object);
+        }
         let (mut results, mut trace, at) = self.moment.open()?;
         let wanted = inspect::decisions(&Run::new(&trace), &self.object, at).map_err(|error| not_found(&error))?;
         if let Some(wanted) = wanted.filter(|_| !self.trace_only) {

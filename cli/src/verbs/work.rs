@@ -14,8 +14,8 @@ use crate::jobs::pool::{self, How};
 use crate::jobs::store::Store;
 use crate::jobs::{AboutPoint, Judging, Kind, Manifest, Point, SCHEMA_VERSION, emit, jobs_of, shard};
 use crate::progress::now;
+use crate::verbs::findings::{Answer, conclude};
 use crate::verbs::run::{SeedRange, parse_seeds};
-use crate::verbs::{compare, search, sweep};
 
 /// Flags of a work.
 #[derive(clap::Args)]
@@ -91,28 +91,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) reference: String,
     pub(crate) judging: Judging,
     pub(crate) search: Option<Searched>,
+    /// `--param` of a sweep, and its `--lhs`.
+    pub(crate) parameters: Vec<String>,
+    pub(crate) lhs: Option<usize>,
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn of(kind: Kind, source: &'a str, judging: Judging) -> Self {
-        Self { kind, source, reference: String::new(), judging, search: None }
-    }
-}
-
-/// How the answer is given.
-pub(crate) struct Answer<'a> {
-    pub(crate) output: &'a str,
-    pub(crate) wall: Option<&'a str>,
-    /// Write the page too.
-    pub(crate) page: bool,
-}
-
-/// Judges a work that is whole, writes what follows from it, and answers.
-pub(crate) fn conclude(store: &Store, manifest: &Manifest, answer: &Answer<'_>, io: &Io) -> Result<Exit, CliError> {
-    match manifest.kind {
-        Kind::Comparison => compare::finish(store, manifest, answer, io),
-        Kind::Sweep => sweep::finish(store, manifest, answer, io),
-        Kind::Search => search::finish(store, manifest, answer, io),
+        Self { kind, source, reference: String::new(), judging, search: None, parameters: Vec::new(), lhs: None }
     }
 }
 
@@ -224,6 +210,8 @@ impl WorkArgs {
             until: self.until.map(|until| until.to_string()),
             reference: asked.reference,
             judging: asked.judging,
+            asked: asked.parameters,
+            lhs: asked.lhs,
             search: asked.search,
             points: points.iter().map(|point| point.about.clone()).collect(),
             jobs: jobs_of(points, &self.seeds(first)),

@@ -101,11 +101,11 @@ impl Against {
         !self.identical
     }
 
-    /// In a line: `identical, 0 metrics compared`, or `41 metrics compared: 2 worse, 39 identical`.
+    /// In a line: `the same bytes as the baseline`, or `41 metrics compared: 2 worse, 39 identical`.
     #[must_use]
     pub fn conclusion(&self) -> String {
         if self.identical {
-            return "identical, 0 metrics compared".to_owned();
+            return "the same bytes as the baseline".to_owned();
         }
         if self.seeds.is_empty() {
             return "no seed in common with the baseline, 0 metrics compared".to_owned();

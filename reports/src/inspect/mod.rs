@@ -6,6 +6,7 @@
 //! containers of a ready pod and none of an unready one).
 
 mod get;
+mod pools;
 mod service;
 mod why;
 
@@ -89,10 +90,15 @@ fn resolve<'n>(kind: &'static str, wanted: &str, names: impl Iterator<Item = &'n
     }
 }
 
-/// The name that was meant, perhaps.
+/// The name that was meant, perhaps: one that goes on where it ends (a workload's pods), else one that is written alike.
 fn near<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let bare = |name: &str| name.rsplit_once('/').map_or(name, |(_, bare)| bare).to_owned();
-    let nearest = names.map(|name| (distance(&bare(wanted), &bare(name)), name)).min();
+    let names: Vec<&str> = names.collect();
+    let begins = format!("{}-", bare(wanted));
+    if let Some(longer) = names.iter().filter(|name| bare(name).starts_with(&begins)).min() {
+        return Some(longer);
+    }
+    let nearest = names.into_iter().map(|name| (distance(&bare(wanted), &bare(name)), name)).min();
     nearest.filter(|(distance, name)| *distance <= 1 + bare(name).len() / 3).map(|(_, name)| name)
 }
 
@@ -126,8 +132,8 @@ mod tests {
 
     fn listed(trace: &trace::Trace, kind: &str, seconds: u64, wide: bool) -> String {
         let (kind, name) = kind.split_once(' ').map_or((kind, None), |(kind, name)| (kind, Some(name)));
-        let columns = if wide { Columns::Wide } else { Columns::Usual };
-        get(&Run::new(trace), kind, name, SimTime::from_secs(seconds), columns)
+        let columns = Columns { wide, namespace: false };
+        get(&Run::new(trace), kind, name, None, SimTime::from_secs(seconds), columns)
             .map_or_else(|error| error.to_string(), |table| table.to_string())
     }
 

@@ -27,7 +27,7 @@ pub use gate::{
     Annotation, Level, baseline_text, check_document, check_text, gate_conclusion, github_annotations, junit, summary, tested_annotations,
 };
 pub use json::{document, findings, job};
-pub use page::{PAGE_LIMIT_BYTES, PageOptions, comparison_page, page, sweep_page};
+pub use page::{PAGE_LIMIT_BYTES, PageOptions, comparison_page, page, search_page, sweep_page};
 pub(crate) use record::{record_kind, record_words};
 pub use sweep::sweep_text;
 pub use table::Table;

@@ -23,11 +23,12 @@ pub fn search_text(search: &Search, options: &TextOptions<'_>) -> String {
     lines.extend(table(search).lines("", 3));
     lines.push(String::new());
     lines.extend(search.warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.extend(options.report.map(|report| format!("report  {report}")));
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn sentence(search: &Search) -> String {
+pub(super) fn sentence(search: &Search) -> String {
     let (seeds, unit) = (search.seeds.len(), &search.searched.unit);
     let number = |value: f64| format!("{}{unit}", (value * 100.0).round() / 100.0);
     let verb = if search.direction == Way::UntilFails { "holds up to" } else { "holds from" };
@@ -48,7 +49,7 @@ fn sentence(search: &Search) -> String {
     text + ")"
 }
 
-fn table(search: &Search) -> Table {
+pub(super) fn table(search: &Search) -> Table {
     let mut table = Table::new(&["SEED", "HOLDS AT", "FAILS AT", "RUNS", ""]);
     for seed in &search.seeds {
         let holds = match seed.place {

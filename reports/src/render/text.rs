@@ -145,7 +145,9 @@ fn expectations(verdict: &Verdict, options: &TextOptions<'_>) -> Vec<String> {
         let label = if judged.name == judged.metric { formula } else { format!("{}: {formula}", judged.name) };
         let mut note = String::new();
         if judged.outcome != Outcome::Pass {
+            let differ = judged.range.is_none_or(|(low, high)| judged.unit().format(low) != judged.unit().format(high));
             if judged.seeds.len() > 1
+                && differ
                 && let Some(seed) = judged.worst_seed
             {
                 note = format!("seed {seed} worst");
@@ -153,6 +155,10 @@ fn expectations(verdict: &Verdict, options: &TextOptions<'_>) -> Vec<String> {
             if !judged.note.is_empty() {
                 note = if note.is_empty() { judged.note.clone() } else { format!("{note}: {}", judged.note) };
             }
+        }
+        // What does not decide the verdict says so.
+        if &*judged.severity != "error" {
+            note = if note.is_empty() { format!("({})", judged.severity) } else { format!("({}) {note}", judged.severity) };
         }
         table.push(vec![label, format!("{} {}", judged.op, judged.expected), judged.value_text.clone(), judged.interval(), note]);
     }
@@ -252,24 +258,34 @@ fn traffic_row(flow: &TrafficSummary) -> Vec<String> {
 pub(super) fn conclusion(verdict: &Verdict) -> String {
     let decisive = verdict.expectations.iter().filter(|judged| &*judged.severity == "error").count();
     let noun = if decisive == 1 { "expectation" } else { "expectations" };
-    let warnings = verdict.expectations.iter().filter(|judged| judged.outcome == Outcome::Fail && &*judged.severity == "warning").count();
-    let warnings = match warnings {
-        0 => String::new(),
-        1 => "; 1 warning".to_owned(),
-        count => format!("; {count} warnings"),
+    let missed = |severity: &str, noun: &str| {
+        let is_meant = |judged: &&Judged| judged.outcome == Outcome::Fail && &*judged.severity == severity;
+        match verdict.expectations.iter().filter(is_meant).count() {
+            0 => String::new(),
+            1 => format!("; 1 {noun}"),
+            count => format!("; {count} {noun}s"),
+        }
+    };
+    let soft = verdict.expectations.len() - decisive;
+    let soft = match missed("warning", "warning") + &missed("info", "note") {
+        none if none.is_empty() && soft > 0 && decisive > 0 => {
+            format!("; {soft} more that {} not decide", if soft == 1 { "does" } else { "do" })
+        }
+        some => some,
     };
     let unknown = match verdict.inconclusive {
         0 => String::new(),
         count => format!("; {count} without data"),
     };
     let said = match (decisive, verdict.failed, verdict.inconclusive) {
-        (0, ..) => "no expectations to judge".to_owned(),
+        (0, ..) if verdict.expectations.is_empty() => "no expectations to judge".to_owned(),
+        (0, ..) => "no expectation decides".to_owned(),
         (1, 0, 0) => "the expectation holds".to_owned(),
         (_, 0, 0) => format!("all {decisive} expectations hold"),
         (_, 0, unknown) => format!("{unknown} of {decisive} {noun} could not be judged: no data"),
         (_, failed, _) => format!("{failed} of {decisive} {noun} failed{unknown}"),
     };
-    said + &warnings
+    said + &soft
 }
 
 fn last_line(verdict: &Verdict, options: &TextOptions<'_>) -> String {

@@ -9,7 +9,7 @@ use manifests::{Diagnostic, Found, Part, Pointer};
 use super::references::pool_labels;
 use crate::catalog::{Catalog, Workload, title};
 use crate::cx::{Cx, with_help};
-use crate::lower::Behaviors;
+use crate::lower::{Behaviors, MOST_PER_SECOND};
 
 /// A kind of machine that there is, or that the cluster autoscaler could order.
 struct Machine {
@@ -217,7 +217,8 @@ pub(crate) fn capacity(
             words.push(format!("{} has at most {replicas} {noun} × {cores} cpu", workload.title()));
             per_second += f64::from(replicas) * cores / cpu;
         }
-        if cpu > 0.0 && !words.is_empty() && *rate > per_second {
+        // A rate that is refused anyway is no news.
+        if cpu > 0.0 && !words.is_empty() && *rate > per_second && *rate <= MOST_PER_SECOND {
             let asked = spec.sources.iter().position(|source| source.to == *service).unwrap_or(0);
             let Some(place) = places.get(asked) else { continue };
             let mean = SimDuration::from_secs_f64(cpu);
@@ -315,7 +316,7 @@ pub(super) fn spread(
     }
 }
 
-pub(super) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
+pub(crate) fn most_replicas(objects: &manifests::Objects, workload: &Workload<'_>) -> i32 {
     let scaler = objects.horizontal_pod_autoscalers.iter().find(|scaler| {
         scaler.target_name == workload.key.name
             && scaler.meta.namespace == workload.key.namespace

@@ -8,7 +8,7 @@ mod metrics;
 mod references;
 mod tipping;
 
-pub(crate) use feasibility::{autoscalers, capacity, pods_fit};
+pub(crate) use feasibility::{autoscalers, capacity, most_replicas, pods_fit};
 pub(crate) use metrics::{served, vertical};
 pub(crate) use references::{asked, behaviors, calls, endless_jobs, faults, names, readiness_gates, services, steps, times, unanswered};
 pub(crate) use tipping::tipping_points;

@@ -13,7 +13,7 @@ fields! {
         zones: Option<Vec<String>>,
         /// Pools of equal nodes.
         node_pools: Option<Vec<Part<NodePool>>>,
-        /// Path of a dump (`kubectl get nodes,pods,deployments,services -A -o json`): its objects are there from the start.
+        /// Path of a dump (`kubectl get nodes,pods,deployments,services -A -o json`): its objects are there from the start. What controllers that are in it have made (ReplicaSets of Deployments, pods) they make anew, and it is scheduled anew.
         import: Option<String>,
     }
 

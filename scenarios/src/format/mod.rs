@@ -12,6 +12,7 @@ mod describe;
 mod explain;
 mod metrics;
 mod operations;
+mod schema;
 mod traffic;
 
 pub(crate) use behavior::*;
@@ -21,6 +22,7 @@ pub(crate) use describe::*;
 pub use explain::explain;
 pub(crate) use metrics::*;
 pub(crate) use operations::*;
+pub use schema::schema;
 pub(crate) use traffic::*;
 
 use std::collections::BTreeMap;

@@ -29,4 +29,4 @@ pub(crate) use metrics::metrics;
 pub(crate) use selector::{Subject, selects};
 pub(crate) use step::{Applied, marks, steps};
 pub(crate) use storage::assume_classes;
-pub(crate) use traffic::traffic;
+pub(crate) use traffic::{MOST_PER_SECOND, traffic};

@@ -15,7 +15,7 @@ use crate::cx::Cx;
 use crate::format::{self, DurationText, Rate, RateText, Stage, Traffic};
 
 /// A source that sends more than this is a slip; requests would come closer than the clock can tell apart.
-const MOST_PER_SECOND: f64 = 100_000_000.0;
+pub(crate) const MOST_PER_SECOND: f64 = 100_000_000.0;
 
 /// The traffic at `path`, each source with its place.
 pub(crate) fn traffic(
@@ -76,8 +76,7 @@ fn choose_engine(
     }
     let all: Vec<_> = behaviors.items.iter().map(|(behavior, _)| behavior.clone()).collect();
     let services: Vec<&api::Service> = catalog.services.iter().map(|found| &found.object).collect();
-    let missing = engine::unsupported_by_cohort(spec, &all)
-        .or_else(|| engine::network_unsupported_by_cohort(spec, &all, control_plane, &services, catalog.has_network_policies));
+    let missing = engine::unsupported_by_cohort(spec, &all, control_plane, &services, catalog.has_network_policies);
     if let (Some(TrafficEngine::Cohort), Some(name)) = (chosen, missing) {
         let diagnostic = Diagnostic::error("WT0117", format!("`engine: cohort` has no `{name}`")).label("requests are counted together");
         cx.push(diagnostic.help("write `engine: exact`, or leave it to auto"), &at);

@@ -30,7 +30,6 @@ mod world;
 pub use clock::{Calendar, EventId};
 pub use scheduling::Explain;
 pub use traffic::bench as traffic_bench;
-pub use traffic::cohort::unsupported as unsupported_by_cohort;
 pub use traffic::graph as service_graph;
-pub use traffic::network_unsupported_by_cohort;
+pub use traffic::unsupported_by_cohort;
 pub use world::{Limits, Progress, Summary, Violation, World};

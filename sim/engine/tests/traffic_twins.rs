@@ -21,7 +21,10 @@ use api::{SimDuration, SimTime};
 use wavetank_engine as engine;
 
 use engine::random::Distribution;
-use engine::spec::{Arrivals, Call, CancelOnTimeout, Client, RatePoint, ServiceBehavior, Source, TrafficEngine, TrafficSpec};
+use engine::spec::{
+    Arrivals, Balancing, Cache, Call, CancelOnTimeout, CircuitBreaker, Client, RatePoint, ServiceBehavior, Source, TokenBucket,
+    TrafficEngine, TrafficSpec,
+};
 use engine::traffic_bench::{Bench, PodSize, service_key};
 use trace::{Histogram, TrafficCounts};
 
@@ -73,6 +76,8 @@ struct Twin {
     recovers: Option<(f64, u64)>,
     /// The verdict must be the same; not within 5 % of the threshold.
     clear: bool,
+    /// Under way all the time: it is never at rest, and moves otherwise under each seed.
+    moves: bool,
 }
 
 fn ms(millis: u64) -> SimDuration {
@@ -126,6 +131,7 @@ const PLAIN: Twin = Twin {
     saturated: &[],
     recovers: None,
     clear: true,
+    moves: false,
 };
 
 const TWINS: &[Twin] = &[
@@ -340,7 +346,139 @@ const TWINS: &[Twin] = &[
         jumps: &[0, 30, 40],
         ..PLAIN
     },
+    Twin {
+        name: "in turn",
+        sources: || vec![source("users", "s", &[(0, 1900.0), (20, 2300.0), (30, 1200.0)], in_turn())],
+        services: ten_pods,
+        seconds: 60,
+        jumps: &[0, 20, 30],
+        ..PLAIN
+    },
+    Twin {
+        name: "in turn, evenly spaced",
+        sources: || {
+            let users = source("users", "s", &[(0, 1900.0), (20, 2300.0), (30, 1200.0)], in_turn());
+            vec![Source { arrivals: Arrivals::Deterministic, ..users }]
+        },
+        services: ten_pods,
+        seconds: 60,
+        jumps: &[0, 20, 30],
+        ..PLAIN
+    },
+    Twin {
+        name: "bursts",
+        sources: || {
+            let bursts = Arrivals::Bursts { factor: 3.0, burst: ms(4000), calm: ms(8000) };
+            vec![Source { arrivals: bursts, ..source("users", "s", &[(0, 900.0)], client(2000, 1)) }]
+        },
+        services: ten_pods,
+        seconds: 60,
+        jumps: &[0],
+        moves: true,
+        ..PLAIN
+    },
+    Twin {
+        name: "retry tokens run out",
+        sources: || {
+            let tokens = Client { token_bucket: Some(TokenBucket::default()), ..client(1000, 3) };
+            vec![source("users", "s", &[(0, 400.0)], tokens)]
+        },
+        services: || vec![("s", 10, 2, ServiceBehavior { error_ratio: 0.5, ..two_workers() })],
+        seconds: 30,
+        jumps: &[0],
+        ..PLAIN
+    },
+    Twin {
+        name: "an endpoint is silent and left alone",
+        sources: || {
+            let breaker =
+                CircuitBreaker { max_requests: u32::MAX, max_retries: u32::MAX, open_for: ms(15_000), ..CircuitBreaker::default() };
+            vec![source(
+                "users",
+                "s",
+                &[(0, 600.0)],
+                Client { circuit_breaker: Some(breaker), connect_timeout: ms(200), ..client(1000, 2) },
+            )]
+        },
+        services: ten_pods,
+        steps: &[(20, Step::Silence("s", 0))],
+        seconds: 60,
+        jumps: &[0, 20],
+        ..PLAIN
+    },
+    Twin {
+        name: "no line free",
+        sources: || vec![source("users", "front", &[(0, 1500.0), (10, 3000.0), (20, 1500.0)], client(1000, 1))],
+        services: || {
+            let breaker = CircuitBreaker { max_requests: 6, max_retries: 2, consecutive: 0, ..CircuitBreaker::default() };
+            called_by_ten(Client { circuit_breaker: Some(breaker), ..client(500, 1) })
+        },
+        seconds: 40,
+        jumps: &[0, 10, 20],
+        ..PLAIN
+    },
+    Twin {
+        name: "no connection free",
+        sources: || vec![source("users", "front", &[(0, 1500.0), (10, 3000.0), (20, 1500.0)], client(4000, 1))],
+        services: || called_by_ten(Client { connection_pool: Some(5), ..client(3000, 1) }),
+        seconds: 40,
+        jumps: &[0, 10, 20],
+        ..PLAIN
+    },
+    Twin {
+        name: "a caller's cache warms up",
+        sources: || vec![source("users", "front", &[(0, 1000.0)], client(1000, 1))],
+        services: || called_through(Cache { hit_ratio: 0.9, warmup_requests: 2000.0, miss_to: None }),
+        seconds: 60,
+        jumps: &[0],
+        ..PLAIN
+    },
+    Twin {
+        name: "a cache that is asked warms up",
+        sources: || vec![source("users", "front", &[(0, 1000.0)], client(1000, 1))],
+        services: || {
+            let miss_to = Some((service_key("store"), client(500, 1)));
+            let store = ServiceBehavior { latency_per_request: constant(20_000), ..quick() };
+            let mut services = called_through(Cache { hit_ratio: 0.9, warmup_requests: 1000.0, miss_to });
+            services.push(("store", 5, 2, store));
+            services
+        },
+        seconds: 60,
+        jumps: &[0],
+        ..PLAIN
+    },
+    Twin {
+        name: "the more at work the slower",
+        sources: || vec![source("users", "s", &[(0, 700.0), (20, 1300.0), (30, 700.0)], client(2000, 1))],
+        services: || {
+            let behavior =
+                ServiceBehavior { cpu_per_request: exponential(10_000), overload_penalty: (0.01, 0.0002), ..ServiceBehavior::default() };
+            vec![("s", 10, 2, behavior)]
+        },
+        seconds: 60,
+        jumps: &[0, 20, 30],
+        ..PLAIN
+    },
 ];
+
+/// A tenth of a millisecond of cpu, as many at once as come.
+fn quick() -> ServiceBehavior {
+    ServiceBehavior { cpu_per_request: exponential(100), ..ServiceBehavior::default() }
+}
+fn in_turn() -> Client {
+    Client { balancing: Balancing::RoundRobin, ..patient() }
+}
+/// Ten pods that ask a service of twenty milliseconds as this client.
+fn called_by_ten(client: Client) -> Vec<Pods> {
+    let back = ServiceBehavior { latency_per_request: exponential(20_000), ..quick() };
+    vec![("front", 10, 1, ServiceBehavior { calls: vec![vec![call("back", client)]], ..quick() }), ("back", 5, 2, back)]
+}
+/// Five pods that ask another service through a cache.
+fn called_through(cache: Cache) -> Vec<Pods> {
+    let back = ServiceBehavior { latency_per_request: constant(5_000), ..quick() };
+    let asked = Call { cache: Some(cache), ..call("back", client(500, 1)) };
+    vec![("front", 5, 1, ServiceBehavior { calls: vec![vec![asked]], ..quick() }), ("back", 5, 2, back)]
+}
 
 /// What one window says of one flow, or of all pods.
 #[derive(Clone, Default)]
@@ -418,18 +556,18 @@ struct Judge {
 
 impl Judge {
     /// All seeds of a scenario, shared out over threads; which thread plays a seed makes no difference.
-    fn new(twin: &Twin) -> Self {
+    fn new(twin: &Twin, engine: TrafficEngine, seeds: u64) -> Self {
         let next = AtomicU64::new(1);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(SEEDS as usize);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(seeds as usize);
         let mut runs: Vec<(u64, Run)> = std::thread::scope(|scope| {
             let one = || {
                 let mut own = Vec::new();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > SEEDS {
+                    if seed > seeds {
                         return own;
                     }
-                    own.push((seed, play(twin, TrafficEngine::Exact, seed)));
+                    own.push((seed, play(twin, engine, seed)));
                 }
             };
             let handles: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
@@ -497,12 +635,13 @@ const COUNTS: &[Count] = &[
 const LEVELS: &[Count] = &[("backlog", |seen| seen.counts.in_flight + seen.counts.in_backoff), ("queued", |seen| seen.queued)];
 
 fn compare(twin: &Twin) -> Vec<Compared> {
-    let judge = Judge::new(twin);
-    let cohort = play(twin, TrafficEngine::Cohort, 1);
+    let judge = Judge::new(twin, TrafficEngine::Exact, SEEDS);
+    // The same under every seed, but for phases of bursts.
+    let cohort = Judge::new(twin, TrafficEngine::Cohort, if twin.moves { SEEDS } else { 1 });
     let flows = (twin.sources)();
     let mut all = Vec::new();
     let between = judge.in_between(twin);
-    for window in 0..cohort.windows.len() {
+    for window in 0..cohort.runs[0].windows.len() {
         let from = window as u64 * WINDOW;
         if between.is_some_and(|(start, end)| ((from + WINDOW) as f64) > start && (from as f64) < end) {
             continue;
@@ -514,12 +653,16 @@ fn compare(twin: &Twin) -> Vec<Compared> {
                 let what = if flows.len() > 1 { format!("{}: {what}", flows[flow].name) } else { what.to_owned() };
                 all.push(Compared { what, from, exact, cohort, share: (cohort - exact).abs() / allowed.max(1e-9) });
             };
-            let mine = &cohort.windows[window][flow];
             let arrived = judge.mean(|run| run.windows[window][flow].counts.arrived as f64).0;
             for (what, pick) in COUNTS {
                 let (exact, error) = judge.mean(|run| pick(&run.windows[window][flow]) as f64);
                 let limit = if after { Limits::COUNTS_AFTER } else { Limits::COUNTS };
-                push(what, exact, pick(mine) as f64, limit * exact + 2.0 * error + Limits::RARE * arrived);
+                push(
+                    what,
+                    exact,
+                    cohort.mean(|run| pick(&run.windows[window][flow]) as f64).0,
+                    limit * exact + 2.0 * error + Limits::RARE * arrived,
+                );
             }
             let mut levels: Vec<f64> = Vec::new();
             for (what, pick) in LEVELS {
@@ -527,12 +670,18 @@ fn compare(twin: &Twin) -> Vec<Compared> {
                 let before = if window == 0 { 0.0 } else { judge.mean(|run| pick(&run.windows[window - 1][flow]) as f64).0 };
                 levels.push((exact - before).abs() / exact.max(20.0));
                 // Cohort's are whole requests.
-                push(what, exact, pick(mine) as f64, Limits::BACKLOG * exact + 2.0 * exact.sqrt() + 2.0 * error + 0.5);
+                push(
+                    what,
+                    exact,
+                    cohort.mean(|run| pick(&run.windows[window][flow]) as f64).0,
+                    Limits::BACKLOG * exact + 2.0 * exact.sqrt() + 2.0 * error + 0.5,
+                );
             }
             // Something moves: not at rest.
-            let transient = after || levels.iter().any(|moved| *moved > 0.05);
+            let transient = after || twin.moves || levels.iter().any(|moved| *moved > 0.05);
             let latency = judge.latency(window, flow);
-            if latency.count() as f64 > 0.05 * arrived * SEEDS as f64 && mine.latency.count() > 0 {
+            let mine = cohort.latency(window, flow);
+            if latency.count() as f64 > 0.05 * arrived * SEEDS as f64 && mine.count() > 0 {
                 let quantile = |q: f64, of: &Histogram| of.quantile(q).map_or(f64::NAN, |nanos| nanos as f64 / 1e6);
                 let p99 = if saturated {
                     Limits::P99_SATURATED
@@ -544,7 +693,7 @@ fn compare(twin: &Twin) -> Vec<Compared> {
                 for (what, q, limit) in [("p50 ms", 0.5, Limits::P50), ("p99 ms", 0.99, p99)] {
                     let exact = quantile(q, &latency);
                     let error = judge.error_of(window, flow, q);
-                    push(what, exact, quantile(q, &mine.latency), limit * exact + 2.0 * error);
+                    push(what, exact, quantile(q, &mine), limit * exact + 2.0 * error);
                 }
             }
         }
@@ -552,12 +701,13 @@ fn compare(twin: &Twin) -> Vec<Compared> {
     if twin.recovers.is_some() {
         let times: Vec<f64> = judge.runs.iter().filter_map(|run| run.recovered.map(|second| second as f64)).collect();
         let most = times.len() * 2 > judge.runs.len();
-        let (exact, mine) = (times.iter().sum::<f64>() / times.len() as f64, cohort.recovered.map_or(f64::NAN, |second| second as f64));
-        let same = most == cohort.recovered.is_some() || !twin.clear;
+        let recovered = cohort.runs[0].recovered;
+        let (exact, mine) = (times.iter().sum::<f64>() / times.len() as f64, recovered.map_or(f64::NAN, |second| second as f64));
+        let same = most == recovered.is_some() || !twin.clear;
         let allowed = Limits::RECOVERY * exact + 1.0; // Seconds are counted whole.
         let share = if !same {
             f64::INFINITY
-        } else if most && cohort.recovered.is_some() {
+        } else if most && recovered.is_some() {
             (exact - mine).abs() / allowed
         } else {
             0.0

@@ -14,16 +14,17 @@ use std::collections::BTreeMap;
 
 use api::{SimTime, Str};
 
-use super::{InspectError, resolve, service};
+use super::{InspectError, pools, resolve, service};
 use crate::fold::{Event, PodLife, Run};
 use crate::render::ExplanationOptions;
+pub(super) use node::ordered;
 use workload::workload_story;
 
 /// Kinds that have a story.
-const KINDS: [&str; 9] =
-    ["pod", "node", "service", "deployment", "statefulset", "daemonset", "replicaset", "job", "horizontalpodautoscaler"];
+const KINDS: [&str; 10] =
+    ["pod", "node", "service", "deployment", "statefulset", "daemonset", "replicaset", "job", "horizontalpodautoscaler", "nodepool"];
 
-/// The story of `pod/NAME`, `node/NAME`, `service/NAME`, `hpa/NAME` or a workload (deployment, statefulset, daemonset,
+/// The story of `pod/NAME`, `node/NAME`, `nodepool/NAME`, `service/NAME`, `hpa/NAME` or a workload (deployment, statefulset, daemonset,
 /// replicaset, job), up to `at`, and shortly what came later. The namespace may be left out where the name is found
 /// once.
 ///
@@ -55,6 +56,7 @@ pub fn why(run: &Run<'_>, object: &str, at: SimTime, options: ExplanationOptions
             let name = resolve("horizontalpodautoscaler", name, run.autoscales.iter().map(|look| look.hpa))?;
             autoscaler::story(run, name, at)
         }
+        "nodepool" | "nodepools" | "pool" => pools::story(run, name, at)?,
         "job" | "jobs" => workload_story(run, "Job", "job", name, at)?,
         _ => return Err(InspectError::UnknownKind { found: kind.to_owned(), known: &KINDS }),
     };
@@ -106,7 +108,7 @@ pub fn decisions(run: &Run<'_>, object: &str, at: SimTime) -> Result<Option<Deci
 pub(super) type Told = Vec<(SimTime, String)>;
 
 /// The head, what happened until `at`, and what came after.
-fn tell(head: Vec<String>, mut told: Told, at: SimTime) -> Vec<String> {
+pub(super) fn tell(head: Vec<String>, mut told: Told, at: SimTime) -> Vec<String> {
     told.sort_by_key(|(time, _)| *time);
     let mut lines = head;
     let line = |(time, text): &(SimTime, String)| format!("{:>9}  {text}", clock(*time));
@@ -125,12 +127,12 @@ fn tell(head: Vec<String>, mut told: Told, at: SimTime) -> Vec<String> {
 }
 
 /// `1 pod`, `3 pods`.
-fn several(count: usize, what: &str) -> String {
+pub(super) fn several(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Names of which the first few are told.
-fn named(names: &[&str]) -> String {
+pub(super) fn named(names: &[&str]) -> String {
     const SHOWN: usize = 3;
     match names.len().saturating_sub(SHOWN) {
         0 => names.join(", "),
@@ -139,7 +141,7 @@ fn named(names: &[&str]) -> String {
 }
 
 /// Events as a story tells them. Names that a controller made up for pods it could not create are left out.
-fn said_of<'r>(events: impl Iterator<Item = &'r Event<'r>>) -> Told {
+pub(super) fn said_of<'r>(events: impl Iterator<Item = &'r Event<'r>>) -> Told {
     let text = |event: &Event<'_>| {
         let bare = event.object.rsplit('/').next().unwrap_or_default();
         let begins = format!("\"{bare}-");

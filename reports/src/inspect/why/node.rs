@@ -69,7 +69,7 @@ fn is_of(change: &PoolChange<'_>, node: &NodeLife<'_>) -> bool {
     change.nodes.iter().any(|name| **name == *node.name)
 }
 
-fn ordered(run: &Run<'_>, change: &PoolChange<'_>) -> String {
+pub(in crate::inspect) fn ordered(run: &Run<'_>, change: &PoolChange<'_>) -> String {
     let triggered = |event: &&Event<'_>| event.reason == "TriggeredScaleUp" && event.at == change.at && event.message.contains(change.pool);
     let pods: Vec<&str> = run.events.iter().filter(triggered).filter_map(|event| event.object.strip_prefix("Pod/")).collect();
     let of = if pods.is_empty() { change.reason.to_owned() } else { format!("for {}: {}", several(pods.len(), "pod"), named(&pods)) };

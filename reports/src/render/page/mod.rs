@@ -17,6 +17,7 @@ mod decisions;
 mod encode;
 mod heatmap;
 mod plot;
+mod search;
 mod sections;
 mod shell;
 mod svg;
@@ -33,6 +34,7 @@ use crate::fold::Run;
 use crate::{Measures, Verdict};
 
 pub use self::comparison::comparison_page;
+pub use self::search::search_page;
 pub use self::shell::PAGE_LIMIT_BYTES;
 pub use self::sweep::sweep_page;
 
@@ -43,6 +45,8 @@ pub struct PageOptions<'a> {
     pub reproduce: Option<&'a str>,
     /// The scenario with its defaults, as YAML.
     pub scenario: Option<&'a str>,
+    /// The seed that is drawn; the worst by default.
+    pub seed: Option<u64>,
 }
 
 const SCRIPT: &str = include_str!("../../../assets/page.js");
@@ -70,13 +74,13 @@ struct Data<'a> {
     events: sections::Events<'a>,
 }
 
-/// The page about `runs` and their verdict. Of `traces` (in any order, not necessarily of all runs) the one of
-/// `verdict.worst_seed` is drawn, else the first; without any there is no page.
+/// The page about `runs` and their verdict. Of `traces` (in any order, not necessarily of all runs) the one asked for is
+/// drawn, else that of `verdict.worst_seed`, else the first; without any there is no page.
 #[must_use]
 pub fn page<T: Borrow<Trace>>(traces: &[T], runs: &[Measures], verdict: &Verdict, options: &PageOptions<'_>) -> String {
     let mut traces = traces.iter().map(Borrow::borrow).collect::<Vec<&Trace>>();
     traces.sort_by_key(|trace| trace.header.seed);
-    let worst = traces.iter().find(|trace| Some(trace.header.seed) == verdict.worst_seed);
+    let worst = traces.iter().find(|trace| Some(trace.header.seed) == options.seed.or(verdict.worst_seed));
     let Some(drawn) = worst.or(traces.first()) else { return String::new() };
     let run = Run::new(drawn);
     let mut runs: Vec<&Measures> = runs.iter().collect();
@@ -120,7 +124,8 @@ fn bands<'a>(run: &Run<'a>) -> Vec<Band<'a>> {
         mark: false,
     });
     let marks = run.marks.iter().take(shown).map(|(at, mark)| Band { from: at.as_secs_f64(), to: None, label: mark, times: 1, mark: true });
-    let steps = run.steps.iter().take(shown);
+    // What comes all the time is no moment to be marked.
+    let steps = run.steps.iter().filter(|(_, step, _)| !crate::story::is_load(run, step)).take(shown);
     let steps = steps.map(|(at, step, _)| Band { from: at.as_secs_f64(), to: None, label: step, times: 1, mark: true });
     faults.chain(marks).chain(steps).collect()
 }
@@ -160,7 +165,7 @@ mod tests {
     fn all_seeds_are_in_the_timeline_and_the_scenario_in_the_appendix() {
         let traces = [black_friday(1), black_friday(2), black_friday(3)];
         let runs: Vec<Measures> = traces.iter().map(Measures::of_trace).collect();
-        let options = PageOptions { reproduce: Some("wavetank run <x>"), scenario: Some("spec:\n  duration: 20m # <b>\n") };
+        let options = PageOptions { reproduce: Some("wavetank run <x>"), scenario: Some("spec:\n  duration: 20m # <b>\n"), seed: None };
         let html = page(&traces, &runs, &judge(&runs), &options);
         assert!(html.contains("(all 3 seeds: ") && html.contains("The tint around a line"));
         assert!(html.contains("duration: 20m # &lt;b&gt;") && html.contains("(2 lines)") && html.contains("wavetank run &lt;x&gt;"));

@@ -159,12 +159,19 @@ impl Plot {
                 at + 3.8
             );
         }
+        // A picture's own heading may say what goes upwards.
+        let y_title = match &*y.title {
+            "" => String::new(),
+            title => format!(
+                "<text class=\"title\" transform=\"translate(11 {TOP}) rotate(-90)\" text-anchor=\"end\">{} →</text>",
+                escape(title)
+            ),
+        };
         let _ = write!(
             svg,
-            "<text class=\"title\" x=\"{right}\" y=\"{:.0}\" text-anchor=\"end\">{} →</text><text class=\"title\" transform=\"translate(11 {TOP}) rotate(-90)\" text-anchor=\"end\">{} →</text></g>",
+            "<text class=\"title\" x=\"{right}\" y=\"{:.0}\" text-anchor=\"end\">{} →</text>{y_title}</g>",
             HEIGHT - 6.0,
             escape(&x.title),
-            escape(&y.title)
         );
         Self { svg, x, y, taken: Vec::new() }
     }

@@ -24,14 +24,7 @@ const MOST_ROWS: usize = 500;
 /// The page about `sweep`. `reproduce` is the command that makes it again.
 #[must_use]
 pub fn sweep_page(sweep: &Sweep, reproduce: &str) -> String {
-    let mut policies: Vec<&str> = Vec::new();
-    for row in &sweep.rows {
-        if !policies.contains(&&*row.policy) {
-            policies.push(&row.policy);
-        }
-    }
-    let parameters: Vec<Parameter<'_>> = sweep.parameters.iter().map(|path| Parameter::of(sweep, path)).collect();
-    let page = Page { sweep, policies, parameters };
+    let page = Page::of(sweep);
     let mut html = String::new();
     page.top(&mut html);
     page.pictures(&mut html);
@@ -41,7 +34,7 @@ pub fn sweep_page(sweep: &Sweep, reproduce: &str) -> String {
     shell::document(&format!("{}: sweep", sweep.scenario), "", &html, "", &[])
 }
 
-struct Page<'a> {
+pub(super) struct Page<'a> {
     sweep: &'a Sweep,
     policies: Vec<&'a str>,
     parameters: Vec<Parameter<'a>>,
@@ -115,7 +108,18 @@ const fn outcome_look(outcome: Outcome) -> (&'static str, &'static str) {
     }
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    pub(super) fn of(sweep: &'a Sweep) -> Self {
+        let mut policies: Vec<&str> = Vec::new();
+        for row in &sweep.rows {
+            if !policies.contains(&&*row.policy) {
+                policies.push(&row.policy);
+            }
+        }
+        let parameters = sweep.parameters.iter().map(|path| Parameter::of(sweep, path)).collect();
+        Self { sweep, policies, parameters }
+    }
+
     /// Points that were run.
     fn passed(&self) -> (usize, usize) {
         (self.sweep.rows.iter().filter(|row| row.outcome == Outcome::Pass).count(), self.sweep.rows.len())
@@ -159,7 +163,7 @@ impl Page<'_> {
         matches!(self.parameters.as_slice(), [a, b] if a.values.len() * b.values.len() * self.policies.len() == self.sweep.rows.len())
     }
 
-    fn pictures(&self, html: &mut String) {
+    pub(super) fn pictures(&self, html: &mut String) {
         let sweep = self.sweep;
         if sweep.columns.is_empty() {
             return;
@@ -182,6 +186,9 @@ impl Page<'_> {
         if !self.is_map() && self.policies.len() > 1 {
             plot::key(html, &self.policies);
         }
+        // One picture each leaves room for two in a row.
+        let single = !self.is_map() && self.parameters.len() == 1;
+        html.push_str(if single { "<div class=\"figures\">\n" } else { "" });
         for (index, column) in sweep.columns.iter().enumerate().take(shown) {
             if self.is_map() {
                 self.maps(html, index, column);
@@ -189,6 +196,7 @@ impl Page<'_> {
                 self.curves(html, index, column);
             }
         }
+        html.push_str(if single { "</div>\n" } else { "" });
         close(html);
     }
 
@@ -197,7 +205,10 @@ impl Page<'_> {
         let cells = || self.sweep.rows.iter().filter_map(|row| row.cells.get(column));
         let met = cells().filter(|cell| cell.outcome == Outcome::Pass).count();
         let unit = self.sweep.columns[column].unit_kind;
-        let span = span(cells()).map_or_else(String::new, |(low, high)| format!("; from {} to {}", unit.format(low), unit.format(high)));
+        let span = span(cells()).map_or_else(String::new, |(low, high)| match (unit.format(low), unit.format(high)) {
+            (low, high) if low == high => format!("; {low} at every one"),
+            (low, high) => format!("; from {low} to {high}"),
+        });
         format!("Met at {met} of {} points{span}.", self.sweep.rows.len())
     }
 
@@ -259,7 +270,7 @@ impl Page<'_> {
     fn curve(&self, html: &mut String, index: usize, column: &SweepColumn, parameter: &Parameter<'_>) {
         let cells = || self.sweep.rows.iter().filter_map(|row| row.cells.get(index));
         let values = cells().flat_map(|cell| cell.value.into_iter().chain(cell.range.into_iter().flat_map(|(low, high)| [low, high])));
-        let y = Axis::over("value", column.unit_kind, values.chain([column.threshold]));
+        let y = Axis::over("", column.unit_kind, values.chain([column.threshold]));
         let mut plot = Plot::new(&format!("{} by {}. {}", column.formula, parameter.title(), self.told(index)), parameter.axis(), y);
         let [low, high, ..] = plot.ends();
         let is_named = parameter.unit.is_none();
@@ -296,7 +307,7 @@ impl Page<'_> {
         html.push_str(&plot.finish());
     }
 
-    fn points(&self, html: &mut String) {
+    pub(super) fn points(&self, html: &mut String) {
         let sweep = self.sweep;
         let shown = sweep.rows.len().min(MOST_ROWS);
         let lead = if shown < sweep.rows.len() {
@@ -444,6 +455,18 @@ mod tests {
         let html = sweep_page(&points(&[rate, boot], &["a"]), "");
         let at = |text: &str| html.find(&format!("<th scope=\"col\">{text}</th>")).unwrap();
         assert!(at("3/s") < at("20/s") && at("20/s") < at("100/s"));
+    }
+
+    #[test]
+    fn a_single_parameter_leaves_room_for_two_pictures_in_a_row() {
+        let rate: (&str, &[&str]) = ("spec.traffic.rate", &["20/s", "100/s"]);
+        let boot: (&str, &[&str]) = ("spec.provisioning", &["75s", "5m"]);
+        let kind: (&str, &[&str]) = ("spec.kind", &["big", "small"]);
+        for (parameters, rows) in [(vec![rate], 1), (vec![rate, boot], 0), (vec![rate, boot, kind], 0)] {
+            let html = sweep_page(&points(&parameters, &["a"]), "");
+            assert_eq!(html.matches("<div class=\"figures\">").count(), rows);
+            assert!(!html.contains("value →"), "the heading says what goes upwards");
+        }
     }
 
     #[test]

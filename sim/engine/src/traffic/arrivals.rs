@@ -118,6 +118,10 @@ impl Bursts {
     pub(super) const fn factor(&self) -> f64 {
         self.factors[self.phase]
     }
+    /// When the present phase ends, in whole nanoseconds.
+    pub(super) fn ends_at(&self) -> u64 {
+        ((self.at + self.left) * 1e9) as u64
+    }
     fn length(&mut self) -> f64 {
         // A phase of no length would never let time go on.
         (self.lengths[self.phase] * self.stream.exponential()).max(1e-6)

@@ -23,8 +23,6 @@ const NODES: u64 = 4;
 /// Everything about one cluster comes from here.
 struct Dice {
     stream: Stream,
-    /// Only what both engines have.
-    plain: bool,
 }
 
 impl Dice {
@@ -34,10 +32,6 @@ impl Dice {
     fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
-    /// One in `n`, and only for the exact engine.
-    fn special(&mut self, n: u64) -> bool {
-        self.one_in(n) && !self.plain
-    }
     fn millis(&mut self, most: u64) -> SimDuration {
         SimDuration::from_millis(1 + self.below(most))
     }
@@ -45,7 +39,7 @@ impl Dice {
     fn client(&mut self) -> Client {
         let balancing = match self.below(5) {
             0 => Balancing::LeastRequest,
-            1 if !self.plain => Balancing::RoundRobin,
+            1 => Balancing::RoundRobin,
             2 => Balancing::Random,
             _ => Balancing::KubeProxy,
         };
@@ -62,12 +56,12 @@ impl Dice {
             max_attempts: 1 + self.below(4) as u32,
             full_jitter: self.one_in(2),
             retry_budget: self.one_in(3).then_some((0.3, 1.0)),
-            token_bucket: self.special(3).then(TokenBucket::default),
-            circuit_breaker: self.special(3).then(|| CircuitBreaker { max_requests: 20, ..CircuitBreaker::default() }),
-            throttle: self.special(3).then(ClientThrottle::default),
-            connection_pool: self.special(3).then(|| 1 + self.below(10) as u32),
-            connections: (self.special(2) && balancing != Balancing::LeastRequest).then_some(connections),
-            dns: Dns { ttl: self.millis(5000), pinned: self.special(3) },
+            token_bucket: self.one_in(3).then(TokenBucket::default),
+            circuit_breaker: self.one_in(3).then(|| CircuitBreaker { max_requests: 20, ..CircuitBreaker::default() }),
+            throttle: self.one_in(3).then(ClientThrottle::default),
+            connection_pool: self.one_in(3).then(|| 1 + self.below(10) as u32),
+            connections: (self.one_in(2) && balancing != Balancing::LeastRequest).then_some(connections),
+            dns: Dns { ttl: self.millis(5000), pinned: self.one_in(3) },
             balancing,
             ..Client::default()
         }
@@ -80,7 +74,7 @@ impl Dice {
         while number + 1 < SERVICES && self.one_in(2) && calls.len() < 3 {
             let group = (0..=self.below(2)).map(|_| {
                 let to = number + 1 + self.below(SERVICES - number - 1);
-                let cache = self.special(4).then(|| Cache {
+                let cache = self.one_in(4).then(|| Cache {
                     hit_ratio: 0.7,
                     warmup_requests: 50.0,
                     miss_to: (to + 1 < SERVICES).then(|| (key(to + 1), self.client())),
@@ -111,7 +105,7 @@ impl Dice {
                 leak_per_second_bytes: 100,
                 leak_per_request_bytes: 1,
             }),
-            overload_penalty: if self.special(4) { (0.05, 0.001) } else { (0.0, 0.0) },
+            overload_penalty: if self.one_in(4) { (0.05, 0.001) } else { (0.0, 0.0) },
             calls,
             worker,
             ..ServiceBehavior::default()
@@ -128,13 +122,9 @@ impl Dice {
         Source {
             name: format!("source-{number}").into(),
             to: key(self.below(2)),
-            arrivals: if self.special(3) { bursts } else { Arrivals::Poisson },
+            arrivals: if self.one_in(3) { bursts } else { Arrivals::Poisson },
             client: self.client(),
-            via: if self.plain {
-                Via::ClusterIp
-            } else {
-                [Via::ClusterIp, Via::NodePort, Via::LoadBalancer, Via::Ingress][self.below(4) as usize]
-            },
+            via: [Via::ClusterIp, Via::NodePort, Via::LoadBalancer, Via::Ingress][self.below(4) as usize],
             clients: (users.is_none() && self.one_in(2)).then(|| 1 + self.below(40) as u32),
             rate: if users.is_some() { Vec::new() } else { rate },
             users,
@@ -171,10 +161,10 @@ struct Cluster {
 
 impl Cluster {
     fn new(seed: u64, engine: TrafficEngine) -> Self {
-        let mut dice = Dice { stream: Streams::new(seed).stream(Purpose::TieBreak, 7), plain: engine == TrafficEngine::Cohort };
+        let mut dice = Dice { stream: Streams::new(seed).stream(Purpose::TieBreak, 7) };
         let behaviors = (0..SERVICES).map(|number| Arc::new(dice.behavior(number))).collect();
         let sources = (0..=dice.below(3)).map(|number| dice.source(number)).collect();
-        let mode = if dice.special(3) { "ipvs" } else { "iptables" };
+        let mode = if dice.one_in(3) { "ipvs" } else { "iptables" };
         let scheduler = ["rr", "lc", "sh"][dice.below(3) as usize];
         let kube_proxy = KubeProxy { mode: mode.into(), ipvs_scheduler: scheduler.into(), ..KubeProxy::default() };
         let control_plane = ControlPlane { kube_proxy, ..ControlPlane::default() };
@@ -220,7 +210,7 @@ impl Cluster {
     }
 
     fn list(&mut self, service: u64) {
-        let hints = !self.dice.plain && self.dice.one_in(3);
+        let hints = self.dice.one_in(3);
         let zone = |pod: u64| hints.then(|| Str::from(format!("z-{}", pod % 2)));
         let listed = self.pods.iter().filter(|(_, (of, listed))| *of == service && *listed);
         let targets: Vec<_> = listed.map(|(pod, _)| EndpointTarget { zone_hint: zone(*pod), ..EndpointTarget::ready(Uid(*pod)) }).collect();

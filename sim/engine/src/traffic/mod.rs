@@ -60,7 +60,7 @@ use self::calendar::{Calendar, Kind, NEVER};
 use self::flow::{Budget, Call, Flow, Role, Route};
 use self::link::Link;
 pub(crate) use self::player::Player;
-pub use self::player::network_unsupported_by_cohort;
+pub use self::player::unsupported_by_cohort;
 pub(crate) use self::policy::PodEnd;
 use self::policy::Policies;
 use self::proxy::{Known, Proxies};

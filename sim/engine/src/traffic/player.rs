@@ -38,7 +38,7 @@ impl Player {
     pub(crate) fn new(spec: &WorldSpec, streams: Streams) -> Self {
         let mut player = match spec.traffic.engine {
             TrafficEngine::Exact => Self::Exact(Box::new(Traffic::new(spec, streams))),
-            TrafficEngine::Cohort => Self::Cohort(Box::new(Cohort::new(&spec.traffic))),
+            TrafficEngine::Cohort => Self::Cohort(Box::new(Cohort::new(&spec.traffic, streams))),
         };
         for external in &spec.traffic.external {
             player.beyond(&external.service, external.behavior.clone());
@@ -148,9 +148,9 @@ impl Player {
     }
 }
 
-/// What of a cluster's network the cohort engine does not have, in the words of a scenario or manifest. Only what is asked counts.
+/// What of a run the cohort engine does not have, in the words of a scenario or manifest. Only what is asked counts.
 #[must_use]
-pub fn network_unsupported_by_cohort(
+pub fn unsupported_by_cohort(
     traffic: &TrafficSpec,
     behaviors: &[Behavior],
     control_plane: &ControlPlane,

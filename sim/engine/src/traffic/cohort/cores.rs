@@ -15,7 +15,7 @@ use super::{Cohort, Due, Entry, Failure, GRAINS, ProgramState, QUANTUM, drops};
 impl PodState {
     /// What comes now finds the queue as it was, at another speed.
     fn feel_speed(&mut self) {
-        let slowdown = (1000.0 * f64::from(self.workers) / self.granted_millis.max(1e-9)).max(1.0);
+        let slowdown = (1000.0 * f64::from(self.workers) / self.granted_millis.max(1e-9)).max(1.0) * self.penalty;
         if self.kernel.slowdown > 0.0 {
             self.kernel.mean *= slowdown / self.kernel.slowdown;
         }

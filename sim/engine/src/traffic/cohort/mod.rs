@@ -13,9 +13,10 @@
 //! - Steps end where processes or endpoints change (to 10 ms, and behind a Service of very many pods where anybody
 //!   could feel it: `felt.rs`), and at every window.
 //!
-//! Not here, so that [`unsupported`] names it and the exact engine plays it: retry tokens, circuit breakers,
-//! connection pools, caches, bursts, overload penalties, round robin. A cpu quota is a slower core here.
+//! Not here, so that `player.rs` names it and the exact engine plays it: connections that are used again, and of the network
+//! all but endpoints at random or in turn. A cpu quota is a slower core here.
 
+mod calls;
 mod cores;
 mod felt;
 mod kernel;
@@ -23,9 +24,12 @@ mod load;
 mod outcome;
 mod pods;
 mod records;
+mod route;
+mod source;
 mod station;
 mod step;
 mod table;
+mod tracers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -34,14 +38,18 @@ use api::{ObjectKey, SimDuration, SimTime, Str, Uid};
 use rustc_hash::FxHashMap;
 use trace::Histogram;
 
+use self::calls::Planned;
 use self::kernel::Law;
-use self::outcome::Tracer;
 use self::pods::PodState;
+use self::route::RouteState;
+use self::source::SourceState;
 use self::table::Table;
+use self::tracers::Tracer;
 use super::slices::Slices;
 use super::{EndpointTarget, Signal, TrafficProcess};
 use crate::event::ProbeKind;
-use crate::spec::{Balancing, CancelOnTimeout, Client, RatePoint, ServiceBehavior, TrafficSpec};
+use crate::random::Streams;
+use crate::spec::{CancelOnTimeout, Client, ServiceBehavior, TrafficSpec};
 
 /// One request.
 const GRAINS: u64 = 1 << 20;
@@ -80,42 +88,12 @@ struct FlowState {
     latency: Histogram,
 }
 
-struct RouteState {
-    flow: u32,
-    client: Client,
-    /// Attempts of this step by number, with their mean time since the intended start.
-    incoming: Vec<(u64, f64)>,
-    /// Retry budget, in grains, and the share of wanted retries that it last allowed.
-    tokens: f64,
-    allowed: f64,
-    /// Throttle: requests and accepted ones by part of the window.
-    bins: VecDeque<(u64, f64, f64)>,
-    /// Share of calls that succeed, retries included, as of the last step.
-    succeeds: f64,
-    /// Fractions of grains that calls have not made yet.
-    carry: f64,
-    /// Share of attempts that fail, by demand, as of a time-out ago; once any is late.
-    fails: Option<Box<[f64; kernel::DEMANDS]>>,
-}
-
-struct SourceState {
-    route: u32,
-    rate: Vec<RatePoint>,
-    /// Requests offered before each point.
-    before: Vec<f64>,
-    /// Closed source: users and mean think time in seconds, from when.
-    users: Option<(f64, f64, u64)>,
-    offered: u64,
-    carry: f64,
-}
-
 struct ServiceState {
     name: Str,
     slices: Slices,
     targets: Vec<u32>,
     pods: u32,
     programs: Vec<u32>,
-    ways: outcome::Ways,
     answers: Vec<Tracer>,
     queue: Option<QueueState>,
     /// None of its programs calls anybody.
@@ -144,7 +122,7 @@ struct ProgramState {
     behavior: Arc<ServiceBehavior>,
     cpu: Law,
     latency: Law,
-    calls: Vec<Vec<(u32, f64)>>,
+    calls: Vec<Vec<Planned>>,
     pods: Vec<u32>,
     /// Mean time after the cpu work, in seconds.
     rest: f64,
@@ -196,6 +174,8 @@ pub(crate) struct Cohort {
     told_now: u64,
     step: u64,
     steps: u64,
+    /// Tracers of each service in this step.
+    tracers: usize,
     sources: Vec<SourceState>,
     flows: Vec<FlowState>,
     flow_by_name: BTreeMap<Str, u32>,
@@ -225,36 +205,15 @@ pub(crate) struct Cohort {
     window_start: u64,
 }
 
-/// What of a run this engine does not have, in the words of a scenario.
-#[must_use]
-pub fn unsupported(traffic: &TrafficSpec, behaviors: &[crate::spec::Behavior]) -> Option<&'static str> {
-    let of_client = |client: &Client| {
-        let found = [
-            (client.token_bucket.is_some(), "tokenBucket"),
-            (client.circuit_breaker.is_some(), "circuitBreaker"),
-            (client.connection_pool.is_some(), "connectionPool"),
-            (client.balancing == Balancing::RoundRobin, "balancing: round-robin"),
-        ];
-        found.into_iter().find(|(holds, _)| *holds).map(|(_, name)| name)
-    };
-    let services = || behaviors.iter().filter_map(|behavior| behavior.service.as_ref());
-    let calls = || services().flat_map(|service| service.calls.iter().flatten());
-    let bursts = traffic.sources.iter().any(|source| matches!(source.arrivals, crate::spec::Arrivals::Bursts { .. }));
-    let by_client = traffic.sources.iter().map(|source| &source.client).chain(calls().map(|call| &call.client)).find_map(of_client);
-    by_client
-        .or(bursts.then_some("arrivals: mmpp"))
-        .or(calls().any(|call| call.cache.is_some()).then_some("cache"))
-        .or(services().any(|service| service.overload_penalty != (0.0, 0.0)).then_some("overloadPenalty"))
-}
-
 impl Cohort {
     /// All sources of `spec`, no pod yet.
-    pub(crate) fn new(spec: &TrafficSpec) -> Self {
+    pub(crate) fn new(spec: &TrafficSpec, streams: Streams) -> Self {
         let mut this = Self {
             now: 0,
             told_now: 0,
             step: QUANTUM,
             steps: 0,
+            tracers: 64,
             sources: Vec::new(),
             flows: Vec::new(),
             flow_by_name: BTreeMap::new(),
@@ -282,14 +241,7 @@ impl Cohort {
             let service = this.service(&source.to);
             let flow = this.flow(source.name.clone(), true, service);
             let route = this.route(flow, &source.client);
-            let mut before = vec![0.0];
-            for pair in source.rate.windows(2) {
-                let last = before[before.len() - 1];
-                before.push(last + requests(pair[0], Some(pair[1]), pair[1].at.since(pair[0].at).as_secs_f64()));
-            }
-            let users =
-                source.users.as_ref().map(|users| (f64::from(users.count), users.think.mean().as_secs_f64(), users.from.as_nanos()));
-            this.sources.push(SourceState { route, rate: source.rate.clone(), before, users, offered: 0, carry: 0.0 });
+            this.sources.push(SourceState::new(source, route, streams));
         }
         this
     }
@@ -318,10 +270,11 @@ impl Cohort {
         !out.is_empty()
     }
 
-    /// A step ends where a pod's memory is full, and where a source's rate jumps.
+    /// A step ends where a pod's memory is full, where a source's rate jumps, and where callers come back to an endpoint.
     fn step_end(&self, end: u64) -> u64 {
         let jump = self.sources.iter().filter_map(|source| source.next_jump(self.now));
-        let end = jump.fold(end, u64::min);
+        let back = self.routes.iter().filter_map(|route| route.next_return(self.now));
+        let end = jump.chain(back).fold(end, u64::min);
         let full = self.pods.iter().filter(|pod| pod.memory.is_some()).map(|pod| pod.memory_full_at(self.now));
         full.filter(|at| *at > self.now).fold(end, u64::min)
     }
@@ -346,6 +299,7 @@ impl Cohort {
         self.unfelt = 0.0;
         if std::mem::take(&mut self.changed) {
             self.find_order();
+            self.count_callers();
             self.share_tables();
             self.foresee();
         }
@@ -353,6 +307,9 @@ impl Cohort {
         self.share_nodes();
         self.feel_resized();
         self.compose_answers();
+        for route in &mut self.routes {
+            route.taken = route.connected;
+        }
         self.deliver(end);
         self.offer(end, d);
         for place in 0..self.order.len() {
@@ -362,49 +319,10 @@ impl Cohort {
         self.now = end;
         self.look_at_pods();
         // From one step to the next it at most doubles, so that what begins slowly is not passed over.
-        let jumps = self.sources.iter().any(|source| source.jumps_at(end));
+        let returns = self.routes.iter().any(|route| route.next_return(end - 1) == Some(end));
+        let jumps = returns || self.sources.iter().any(|source| source.jumps_at(end));
         let longest = if self.critical || jumps { QUANTUM } else { (self.step * 2).min(LONGEST) };
         self.step = longest.max(1);
-    }
-
-    /// Requests of the sources.
-    fn offer(&mut self, end: u64, d: f64) {
-        for place in 0..self.sources.len() {
-            let route = self.sources[place].route;
-            let flow = self.routes[route as usize].flow as usize;
-            let open = self.flows[flow].open();
-            let source = &mut self.sources[place];
-            let grains = match source.users {
-                None => {
-                    let offered = (source.until(end) * GRAINS as f64) as u64;
-                    let new = offered.saturating_sub(source.offered);
-                    source.offered += new;
-                    new
-                }
-                Some((count, think, from)) if end > from => {
-                    // Who thinks asks at the rate 1/Z; implicit in the step, so that it cannot ask twice.
-                    let thinking = (count - open as f64 / GRAINS as f64).max(0.0);
-                    let asked = thinking * (d / (think.max(1e-3) + d)) * GRAINS as f64 + source.carry;
-                    source.carry = asked - libm::floor(asked);
-                    self.critical = true;
-                    asked as u64
-                }
-                Some(_) => 0,
-            };
-            self.arrive(route, grains, d);
-        }
-    }
-
-    /// New requests of a route.
-    fn arrive(&mut self, route: u32, grains: u64, d: f64) {
-        let route = &mut self.routes[route as usize];
-        self.flows[route.flow as usize].totals.arrived += grains;
-        route.add(1, grains, 0.0);
-        if let Some((ratio, _)) = route.client.retry_budget {
-            // Deposits are forgotten after ten seconds: no more than those of ten seconds are kept.
-            let deposit = ratio * grains as f64;
-            route.tokens = (route.tokens + deposit).min(deposit / d.max(1e-9) * 10.0);
-        }
     }
 
     /// What is due until `end`.
@@ -420,8 +338,14 @@ impl Cohort {
         let Entry { due, route, attempt, grains, delay } = entry;
         match due {
             Due::Slots(amount) => self.release_slots(route, amount),
-            Due::Ok => self.succeeded(route, grains, delay),
-            Due::Fail(failure) => self.attempt_failed(route, attempt, grains, failure, delay, end),
+            Due::Ok => {
+                self.hang_up(route, grains);
+                self.succeeded(route, attempt, grains, delay);
+            }
+            Due::Fail(failure) => {
+                self.hang_up(route, grains);
+                self.attempt_failed(route, attempt, grains, failure, delay, end);
+            }
             Due::Again => {
                 let route = &mut self.routes[route as usize];
                 self.flows[route.flow as usize].backoff -= grains;
@@ -430,11 +354,17 @@ impl Cohort {
         }
     }
 
-    fn succeeded(&mut self, route: u32, grains: u64, delay: f64) {
+    /// Attempts that were sent are over.
+    fn hang_up(&mut self, route: u32, grains: u64) {
+        let route = &mut self.routes[route as usize];
+        route.connected = route.connected.saturating_sub(grains);
+    }
+
+    fn succeeded(&mut self, route: u32, attempt: u32, grains: u64, delay: f64) {
         let flow = &mut self.flows[self.routes[route as usize].flow as usize];
         flow.totals.succeeded += grains;
         flow.latency.record_n((delay * 1e9) as u64, grains);
-        self.routes[route as usize].accepted(grains);
+        self.routes[route as usize].accepted(attempt, grains);
     }
 
     /// Puts an entry where it is due, or lets it happen when that is within this step.
@@ -550,7 +480,6 @@ impl Cohort {
             targets: Vec::new(),
             pods: 0,
             programs: Vec::new(),
-            ways: outcome::Ways::default(),
             answers: Vec::new(),
             queue: None,
             leaf: true,
@@ -583,17 +512,7 @@ impl Cohort {
         if let Some(route) = self.routes.iter().position(|route| route.flow == flow && route.client == *client) {
             return route as u32;
         }
-        self.routes.push(RouteState {
-            flow,
-            client: client.clone(),
-            incoming: Vec::new(),
-            tokens: 0.0,
-            allowed: 1.0,
-            bins: VecDeque::new(),
-            succeeds: 1.0,
-            carry: 0.0,
-            fails: None,
-        });
+        self.routes.push(RouteState::new(flow, client, &mut self.tables));
         (self.routes.len() - 1) as u32
     }
 
@@ -602,8 +521,8 @@ impl Cohort {
         let count = self.services.len();
         let mut edges: Vec<Vec<u32>> = vec![Vec::new(); count];
         for program in &self.programs {
-            for (route, _) in program.calls.iter().flatten() {
-                let to = self.flows[self.routes[*route as usize].flow as usize].service;
+            for route in program.routes() {
+                let to = self.flows[self.routes[route as usize].flow as usize].service;
                 program.services.iter().for_each(|from| edges[*from as usize].push(to));
             }
         }
@@ -626,84 +545,6 @@ fn visit(service: u32, edges: &[Vec<u32>], seen: &mut [bool], order: &mut Vec<u3
     }
     edges[service as usize].iter().for_each(|to| visit(*to, edges, seen, order));
     order.push(service);
-}
-
-/// Requests that a piece of a load shape offers in its first `seconds`.
-fn requests(point: RatePoint, next: Option<RatePoint>, seconds: f64) -> f64 {
-    let rate = point.per_second.max(0.0);
-    match next.filter(|_| point.linear) {
-        Some(next) => {
-            let length = next.at.since(point.at).as_secs_f64();
-            let slope = if length > 0.0 { (next.per_second.max(0.0) - rate) / length } else { 0.0 };
-            rate * seconds + slope * seconds * seconds / 2.0
-        }
-        None => rate * seconds,
-    }
-}
-
-impl SourceState {
-    /// The next instant after `now` at which its rate is not what led up to it.
-    fn next_jump(&self, now: u64) -> Option<u64> {
-        let next = self.rate.partition_point(|point| point.at.as_nanos() <= now);
-        (next..self.rate.len()).find(|place| self.is_jump(*place)).map(|place| self.rate[place].at.as_nanos())
-    }
-    fn jumps_at(&self, nanos: u64) -> bool {
-        let place = self.rate.partition_point(|point| point.at.as_nanos() < nanos);
-        self.rate.get(place).is_some_and(|point| point.at.as_nanos() == nanos) && self.is_jump(place)
-    }
-    fn is_jump(&self, place: usize) -> bool {
-        let before = match place.checked_sub(1).map(|before| self.rate[before]) {
-            None => 0.0,
-            Some(point) if point.linear => self.rate[place].per_second,
-            Some(point) => point.per_second,
-        };
-        (self.rate[place].per_second - before).abs() > 0.01 * before.max(self.rate[place].per_second)
-    }
-    /// Requests offered until `nanos`.
-    fn until(&self, nanos: u64) -> f64 {
-        let at = SimTime::from_nanos(nanos);
-        let Some(place) = self.rate.partition_point(|point| point.at <= at).checked_sub(1) else { return 0.0 };
-        let point = self.rate[place];
-        self.before[place] + requests(point, self.rate.get(place + 1).copied(), at.since(point.at).as_secs_f64())
-    }
-}
-
-impl RouteState {
-    /// Attempts of this step.
-    fn add(&mut self, attempt: usize, grains: u64, delay: f64) {
-        if self.incoming.len() < attempt {
-            self.incoming.resize(attempt, (0, 0.0));
-        }
-        let (sum, mean) = &mut self.incoming[attempt - 1];
-        let total = *sum + grains;
-        if total > 0 {
-            *mean += (delay - *mean) * (grains as f64 / total as f64);
-        }
-        *sum = total;
-    }
-
-    fn accepted(&mut self, grains: u64) {
-        if let Some((_, _, accepts)) = self.bins.back_mut() {
-            *accepts += grains as f64;
-        }
-    }
-
-    /// Share of requests that the caller rejects by itself.
-    fn rejects(&mut self, requests: u64, now: u64) -> f64 {
-        let Some(throttle) = self.client.throttle else { return 0.0 };
-        let part = now / (throttle.window.as_nanos() / 12).max(1);
-        if self.bins.back().is_none_or(|(last, ..)| *last != part) {
-            self.bins.push_back((part, 0.0, 0.0));
-        }
-        while self.bins.front().is_some_and(|(first, ..)| first + 12 <= part) {
-            self.bins.pop_front();
-        }
-        let (asked, accepts) = self.bins.iter().fold((0.0, 0.0), |sum, bin| (sum.0 + bin.1, sum.1 + bin.2));
-        if let Some((_, asked, _)) = self.bins.back_mut() {
-            *asked += requests as f64;
-        }
-        ((asked - throttle.k * accepts) / (asked + GRAINS as f64)).max(0.0)
-    }
 }
 
 impl FlowState {

@@ -1,175 +1,34 @@
 //! How the attempts of a step end: shares in closed form, and tracers for how long it takes.
 //!
-//! A tracer is one synthetic request of a service: it meets a pod's kernel, walks through the calls with their
-//! time-outs and retries, and waits. 256 of them (64 in critical steps) stand for a step's requests; their
-//! uniform numbers are spread evenly and turned from step to step. How many attempts fail, and how, never
-//! comes from tracers where there is a closed form; only lateness behind calls does.
+//! How many attempts fail, and how, never comes from tracers where there is a closed form; only lateness behind calls does.
 
 use super::super::station::Process;
 use super::kernel::{DEMANDS, Kernel};
-use super::{Cohort, Due, Entry, Failure, GRAINS, MOST_ATTEMPTS, QUANTUM};
-use crate::random::mix;
-
-/// A synthetic request.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Tracer {
-    /// From its arrival to its answer, in seconds.
-    seconds: f64,
-    /// All its calls succeeded.
-    ok: bool,
-}
+use super::tracers::Tracer;
+use super::{Cohort, Due, Entry, Failure, GRAINS, QUANTUM};
 
 /// Shares of the attempts at a service.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Ways {
-    refused: f64,
-    silent: f64,
-    shed: f64,
-    dropped: f64,
+    pub(super) refused: f64,
+    pub(super) silent: f64,
+    pub(super) shed: f64,
+    pub(super) dropped: f64,
     /// Answered with an error, among the answered.
-    error: f64,
+    pub(super) error: f64,
     /// The part of `error` that is the service's own.
-    own_error: f64,
+    pub(super) own_error: f64,
 }
 
-/// The golden ratio: turns of it fill the unit interval evenly.
-const TURN: f64 = 0.618_033_988_749_894_9;
-
-fn unit(bits: u64) -> f64 {
-    (mix(bits) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
-}
-
-/// The uniform number of the `i`-th tracer at a place of its walk: those of all tracers are spread evenly, by a step and from
-/// a start that the place draws.
-fn spread(place: u64, i: usize) -> f64 {
-    let value = unit(place) + (i as f64 + 0.5) * (0.25 + 0.5 * unit(place ^ 0x57e9));
-    value - libm::floor(value)
+impl Ways {
+    /// Share that is answered, with whatever.
+    fn answered(&self) -> f64 {
+        (1.0 - self.refused - self.silent - self.shed - self.dropped).clamp(0.0, 1.0)
+    }
 }
 
 impl Cohort {
-    /// All services' tracers, callees first.
-    pub(super) fn compose_answers(&mut self) {
-        let count = if self.step > QUANTUM { 256 } else { 64 };
-        for program in &mut self.programs {
-            program.rest = 0.0;
-        }
-        for place in (0..self.order.len()).rev() {
-            self.compose(self.order[place], count);
-        }
-    }
-
-    fn compose(&mut self, service: u32, count: usize) {
-        let mut answers = std::mem::take(&mut self.services[service as usize].answers);
-        answers.clear();
-        let running = |pod: &&u32| self.pods[**pod as usize].process == Process::Running;
-        let mut targets: Vec<u32> = self.services[service as usize].targets.iter().filter(running).copied().collect();
-        if targets.is_empty() {
-            let programs = &self.services[service as usize].programs;
-            targets.extend(programs.iter().flat_map(|program| &self.programs[*program as usize].pods));
-        }
-        let mut rest: Vec<(u32, f64, u32)> = Vec::new();
-        for i in 0..if targets.is_empty() { 0 } else { count } {
-            let seed = self.steps << 20 ^ (service as u64) << 10;
-            let pod = &self.pods[targets[(i + self.steps as usize) * 7919 % targets.len()] as usize];
-            let number = pod.program;
-            let program = &self.programs[number as usize];
-            // Two different turns from step to step: with the golden one twice they would stand still.
-            let turned = |by: f64, from_step: f64| {
-                let value = (i as f64 + 0.5) * by + self.steps as f64 * from_step;
-                value - libm::floor(value)
-            };
-            let stratum = (i as f64 + turned(TURN, 0.732_050_807_568_877_2).min(0.999_999)) / count as f64;
-            let cpu = pod.kernel.draw(&program.cpu, stratum, turned(0.754_877_666_246_692_7, 0.569_840_290_998_053_2));
-            let (mut seconds, mut ok) = (cpu, true);
-            for (group, calls) in program.calls.iter().enumerate() {
-                let mut longest: f64 = 0.0;
-                for (place, (route, probability)) in calls.iter().enumerate() {
-                    let seed = mix(seed ^ (group as u64) << 40 ^ (place as u64) << 50);
-                    if *probability >= 1.0 || spread(seed, i) < *probability {
-                        let (took, well) = self.walk(*route, seed, i);
-                        longest = longest.max(took);
-                        ok &= well;
-                    }
-                }
-                seconds += longest;
-                if !ok {
-                    break;
-                }
-            }
-            if ok {
-                seconds += program.latency.quantile(spread(mix(seed ^ 0x5eed), i));
-            }
-            match rest.iter_mut().find(|(of, ..)| *of == number) {
-                Some((_, sum, n)) => (*sum, *n) = (*sum + seconds - cpu, *n + 1),
-                None => rest.push((number, seconds - cpu, 1)),
-            }
-            answers.push(Tracer { seconds, ok });
-        }
-        for (program, sum, n) in rest {
-            if self.programs[program as usize].services.first() == Some(&service) {
-                self.programs[program as usize].rest = sum / f64::from(n);
-            }
-        }
-        self.services[service as usize].answers = answers;
-    }
-
-    /// One call with its attempts: how long it takes, and whether it succeeds.
-    fn walk(&self, route: u32, seed: u64, i: usize) -> (f64, bool) {
-        let route = &self.routes[route as usize];
-        let service = &self.services[self.flows[route.flow as usize].service as usize];
-        let client = &route.client;
-        let timeout = client.timeout.as_secs_f64();
-        let mut took = 0.0;
-        if service.queue.is_some() {
-            return (0.0, true);
-        }
-        for attempt in 1..=client.max_attempts.min(MOST_ATTEMPTS as u32) {
-            let seed = mix(seed.wrapping_add(u64::from(attempt)));
-            let way = spread(seed, i);
-            let Ways { refused, silent, shed, dropped, own_error, .. } = service.ways;
-            if way < refused + shed {
-                // Fails at once.
-            } else if way < refused + shed + silent {
-                took += client.connect_timeout.as_secs_f64().min(timeout);
-            } else if let Some(tracer) = self.answer(service, mix(seed), i) {
-                if way < refused + shed + silent + dropped || tracer.seconds > timeout {
-                    took += timeout;
-                } else {
-                    took += tracer.seconds;
-                    if tracer.ok && spread(seed ^ 0xe44, i) >= own_error {
-                        return (took, true);
-                    }
-                }
-            }
-            if attempt < client.max_attempts {
-                if spread(seed ^ 0xb0d, i) >= route.allowed {
-                    break;
-                }
-                took += self.backoff(route, attempt) * if client.full_jitter { spread(seed ^ 0x1177, i) } else { 1.0 };
-            }
-        }
-        (took, false)
-    }
-
-    /// How one request of a service goes; services that call nobody are asked directly, others by their tracers.
-    fn answer(&self, service: &super::ServiceState, seed: u64, i: usize) -> Option<Tracer> {
-        if service.answers.is_empty() {
-            return None;
-        }
-        let one_of = |len: usize| (spread(seed, i) * len as f64) as usize;
-        if service.leaf
-            && let Some(target) = service.targets.get(one_of(service.targets.len()))
-            && self.pods[*target as usize].process == Process::Running
-        {
-            let pod = &self.pods[*target as usize];
-            let program = &self.programs[pod.program as usize];
-            let cpu = pod.kernel.draw(&program.cpu, spread(seed ^ 1, i), spread(seed ^ 2, i));
-            return Some(Tracer { seconds: cpu + program.latency.quantile(spread(seed ^ 3, i)), ok: true });
-        }
-        service.answers.get(one_of(service.answers.len())).copied()
-    }
-
-    fn backoff(&self, route: &super::RouteState, attempt: u32) -> f64 {
+    pub(super) fn backoff(&self, route: &super::RouteState, attempt: u32) -> f64 {
         let client = &route.client;
         (client.backoff_base.as_secs_f64() * libm::exp2(f64::from(attempt - 1).min(40.0))).min(client.backoff_max.as_secs_f64())
     }
@@ -178,42 +37,38 @@ impl Cohort {
     pub(super) fn foresee(&mut self) {
         for place in (0..self.order.len()).rev() {
             let service = self.order[place];
-            self.find_ways(service);
-            let Ways { refused, silent, shed, dropped, error, .. } = self.services[service as usize].ways;
-            for route in 0..self.routes.len() as u32 {
-                if self.flows[self.routes[route as usize].flow as usize].service == service {
-                    self.find_success(route, (1.0 - refused - silent - shed - dropped).max(0.0) * (1.0 - error));
-                }
+            for route in self.asking(service) {
+                self.find_ways(service, route);
+                let ways = self.routes[route as usize].ways;
+                self.find_success(route, ways.answered() * (1.0 - ways.error));
             }
         }
     }
 
+    /// Routes that lead to a service.
+    fn asking(&self, service: u32) -> Vec<u32> {
+        let routes = (0..).zip(&self.routes);
+        routes.filter(|(_, route)| self.flows[route.flow as usize].service == service).map(|(number, _)| number).collect()
+    }
+
     /// A step of one service: its pods move, its attempts are sorted, its calls begin.
     pub(super) fn serve(&mut self, service: u32, end: u64, d: f64) {
-        let asking: Vec<u32> = (0..self.routes.len() as u32)
-            .filter(|route| self.flows[self.routes[*route as usize].flow as usize].service == service)
-            .collect();
+        let asking = self.asking(service);
         if self.services[service as usize].queue.is_some() {
             return self.serve_messages(service, &asking, d);
         }
-        let mut attempts = 0u64;
         for route in &asking {
-            attempts += self.throttle(*route);
-        }
-        let state = &self.services[service as usize];
-        let each = attempts as f64 / GRAINS as f64 / state.targets.len().max(1) as f64;
-        for pod in &state.targets {
-            let pod = &mut self.pods[*pod as usize];
-            if pod.process == Process::Running {
-                pod.arrivals += each;
-            }
+            let sent = self.admit(*route, end, d);
+            self.send(service, *route, sent);
         }
         for program in self.services[service as usize].programs.clone() {
             if self.programs[program as usize].services.first() == Some(&service) {
                 self.move_pods(program, end, d);
             }
         }
-        self.find_ways(service);
+        for route in &asking {
+            self.find_ways(service, *route);
+        }
         let speed = self.served_per_second(service);
         if speed.is_some_and(|speed| speed > 0.0) {
             self.release(service, speed.unwrap_or(1.0), end);
@@ -224,6 +79,19 @@ impl Cohort {
         for program in self.services[service as usize].programs.clone() {
             if self.programs[program as usize].services.first() == Some(&service) {
                 self.begin_calls(program, d);
+            }
+        }
+    }
+
+    /// Attempts of a step go to the pods behind a service, but for those that the callers leave alone.
+    fn send(&mut self, service: u32, route: u32, sent: u64) {
+        let targets = &self.services[service as usize].targets;
+        let out = self.routes[route as usize].left_out(targets, self.now);
+        let each = sent as f64 / GRAINS as f64 / (targets.len() - out.len()).max(1) as f64;
+        for pod in targets.iter().filter(|pod| !out.contains(pod)) {
+            let pod = &mut self.pods[*pod as usize];
+            if pod.process == Process::Running {
+                pod.arrivals += each;
             }
         }
     }
@@ -245,6 +113,7 @@ impl Cohort {
             let totals = &mut self.flows[self.routes[route as usize].flow as usize].totals;
             totals.attempts += grains;
             totals.retries += if attempt > 1 { grains } else { 0 };
+            self.routes[route as usize].connected += grains;
             let entry = Entry { due: Due::Ok, route, attempt, grains, delay };
             self.services[service as usize].held.push(super::Held { entry, at, ahead });
         }
@@ -270,7 +139,7 @@ impl Cohort {
             for (grains, delay) in std::mem::take(&mut self.routes[*route as usize].incoming) {
                 came += grains;
                 self.flows[self.routes[*route as usize].flow as usize].totals.attempts += grains;
-                self.succeeded(*route, grains, delay);
+                self.succeeded(*route, 1, grains, delay);
             }
             self.routes[*route as usize].succeeds = 1.0;
         }
@@ -280,32 +149,15 @@ impl Cohort {
         }
     }
 
-    /// What a route's callers reject by themselves; how many attempts are sent.
-    fn throttle(&mut self, route: u32) -> u64 {
-        let now = self.now;
-        let state = &mut self.routes[route as usize];
-        let wanted: u64 = state.incoming.iter().map(|(grains, _)| grains).sum();
-        let share = state.rejects(wanted, now);
-        let mut rejected = 0;
-        if share > 0.0 {
-            for (grains, _) in &mut state.incoming {
-                let part = (*grains as f64 * share) as u64;
-                *grains -= part;
-                rejected += part;
-            }
-            self.flows[state.flow as usize].totals.shed += rejected;
-        }
-        wanted - rejected
-    }
-
-    /// Shares of the attempts at a service, after its pods have moved.
-    fn find_ways(&mut self, service: u32) {
+    /// Shares of a route's attempts at a service, after its pods have moved.
+    fn find_ways(&mut self, service: u32, route: u32) {
         let state = &self.services[service as usize];
-        let count = state.targets.len() as f64;
+        let out = self.routes[route as usize].left_out(&state.targets, self.now);
+        let count = (state.targets.len() - out.len()) as f64;
         let mut ways = Ways { refused: f64::from(u8::from(state.targets.is_empty())), ..Ways::default() };
         let mut last = (u32::MAX, 0.0, 0.0);
         let mut running = 0.0;
-        for pod in &state.targets {
+        for pod in state.targets.iter().filter(|pod| !out.contains(pod)) {
             let pod = &self.pods[*pod as usize];
             match pod.process {
                 Process::Stopped => ways.refused += 1.0 / count,
@@ -315,8 +167,7 @@ impl Cohort {
                     ways.dropped += pod.dropped / count;
                     if last.0 != pod.program {
                         let program = &self.programs[pod.program as usize];
-                        let fails = |(route, probability): &(u32, f64)| 1.0 - probability * (1.0 - self.routes[*route as usize].succeeds);
-                        let well: f64 = program.calls.iter().flatten().map(fails).product();
+                        let well: f64 = program.calls.iter().flatten().map(|planned| self.made(program, planned).ends_well()).product();
                         last = (pod.program, 1.0 - (1.0 - program.behavior.error_ratio) * well, program.behavior.error_ratio);
                     }
                     running += 1.0;
@@ -326,7 +177,16 @@ impl Cohort {
             }
         }
         self.critical |= ways.shed + ways.dropped > 0.001;
-        self.services[service as usize].ways = ways;
+        self.routes[route as usize].ways = ways;
+    }
+
+    /// Share of the attempts at one pod that fail, where this share of answers is late.
+    pub(super) fn fails_at(&self, pod: u32, late: f64, ways: &Ways) -> f64 {
+        let pod = &self.pods[pod as usize];
+        match pod.process {
+            Process::Stopped | Process::Silent => 1.0,
+            Process::Running => 1.0 - (1.0 - pod.shed - pod.dropped).max(0.0) * (1.0 - late) * (1.0 - ways.error),
+        }
     }
 
     /// Shares of the answered attempts whose answer comes after `timeout`: of those whose calls succeed, and of the others,
@@ -402,9 +262,10 @@ impl Cohort {
     fn sort(&mut self, route: u32, end: u64, d: f64) {
         let flow = self.routes[route as usize].flow as usize;
         let service = self.flows[flow].service;
-        let client = &self.routes[route as usize].client;
-        let (timeout, connect) = (client.timeout.as_secs_f64(), client.connect_timeout.as_secs_f64());
-        let Ways { refused, silent, shed, dropped, error, own_error } = self.services[service as usize].ways;
+        let timeout = self.routes[route as usize].timeout();
+        let connect = self.routes[route as usize].client.connect_timeout.as_secs_f64();
+        let ways = self.routes[route as usize].ways;
+        let Ways { refused, silent, shed, dropped, error, own_error } = ways;
         let [late_well, late_failed] = self.late(service, timeout);
         let well = ((1.0 - error) / (1.0 - own_error).max(1e-12)).min(1.0);
         let late = well * late_well + (1.0 - well) * late_failed;
@@ -412,10 +273,12 @@ impl Cohort {
         // Of the answers in time; where all are late it does not matter.
         let error = (1.0 - right / (1.0 - late).max(1e-12)).clamp(0.0, 1.0);
         self.critical |= late > 0.001 && late < 0.999;
-        self.find_success(route, (1.0 - refused - silent - shed - dropped).max(0.0) * right);
+        self.find_success(route, ways.answered() * right);
+        self.find_hold(route, late);
         let start = self.now as f64 / 1e9;
         let until = start + d;
         let incoming = std::mem::take(&mut self.routes[route as usize].incoming);
+        self.remember_outliers(route, incoming.iter().map(|(grains, _)| grains).sum(), late);
         let lates = self.late_by_attempt(service, route, &incoming, late, d);
         for (place, (grains, delay)) in incoming.into_iter().enumerate() {
             if grains == 0 {
@@ -434,6 +297,7 @@ impl Cohort {
             };
             let parts = [shed, refused, silent, dropped].map(|share| take(share, grains));
             let served = grains - parts.iter().sum::<u64>();
+            self.routes[route as usize].connected += served + parts[2] + parts[3];
             let late = take(late, served);
             let wrong = take(error, served - late);
             let entry = |due, grains, delay| Entry { due, route, attempt, grains, delay };
@@ -454,7 +318,7 @@ impl Cohort {
     /// The share of late answers by attempt: a request has the same demand every time, so who failed is likelier to fail
     /// again, and the attempts' mean demand is beyond the requests'.
     fn late_by_attempt(&mut self, service: u32, route: u32, incoming: &[(u64, f64)], late: f64, d: f64) -> Vec<f64> {
-        let timeout = self.routes[route as usize].client.timeout.as_secs_f64();
+        let timeout = self.routes[route as usize].timeout();
         let mut lates = vec![late; incoming.len()];
         let by_demand = (late > 1e-6).then(|| self.late_by_demand(service, timeout)).flatten();
         let Some((number, by_demand)) = by_demand.filter(|_| self.routes[route as usize].client.max_attempts > 1) else {
@@ -464,8 +328,8 @@ impl Cohort {
             }
             return lates;
         };
-        let Ways { refused, silent, shed, dropped, error, .. } = self.services[service as usize].ways;
-        let answered = (1.0 - refused - silent - shed - dropped).clamp(0.0, 1.0) * (1.0 - error);
+        let ways = &self.routes[route as usize].ways;
+        let answered = ways.answered() * (1.0 - ways.error);
         // Who comes again failed a time-out ago, more or less.
         let fails = self.routes[route as usize].fails.get_or_insert_with(|| Box::new([1e-6; DEMANDS]));
         let lag = (2.0 * d / timeout.max(1e-9)).min(1.0);
@@ -547,40 +411,30 @@ impl Cohort {
         self.put(later, end, Entry { grains: entry.grains - now, ..entry });
     }
 
+    /// How long an attempt of a route holds its connection, where that matters.
+    fn find_hold(&mut self, route: u32, late: f64) {
+        let state = &self.routes[route as usize];
+        if !state.has_limits() {
+            return;
+        }
+        let (timeout, ways) = (state.timeout(), &state.ways);
+        let connect = state.client.connect_timeout.as_secs_f64().min(timeout);
+        let answers = &self.services[self.flows[state.flow as usize].service as usize].answers;
+        let (sum, count) = answers
+            .iter()
+            .map(|tracer| tracer.seconds)
+            .filter(|seconds| *seconds <= timeout)
+            .fold((0.0, 0.0), |(sum, count), seconds| (sum + seconds, count + 1.0));
+        let answer = if count > 0.0 { sum / count } else { 0.0 };
+        let mean = ways.silent * connect + ways.dropped * timeout + ways.answered() * (late * timeout + (1.0 - late) * answer);
+        let sent = 1.0 - ways.shed - ways.refused;
+        self.routes[route as usize].holds = if sent > 1e-9 { mean / sent } else { 0.0 };
+    }
+
     /// Work that is done for nobody.
     fn orphaned(&mut self, service: u32, grains: u64) {
         if let Some(pod) = self.services[service as usize].targets.first() {
             self.pods[*pod as usize].window_orphaned += grains as f64 / GRAINS as f64;
-        }
-    }
-
-    /// Share of a route's calls that succeed within their attempts, when one attempt does with probability `one`.
-    fn find_success(&mut self, route: u32, one: f64) {
-        let route = &mut self.routes[route as usize];
-        let fails = (1.0 - one).clamp(0.0, 1.0);
-        let mut all = fails;
-        for _ in 1..route.client.max_attempts.min(MOST_ATTEMPTS as u32) {
-            all = fails * (1.0 - route.allowed + route.allowed * all);
-        }
-        route.succeeds = 1.0 - all;
-    }
-
-    /// Requests whose cpu work is done make their calls.
-    fn begin_calls(&mut self, program: u32, d: f64) {
-        let departed = self.programs[program as usize].departed;
-        let mut well = 1.0;
-        for group in 0..self.programs[program as usize].calls.len() {
-            let mut all = 1.0;
-            for place in 0..self.programs[program as usize].calls[group].len() {
-                let (route, probability) = self.programs[program as usize].calls[group][place];
-                let state = &mut self.routes[route as usize];
-                let made = departed * probability * well * GRAINS as f64 + state.carry;
-                let grains = libm::floor(made + 0.5).max(0.0);
-                state.carry = made - grains;
-                all *= 1.0 - probability * (1.0 - state.succeeds);
-                self.arrive(route, grains as u64, d);
-            }
-            well *= all;
         }
     }
 
@@ -590,16 +444,8 @@ impl Cohort {
             return;
         }
         let state = &mut self.routes[route as usize];
-        let mut again = 0;
-        if attempt < state.client.max_attempts.min(MOST_ATTEMPTS as u32) {
-            again = grains;
-            if let Some((_, least)) = state.client.retry_budget {
-                again = grains.min((state.tokens + least * GRAINS as f64 * 10.0).max(0.0) as u64);
-                state.tokens -= again as f64;
-                let share = again as f64 / grains as f64;
-                state.allowed += (share - state.allowed) * 0.2;
-            }
-        }
+        state.ended(attempt, grains);
+        let again = if attempt < state.attempts() { state.allow_retries(grains, failure, &self.tables) } else { 0 };
         let totals = &mut self.flows[state.flow as usize].totals;
         let over = grains - again;
         match failure {

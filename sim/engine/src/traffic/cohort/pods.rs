@@ -4,18 +4,19 @@
 //! (`queue`), and what holds a slot afterwards (`after`); `cpu + after <= concurrency`. Others are one queue with a
 //! bounded room. Equal pods in equal states are computed once: the step of the pod before is taken over.
 
-use api::{SimDuration, SimTime, Uid};
+use api::{ObjectKey, SimDuration, SimTime, Str, Uid};
 
 use super::super::sharing::{LEAST_WEIGHT, Share, water_fill};
 use super::super::station::{Memory, Process};
 use super::super::{ProcessStarted, Signal};
+use super::calls::{Planned, Warmth};
 use super::kernel::{DEMANDS, Kernel, Law};
 use super::station::Queue;
 use super::step::{After, Before, Line, move_pod};
-use super::table::{Shape, Table};
+use super::table::{Arrivals, Shape, table_of};
 use super::{Cohort, Due, Failure, GRAINS, NodeState, ProgramState, QueueState, drops};
 use crate::effects::RequestLoad;
-use crate::spec::Balancing;
+use crate::spec::{Balancing, Cache, Call, Client};
 
 pub(super) struct PodState {
     pub(super) uid: Uid,
@@ -42,6 +43,7 @@ pub(super) struct PodState {
     /// Served per second, and how many wait for a worker in the mean.
     rate: f64,
     in_line: f64,
+    pub(super) penalty: f64,
     /// Share of this step's arrivals that was turned away, and that was dropped at its deadline.
     pub(super) shed: f64,
     pub(super) dropped: f64,
@@ -49,7 +51,7 @@ pub(super) struct PodState {
     pub(super) cpu_nanos: f64,
     pub(super) cpu_told: f64,
     pub(super) cores_used: f64,
-    served: f64,
+    pub(super) served: f64,
     pub(super) window_shed: f64,
     pub(super) window_orphaned: f64,
     pub(super) memory: Option<Memory>,
@@ -81,6 +83,7 @@ impl PodState {
             arrivals: 0.0,
             rate: 0.0,
             in_line: 0.0,
+            penalty: 1.0,
             shed: 0.0,
             dropped: 0.0,
             kernel: Kernel::default(),
@@ -189,16 +192,7 @@ impl Cohort {
             return program as u32;
         }
         let behavior = started.behavior.clone();
-        let mut calls = Vec::new();
-        for group in &behavior.calls {
-            let mut planned = Vec::new();
-            for call in group {
-                let service = self.service(&call.to);
-                let flow = self.flow(format!("{}→{}", started.caller, call.to).into(), false, service);
-                planned.push((self.route(flow, &call.client), call.probability));
-            }
-            calls.push(planned);
-        }
+        let calls = behavior.calls.iter().map(|group| group.iter().map(|call| self.planned(&started.caller, call)).collect()).collect();
         let (cpu, latency) = (Law::new(&behavior.cpu_per_request), Law::new(&behavior.latency_per_request));
         let number = self.programs.len() as u32;
         for service in &services {
@@ -220,6 +214,25 @@ impl Cohort {
             heavier: 1.0,
         });
         number
+    }
+
+    fn planned(&mut self, caller: &Str, call: &Call) -> Planned {
+        let route = self.call_route(caller, &call.to, &call.client);
+        let mut planned = Planned { route, probability: call.probability, own_cache: None, miss: None };
+        if let Some(Cache { hit_ratio, warmup_requests, miss_to }) = &call.cache {
+            let warmth = Warmth { hit_ratio: *hit_ratio, warmup_requests: *warmup_requests };
+            match miss_to {
+                None => planned.own_cache = Some(warmth),
+                Some((to, client)) => planned.miss = Some((self.call_route(caller, to, client), warmth)),
+            }
+        }
+        planned
+    }
+
+    fn call_route(&mut self, caller: &Str, to: &ObjectKey, client: &Client) -> u32 {
+        let service = self.service(to);
+        let flow = self.flow(format!("{caller}→{to}").into(), false, service);
+        self.route(flow, client)
     }
 
     pub(super) fn process_started(&mut self, started: &ProcessStarted) {
@@ -307,6 +320,7 @@ impl Cohort {
         let (now, start) = (self.now, self.now as f64 / 1e9);
         for entry in lost {
             if process == Process::Stopped {
+                self.hang_up(entry.route, entry.grains);
                 self.attempt_failed(entry.route, entry.attempt, entry.grains, Failure::Failed, entry.delay, now);
             } else {
                 let timeout = self.routes[entry.route as usize].client.timeout.as_secs_f64();
@@ -334,11 +348,12 @@ impl Cohort {
 
     /// Finds each pod's table.
     pub(super) fn share_tables(&mut self) {
-        for program in &self.programs {
+        for number in 0..self.programs.len() {
+            let program = &self.programs[number];
             let has_rest = program.has_rest();
-            let least_of_two = self.routes.iter().any(|route| {
-                route.client.balancing == Balancing::LeastRequest && program.services.contains(&self.flows[route.flow as usize].service)
-            });
+            let asks = |route: &&super::RouteState| program.services.contains(&self.flows[route.flow as usize].service);
+            let least_of_two = self.routes.iter().filter(asks).any(|route| route.client.balancing == Balancing::LeastRequest);
+            let arrivals = self.arrivals_at(program);
             for pod in &program.pods {
                 let pod = &mut self.pods[*pod as usize];
                 let bounded = pod.concurrency != u32::MAX && !has_rest;
@@ -347,7 +362,8 @@ impl Cohort {
                 let shape = Shape {
                     workers: pod.workers,
                     room: if bounded && pod.queue_limit != u32::MAX { room } else { u64::MAX },
-                    queue_factor: if sharing { 1.0 } else { f64::midpoint(1.0, program.cpu.cv2) },
+                    demand_cv2: if sharing { 1.0 } else { program.cpu.cv2 },
+                    arrivals,
                     least_of_two,
                 };
                 let cores = ((pod.cores_millis.max(0) as u64).div_ceil(1000)).clamp(1, u64::from(pod.workers)) as u32;
@@ -355,6 +371,41 @@ impl Cohort {
                 pod.of_cores = table_of(&mut self.tables, Shape { workers: cores, ..shape });
             }
         }
+    }
+
+    /// How evenly requests come to each of a program's pods: as the least even of its callers sends them. A part of a stream
+    /// that is drawn at random tends to Poisson, a part taken in turn becomes more even.
+    fn arrivals_at(&self, program: &ProgramState) -> Arrivals {
+        const STEPS: f64 = 32.0;
+        let one_of = program.services.iter().map(|service| self.services[*service as usize].targets.len()).min().unwrap_or(1);
+        let part = 1.0 / one_of.max(1) as f64;
+        let of = |(number, route): (usize, &super::RouteState)| {
+            let source = self.sources.iter().find(|source| source.route as usize == number);
+            let (cv2, callers) = match source {
+                Some(source) if source.users.is_none() => (source.cv2, 1),
+                _ => (1.0, self.nodes_of_callers(number as u32)),
+            };
+            match route.client.balancing {
+                Balancing::RoundRobin => Arrivals { cv2: cv2 * part, callers },
+                _ => Arrivals { cv2: cv2 * part + 1.0 - part, callers: 1 },
+            }
+        };
+        let asks = |(_, route): &(usize, &super::RouteState)| program.services.contains(&self.flows[route.flow as usize].service);
+        let routes = self.routes.iter().enumerate().filter(asks).map(of);
+        let least = routes.fold(Arrivals { cv2: 0.0, callers: 1 }, |least, of| {
+            let at_half = |of: Arrivals| of.together(0.5);
+            if at_half(of) >= at_half(least) { of } else { least }
+        });
+        // Few tables do for all.
+        Arrivals { cv2: libm::round(least.cv2 * STEPS) / STEPS, callers: least.callers.next_power_of_two().min(64) }
+    }
+
+    /// Nodes on which somebody calls by this route: each takes its own turns.
+    fn nodes_of_callers(&self, route: u32) -> u32 {
+        let calls = |program: &&ProgramState| program.routes().any(|of| of == route);
+        let pods = self.programs.iter().filter(calls).flat_map(|program| &program.pods);
+        let nodes: std::collections::BTreeSet<u32> = pods.map(|pod| self.pods[*pod as usize].node).collect();
+        nodes.len().max(1) as u32
     }
 
     /// Shares out the cpu of nodes whose pods could want more than there is.
@@ -431,7 +482,7 @@ impl Cohort {
             };
             last = Some((before, after));
             (state.queue, state.accept, state.after) = (after.queue, after.accept, after.after);
-            (state.rate, state.in_line) = (after.rate, after.in_line);
+            (state.rate, state.in_line, state.penalty) = (after.rate, after.in_line, after.penalty);
             (state.shed, state.dropped, state.kernel) = (after.shed, after.dropped, after.kernel);
             if timeout.is_finite() {
                 let deadline = (end as f64 - timeout * 1e9).max(0.0) as u64;
@@ -441,7 +492,7 @@ impl Cohort {
                 state.line.rate = after.line_rate;
             }
             state.window_shed += after.shed * before.arrivals;
-            let demand = program.cpu.mean * program.heavier;
+            let demand = program.cpu.mean * program.heavier * after.penalty;
             state.cpu_nanos += after.departed * demand * 1e9;
             state.cores_used = after.departed / d * demand;
             state.served += after.departed;
@@ -559,14 +610,6 @@ impl Cohort {
         self.critical |= queue.level > came;
         self.services[service as usize].queue = Some(queue);
     }
-}
-
-/// The table of a shape, made when there is none yet.
-fn table_of(tables: &mut Vec<Table>, shape: Shape) -> usize {
-    tables.iter().position(|table| table.shape == shape).unwrap_or_else(|| {
-        tables.push(Table::new(shape));
-        tables.len() - 1
-    })
 }
 
 impl ProgramState {

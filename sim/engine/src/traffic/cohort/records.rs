@@ -82,7 +82,8 @@ impl Totals {
         for _ in whole.arrived..over {
             // Of those that went up, the one that was rounded up most goes back.
             let ends = whole.ends().into_iter().zip(told.ends()).zip(self.ends());
-            let most = ends.filter(|((end, told), _)| end > told).max_by_key(|((end, _), grains)| (**end * GRAINS).saturating_sub(**grains));
+            let most =
+                ends.filter(|((end, told), _)| end > told).max_by_key(|((end, _), grains)| (**end * GRAINS).saturating_sub(**grains));
             if let Some(((end, _), _)) = most {
                 *end -= 1;
             }

@@ -1,7 +1,7 @@
 //! One step of one pod's queue: its mean and variance under constant rates.
 //!
 //! `x' = x + d (lambda (1 - B(x')) - Phi(x', V))`, solved for `x'`, and
-//! `V' = (V + d (lambda (1 - B) ca2 + Phi)) / (1 + 2 d (Cov/V + feedback))`. For a birth-death queue the stationary
+//! `V' = (V + d (lambda (1 - B) ca2 + Phi cs2)) / (1 + 2 d (Cov/V + feedback))`. For a birth-death queue the stationary
 //! mean, variance, loss and throughput are exact; in overload it is the fluid with its diffusion.
 
 use super::table::Table;
@@ -60,7 +60,8 @@ impl Queue {
         let accepted = arrivals * (1.0 - point.block);
         let least = 0.25 * x.min(point.variance);
         let back = if x > 0.0 { capacity * busy.covariance.max(0.0) / self.variance.max(least).max(1e-12) } else { 0.0 };
-        let variance = (self.variance + d * (accepted + served)) / (1.0 + 2.0 * d * (back + feedback));
+        let (come, go) = (point.arrival_cv2, table.shape.demand_cv2);
+        let variance = (self.variance + d * (accepted * come + served * go)) / (1.0 + 2.0 * d * (back + feedback));
         let departed = (self.x + d * accepted - x).max(0.0);
         // As good as never idle: the law of what is there has come away from zero.
         let far = x > 3.0 * f64::from(table.shape.workers) && variance < 0.5 * point.variance;
@@ -117,11 +118,11 @@ fn root(f: impl Fn(f64) -> f64, guess: f64, high: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Shape;
+    use super::super::table::{Arrivals, Shape};
     use super::*;
 
     fn table(workers: u32, room: u64) -> Table {
-        Table::new(Shape { workers, room, queue_factor: 1.0, least_of_two: false })
+        Table::new(Shape { workers, room, demand_cv2: 1.0, arrivals: Arrivals::POISSON, least_of_two: false })
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(super) struct After {
     pub(super) shed: f64,
     pub(super) dropped: f64,
     pub(super) departed: f64,
+    /// How much longer requests are at work for the work of others.
+    pub(super) penalty: f64,
     /// It got quicker, so that of those in line so many will be served, who were thought lost; and how many per second.
     pub(super) rescued: (f64, f64),
     pub(super) line_rate: f64,
@@ -123,11 +125,28 @@ fn stretching(point: &Point, queue: Queue, busy: f64, workers: u32, speed: f64) 
     (1.0 / speed.max(1e-9), ((1.0 + busy) / point.waits.max(1e-9) - 1.0) / (2.0 - busy) * spread)
 }
 
+/// By how much the work of others makes a request's own longer (universal scalability law): `1 + (n - 1)(sigma + kappa n)`,
+/// where `n` hold a slot when it begins, itself among them.
+fn penalty(before: &Before, program: &ProgramState) -> f64 {
+    let (sigma, kappa) = program.behavior.overload_penalty;
+    if sigma == 0.0 && kappa == 0.0 {
+        return 1.0;
+    }
+    let held = before.queue.x + before.after;
+    if before.concurrency == u32::MAX {
+        // E[n (n + 1)] for n others.
+        return 1.0 + sigma * held + kappa * (before.queue.variance + held * held + held);
+    }
+    let others = held.min(f64::from(before.concurrency) - 1.0);
+    1.0 + others * (sigma + kappa * (others + 1.0))
+}
+
 pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table], d: f64, timeout: f64, feedback: f64) -> After {
     let (table, of_cores) = (&tables[before.table], &tables[before.of_cores]);
     let workers = f64::from(table.shape.workers);
     let speed = (before.granted_millis / (1000.0 * workers)).min(1.0);
-    let mean = program.cpu.mean * program.heavier;
+    let penalty = penalty(before, program);
+    let mean = program.cpu.mean * program.heavier * penalty;
     let (rest, has_rest) = (program.rest, program.has_rest());
     let capacity = if mean > 0.0 { workers * speed / mean } else { f64::INFINITY };
     let mut arrivals = before.arrivals;
@@ -168,6 +187,7 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table]
             shed,
             dropped: 0.0,
             departed: arrivals,
+            penalty,
             rescued: (0.0, 0.0),
             line_rate: 0.0,
             kernel,
@@ -215,7 +235,7 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table]
         mean / speed.max(1e-9)
     } else if !full && capacity > 0.0 && point.block <= 0.0 && !table.shape.least_of_two {
         // Arrivals see the queue as it is: those in line, and if all workers work the one that ends first.
-        mean / speed.max(1e-9) + (in_line + table.shape.queue_factor * waits) / capacity
+        mean / speed.max(1e-9) + (in_line + f64::midpoint(point.arrival_cv2, table.shape.demand_cv2) * waits) / capacity
     } else if rate > 0.0 {
         (queue.x / rate).max(mean / speed.max(1e-9)).min(FOR_EVER)
     } else {
@@ -234,12 +254,12 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table]
     let kernel = Kernel {
         mean: sojourn,
         drift,
-        slowdown: 1.0 / speed.max(1e-9),
+        slowdown: penalty / speed.max(1e-9),
         waits,
         wait_cv2,
-        sharing: (before.concurrency == u32::MAX).then(|| stretching(&point, queue, busy, table.shape.workers, speed)),
+        sharing: (before.concurrency == u32::MAX).then(|| stretching(&point, queue, busy, table.shape.workers, speed / penalty)),
         slot_wait: slot_wait(sojourn),
-        deadline: binding.then(|| (timeout, program.slack(line_rate, workers * speed, excess))),
+        deadline: binding.then(|| (timeout, program.slack(line_rate, workers * speed / penalty, excess))),
     };
     let after = before.after + departed * program.held_beyond(d);
     let moves = (queue.x - before.queue.x).abs() > 0.005 * (1.0 + queue.x);
@@ -249,7 +269,7 @@ pub(super) fn move_pod(before: &Before, program: &ProgramState, tables: &[Table]
         _ if binding => (excess / line_rate).min(1.0 - shed),
         arrivals => (dropped / arrivals).min(1.0 - shed),
     };
-    After { queue, accept, after, rate, in_line, shed, dropped, departed, rescued, line_rate, kernel, critical }
+    After { queue, accept, after, rate, in_line, shed, dropped, departed, penalty, rescued, line_rate, kernel, critical }
 }
 
 impl ProgramState {
@@ -270,7 +290,7 @@ impl ProgramState {
             // The function is concave: from above, steps do not pass its root.
             let step = value / slope;
             slack -= step;
-            if !(step.abs() > 1e-9 * rate) || slack <= 0.0 {
+            if step.abs() <= 1e-9 * rate || slack <= 0.0 || slack.is_nan() {
                 break;
             }
         }

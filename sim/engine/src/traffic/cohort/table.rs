@@ -33,6 +33,8 @@ pub(super) struct Point {
     pub(super) waits: f64,
     /// Squared coefficient of variation of the wait of those that wait.
     pub(super) wait_cv2: f64,
+    /// The same of the time between arrivals.
+    pub(super) arrival_cv2: f64,
 }
 
 /// Pods of one kind in a drain: some have a backlog still, the others are at rest.
@@ -62,10 +64,48 @@ pub(super) struct Shape {
     pub(super) workers: u32,
     /// Requests it can hold.
     pub(super) room: u64,
-    /// Queueing relative to exponential demand, `(1 + cv^2) / 2` (Allen-Cunneen); 1 for processor sharing.
-    pub(super) queue_factor: f64,
+    /// Squared coefficient of variation of demand; 1 for processor sharing, whose queue does not depend on it.
+    pub(super) demand_cv2: f64,
+    /// Who asks.
+    pub(super) arrivals: Arrivals,
     /// Requests go to the less busy of two.
     pub(super) least_of_two: bool,
+}
+
+/// How evenly requests come to a queue.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Arrivals {
+    /// Squared coefficient of variation of the time between two of one caller.
+    pub(super) cv2: f64,
+    /// Callers that do not know of each other.
+    pub(super) callers: u32,
+}
+
+impl Arrivals {
+    pub(super) const POISSON: Self = Self { cv2: 1.0, callers: 1 };
+
+    /// Of all callers together, for a queue under this load: many are a Poisson process for a queue that forgets soon, and
+    /// as even as each of them for one that does not (Whitt 1983, the queueing network analyzer, eq. 29 and 33).
+    pub(super) fn together(self, load: f64) -> f64 {
+        let (far, others) = (1.0 - load.min(1.0), f64::from(self.callers.max(1)) - 1.0);
+        let weight = 1.0 / (1.0 + 4.0 * far * far * others);
+        weight * self.cv2 + 1.0 - weight
+    }
+}
+
+impl Shape {
+    /// Queueing relative to exponential demand and Poisson arrivals, `(ca^2 + cs^2) / 2` (Allen and Cunneen), less where
+    /// arrivals are more even than Poisson (Kraemer and Langenbach-Belz).
+    fn queue_factor(&self, arrival_cv2: f64, load: f64) -> f64 {
+        let both = arrival_cv2 + self.demand_cv2;
+        let uneven = 1.0 - arrival_cv2;
+        let less = if uneven > 0.0 && both > 0.0 && load < 1.0 {
+            libm::exp(-2.0 * (1.0 - load) * uneven * uneven / (3.0 * load.max(1e-9) * both))
+        } else {
+            1.0
+        };
+        both / 2.0 * less
+    }
 }
 
 pub(super) struct Table {
@@ -95,6 +135,9 @@ impl Table {
             let (low, high) = (i.saturating_sub(1), (i + 1).min(points.len() - 1));
             let span = loads[high] - loads[low];
             let variance = if span > 0.0 { loads[i] * (points[high].x - points[low].x) / span } else { 0.0 };
+            // What queues is spread the less the more even it comes and goes; what does not is never more than a part of one.
+            let spread = f64::midpoint(points[i].arrival_cv2, shape.demand_cv2);
+            let variance = if spread < 1.0 { spread * variance + (1.0 - spread) * points[i].x.min(0.25) } else { variance };
             points[i].variance = variance.max(points[i].x.min(1.0) * 1e-6);
         }
         let normal: Vec<f64> = (0..KAPPAS).map(|step| truncated_normal(kappa(step))).collect();
@@ -122,7 +165,7 @@ impl Table {
                 return *last;
             }
             let place = last.place;
-            return Point { place, part: 1.0, x, used: 1.0, variance: x * x, block: 0.0, waits: 1.0, wait_cv2: 1.0 };
+            return Point { place, part: 1.0, x, used: 1.0, variance: x * x, block: 0.0, waits: 1.0, wait_cv2: 1.0, ..*last };
         }
         let above = self.means.partition_point(|mean| *mean <= x).clamp(1, self.points.len() - 1);
         self.between(above, |point| point.x, x)
@@ -147,6 +190,7 @@ impl Table {
             block: mix(a.block, b.block),
             waits: mix(a.waits, b.waits),
             wait_cv2: mix(a.wait_cv2, b.wait_cv2),
+            arrival_cv2: mix(a.arrival_cv2, b.arrival_cv2),
         }
     }
 
@@ -212,7 +256,9 @@ impl Table {
         // Near rest a variance goes back to that of the queue at rest.
         let strength = if point.variance > 0.0 { (variance / point.variance).max(1.0) } else { 1.0 };
         let share = (1.0 - (1.0 - point.used) * correction).clamp(0.0, 1.0);
-        let plain = Busy { share, covariance: point.used * correction * strength };
+        // What comes and goes evenly spreads less, and what spread there is goes back as slowly.
+        let spread = f64::midpoint(point.arrival_cv2, self.shape.demand_cv2);
+        let plain = Busy { share, covariance: point.used * correction * strength * spread };
         let Some(Parts { share, loaded, used, rest, weight, .. }) = self.parts(point, variance, load, piled) else { return plain };
         let busy = (1.0 - share) * rest.used + share * used;
         // What idles does so with few in it: E[N (c - N)+], as at rest, of either part.
@@ -222,6 +268,14 @@ impl Table {
         let mix = |a: f64, b: f64| a + (b - a) * weight;
         Busy { share: mix(plain.share, busy), covariance: mix(plain.covariance, covariance) }
     }
+}
+
+/// The table of a shape, made when there is none yet.
+pub(super) fn table_of(tables: &mut Vec<Table>, shape: Shape) -> usize {
+    tables.iter().position(|table| table.shape == shape).unwrap_or_else(|| {
+        tables.push(Table::new(shape));
+        tables.len() - 1
+    })
 }
 
 /// The logarithm to base 2 of a normal positive number, to 1e-7: a table that is interpolated needs no more.
@@ -279,7 +333,11 @@ fn open_point(shape: Shape, load: f64) -> Point {
         blocked = offered * blocked / (f64::from(n) + offered * blocked);
     }
     let waits = blocked / (1.0 - load * (1.0 - blocked));
-    let mut queue = waits * load / (1.0 - load) * shape.queue_factor;
+    let arrival_cv2 = shape.arrivals.together(load);
+    let mut queue = waits * load / (1.0 - load) * shape.queue_factor(arrival_cv2, load);
+    // Who comes evenly meets free workers more often: GI/M/1, whose queue is load s / (1 - s) where a share s waits.
+    let even = Shape { demand_cv2: 1.0, ..shape }.queue_factor(arrival_cv2, load);
+    let waits = waits * even / (1.0 - load + even * load);
     if shape.least_of_two {
         // The supermarket model: the share of queues with at least k is load^(2^k - 1); for c > 1 the gain over M/M/1 is taken over.
         let mut sum = 0.0;
@@ -289,7 +347,7 @@ fn open_point(shape: Shape, load: f64) -> Point {
         let one = load * load / (1.0 - load);
         queue *= if one > 0.0 { (sum - load).max(0.0) / one } else { 1.0 };
     }
-    Point { x: offered + queue, used: load, waits, wait_cv2: 1.0, ..Point::default() }
+    Point { x: offered + queue, used: load, waits, wait_cv2: 1.0, arrival_cv2, ..Point::default() }
 }
 
 /// Room for `room` requests, any load.
@@ -320,9 +378,11 @@ fn bounded_point(shape: Shape, load: f64) -> Point {
     }
     let block = p / all;
     let (x, in_work) = (first / all, busy / all);
-    let x = (in_work + (x - in_work) * shape.queue_factor).min(room as f64);
+    let arrival_cv2 = shape.arrivals.together(load);
+    let x = (in_work + (x - in_work) * shape.queue_factor(arrival_cv2, load)).min(room as f64);
     let wait_cv2 = if wait1 > 0.0 { (wait2 * wait / (wait1 * wait1) - 1.0).max(0.0) } else { 1.0 };
-    Point { x, used: in_work / c, block, waits: (wait / all / (1.0 - block).max(1e-12)).min(1.0), wait_cv2, ..Point::default() }
+    let waits = (wait / all / (1.0 - block).max(1e-12)).min(1.0);
+    Point { x, used: in_work / c, block, waits, wait_cv2, arrival_cv2, ..Point::default() }
 }
 
 /// Idle share of `c` workers when the number in the system is negative binomial (Poisson when the variance is no larger than the mean).
@@ -348,7 +408,7 @@ mod tests {
     use super::*;
 
     fn shape(workers: u32, room: u64) -> Shape {
-        Shape { workers, room, queue_factor: 1.0, least_of_two: false }
+        Shape { workers, room, demand_cv2: 1.0, arrivals: Arrivals::POISSON, least_of_two: false }
     }
 
     #[test]
