@@ -72,7 +72,7 @@ mod tests {
 
     use super::super::super::{EndpointTarget, PodEnd, ProcessStarted};
     use super::*;
-    use crate::random::Distribution;
+    use crate::random::{Distribution, Streams};
     use crate::spec::{Client, RatePoint, ServiceBehavior, Source, TrafficSpec};
 
     fn key() -> ObjectKey {
@@ -103,7 +103,8 @@ mod tests {
         let rate = vec![RatePoint { at: SimTime::ZERO, per_second: 60_000.0, linear: false }];
         let client = Client { timeout: SimDuration::from_secs(1), ..Client::default() };
         let source = Source { name: "users".into(), to: key(), rate, client, ..Source::default() };
-        let mut engine = Cohort::new(&TrafficSpec { sources: vec![source], ..TrafficSpec::default() });
+        let spec = TrafficSpec { sources: vec![source], ..TrafficSpec::default() };
+        let mut engine = Cohort::new(&spec, Streams::new(1));
         engine.many = many;
         let mut listed: Vec<u64> = (0..1600).collect();
         let list = |engine: &mut Cohort, listed: &[u64], slice: u64, now| {
