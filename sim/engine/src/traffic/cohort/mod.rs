@@ -10,13 +10,15 @@
 //!
 //! Invariants:
 //! - Requests are integers of 2^-20; each moves from one place to another, so every flow adds up exactly.
-//! - Steps end where processes or endpoints change (to 10 ms), and at every window.
+//! - Steps end where processes or endpoints change (to 10 ms, and behind a Service of very many pods where anybody
+//!   could feel it: `felt.rs`), and at every window.
 //!
 //! Not here, so that `player.rs` names it and the exact engine plays it: connections that are used again, and of the network
 //! all but endpoints at random or in turn. A cpu quota is a slower core here.
 
 mod calls;
 mod cores;
+mod felt;
 mod kernel;
 mod load;
 mod outcome;
@@ -29,7 +31,7 @@ mod step;
 mod table;
 mod tracers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use api::{ObjectKey, SimDuration, SimTime, Str, Uid};
@@ -194,6 +196,10 @@ pub(crate) struct Cohort {
     /// Services, callers first.
     order: Vec<u32>,
     changed: bool,
+    /// Share of the pods of a Service that changed since the last step (`felt.rs`).
+    unfelt: f64,
+    /// Pods beyond which a Service is one of very many.
+    many: usize,
     /// Something is far from rest.
     critical: bool,
     window_start: u64,
@@ -226,6 +232,8 @@ impl Cohort {
             signals: BTreeMap::new(),
             order: Vec::new(),
             changed: true,
+            unfelt: 0.0,
+            many: felt::MANY,
             critical: true,
             window_start: 0,
         };
@@ -288,6 +296,7 @@ impl Cohort {
             return;
         }
         self.steps += 1;
+        self.unfelt = 0.0;
         if std::mem::take(&mut self.changed) {
             self.find_order();
             self.count_callers();
@@ -398,7 +407,7 @@ impl Cohort {
 
     /// Something about a pod's process.
     pub(crate) fn process(&mut self, change: &TrafficProcess, now: SimTime) {
-        self.enter(now, false);
+        self.feel(now, 1, self.pods_beside(change));
         match change {
             TrafficProcess::Started(started) => self.process_started(started),
             TrafficProcess::Resized(resized) => self.process_resized(resized),
@@ -408,14 +417,17 @@ impl Cohort {
             TrafficProcess::Removed { pod } => self.pod_removed(*pod),
         }
         self.changed = true;
-        self.step = QUANTUM.min(self.step);
     }
 
     /// What the client nodes see in a slice of a Service's endpoints from now on.
     pub(crate) fn endpoints(&mut self, service: &ObjectKey, slice: u32, targets: &[EndpointTarget], now: SimTime) {
-        self.enter(now, false);
         let service = self.service(service);
-        let (part, chosen) = self.services[service as usize].slices.replace(slice, targets);
+        let state = &mut self.services[service as usize];
+        let (part, chosen) = state.slices.replace(slice, targets);
+        let before: BTreeSet<Uid> = state.targets[part.clone()].iter().map(|pod| self.pods[*pod as usize].uid).collect();
+        let new = chosen.iter().filter(|pod| !before.contains(pod)).count();
+        let (changed, all) = (new + before.len() + new - chosen.len(), state.targets.len());
+        self.feel(now, changed, all);
         let chosen: Vec<u32> = chosen.into_iter().map(|pod| self.pod(pod)).collect();
         for pod in &chosen {
             self.pods[*pod as usize].listed += 1;
@@ -424,7 +436,6 @@ impl Cohort {
             self.pods[pod as usize].listed -= 1;
         }
         self.changed = true;
-        self.step = QUANTUM.min(self.step);
     }
 
     /// Asks a pod's process whether it is there.

@@ -19,7 +19,7 @@ use crate::effects::RequestLoad;
 use crate::spec::{Balancing, Cache, Call, Client};
 
 pub(super) struct PodState {
-    uid: Uid,
+    pub(super) uid: Uid,
     pub(super) process: Process,
     pub(super) program: u32,
     node: u32,
@@ -461,6 +461,7 @@ impl Cohort {
         let mut last: Option<(Before, After)> = None;
         let (mut departed, mut held_after) = (0.0, 0.0);
         let (mut rescued, mut per_second) = (0.0, 0.0);
+        let mut critical = 0;
         for pod in &program.pods {
             let state = &mut self.pods[*pod as usize];
             let before = Before {
@@ -495,11 +496,13 @@ impl Cohort {
             state.cpu_nanos += after.departed * demand * 1e9;
             state.cores_used = after.departed / d * demand;
             state.served += after.departed;
-            self.critical |= after.critical;
+            critical += usize::from(after.critical);
             departed += after.departed;
             (rescued, per_second) = (rescued + after.rescued.0, per_second + after.rescued.1);
             held_after += after.departed * program.held_beyond(d);
         }
+        let all = program.pods.len();
+        self.critical |= critical > self.unnoticed(all);
         let rest = program.rest;
         self.programs[number as usize].departed = departed;
         if rescued > 0.0 {
