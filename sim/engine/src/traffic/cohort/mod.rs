@@ -3,7 +3,7 @@
 //! A step of at most a second (20 ms while anything is critical) moves every pod's queue by its mean and
 //! variance (`station.rs`, `table.rs`), sorts the step's attempts by how they end, and puts each share of
 //! them where it is due: answered, failed, tried again. Cost does not depend on the number of requests.
-//! Nothing is random but what the cluster does: the same rates give the same counts under every seed.
+//! Nothing is random but what the cluster does and the phases of bursts: the same rates give the same counts under every seed.
 //!
 //! How long requests take comes from kernels of each pod's state (`kernel.rs`), drawn by *tracers*, which also
 //! walk through the calls; how many end in which way comes from shares in closed form where there is one.
@@ -22,7 +22,9 @@ mod felt;
 mod kernel;
 mod load;
 mod outcome;
+mod outliers;
 mod pods;
+mod pool;
 mod records;
 mod route;
 mod source;
@@ -273,7 +275,7 @@ impl Cohort {
     /// A step ends where a pod's memory is full, where a source's rate jumps, and where callers come back to an endpoint.
     fn step_end(&self, end: u64) -> u64 {
         let jump = self.sources.iter().filter_map(|source| source.next_jump(self.now));
-        let back = self.routes.iter().filter_map(|route| route.next_return(self.now));
+        let back = self.routes.iter().filter_map(|route| route.outliers.next_return(self.now));
         let end = jump.chain(back).fold(end, u64::min);
         let full = self.pods.iter().filter(|pod| pod.memory.is_some()).map(|pod| pod.memory_full_at(self.now));
         full.filter(|at| *at > self.now).fold(end, u64::min)
@@ -319,7 +321,7 @@ impl Cohort {
         self.now = end;
         self.look_at_pods();
         // From one step to the next it at most doubles, so that what begins slowly is not passed over.
-        let returns = self.routes.iter().any(|route| route.next_return(end - 1) == Some(end));
+        let returns = self.routes.iter().any(|route| route.outliers.next_return(end - 1) == Some(end));
         let jumps = returns || self.sources.iter().any(|source| source.jumps_at(end));
         let longest = if self.critical || jumps { QUANTUM } else { (self.step * 2).min(LONGEST) };
         self.step = longest.max(1);

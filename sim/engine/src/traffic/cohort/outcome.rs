@@ -86,7 +86,7 @@ impl Cohort {
     /// Attempts of a step go to the pods behind a service, but for those that the callers leave alone.
     fn send(&mut self, service: u32, route: u32, sent: u64) {
         let targets = &self.services[service as usize].targets;
-        let out = self.routes[route as usize].left_out(targets, self.now);
+        let out = self.routes[route as usize].outliers.left_out(targets, self.now);
         let each = sent as f64 / GRAINS as f64 / (targets.len() - out.len()).max(1) as f64;
         for pod in targets.iter().filter(|pod| !out.contains(pod)) {
             let pod = &mut self.pods[*pod as usize];
@@ -152,7 +152,7 @@ impl Cohort {
     /// Shares of a route's attempts at a service, after its pods have moved.
     fn find_ways(&mut self, service: u32, route: u32) {
         let state = &self.services[service as usize];
-        let out = self.routes[route as usize].left_out(&state.targets, self.now);
+        let out = self.routes[route as usize].outliers.left_out(&state.targets, self.now);
         let count = (state.targets.len() - out.len()) as f64;
         let mut ways = Ways { refused: f64::from(u8::from(state.targets.is_empty())), ..Ways::default() };
         let mut last = (u32::MAX, 0.0, 0.0);

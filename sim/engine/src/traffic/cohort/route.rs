@@ -9,18 +9,17 @@
 
 use std::collections::VecDeque;
 
-use super::kernel::{DEMANDS, gamma_quantile};
+use super::kernel::DEMANDS;
 use super::outcome::Ways;
-use super::station::Queue;
+use super::outliers::Outliers;
+use super::pool::{Attempt, Callers, Left, Pool};
 use super::table::{Arrivals, Shape, Table, table_of};
-use super::{Cohort, Failure, GRAINS, MOST_ATTEMPTS, QUANTUM};
-use crate::spec::{CircuitBreaker, Client, TokenBucket};
+use super::{Cohort, Failure, GRAINS, MOST_ATTEMPTS};
+use crate::spec::{Client, TokenBucket};
 
 /// Parts in which a throttle's window is forgotten.
 const THROTTLE_BINS: u64 = 12;
 
-/// Waits are not spread more than that; what is spread more is mostly nothing.
-const MOST_CV2: f64 = 4.0;
 /// More lines than that are as good as any number.
 const MOST_LINES: u32 = 20_000;
 
@@ -61,40 +60,7 @@ pub(super) struct RouteState {
     pub(super) rejected: f64,
     pub(super) blocked: f64,
     pub(super) expired: f64,
-    /// Endpoints that have failed lately.
-    outliers: Vec<Outlier>,
-}
-
-/// Attempts that wait for a connection.
-struct Pool {
-    table: usize,
-    most: f64,
-    waiting: VecDeque<Waiting>,
-    grains: u64,
-    /// Those of one caller that wait or have a connection.
-    queue: Queue,
-    /// How long those waited that were sent last, and how long those will who come now, in seconds.
-    waited: f64,
-    ahead: f64,
-    /// Squared coefficient of variation of that: some callers have more in line than others.
-    ahead_cv2: f64,
-    /// Some of those who come now will not be sent in time.
-    overdue: bool,
-}
-
-struct Waiting {
-    since: u64,
-    attempt: u32,
-    grains: u64,
-    delay: f64,
-}
-
-/// An endpoint that fails: how far its callers are on the way to leaving it alone, and until when they do.
-struct Outlier {
-    pod: u32,
-    progress: f64,
-    times: u32,
-    ejected_until: u64,
+    pub(super) outliers: Outliers,
 }
 
 impl RouteState {
@@ -105,17 +71,7 @@ impl RouteState {
         };
         let most = client.circuit_breaker.map_or([u32::MAX; 2], |breaker| [breaker.max_requests, breaker.max_retries]);
         let taken = most.map(|most| (most <= MOST_LINES).then(|| lines(most, u64::from(most))));
-        let pool = client.connection_pool.filter(|most| *most <= MOST_LINES).map(|most| Pool {
-            table: lines(most, u64::MAX),
-            most: f64::from(most.max(1)),
-            waiting: VecDeque::new(),
-            grains: 0,
-            queue: Queue::default(),
-            waited: 0.0,
-            ahead: 0.0,
-            ahead_cv2: 0.0,
-            overdue: false,
-        });
+        let pool = client.connection_pool.filter(|most| *most <= MOST_LINES).map(|most| Pool::new(lines(most, u64::MAX), most));
         Self {
             flow,
             client: client.clone(),
@@ -138,7 +94,7 @@ impl RouteState {
             rejected: 0.0,
             blocked: 0.0,
             expired: 0.0,
-            outliers: Vec::new(),
+            outliers: Outliers::default(),
         }
     }
 
@@ -170,7 +126,7 @@ impl RouteState {
     }
     /// The same for those who come now, with this uniform number.
     pub(super) fn will_wait(&self, uniform: f64) -> f64 {
-        self.pool.as_ref().map_or(0.0, |pool| gamma_quantile(pool.ahead, pool.ahead_cv2, uniform))
+        self.pool.as_ref().map_or(0.0, |pool| pool.will_wait(uniform))
     }
 
     /// Attempts ended well.
@@ -257,72 +213,14 @@ impl RouteState {
         tables[lines].at(taken).block.max(beyond).min(1.0)
     }
 
-    /// A step of the pool: what came waits in line, and as many are sent as find a connection. Gives those whose time is over.
-    fn pass_pool(&mut self, now: u64, end: u64, tables: &[Table]) -> Vec<(u32, u64, f64)> {
+    /// A step of the pool, if there is one: what is left of this step's attempts is sent. Gives those whose time is over.
+    fn pass_pool(&mut self, now: u64, end: u64, tables: &[Table]) -> Vec<Attempt> {
         let Some(pool) = &mut self.pool else { return Vec::new() };
-        let d = (end - now) as f64 / 1e9;
-        // Much shorter than the step, a wait is known in the mean only (Little), and nobody's time is over.
-        let long = end - now > 2 * QUANTUM;
-        let before = pool.grains;
-        for (attempt, (grains, delay)) in (1..).zip(std::mem::take(&mut self.incoming)) {
-            if grains > 0 {
-                pool.waiting.push_back(Waiting { since: now, attempt, grains, delay });
-                pool.grains += grains;
-            }
-        }
-        let table = &tables[pool.table];
-        let came = requests(pool.grains - before) / self.callers;
-        let (arrivals, capacity) = (came / d, pool.most / self.holds.max(1e-6));
-        pool.queue.x = requests(before + self.taken) / self.callers;
-        if long {
-            pool.queue.variance = table.at(pool.queue.x).variance;
-        }
-        pool.queue = pool.queue.moved(table, d, arrivals, capacity, 0.0).queue;
-        let busy = table.busy(&table.at(pool.queue.x), pool.queue.variance, arrivals / capacity, pool.queue.piled).share;
-        let in_line = ((pool.queue.x - pool.most * busy).max(0.0) * self.callers * GRAINS as f64) as u64;
-        let mut sent = pool.grains.saturating_sub(in_line);
-        let (timeout, all) = (self.client.timeout.as_nanos(), sent);
-        let (mut over, mut gone, mut waited) = (Vec::new(), Vec::new(), 0.0);
-        while let Some(first) = pool.waiting.front_mut() {
-            let late = !long && first.since.saturating_add(timeout) <= end;
-            let part = if late { first.grains } else { first.grains.min(sent) };
-            if part == 0 {
-                break;
-            }
-            pool.grains -= part;
-            if late {
-                over.push((first.attempt, part, first.delay + timeout as f64 / 1e9));
-            } else {
-                let age = if long { d * in_line as f64 / all.max(1) as f64 } else { (now - first.since) as f64 / 1e9 };
-                waited += age * requests(part);
-                sent -= part;
-                gone.push((first.attempt, part, first.delay + age));
-            }
-            first.grains -= part;
-            if first.grains == 0 {
-                pool.waiting.pop_front();
-            }
-        }
-        if long {
-            pool.waiting.iter_mut().for_each(|waiting| waiting.since = end);
-        }
-        if !over.is_empty() && arrivals > capacity {
-            // What waits falls short of the deadline by an exponential of the excess.
-            let short = capacity / (arrivals - capacity);
-            pool.queue.variance = pool.queue.variance.min(short * (1.0 + short));
-        }
-        let went = all - sent;
-        if went > 0 {
-            pool.waited = waited / requests(went);
-        }
-        // As many are before them, and leave as fast as connections come free.
-        let timeout = timeout as f64 / 1e9;
-        let ahead = requests(pool.grains) * self.holds / requests(self.taken).max(1.0);
-        pool.overdue = ahead > 0.9 * timeout;
-        pool.ahead = if pool.overdue { pool.waited } else { ahead };
-        let in_line = requests(pool.grains) / self.callers;
-        pool.ahead_cv2 = if pool.overdue { 0.0 } else { (pool.queue.variance / (in_line * in_line).max(1.0)).min(MOST_CV2) };
-        gone.into_iter().for_each(|(attempt, grains, delay)| self.add(attempt as usize, grains, delay));
+        let timeout = self.client.timeout.as_nanos();
+        let callers = Callers { now, end, count: self.callers, taken: self.taken, holds: self.holds, timeout };
+        let came = (1..).zip(std::mem::take(&mut self.incoming)).map(|(number, (grains, delay))| Attempt { number, grains, delay });
+        let Left { sent, over } = pool.pass(came, &callers, tables);
+        sent.into_iter().for_each(|Attempt { number, grains, delay }| self.add(number as usize, grains, delay));
         over
     }
 
@@ -336,46 +234,6 @@ impl RouteState {
         let limit = self.client.circuit_breaker.map(|breaker| f64::from(breaker.max_requests));
         let taken = requests(self.taken) / self.callers;
         limit.is_none_or(|most| taken < 0.8 * most) && self.pool.as_ref().is_none_or(|pool| taken < 0.8 * pool.most)
-    }
-
-    /// When the next endpoint is asked again that is left alone now.
-    pub(super) fn next_return(&self, now: u64) -> Option<u64> {
-        self.outliers.iter().map(|outlier| outlier.ejected_until).filter(|until| *until > now).min()
-    }
-
-    /// Endpoints that its callers leave alone now: none when that would be more than half of them (Envoy's panic threshold).
-    pub(super) fn left_out(&self, targets: &[u32], now: u64) -> Vec<u32> {
-        let ejected = self.outliers.iter().filter(|outlier| outlier.ejected_until > now).map(|outlier| outlier.pod);
-        // Some may have left the Service since.
-        let out: Vec<u32> = ejected.filter(|pod| targets.contains(pod)).collect();
-        if out.len() * 2 > targets.len() { Vec::new() } else { out }
-    }
-
-    /// A pod was asked so often by each caller, and failed this share of it: who fails so often in a row is left alone.
-    fn tell(&mut self, breaker: &CircuitBreaker, pod: u32, asked: f64, fails: f64, of: usize, now: u64) {
-        let place = match self.outliers.iter().position(|outlier| outlier.pod == pod) {
-            Some(place) => place,
-            None if fails < 1e-3 => return,
-            None => {
-                self.outliers.push(Outlier { pod, progress: 0.0, times: 0, ejected_until: 0 });
-                self.outliers.len() - 1
-            }
-        };
-        let ejected = self.outliers.iter().filter(|outlier| outlier.ejected_until > now).count();
-        let outlier = &mut self.outliers[place];
-        if outlier.ejected_until > now {
-            return;
-        }
-        // Attempts until so many in a row have failed: (1 - f^k) / ((1 - f) f^k) in the mean.
-        let row = libm::pow(fails, f64::from(breaker.consecutive));
-        let needed = if fails > 0.999_999 { f64::from(breaker.consecutive) } else { (1.0 - row) / ((1.0 - fails) * row).max(1e-300) };
-        outlier.progress += asked / needed;
-        let room = ejected == 0 || ((ejected + 1) as f64) <= breaker.max_ejection * of as f64;
-        if outlier.progress >= 1.0 && room {
-            outlier.progress = 0.0;
-            outlier.times += 1;
-            outlier.ejected_until = now.saturating_add(breaker.open_for.times(u64::from(outlier.times)).as_nanos());
-        }
     }
 }
 
@@ -412,9 +270,9 @@ impl Cohort {
             self.attempt_failed(route, attempt, part, Failure::Shed, delay, end);
         }
         let mut expired = 0;
-        for (attempt, grains, delay) in self.routes[route as usize].pass_pool(self.now, end, &self.tables) {
+        for Attempt { number, grains, delay } in self.routes[route as usize].pass_pool(self.now, end, &self.tables) {
             expired += grains;
-            self.attempt_failed(route, attempt, grains, Failure::TimedOut, delay, end);
+            self.attempt_failed(route, number, grains, Failure::TimedOut, delay, end);
         }
         let state = &mut self.routes[route as usize];
         let sent: u64 = state.incoming.iter().map(|(grains, _)| grains).sum();
@@ -451,18 +309,16 @@ impl Cohort {
         let ways = state.ways;
         let Some(breaker) = state.client.circuit_breaker.filter(|breaker| breaker.consecutive > 0) else { return };
         let targets = self.services[self.flows[state.flow as usize].service as usize].targets.clone();
-        let out = state.left_out(&targets, self.now);
+        let out = state.outliers.left_out(&targets, self.now);
         let asked = targets.iter().filter(|pod| !out.contains(pod));
         let each = requests(sent) / state.callers / asked.clone().count().max(1) as f64;
         let told: Vec<(u32, f64)> = asked.map(|pod| (*pod, self.fails_at(*pod, late, &ways))).collect();
         let state = &mut self.routes[route as usize];
-        state.outliers.retain(|outlier| targets.contains(&outlier.pod));
+        state.outliers.keep(&targets);
         for (pod, fails) in told {
-            state.tell(&breaker, pod, each, fails, targets.len(), self.now);
+            state.outliers.tell(&breaker, pod, each, fails, targets.len(), self.now);
         }
-        // From the instant at which one is asked again.
-        self.critical |=
-            state.outliers.iter().any(|outlier| outlier.ejected_until <= self.now && outlier.times > 0 || outlier.progress > 0.1);
+        self.critical |= state.outliers.any_moves(self.now);
     }
 
     /// Who asks by each route, after a change: pods of the programs that call, clients of a source, or one.
