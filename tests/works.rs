@@ -89,7 +89,9 @@ fn an_interruption_keeps_what_is_done_and_a_message_has_said_how_to_go_on() {
     use std::os::unix::process::ExitStatusExt;
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wavetank"));
+    // Who runs the tests in the background may have them ignore interruptions; a terminal does not.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_wavetank")]);
     command.current_dir(common::root()).args(SWEEP).args(["-j1", "--out"]).arg(&out).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let jobs = out.join("sweep-shop/jobs");

@@ -461,11 +461,13 @@ fn the_traffic_engine_is_chosen_by_cost_and_by_what_can_be_counted_together_and_
     let big = FINE.replacen("rate: 50/s", "rate: 500000/s", 1);
     let crowd = big.replacen("replicas: 3", "replicas: 12", 1);
     let bursts = crowd.replacen("rate: 500000/s", "rate: 500000/s, arrivals: mmpp", 1);
+    let kept = crowd.replacen("rate: 500000/s", "rate: 500000/s, connections: {protocol: http2}", 1);
     let engine = |word: &'static str| vec![("spec.traffic.engine", word)];
     for (text, set, expected, why) in [
         (FINE.to_owned(), vec![], Exact, "(auto): every request by itself, about"),
         (big.clone(), vec![], Exact, "pods behind"),
-        (bursts, vec![], Exact, "has no `arrivals: mmpp`"),
+        (kept, vec![], Exact, "has no `connections`"),
+        (bursts, vec![], Cohort, "(auto), because one by one they would be about"),
         (crowd.clone(), vec![], Cohort, "(auto), because one by one they would be about"),
         (crowd.clone(), engine("exact"), Exact, "as the scenario asks"),
         (crowd, vec![("spec.traffic.exactEventBudget", "1000000000000")], Exact, "(auto): every request by itself"),

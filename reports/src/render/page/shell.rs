@@ -97,11 +97,11 @@ pub(super) fn scrolled(html: &mut String, label: &str, class: &str, table: impl 
     html.push_str("</table></div>\n");
 }
 
-/// Column heads.
+/// Column heads; a column without a name has none.
 pub(super) fn columns(html: &mut String, names: &[&str]) {
     html.push_str("<thead><tr>");
     for name in names {
-        let _ = write!(html, "<th scope=\"col\">{}</th>", escape(name));
+        let _ = if name.is_empty() { write!(html, "<td></td>") } else { write!(html, "<th scope=\"col\">{}</th>", escape(name)) };
     }
     html.push_str("</tr></thead>\n");
 }
