@@ -75,8 +75,12 @@ pub(crate) fn write(path: &Path, text: &str, force: bool, io: &Io) -> Result<Exi
 /// A first scenario for manifests; says what was guessed.
 fn of_manifests(name: &str, from: &str, io: &Io) -> Result<String, CliError> {
     let mut problems = Problems::default();
-    let draft = scenarios::draft(name, from, &scenarios::Disk::default(), &mut problems)
-        .map_err(|words| CliError::asked(words, "give a file, a directory or a pattern: `--from deploy`, `--from 'deploy/*.yaml'`"))?;
+    let draft = scenarios::draft(name, from, &scenarios::Disk::default(), &mut problems).map_err(|words| {
+        CliError::asked(
+            words,
+            "give a file, a directory with .yaml, .yml or .json files right in it, or a pattern: `--from 'deploy/*/*.yaml'`",
+        )
+    })?;
     if problems.has_errors() {
         return Err(CliError::Invalid(problems));
     }
