@@ -380,13 +380,13 @@ impl Cohort {
         let one_of = program.services.iter().map(|service| self.services[*service as usize].targets.len()).min().unwrap_or(1);
         let part = 1.0 / one_of.max(1) as f64;
         let of = |(number, route): (usize, &super::RouteState)| {
-            let source = self.sources.iter().find(|source| source.route as usize == number);
-            let (cv2, callers) = match source {
-                Some(source) if source.users.is_none() => (source.cv2, 1),
-                _ => (1.0, self.nodes_of_callers(number as u32)),
-            };
+            let source = self.sources.iter().find(|source| source.route as usize == number && source.users.is_none());
+            let cv2 = source.map_or(1.0, |source| source.cv2);
             match route.client.balancing {
-                Balancing::RoundRobin => Arrivals { cv2: cv2 * part, callers },
+                Balancing::RoundRobin => {
+                    let callers = if source.is_some() { 1 } else { self.nodes_of_callers(number as u32) };
+                    Arrivals { cv2: cv2 * part, callers }
+                }
                 _ => Arrivals { cv2: cv2 * part + 1.0 - part, callers: 1 },
             }
         };
