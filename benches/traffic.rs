@@ -1,7 +1,7 @@
 //! What requests cost: one by one (events per second), and counted together (two hours of 1.4 billion requests).
 //!
 //! Time is criterion's. Events, steps and bytes are counted here and checked by `--test` runs too:
-//! - exact: between 2.5 and 4 events per attempt, and no byte more per request once warmed up;
+//! - exact: between 2 and 4 events per attempt, and no byte more per request once warmed up;
 //! - cohort: the same number of steps at 2,000, 200,000 and 20 million requests per second, recovery from a crisis at
 //!   each, and less than 500 MB.
 //!

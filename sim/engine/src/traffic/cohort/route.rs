@@ -209,7 +209,13 @@ impl RouteState {
         let stay = if self.holds > 0.0 { libm::exp(-d / self.holds) } else { 0.0 };
         let held = if self.holds > 0.0 { self.holds / d * (1.0 - stay) } else { 0.0 };
         let room = (f64::from(breaker.max_requests) - taken * stay).max(0.0);
-        let beyond = if new * held > room { 1.0 - room / (new * held) } else { 0.0 };
+        let beyond = if room <= 0.0 {
+            1.0
+        } else if new * held > room {
+            1.0 - room / (new * held)
+        } else {
+            0.0
+        };
         tables[lines].at(taken).block.max(beyond).min(1.0)
     }
 
